@@ -1,0 +1,58 @@
+"""Security events: what happened, as a value. Sinks and durability are the control process's business.
+
+An event never carries a secret: no Authorization header, password, key or payload. `detail` is written by us,
+never copied raw from a peer; text that a peer chose (identity, SNI) goes through `printable` first (CWE-117).
+"""
+
+from typing import Literal
+
+import msgspec
+
+__all__ = ["SecurityEvent", "Severity", "printable"]
+
+Severity = Literal["info", "low", "medium", "high", "critical"]
+
+_MAX_TEXT_CHARS = 256
+
+
+def printable(text: str | bytes, max_chars: int = _MAX_TEXT_CHARS) -> str:
+    """One line of printable ASCII that shows what a peer sent: everything else escaped, cut at `max_chars`."""
+    raw = text.encode("utf-8", "backslashreplace") if isinstance(text, str) else text
+    cut = raw[: max_chars + 1]
+    shown = "".join(chr(byte) if 0x20 <= byte < 0x7F and byte != 0x5C else f"\\x{byte:02x}" for byte in cut)
+    return shown if len(raw) <= max_chars and len(shown) <= max_chars else shown[:max_chars] + "..."
+
+
+class SecurityEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="security_event"):
+    """One thing a security team wants to know about. Serialises to one flat JSON object."""
+
+    event: str
+    """Dotted stable name, e.g. ``auth.missing``, ``tls.downgrade``, ``identity.duplicate``."""
+    time: float
+    """Seconds since the epoch, UTC, taken by the shell."""
+    severity: Severity = "medium"
+    stage: str = ""
+    """Stage of the data path that raised it (architecture.md, section 2): accept, tls, upgrade, identify, ..."""
+    reason: str = ""
+    """Machine-readable refusal reason (a `gateway.identity.refusal.Reason` name) where something was refused."""
+    decision: str = ""
+    """What was done: tls_alert, http_reject, ws_close, disconnect, rate_limit, drop, sanitize, allow_alert, ..."""
+    charge_point_id: str = ""
+    verified: bool = False
+    """True if `charge_point_id` was proven, False if it is only what the peer claimed."""
+    peer: str = ""
+    """Source address as the gateway trusts it (socket peer, or PROXY protocol from a trusted source)."""
+    peer_port: int = 0
+    listener: str = ""
+    connection: str = ""
+    """Gateway-wide id of the connection, the same in every event of one connection."""
+    security_profile: int = 0
+    http_status: int = 0
+    tls_version: str = ""
+    tls_offered: tuple[str, ...] = ()
+    """Protocol versions of the ClientHello."""
+    server_name: str = ""
+    certificate_sha256: str = ""
+    count: int = 1
+    """How many equal events this one stands for, when repeats were folded."""
+    detail: str = ""

@@ -1,0 +1,139 @@
+"""The edge's end of the link to control: reconnects by itself, and without it nobody is admitted."""
+
+import asyncio
+from collections.abc import Callable
+from itertools import count
+
+import structlog
+
+from gateway.identity.evidence import Admission, Claim
+from gateway.identity.refusal import Reason, Refusal
+from gateway.link.framing import FrameReader, LinkBroken, control_reader, encode
+from gateway.link.messages import AdmitGranted, AdmitRefused, AdmitRequest, ControlMessage, EdgeMessage, Hello
+
+__all__ = ["ControlLink", "RefusedByControl"]
+
+_RECONNECT_S = 0.2
+_MAX_UNSENT_BYTES = 8 * 1024 * 1024
+_log = structlog.get_logger("edge.control_link")
+
+
+class RefusedByControl(Refusal):
+    """A refusal that control has recorded already; the edge only answers it."""
+
+    def __init__(self, reason: Reason, retry_after_s: int, *, proven: bool) -> None:
+        super().__init__(reason, retry_after_s=retry_after_s)
+        self.proven = proven
+
+
+class _LinkProtocol(asyncio.Protocol):
+    """Bytes to messages."""
+
+    def __init__(self, on_message: Callable[[ControlMessage], None], on_lost: Callable[[], None]) -> None:
+        self._reader: FrameReader[ControlMessage] = control_reader()
+        self._on_message = on_message
+        self._on_lost = on_lost
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for message in self._reader.feed(data):
+                self._on_message(message)
+        except LinkBroken as error:
+            _log.error("link_broken", detail=str(error))
+            if self.transport is not None:
+                self.transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        self._on_lost()
+
+
+class ControlLink:
+    """Sends edge messages, answers admissions, passes everything else to `on_message`."""
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        hello: Callable[[], Hello],
+        on_message: Callable[[ControlMessage], None],
+        admission_timeout_s: float = 20.0,
+    ) -> None:
+        self._path = path
+        self._hello = hello
+        self._on_message = on_message
+        self._timeout_s = admission_timeout_s
+        self._transport: asyncio.Transport | None = None
+        self._waiting: dict[int, asyncio.Future[Admission]] = {}
+        self._numbers = count(1)
+        self._lost = asyncio.Event()
+
+    @property
+    def connected(self) -> bool:
+        """True while control is reachable."""
+        return self._transport is not None
+
+    async def run(self) -> None:
+        """Keep the link up until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            self._lost.clear()
+            try:
+                transport, _ = await loop.create_unix_connection(
+                    lambda: _LinkProtocol(self._received, self._on_lost), self._path
+                )
+            except OSError:
+                await asyncio.sleep(_RECONNECT_S)
+                continue
+            self._transport = transport
+            transport.write(encode(self._hello()))
+            await self._lost.wait()
+            await asyncio.sleep(_RECONNECT_S)
+
+    def _on_lost(self) -> None:
+        self._transport = None
+        waiting, self._waiting = self._waiting, {}
+        for future in waiting.values():
+            if not future.done():
+                future.set_exception(Refusal(Reason.CONTROL_DOWN))
+        self._lost.set()
+
+    def send(self, message: EdgeMessage) -> bool:
+        """Send if control is there and reads; False if the message is lost (the caller decides what that means)."""
+        transport = self._transport
+        if transport is None or transport.get_write_buffer_size() > _MAX_UNSENT_BYTES:
+            return False
+        transport.write(encode(message))
+        return True
+
+    def _received(self, message: ControlMessage) -> None:
+        if isinstance(message, AdmitGranted):
+            future = self._waiting.pop(message.request_id, None)
+            if future is not None and not future.done():
+                future.set_result(message.admission)
+        elif isinstance(message, AdmitRefused):
+            future = self._waiting.pop(message.request_id, None)
+            if future is not None and not future.done():
+                reason = Reason.from_code(message.reason)
+                future.set_exception(RefusedByControl(reason, message.retry_after_s, proven=message.proven))
+        else:
+            self._on_message(message)
+
+    async def admit(self, session: str, claim: Claim) -> Admission:
+        """Ask control. Raises Refusal; CONTROL_DOWN when it is away or does not answer in time."""
+        number = next(self._numbers)
+        future: asyncio.Future[Admission] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = future
+        try:
+            if not self.send(AdmitRequest(number, session, claim)):
+                raise Refusal(Reason.CONTROL_DOWN)
+            return await asyncio.wait_for(future, self._timeout_s)
+        except TimeoutError:
+            raise Refusal(Reason.CONTROL_DOWN, "no answer in time") from None
+        finally:
+            self._waiting.pop(number, None)

@@ -1,0 +1,101 @@
+"""Timers of live sessions without a timer per session: pings go round in a ring, deadlines are swept each second."""
+
+import time
+
+from gateway.config.model import WebSocketSettings
+from gateway.edge.pump import Bridge, Leg
+from gateway.edge.refusals import CLOSE_CODES
+from gateway.websocket.frames import FrameViolation
+
+__all__ = ["Deadlines"]
+
+
+class Deadlines:
+    """Call `tick` once a second. 5 000 idle sessions cost one ring slot of work each second."""
+
+    def __init__(self, settings: WebSocketSettings) -> None:
+        self.settings = settings
+        self._slots: list[set[Bridge]] = [set() for _ in range(max(1, round(settings.ping_interval_s)))]
+        self._slot_of: dict[Bridge, int] = {}
+        self._next = 0
+        self._watched: set[Bridge] = set()
+
+    def add(self, bridge: Bridge) -> None:
+        """Start pinging this session."""
+        slot = (self._next + len(self._slot_of)) % len(self._slots)
+        self._slots[slot].add(bridge)
+        self._slot_of[bridge] = slot
+
+    def remove(self, bridge: Bridge) -> None:
+        """Forget a finished session."""
+        slot = self._slot_of.pop(bridge, None)
+        if slot is not None:
+            self._slots[slot].discard(bridge)
+        self._watched.discard(bridge)
+
+    def watch(self, bridge: Bridge) -> None:
+        """Look at it every second until nothing is due any more."""
+        self._watched.add(bridge)
+
+    def tick(self) -> None:
+        """One second has passed."""
+        now = time.monotonic()
+        for bridge in list(self._slots[self._next]):
+            bridge.charge_point.send_ping(now)
+            bridge.csms.send_ping(now)
+            self._watched.add(bridge)
+        self._next = (self._next + 1) % len(self._slots)
+        for bridge in list(self._watched):
+            if not self._check(bridge, now):
+                self._watched.discard(bridge)
+
+    def _check(self, bridge: Bridge, now: float) -> bool:
+        """Enforce what is due; True while something is still pending."""
+        if bridge.close_deadline:
+            if now - bridge.close_deadline > self.settings.close_timeout_s:
+                bridge.abort("close-timeout")
+            return True
+        pending = False
+        for leg in (bridge.charge_point, bridge.csms):
+            pending = self._check_leg(bridge, leg, now) or pending
+        return pending
+
+    def _check_leg(self, bridge: Bridge, leg: Leg, now: float) -> bool:
+        if leg.blocked_since:
+            if now - leg.blocked_since > self.settings.write_deadline_s:
+                self._slow_reader(bridge, leg)
+            return True
+        if leg.reader.assembling_since is not None:
+            try:
+                leg.reader.check_deadline(now)
+            except FrameViolation as violation:
+                bridge.violated(leg, violation)
+            return True
+        if leg.pinged_at <= leg.seen_at:
+            return False
+        known_to_answer = leg.ponged or (leg is bridge.charge_point and bridge.admission.answers_pings)
+        if known_to_answer and "no-pong" not in bridge.admission.tolerances:
+            silent_too_long = now - leg.pinged_at > self.settings.ping_timeout_s
+        else:
+            silent_too_long = now - leg.seen_at > self.settings.silent_session_timeout_s
+        if silent_too_long:
+            self._silent(bridge, leg)
+        return True
+
+    @staticmethod
+    def _slow_reader(bridge: Bridge, leg: Leg) -> None:
+        who = leg.origin.value
+        event = "net.slow_reader" if leg is bridge.charge_point else "upstream.slow_reader"
+        bridge.owner.report(bridge, event, "medium", "disconnect", f"the {who} leaves its data unread")
+        bridge.end_reason = f"slow-reader:{who}"
+        leg.other.send_close(CLOSE_CODES["charge-point-lost" if leg is bridge.charge_point else "csms-lost"], "")
+        leg.transport.abort()
+
+    @staticmethod
+    def _silent(bridge: Bridge, leg: Leg) -> None:
+        who = leg.origin.value
+        event = "net.keepalive" if leg is bridge.charge_point else "upstream.keepalive"
+        bridge.owner.report(bridge, event, "low", "disconnect", f"no frame from the {who} since {round(time.monotonic() - leg.seen_at)} s")
+        bridge.end_reason = f"silent:{who}"
+        leg.other.send_close(CLOSE_CODES["charge-point-lost" if leg is bridge.charge_point else "csms-lost"], "")
+        leg.transport.abort()

@@ -1,0 +1,118 @@
+"""The one map from refusals to the wire: HTTP status and fixed phrase. Peers never learn more than this.
+
+A TLS-stage reason has no row: its alert has already been sent by OpenSSL, or silence is the answer.
+"""
+
+from typing import Final, NamedTuple
+
+from gateway.identity.refusal import Reason
+from gateway.websocket.handshake import build_refused
+
+__all__ = ["CLOSE_CODES", "http_refusal", "status_of"]
+
+
+class _Answer(NamedTuple):
+    status: int
+    phrase: str
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+_CHALLENGE: Final = ("WWW-Authenticate", 'Basic realm="OCPP", charset="UTF-8"')
+_BAD_REQUEST = _Answer(400, "Bad Request")
+_UNAUTHORIZED = _Answer(401, "Unauthorized", (_CHALLENGE,))
+_FORBIDDEN = _Answer(403, "Forbidden")
+_NOT_FOUND = _Answer(404, "Not Found")
+_TOO_MANY = _Answer(429, "Too Many Requests")
+_BAD_GATEWAY = _Answer(502, "Bad Gateway")
+_UNAVAILABLE = _Answer(503, "Service Unavailable", (("Retry-After", "5"),))
+_UPGRADE = _Answer(426, "Upgrade Required", (("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")))
+_HEAD_TOO_LARGE = _Answer(431, "Request Header Fields Too Large")
+
+_ANSWERS: Final[dict[Reason, _Answer]] = {
+    Reason.SOURCE_NOT_ALLOWED: _FORBIDDEN,
+    Reason.HTTP_MALFORMED: _BAD_REQUEST,
+    Reason.HTTP_AMBIGUOUS: _BAD_REQUEST,
+    Reason.HTTP_LIMIT: _HEAD_TOO_LARGE,
+    Reason.HTTP_URI_TOO_LONG: _Answer(414, "URI Too Long"),
+    Reason.HTTP_METHOD: _Answer(405, "Method Not Allowed", (("Allow", "GET"),)),
+    Reason.HTTP_NOT_WEBSOCKET: _UPGRADE,
+    Reason.HTTP_WEBSOCKET_VERSION: _UPGRADE,
+    Reason.HTTP_ORIGIN: _FORBIDDEN,
+    Reason.SNI_HOST_MISMATCH: _Answer(421, "Misdirected Request"),
+    Reason.IDENTITY_INVALID: _BAD_REQUEST,
+    Reason.IDENTITY_CONFUSION: _BAD_REQUEST,
+    Reason.IDENTITY_TOO_LONG: _BAD_REQUEST,
+    Reason.PATH_UNKNOWN: _NOT_FOUND,
+    Reason.SUBPROTOCOL: _BAD_REQUEST,
+    Reason.TOLERANCE_NOT_GRANTED: _BAD_REQUEST,
+    Reason.AUTH_MISSING: _UNAUTHORIZED,
+    Reason.AUTH_MALFORMED: _UNAUTHORIZED,
+    Reason.IDENTITY_MISMATCH: _UNAUTHORIZED,
+    Reason.IDENTITY_UNKNOWN: _UNAUTHORIZED,
+    Reason.PASSWORD_WRONG: _UNAUTHORIZED,
+    Reason.GUESSING: _TOO_MANY,
+    Reason.CERT_WRONG_IDENTITY: _FORBIDDEN,
+    Reason.CERT_WRONG_OPERATOR: _FORBIDDEN,
+    Reason.CERT_WEAK: _FORBIDDEN,
+    Reason.CERT_NOT_LEAF: _FORBIDDEN,
+    Reason.CERT_KEY_SHARED: _FORBIDDEN,
+    Reason.CERT_REVOKED: _FORBIDDEN,
+    Reason.CERT_EXPIRED: _FORBIDDEN,
+    Reason.CERT_NOT_YET_VALID: _FORBIDDEN,
+    Reason.CERT_INVALID: _FORBIDDEN,
+    Reason.DISABLED: _FORBIDDEN,
+    Reason.PROFILE_MISMATCH: _FORBIDDEN,
+    Reason.PROFILE_BELOW_FLOOR: _FORBIDDEN,
+    Reason.PROFILE_NOT_ON_LISTENER: _FORBIDDEN,
+    Reason.DUPLICATE: _Answer(409, "Conflict"),
+    Reason.FLAPPING: _TOO_MANY,
+    Reason.CONTROL_DOWN: _UNAVAILABLE,
+    Reason.DRAINING: _UNAVAILABLE,
+    Reason.CSMS_UNREACHABLE: _UNAVAILABLE,
+    Reason.CSMS_REFUSED: _BAD_GATEWAY,
+    Reason.CSMS_HANDSHAKE_INVALID: _BAD_GATEWAY,
+    Reason.CSMS_TLS: _BAD_GATEWAY,
+}
+
+_KNOWN_ONLY = frozenset({Reason.PROFILE_MISMATCH, Reason.PROFILE_BELOW_FLOOR, Reason.PROFILE_NOT_ON_LISTENER, Reason.DISABLED})
+"""Reasons that would tell a stranger that the identity exists."""
+
+CLOSE_CODES: Final = {
+    "csms-lost": 1012,
+    "csms-violation": 1011,
+    "charge-point-lost": 1001,
+    "revoked": 1008,
+    "draining": 1001,
+    "slow": 1008,
+    "silent": 1001,
+}
+"""WebSocket close codes for what ends a live session, by cause."""
+
+
+def _answer(reason: Reason, *, proven: bool, unknown_identity_status: int) -> _Answer | None:
+    if reason is Reason.IDENTITY_UNKNOWN and unknown_identity_status == _NOT_FOUND.status:
+        return _NOT_FOUND
+    if reason in _KNOWN_ONLY and not proven:
+        return _UNAUTHORIZED
+    return _ANSWERS.get(reason)
+
+
+def status_of(reason: Reason, *, proven: bool = False, unknown_identity_status: int = 401) -> int:
+    """HTTP status for a refusal, 0 where nothing is sent."""
+    answer = _answer(reason, proven=proven, unknown_identity_status=unknown_identity_status)
+    return answer.status if answer else 0
+
+
+def http_refusal(reason: Reason, *, proven: bool = False, unknown_identity_status: int = 401, retry_after_s: int = 0) -> bytes:
+    """The complete HTTP answer for a refusal, empty where nothing is sent.
+
+    `proven`: the peer had proven its identity (password or certificate) before it was refused; only then may the
+    answer depend on what the registry says of it.
+    """
+    answer = _answer(reason, proven=proven, unknown_identity_status=unknown_identity_status)
+    if answer is None:
+        return b""
+    headers = answer.headers
+    if retry_after_s and answer.status in {429, 503}:
+        headers = (("Retry-After", str(retry_after_s)),)
+    return build_refused(answer.status, answer.phrase, headers)

@@ -1,0 +1,382 @@
+"""An edge worker: listeners, live sessions, the link to control, and what control tells it to do."""
+
+import asyncio
+import os
+import time
+from itertools import count
+
+import structlog
+
+from gateway.audit.event import SecurityEvent, Severity
+from gateway.edge.control_link import ControlLink
+from gateway.edge.csms import CSMSDialler, Dialled
+from gateway.edge.deadlines import Deadlines
+from gateway.edge.entrance import Entrance
+from gateway.edge.events import Counts, EventCollector
+from gateway.edge.listener import ListenerState, build_listeners
+from gateway.edge.pump import Bridge
+from gateway.edge.refusals import CLOSE_CODES
+from gateway.edge.source_limits import SourceLimits
+from gateway.edge.tls import TLSConnection
+from gateway.identity.evidence import Admission, CertificateProof, Transport
+from gateway.link.messages import (
+    AdmitGranted,
+    AdmitRefused,
+    ControlMessage,
+    Counters,
+    Disconnect,
+    Drain,
+    EdgeSettings,
+    Hello,
+    LiveSession,
+    Probe,
+    ProbeAnswer,
+    Registered,
+    Report,
+    SessionClosed,
+    SessionOpened,
+    SettingsApplied,
+    SettingsUpdate,
+)
+from gateway.link.tasks import TaskOwner
+from gateway.ocpp.vocabulary import OCPPVersion
+from gateway.relay.effects import NoteRegistered
+from gateway.relay.relay import Relay, RelayLimits
+from gateway.websocket.deflate import DeflateParameters
+from gateway.websocket.messages import ReaderLimits
+
+__all__ = ["Worker"]
+
+_FLUSH_S = 0.1
+_COUNTERS_EVERY_FLUSHES = 10
+_PROBE_POLL_S = 0.05
+_log = structlog.get_logger("edge.worker")
+
+
+class Worker:
+    """State of one edge process. Lives on one event loop, in one thread."""
+
+    def __init__(self, slot: int, control_path: str, listening: dict[str, int]) -> None:
+        self.slot = slot
+        self.counts = Counts()
+        self.events = EventCollector(time.time, self.counts)
+        self.tasks = TaskOwner()
+        self.bridges: dict[str, Bridge] = {}
+        self.listeners: dict[str, ListenerState] = {}
+        self.diallers: dict[str, CSMSDialler] = {}
+        self.draining = False
+        self.ready = asyncio.Event()
+        self.settings: EdgeSettings
+        self.limits = SourceLimits(0, 0, 0)
+        self.deadlines: Deadlines
+        self._listening = dict(listening)
+        self._servers: dict[str, asyncio.Server] = {}
+        self._numbers = count(1)
+        self._boot = f"{os.getpid():x}{int(time.time()) & 0xFFFFFF:06x}"
+        self.link = ControlLink(control_path, hello=self._hello, on_message=self._told)
+
+    # -- life
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        self.tasks.start(self.link.run(), "control-link")
+        self.tasks.start(self._flush_forever(), "flush")
+        await self.ready.wait()
+        self.tasks.start(self._tick_forever(), "deadlines")
+        await asyncio.get_running_loop().create_future()
+
+    async def _tick_forever(self) -> None:
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        while True:
+            due = max(due + 1.0, loop.time())
+            await asyncio.sleep(due - loop.time())
+            self.deadlines.tick()
+
+    async def _flush_forever(self) -> None:
+        for number in count():
+            await asyncio.sleep(_FLUSH_S)
+            if not self.link.connected:
+                continue
+            events = self.events.take()
+            if events:
+                self.link.send(Report(events))
+            if number % _COUNTERS_EVERY_FLUSHES == 0:
+                self._send_counters()
+
+    def _send_counters(self) -> None:
+        self.counts.set("ocpp_gateway_sessions", len(self.bridges))
+        self.counts.set("ocpp_gateway_handshakes", self.limits.handshakes)
+        self.link.send(Counters(dict(self.counts.values)))
+
+    def _hello(self) -> Hello:
+        return Hello(self.slot, os.getpid(), tuple(_live(bridge) for bridge in self.bridges.values()))
+
+    # -- settings and listeners
+
+    def _apply(self, settings: EdgeSettings) -> None:
+        first = not self.ready.is_set()
+        try:
+            trust_changed = first or settings.trust_generation != self.settings.trust_generation
+            listeners = build_listeners(settings, self.listeners, trust_changed)
+            diallers = {entry.csms.name: self._dialler(entry.csms.name, entry) for entry in settings.csms}
+        except Exception as error:  # noqa: BLE001  whatever is wrong with new settings, the old ones stay
+            _log.error("settings_refused", generation=settings.generation, error=str(error))
+            self.link.send(SettingsApplied(settings.generation, f"{type(error).__name__}: {error}"))
+            return
+        self.settings, self.listeners, self.diallers = settings, listeners, diallers
+        limits = settings.limits
+        self.limits.max_handshakes = limits.max_handshakes
+        self.limits.handshakes_per_address = limits.handshakes_per_address
+        self.limits.connects_per_minute = limits.connects_per_address_per_minute
+        if first:
+            self.deadlines = Deadlines(settings.websocket)
+        else:
+            self.deadlines.settings = settings.websocket
+        self.tasks.start(self._serve(settings.generation), "serve")
+
+    def _dialler(self, name: str, entry: "object") -> CSMSDialler:
+        old = self.diallers.get(name)
+        if old is not None and old.settings == entry:
+            return old
+        return CSMSDialler(entry)  # type: ignore[arg-type]
+
+    async def _serve(self, generation: int) -> None:
+        """Accept on every listener that has both a socket and settings; stop on those that are gone."""
+        loop = asyncio.get_running_loop()
+        for name in [name for name in self._servers if name not in self.listeners or name not in self._listening]:
+            self._servers.pop(name).close()
+        if not self.draining:
+            for name, descriptor in self._listening.items():
+                if name in self.listeners and name not in self._servers:
+                    self._servers[name] = await loop.create_server(
+                        lambda name=name: self._accept(name),  # type: ignore[misc]
+                        sock=_listening_socket(descriptor),
+                        backlog=4096,
+                    )
+        self.ready.set()
+        self.link.send(SettingsApplied(generation))
+
+    def _accept(self, listener: str) -> Entrance:
+        return Entrance(self, self.listeners[listener], f"{self._boot}-{self.slot}-{next(self._numbers)}")
+
+    def add_sockets(self, listening: dict[str, int]) -> None:
+        """New listening sockets from the supervisor; used once settings name their listener."""
+        self._listening |= listening
+        if self.ready.is_set():
+            self.tasks.start(self._serve(self.settings.generation), "serve")
+
+    def remove_sockets(self, names: list[str]) -> None:
+        """Stop accepting on these listeners; live sessions stay."""
+        for name in names:
+            self._listening.pop(name, None)
+            server = self._servers.pop(name, None)
+            if server is not None:
+                server.close()
+
+    # -- sessions
+
+    def open_session(
+        self,
+        *,
+        admission: Admission,
+        facts: Transport,
+        version: OCPPVersion,
+        charge_point: asyncio.Transport,
+        tls: TLSConnection | None,
+        deflate: DeflateParameters | None,
+        dialled: Dialled,
+        answer: bytes,
+        early: bytes,
+    ) -> None:
+        """The last step of the entrance: build the relay from the admission, answer 101, start pumping."""
+        settings = self.settings.websocket
+        limits = RelayLimits(
+            messages_per_s=settings.messages_per_s,
+            messages_burst=settings.messages_burst,
+            flood_grace_s=settings.flood_grace_s,
+        )
+        bridge = Bridge(
+            owner=self,
+            admission=admission,
+            transport_facts=facts,
+            version=version,
+            subprotocol=version.subprotocol,
+            relay=Relay(admission, version, limits),
+            wall_opened_at=time.time(),
+        )
+        bridge.connect(
+            charge_point=charge_point,
+            tls=tls,
+            charge_point_deflate=deflate,
+            csms=dialled.transport,
+            csms_deflate=dialled.deflate,
+            limits=self._reader_limits(),
+            tcp_user_timeout_s=settings.tcp_user_timeout_s,
+            max_write_buffer_bytes=settings.max_write_buffer_bytes,
+        )
+        self.bridges[admission.session] = bridge
+        self.deadlines.add(bridge)
+        self.counts.add(f'ocpp_gateway_sessions_opened_total{{security_profile="{int(admission.security_profile)}"}}')
+        self.link.send(SessionOpened(_live(bridge)))
+        bridge.charge_point.write(answer)
+        bridge.start(early, dialled.early)
+
+    def _reader_limits(self) -> ReaderLimits:
+        settings = self.settings.websocket
+        return ReaderLimits(
+            max_message_bytes=settings.max_message_bytes,
+            max_fragments=settings.max_fragments,
+            fragment_deadline_s=settings.fragment_deadline_s,
+            control_frames_per_s=settings.control_frames_per_s,
+            control_frames_burst=settings.control_frames_burst,
+        )
+
+    def released(self, admission: Admission, reason: str) -> None:
+        """An admission that never became a session."""
+        self.link.send(SessionClosed(admission.session, admission.charge_point_id, admission.generation, reason))
+
+    # -- BridgeOwner
+
+    def watch(self, bridge: Bridge) -> None:
+        self.deadlines.watch(bridge)
+
+    def report(
+        self, bridge: Bridge, event: str, severity: Severity, decision: str, detail: str, http_status: int = 0
+    ) -> None:
+        admission, facts = bridge.admission, bridge.transport_facts
+        proof = admission.proof
+        self.events.add(
+            SecurityEvent(
+                event=event,
+                time=time.time(),
+                severity=severity,
+                stage="relay",
+                decision=decision,
+                charge_point_id=admission.charge_point_id,
+                verified=True,
+                peer=facts.peer.address,
+                peer_port=facts.peer.port,
+                listener=facts.peer.listener,
+                connection=admission.session,
+                security_profile=int(admission.security_profile),
+                http_status=http_status,
+                tls_version=facts.tls.version if facts.tls else "",
+                certificate_sha256=proof.sha256 if isinstance(proof, CertificateProof) else "",
+                detail=detail,
+            )
+        )
+
+    def registered(self, bridge: Bridge, effect: NoteRegistered) -> None:
+        admission = bridge.admission
+        self.link.send(
+            Registered(
+                admission.session,
+                admission.charge_point_id,
+                admission.generation,
+                effect.serial_number,
+                effect.vendor,
+                effect.model,
+                effect.firmware,
+            )
+        )
+
+    def finished(self, bridge: Bridge, reason: str) -> None:
+        admission = bridge.admission
+        if self.bridges.get(admission.session) is bridge:
+            del self.bridges[admission.session]
+        self.deadlines.remove(bridge)
+        charge_point, csms = bridge.charge_point, bridge.csms
+        for leg, name in ((charge_point, "charge-point"), (csms, "csms")):
+            self.counts.add(f'ocpp_gateway_messages_total{{origin="{name}"}}', leg.message_count)
+            self.counts.add(f'ocpp_gateway_message_bytes_total{{origin="{name}"}}', leg.byte_count)
+        self.link.send(
+            SessionClosed(
+                admission.session,
+                admission.charge_point_id,
+                admission.generation,
+                reason,
+                charge_point.message_count,
+                csms.message_count,
+                charge_point.byte_count,
+                csms.byte_count,
+                charge_point.ponged,
+            )
+        )
+
+    # -- what control says
+
+    def _told(self, message: ControlMessage) -> None:
+        match message:
+            case SettingsUpdate(settings=settings):
+                self._apply(settings)
+            case Probe():
+                self.tasks.start(self._probe(message), "probe")
+            case Disconnect(session=session, reason=reason):
+                self._disconnect(session, reason)
+            case Drain(timeout_s=timeout_s):
+                self.tasks.start(self.drain(timeout_s), "drain")
+            case AdmitGranted() | AdmitRefused():
+                raise AssertionError("answered by the link")
+
+    def _disconnect(self, session: str, reason: str) -> None:
+        bridge = self.bridges.get(session)
+        if bridge is not None:
+            bridge.close(CLOSE_CODES["revoked"], "", f"disconnected:{reason}", csms_code=CLOSE_CODES["charge-point-lost"])
+
+    async def _probe(self, probe: Probe) -> None:
+        """Is the charge point of this session still there? If not, both legs are closed before we answer."""
+        bridge = self.bridges.get(probe.session)
+        if bridge is None:
+            self.link.send(ProbeAnswer(probe.request_id, alive=False))
+            return
+        leg = bridge.charge_point
+        asked_at = time.monotonic()
+        leg.send_ping(asked_at)
+        alive = False
+        while time.monotonic() - asked_at < probe.timeout_s and not leg.lost:
+            await asyncio.sleep(_PROBE_POLL_S)
+            if leg.seen_at > asked_at:
+                alive = not bridge.close_deadline
+                break
+        if not alive:
+            bridge.abort("replaced:no-answer-to-probe")
+            await asyncio.sleep(0)
+        self.link.send(ProbeAnswer(probe.request_id, alive=alive))
+
+    async def drain(self, timeout_s: float) -> None:
+        """Accept nothing new and close every session, spread over most of the time there is."""
+        self.draining = True
+        for server in self._servers.values():
+            server.close()
+        self._servers.clear()
+        sessions = list(self.bridges.values())
+        pause_s = timeout_s * 0.7 / max(1, len(sessions))
+        for bridge in sessions:
+            if not bridge.close_deadline:
+                bridge.close(CLOSE_CODES["draining"], "", "draining")
+            await asyncio.sleep(min(pause_s, 0.05))
+        _log.info("drained", sessions=len(sessions))
+
+
+def _listening_socket(descriptor: int) -> "object":
+    import socket
+
+    return socket.socket(fileno=os.dup(descriptor))
+
+
+def _live(bridge: Bridge) -> LiveSession:
+    admission = bridge.admission
+    proof = admission.proof
+    return LiveSession(
+        session=admission.session,
+        charge_point_id=admission.charge_point_id,
+        generation=admission.generation,
+        security_profile=admission.security_profile,
+        subprotocol=bridge.subprotocol,
+        peer_address=bridge.transport_facts.peer.address,
+        listener=bridge.transport_facts.peer.listener,
+        csms=admission.csms,
+        opened_at=bridge.wall_opened_at,
+        certificate_sha256=proof.sha256 if isinstance(proof, CertificateProof) else "",
+    )

@@ -1,0 +1,1 @@
+"""Core: who speaks, and may he enter? Claim -> Authenticated -> Admission, each a value, no I/O."""

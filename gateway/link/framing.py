@@ -1,0 +1,59 @@
+"""Framing of link messages over a byte stream, without the stream."""
+
+from collections.abc import Iterator
+from typing import Generic, TypeVar
+
+import msgspec
+
+from gateway.link.messages import MAX_MESSAGE_BYTES, ControlMessage, EdgeMessage
+
+__all__ = ["FrameReader", "LinkBroken", "control_reader", "edge_reader", "encode"]
+
+_T = TypeVar("_T")
+_encoder = msgspec.msgpack.Encoder()
+
+
+class LinkBroken(Exception):  # noqa: N818  names the state, as BrokenPipeError does
+    """The other process sent something that is not a message. Close the link and start over."""
+
+
+def encode(message: EdgeMessage | ControlMessage) -> bytes:
+    """One framed message, ready to write."""
+    body = _encoder.encode(message)
+    return len(body).to_bytes(4, "big") + body
+
+
+class FrameReader(Generic[_T]):
+    """Turns chunks of bytes into messages, however they are cut."""
+
+    def __init__(self, decoder: "msgspec.msgpack.Decoder[_T]") -> None:
+        self._decoder = decoder
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[_T]:
+        """Messages completed by `data`. Raises LinkBroken on garbage or an over-long frame."""
+        buffer = self._buffer
+        buffer += data
+        while len(buffer) >= 4:  # noqa: PLR2004  length prefix
+            size = int.from_bytes(buffer[:4], "big")
+            if size > MAX_MESSAGE_BYTES:
+                raise LinkBroken(f"frame of {size} bytes")
+            if len(buffer) < 4 + size:
+                return
+            body = bytes(buffer[4 : 4 + size])
+            del buffer[: 4 + size]
+            try:
+                message = self._decoder.decode(body)
+            except msgspec.MsgspecError as error:
+                raise LinkBroken(str(error)) from error
+            yield message
+
+
+def edge_reader() -> FrameReader[EdgeMessage]:
+    """Reads what edges send; used by control."""
+    return FrameReader(msgspec.msgpack.Decoder(EdgeMessage))
+
+
+def control_reader() -> FrameReader[ControlMessage]:
+    """Reads what control sends; used by an edge."""
+    return FrameReader(msgspec.msgpack.Decoder(ControlMessage))

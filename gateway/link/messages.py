@@ -1,0 +1,232 @@
+"""Messages between edge and control, and their framing: u32 big-endian length, then msgpack of one tagged array.
+
+Edge asks, control answers: an edge holds no database and no password hashes, and admits nobody by itself.
+A message is at most `MAX_MESSAGE_BYTES`; a longer one, or one that does not decode, is a programming error on our own
+side and ends the link (the peer reconnects), never a crash.
+"""
+
+from typing import Final
+
+import msgspec
+
+from gateway.audit.event import SecurityEvent
+from gateway.config.model import CSMS, Limits, Listener, WebSocketSettings
+from gateway.identity.evidence import Admission, Claim
+from gateway.ocpp.vocabulary import ChargePointId, SecurityProfile
+
+__all__ = [
+    "MAX_MESSAGE_BYTES",
+    "AdmitGranted",
+    "AdmitRefused",
+    "AdmitRequest",
+    "CSMSSettings",
+    "CertificatePEM",
+    "Counters",
+    "Disconnect",
+    "EdgeMessage",
+    "EdgeSettings",
+    "Hello",
+    "ControlMessage",
+    "ListenerSettings",
+    "LiveSession",
+    "Probe",
+    "ProbeAnswer",
+    "Registered",
+    "Report",
+    "SessionClosed",
+    "SessionOpened",
+    "SettingsApplied",
+    "SettingsUpdate",
+    "Drain",
+]
+
+MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
+
+
+class CertificatePEM(msgspec.Struct, frozen=True, array_like=True):
+    """A server certificate as PEM bytes: chain leaf first, and the unencrypted key."""
+
+    chain: bytes
+    key: bytes
+
+    def __repr__(self) -> str:
+        return "CertificatePEM(<hidden>)"
+
+
+class ListenerSettings(msgspec.Struct, frozen=True, array_like=True):
+    """A listener with the file contents it needs: the edge reads no files."""
+
+    listener: Listener
+    certificates: tuple[CertificatePEM, ...]
+    client_trust_pem: bytes
+
+
+class CSMSSettings(msgspec.Struct, frozen=True, array_like=True):
+    """A CSMS with the secrets and certificates needed to dial it."""
+
+    csms: CSMS
+    password: bytes
+    ca_pem: bytes
+    client_certificate: CertificatePEM | None
+
+    def __repr__(self) -> str:
+        return f"CSMSSettings({self.csms.name!r}, <secrets hidden>)"
+
+
+class EdgeSettings(msgspec.Struct, frozen=True, array_like=True):
+    """Everything an edge worker needs. Replaced as a whole; `generation` grows by one each time."""
+
+    generation: int
+    trust_generation: int
+    """Grows when certificates, trust anchors or revocations change: the edge then makes fresh TLS contexts."""
+    listeners: tuple[ListenerSettings, ...]
+    csms: tuple[CSMSSettings, ...]
+    limits: Limits
+    websocket: WebSocketSettings
+
+
+class LiveSession(msgspec.Struct, frozen=True, array_like=True):
+    """A relay that lives in an edge worker."""
+
+    session: str
+    charge_point_id: ChargePointId
+    generation: int
+    security_profile: SecurityProfile
+    subprotocol: str
+    peer_address: str
+    listener: str
+    csms: str
+    opened_at: float
+    certificate_sha256: str = ""
+
+
+# ---------------------------------------------------------------- edge -> control
+
+
+class Hello(msgspec.Struct, frozen=True, array_like=True, tag=1):
+    """First message on every link. `sessions`: relays that outlived the control process."""
+
+    slot: int
+    pid: int
+    sessions: tuple[LiveSession, ...] = ()
+
+
+class AdmitRequest(msgspec.Struct, frozen=True, array_like=True, tag=2):
+    """May this claim enter? Answered by AdmitGranted or AdmitRefused with the same request_id."""
+
+    request_id: int
+    session: str
+    """Connection id the edge gave at accept: ``<boot>-<slot>-<n>``."""
+    claim: Claim
+
+
+class SessionOpened(msgspec.Struct, frozen=True, array_like=True, tag=3):
+    """The CSMS was dialled and the charge point has its 101."""
+
+    live: LiveSession
+
+
+class SessionClosed(msgspec.Struct, frozen=True, array_like=True, tag=4):
+    """A granted admission has ended, whether or not its relay ever opened."""
+
+    session: str
+    charge_point_id: ChargePointId
+    generation: int
+    reason: str
+    messages_from_charge_point: int = 0
+    messages_from_csms: int = 0
+    bytes_from_charge_point: int = 0
+    bytes_from_csms: int = 0
+    answers_pings: bool = False
+
+
+class Registered(msgspec.Struct, frozen=True, array_like=True, tag=5):
+    """The session registered (BootNotification Accepted, or for 1.6 its first answered Call): proves an upgrade."""
+
+    session: str
+    charge_point_id: ChargePointId
+    generation: int
+    serial_number: str = ""
+    """From BootNotification, as claimed; empty when absent."""
+    vendor: str = ""
+    model: str = ""
+    firmware: str = ""
+
+
+class Report(msgspec.Struct, frozen=True, array_like=True, tag=6):
+    """Security events, batched."""
+
+    events: tuple[SecurityEvent, ...]
+
+
+class Counters(msgspec.Struct, frozen=True, array_like=True, tag=7):
+    """Absolute counter and gauge values of this edge since its start, name (with labels) -> value."""
+
+    values: dict[str, float]
+
+
+class ProbeAnswer(msgspec.Struct, frozen=True, array_like=True, tag=8):
+    """Whether the probed session answered. A session that did not has been closed, both legs, before this is sent."""
+
+    request_id: int
+    alive: bool
+
+
+class SettingsApplied(msgspec.Struct, frozen=True, array_like=True, tag=9):
+    """`error` is empty if the settings are in force; else the edge kept the old ones."""
+
+    generation: int
+    error: str = ""
+
+
+# ---------------------------------------------------------------- control -> edge
+
+
+class SettingsUpdate(msgspec.Struct, frozen=True, array_like=True, tag=51):
+    """First message from control, and again after every reload."""
+
+    settings: EdgeSettings
+
+
+class AdmitGranted(msgspec.Struct, frozen=True, array_like=True, tag=52):
+    """Go on and dial the CSMS."""
+
+    request_id: int
+    admission: Admission
+
+
+class AdmitRefused(msgspec.Struct, frozen=True, array_like=True, tag=53):
+    """Refuse. `reason` is a Reason code; the security event has already been recorded by control."""
+
+    request_id: int
+    reason: str
+    retry_after_s: int = 0
+    proven: bool = False
+    """The peer had proven its identity (password or certificate) before it was refused."""
+
+
+class Probe(msgspec.Struct, frozen=True, array_like=True, tag=54):
+    """Ping the charge point of this session; close both legs if no frame arrives within timeout_s. Answer either way."""
+
+    request_id: int
+    session: str
+    timeout_s: float
+
+
+class Disconnect(msgspec.Struct, frozen=True, array_like=True, tag=55):
+    """The admission is revoked (disabled, removed, certificate revoked, replaced): close both legs now."""
+
+    session: str
+    reason: str
+
+
+class Drain(msgspec.Struct, frozen=True, array_like=True, tag=56):
+    """Accept nothing new and close every session within `timeout_s`, spread evenly."""
+
+    timeout_s: float
+
+
+EdgeMessage = (
+    Hello | AdmitRequest | SessionOpened | SessionClosed | Registered | Report | Counters | ProbeAnswer | SettingsApplied
+)
+ControlMessage = SettingsUpdate | AdmitGranted | AdmitRefused | Probe | Disconnect | Drain
