@@ -8,7 +8,6 @@ tests/edge/test_tls_engines.py runs both engines against OpenSSL's own client.
 
 from typing import Any, Final
 
-from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from OpenSSL import SSL, crypto
 from typing_extensions import override
@@ -194,8 +193,7 @@ def _trust(context: SSL.Context, tls: ListenerTLS, client_trust_pem: bytes) -> N
         return
     with memory_file(client_trust_pem) as path:
         context.load_verify_locations(path)
-    anchors = x509.load_pem_x509_certificates(client_trust_pem)
-    context.set_client_ca_list([crypto.X509Name(crypto.X509.from_cryptography(anchor).get_subject()) for anchor in anchors])
+        context.load_client_ca(path.encode())
     store = context.get_cert_store()
     if tls.strict_x509 and store is not None:
         store.set_flags(crypto.X509StoreFlags.X509_STRICT)

@@ -1,0 +1,1 @@
+"""Core: the OCPP-J RPC layer. Vocabulary, frames, the strict codec, error codes. No policy and no I/O."""

@@ -1,0 +1,1 @@
+"""Core: one admitted connection pair. Frames in, effects out; no sockets, no clock."""

@@ -1,0 +1,58 @@
+"""What the relay asks its shell to do, performed in order. The usual outcome is one shared constant."""
+
+from typing import Final
+
+import msgspec
+
+from gateway.audit.event import Severity
+
+__all__ = ["FORWARD", "NOTHING", "CloseBoth", "Effect", "Effects", "Forward", "NoteRegistered", "PauseReading", "Reply", "ReportEvent"]
+
+
+class Forward(msgspec.Struct, frozen=True, gc=False):
+    """Deliver the sender's original bytes to the other side."""
+
+
+class Reply(msgspec.Struct, frozen=True, gc=False):
+    """Send a text that the gateway made back to the sender."""
+
+    text: bytes
+
+
+class ReportEvent(msgspec.Struct, frozen=True, gc=False):
+    """A security event of this session."""
+
+    event: str
+    severity: Severity
+    decision: str
+    detail: str = ""
+
+
+class CloseBoth(msgspec.Struct, frozen=True, gc=False):
+    """Close the pair; `code` is for the charge point's leg. `reason` is a fixed word of ours."""
+
+    code: int
+    reason: str
+
+
+class PauseReading(msgspec.Struct, frozen=True, gc=False):
+    """Backpressure: read nothing from the sender for a while."""
+
+    seconds: float
+
+
+class NoteRegistered(msgspec.Struct, frozen=True, gc=False):
+    """The charge point is registered with the CSMS. All fields are its own claims, empty where absent."""
+
+    serial_number: str = ""
+    vendor: str = ""
+    model: str = ""
+    firmware: str = ""
+
+
+Effect = Forward | Reply | ReportEvent | CloseBoth | PauseReading | NoteRegistered
+Effects = tuple[Effect, ...]
+
+FORWARD: Final[Effects] = (Forward(),)
+"""The usual outcome; the shell compares by identity."""
+NOTHING: Final[Effects] = ()

@@ -1,0 +1,39 @@
+"""What BootNotification tells, read version-neutrally. The values are claims of the charge point."""
+
+from typing import Any
+
+import msgspec
+
+from gateway.ocpp.codec import decode_payload
+from gateway.ocpp.vocabulary import OCPPVersion
+from gateway.relay.effects import NoteRegistered
+
+__all__ = ["is_accepted", "read_boot_notification"]
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def read_boot_notification(version: OCPPVersion, payload: msgspec.Raw) -> NoteRegistered:
+    """Serial number, vendor, model and firmware of a BootNotification request; empty where absent or not text."""
+    claims = decode_payload(payload)
+    if version is OCPPVersion.V1_6:
+        # Two fields exist in 1.6 and the standard does not say which is "the" serial number.
+        serial = _text(claims.get("chargePointSerialNumber")) or _text(claims.get("chargeBoxSerialNumber"))
+        vendor, model = claims.get("chargePointVendor"), claims.get("chargePointModel")
+        return NoteRegistered(serial, _text(vendor), _text(model), _text(claims.get("firmwareVersion")))
+    station = claims.get("chargingStation")
+    if not isinstance(station, dict):
+        return NoteRegistered()
+    return NoteRegistered(
+        _text(station.get("serialNumber")),
+        _text(station.get("vendorName")),
+        _text(station.get("model")),
+        _text(station.get("firmwareVersion")),
+    )
+
+
+def is_accepted(payload: msgspec.Raw) -> bool:
+    """True if a BootNotification result says Accepted."""
+    return decode_payload(payload).get("status") == "Accepted"

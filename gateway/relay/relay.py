@@ -1,0 +1,256 @@
+"""One connection pair: decode strictly, correlate, decide what happens. Sits between the two legs and sees every frame.
+
+Issue 3's gates (direction, state, schema, rules) belong between `decode` and correlation, in `_judge_call`.
+"""
+
+from typing import Final
+
+import msgspec
+
+from gateway.identity.evidence import Admission
+from gateway.ocpp.build import UNREADABLE_ID, build_call_error
+from gateway.ocpp.codec import MalformedFrame, decode
+from gateway.ocpp.error_codes import ErrorMeaning
+from gateway.ocpp.frames import Call, CallError, CallResult, CallResultError, Frame, Send
+from gateway.ocpp.vocabulary import OCPPVersion, Origin
+from gateway.relay.effects import (
+    FORWARD,
+    NOTHING,
+    CloseBoth,
+    Effects,
+    Forward,
+    NoteRegistered,
+    PauseReading,
+    Reply,
+    ReportEvent,
+)
+from gateway.relay.registration import is_accepted, read_boot_notification
+
+__all__ = ["Relay", "RelayLimits"]
+
+_BOOT: Final = "BootNotification"
+_TRANSACTION_ACTIONS: Final = frozenset({"StartTransaction", "StopTransaction", "TransactionEvent", "MeterValues"})
+"""Losing one of these costs revenue; a flood answer never refuses them."""
+_MALFORMED_PER_MINUTE: Final = 20
+_REMEMBERED_RESULTS: Final = 4
+
+
+class RelayLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """Limits of one session, shared by all."""
+
+    messages_per_s: float
+    messages_burst: int
+    flood_grace_s: float
+    max_pending: int = 64
+    """Open calls per direction. OCPP allows one; slack for 1.6 stacks that pipeline."""
+    pending_expiry_s: float = 600.0
+
+
+class _Side:
+    """What one sender has open."""
+
+    __slots__ = ("answered", "malformed", "malformed_since", "pending")
+
+    def __init__(self) -> None:
+        self.pending: dict[str, tuple[str, float]] = {}
+        self.answered: tuple[str, ...] = ()
+        """Ids of the last calls of this sender that were answered: a CallResultError may refer to them."""
+        self.malformed = 0
+        self.malformed_since = 0.0
+
+
+class Relay:
+    """State of one session. Built only from an Admission; all times are monotonic seconds from the caller."""
+
+    __slots__ = (
+        "_admission",
+        "_boot",
+        "_charge_point",
+        "_csms",
+        "_limits",
+        "_registered",
+        "_throttled_since",
+        "_tokens",
+        "_tokens_at",
+        "_version",
+    )
+
+    def __init__(self, admission: Admission, version: OCPPVersion, limits: RelayLimits) -> None:
+        self._admission = admission
+        self._version = version
+        self._limits = limits
+        self._charge_point = _Side()
+        self._csms = _Side()
+        self._boot: NoteRegistered | None = None
+        self._registered = False
+        self._tokens = float(limits.messages_burst)
+        self._tokens_at = 0.0
+        self._throttled_since = 0.0
+
+    # -- frames
+
+    def from_charge_point(self, data: bytes, now: float) -> Effects:
+        """Judge one text message of the charge point."""
+        try:
+            frame = decode(data, self._version)
+        except MalformedFrame as malformed:
+            return self._malformed(malformed, self._charge_point, now)
+        effects = self._from_charge_point(frame, now)
+        tokens = self._tokens + (now - self._tokens_at) * self._limits.messages_per_s
+        burst = self._limits.messages_burst
+        self._tokens = tokens = (burst if tokens > burst else tokens) - 1.0
+        self._tokens_at = now
+        if tokens >= 0.0:
+            # The episode is over once half the burst has come back, not at the first spare token.
+            if self._throttled_since and tokens > burst / 2:
+                self._throttled_since = 0.0
+            return effects
+        return self._throttle(frame, effects, now)
+
+    def _from_charge_point(self, frame: Frame, now: float) -> Effects:
+        if type(frame) is Call:
+            return self._call(frame, self._charge_point, Origin.CHARGE_POINT, now)
+        return self._answer(frame, self._csms)
+
+    def from_csms(self, data: bytes, now: float) -> Effects:
+        """Judge one text message of the CSMS."""
+        try:
+            frame = decode(data, self._version)
+        except MalformedFrame as malformed:
+            return self._malformed(malformed, self._csms, now)
+        if type(frame) is Call:
+            return self._call(frame, self._csms, Origin.CSMS, now)
+        if type(frame) is CallResult:
+            return self._result_of_csms(frame)
+        return self._answer(frame, self._charge_point)
+
+    # -- calls
+
+    def _call(self, call: Call, side: _Side, origin: Origin, now: float) -> Effects:
+        pending = side.pending
+        if len(pending) >= self._limits.max_pending and not self._expire(pending, now):
+            reply = build_call_error(self._version, call.message_id, ErrorMeaning.GENERIC, "too many open calls")
+            return (ReportEvent("rpc.too_many_pending", "medium", "callerror"), Reply(reply))
+        effects = self._judge_call(call, origin)
+        if effects is FORWARD or any(isinstance(effect, Forward) for effect in effects):
+            pending[call.message_id] = (call.action, now)
+        return effects
+
+    def _judge_call(self, call: Call, origin: Origin) -> Effects:
+        """The place of the gates and rules."""
+        if origin is Origin.CHARGE_POINT and call.action == _BOOT:
+            return self._boot_notification(call)
+        return FORWARD
+
+    def _expire(self, pending: dict[str, tuple[str, float]], now: float) -> bool:
+        """Forget calls whose answer will not come any more; True if that made room."""
+        limit = now - self._limits.pending_expiry_s
+        for message_id in [key for key, (_, since) in pending.items() if since < limit]:
+            del pending[message_id]
+        return len(pending) < self._limits.max_pending
+
+    def _boot_notification(self, call: Call) -> Effects:
+        """B01.FR.11/12: on security profile 3 the serial number, if given, must be the certificate's."""
+        boot = self._boot = read_boot_notification(self._version, call.payload)
+        expected = self._admission.expected_serial_number
+        if not expected or not boot.serial_number or boot.serial_number == expected:
+            return FORWARD
+        if self._version is OCPPVersion.V1_6:
+            # 1.6 has no such requirement and does not say which of its two fields counts.
+            return (ReportEvent("identity.serial_differs", "low", "allow_alert"), Forward())
+        return (
+            ReportEvent("identity.serial_mismatch", "critical", "ws_close", "BootNotification names another serial number"),
+            CloseBoth(1008, "serial number"),
+        )
+
+    # -- answers
+
+    def _answer(self, frame: Frame, asker: _Side) -> Effects:
+        """Anything that is not a Call: passes only if `asker` has that call open."""
+        kind = type(frame)
+        if kind is CallResult or kind is CallError:
+            if asker.pending.pop(frame.message_id, None) is None:
+                return (ReportEvent("rpc.unsolicited_result", "high", "drop"),)
+            self._remember(asker, frame.message_id)
+            return FORWARD
+        if kind is Send:
+            return FORWARD
+        assert kind is CallResultError
+        # Part 4, 4.2.5: it refers to a result, so whoever sends it is the one who had asked.
+        other = self._charge_point if asker is self._csms else self._csms
+        if frame.message_id in other.answered:
+            return FORWARD
+        return (ReportEvent("rpc.unsolicited_result", "high", "drop"),)
+
+    @staticmethod
+    def _remember(asker: _Side, message_id: str) -> None:
+        asker.answered = (*asker.answered[1 - _REMEMBERED_RESULTS :], message_id)
+
+    def _result_of_csms(self, result: CallResult) -> Effects:
+        asked = self._charge_point.pending.pop(result.message_id, None)
+        if asked is None:
+            return (ReportEvent("rpc.unsolicited_result", "high", "drop"),)
+        if self._version is OCPPVersion.V2_1:
+            self._remember(self._charge_point, result.message_id)
+        if self._registered:
+            return FORWARD
+        if asked[0] == _BOOT:
+            accepted = is_accepted(result.payload)
+        else:
+            # After a mere reconnect a 1.6 charge point need not send BootNotification (OCPP 1.6, 4.2).
+            accepted = self._version is OCPPVersion.V1_6 and self._boot is None
+        if not accepted:
+            return FORWARD
+        self._registered = True
+        return (Forward(), self._boot or NoteRegistered())
+
+    # -- what does not pass
+
+    def _malformed(self, malformed: MalformedFrame, side: _Side, now: float) -> Effects:
+        """Answer where the standard has an answer (requirements 1.7), and give up on a peer that goes on like this."""
+        if now - side.malformed_since > 60.0:  # noqa: PLR2004  a minute
+            side.malformed, side.malformed_since = 0, now
+        side.malformed += 1
+        answer = self._answer_to_malformed(malformed)
+        report = ReportEvent(malformed.event, "medium", "callerror" if answer else "drop", malformed.detail)
+        effects: Effects = (report, Reply(answer)) if answer else (report,)
+        if side.malformed > _MALFORMED_PER_MINUTE:
+            return (*effects, CloseBoth(1008, "malformed messages"))
+        return effects
+
+    def _answer_to_malformed(self, malformed: MalformedFrame) -> bytes:
+        """CALLERROR for what looks like a Call; answers are never answered."""
+        version = self._version
+        if malformed.event == "rpc.message_type":
+            return b""
+        if malformed.message_id is None or not malformed.is_call:
+            if not version.is_2x or (malformed.message_id is not None and not malformed.is_call):
+                return b""
+            return build_call_error(version, UNREADABLE_ID, ErrorMeaning.RPC_FRAMEWORK, "not an OCPP-J message")
+        meaning = _MEANINGS.get(malformed.event, ErrorMeaning.FORMAT if malformed.parsed else ErrorMeaning.RPC_FRAMEWORK)
+        return build_call_error(version, malformed.message_id, meaning, malformed.detail)
+
+    def _throttle(self, frame: Frame, effects: Effects, now: float) -> Effects:
+        """Above the rate: backpressure first, and the end only if it goes on (WS-19)."""
+        pause = PauseReading(-self._tokens / self._limits.messages_per_s)
+        if not self._throttled_since:
+            self._throttled_since = now
+            return (*effects, ReportEvent("rpc.flood", "high", "rate_limit", "reading slowed down"), pause)
+        if now - self._throttled_since <= self._limits.flood_grace_s:
+            return (*effects, pause)
+        end = (ReportEvent("rpc.flood", "high", "ws_close", "went on above the limit"), CloseBoth(1008, "message rate"))
+        if type(frame) is Call and frame.action not in _TRANSACTION_ACTIONS:
+            reply = build_call_error(self._version, frame.message_id, ErrorMeaning.GENERIC, "message rate exceeded")
+            return (Reply(reply), *end)
+        return (*effects, *end)
+
+    def revoke(self, reason: str) -> Effects:
+        """The admission has been revoked while the session lives."""
+        del reason
+        return (CloseBoth(1008, "admission revoked"),) if self._admission else NOTHING
+
+
+_MEANINGS: Final = {
+    "json.number_range": ErrorMeaning.PROPERTY_CONSTRAINT,
+    "rpc.unknown_action": ErrorMeaning.NOT_IMPLEMENTED,
+}

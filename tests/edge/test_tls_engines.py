@@ -1,0 +1,317 @@
+"""Both TLS engines against OpenSSL's own client, in memory: what gets through, and the reason and alert for what does not."""
+
+import datetime
+import ssl
+from collections.abc import Callable
+
+import pytest
+
+from gateway.config.model import CipherPolicy, Listener, ListenerTLS
+from gateway.edge.memory_file import memory_file
+from gateway.edge.tls import TLSConnection, TLSContext, TLSFailure, first_bytes_refusal, reason_for_verify
+from gateway.edge.tls_context import build_tls_context
+from gateway.identity.refusal import Reason
+from gateway.link.messages import CertificatePEM, ListenerSettings
+from gateway.ocpp.vocabulary import SecurityProfile
+from tests.support.tls_material import DAY, Authority, Issued
+
+AUTHORITY = Authority()
+SERVER_EC, SERVER_RSA = AUTHORITY.server("ec"), AUTHORITY.server("rsa")
+CHARGE_POINT = AUTHORITY.charge_point("SN-1")
+ENGINES = ["pyopenssl", "stdlib"]
+pytestmark = pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
+ALERTS = {40: "handshake_failure", 42: "bad_certificate", 45: "certificate_expired", 48: "unknown_ca", 70: "protocol_version", 116: "certificate_required"}
+
+
+def context(
+    engine: str,
+    *,
+    client_certificate: str = "required",
+    policy: CipherPolicy = "ocpp-cert",
+    certificates: tuple[Issued, ...] = (SERVER_RSA, SERVER_EC),
+    generation: int = 1,
+) -> TLSContext:
+    tls = ListenerTLS(certificates=(), client_certificate=client_certificate, engine=engine, cipher_policy=policy)  # type: ignore[arg-type]
+    listener = Listener(
+        name="t", address="127.0.0.1:0", security_profiles=(SecurityProfile.TLS_CLIENT_CERTIFICATE,), csms="c", tls=tls
+    )
+    pems = tuple(CertificatePEM(issued.pem, issued.key_pem) for issued in certificates)
+    built = build_tls_context(ListenerSettings(listener, pems, AUTHORITY.pem), generation)
+    assert built is not None
+    return built
+
+
+class Client:
+    """OpenSSL's client over memory BIOs, talking to one of our connections."""
+
+    def __init__(
+        self,
+        server: TLSConnection,
+        *,
+        certificate: Issued | None = CHARGE_POINT,
+        configure: Callable[[ssl.SSLContext], None] = lambda _: None,
+        server_name: str | None = "gw.example.test",
+        context: ssl.SSLContext | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> None:
+        self.context = context or self.new_context(certificate, configure)
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.ssl = self.context.wrap_bio(self.incoming, self.outgoing, server_hostname=server_name, session=session)
+        self.server = server
+        self.alert = ""
+
+    @staticmethod
+    def new_context(certificate: Issued | None, configure: Callable[[ssl.SSLContext], None]) -> ssl.SSLContext:
+        made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        made.check_hostname = False
+        made.load_verify_locations(cadata=AUTHORITY.pem.decode())
+        if certificate is not None:
+            with memory_file(certificate.pem) as pem, memory_file(certificate.key_pem) as key:
+                made.load_cert_chain(pem, key)
+        configure(made)
+        return made
+
+    def handshake(self) -> TLSConnection:
+        """Complete the handshake. Raises TLSFailure of the server; then `alert` is what the client was told."""
+        done = False
+        for _ in range(6):
+            try:
+                self.ssl.do_handshake()
+            except ssl.SSLWantReadError:
+                pass
+            flight = self.outgoing.read()
+            if flight and not done:
+                try:
+                    done = self.server.handshake(flight)
+                except TLSFailure:
+                    self.incoming.write(self.server.output())
+                    self.read_alert()
+                    raise
+            self.incoming.write(self.server.output())
+            if done:
+                self.read()  # takes TLS 1.3 tickets in
+                return self.server
+        raise AssertionError("handshake does not end")
+
+    def read_alert(self) -> None:
+        try:
+            self.ssl.do_handshake()
+            self.ssl.read(1)
+        except ssl.SSLError as error:
+            self.alert = (error.reason or "").lower()
+
+    def read(self) -> bytes:
+        data = b""
+        try:
+            while piece := self.ssl.read(65536):
+                data += piece
+        except ssl.SSLWantReadError:
+            pass
+        return data
+
+    def send(self, data: bytes) -> bytes:
+        self.ssl.write(data)
+        return self.outgoing.read()
+
+
+def only(maximum: ssl.TLSVersion) -> Callable[[ssl.SSLContext], None]:
+    def configure(made: ssl.SSLContext) -> None:
+        made.minimum_version = ssl.TLSVersion.TLSv1
+        made.maximum_version = maximum
+        made.set_ciphers("ALL:@SECLEVEL=0")
+
+    return configure
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.requirement("A00.FR.312", "A00.FR.402", "A00.FR.409", "A00.FR.410", "A00.FR.415", "A00.FR.416")
+def test_good_client_gets_through_and_bytes_go_both_ways(engine: str, version: ssl.TLSVersion) -> None:
+    client = Client(context(engine).accept(), configure=only(version))
+    server = client.handshake()
+    facts = server.facts()
+    assert (facts.version, facts.server_name, facts.leaf_der, facts.resumed) == (
+        version.name.replace("_", "."),
+        "gw.example.test",
+        CHARGE_POINT.der,
+        False,
+    )
+    for size in (1, 300, 16_384, 16_385, 100_000):
+        text = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+        client.incoming.write(server.encrypt(text))
+        assert client.read() == text
+        wire = client.send(text)
+        cut = len(wire) // 2
+        assert server.decrypt(wire[:cut]) + server.decrypt(wire[cut:]) == text
+    assert server.renegotiation_refused() == b""
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_peer_close_is_seen_and_ours_is_sent(engine: str) -> None:
+    client = Client(context(engine).accept())
+    server = client.handshake()
+    with pytest.raises(ssl.SSLWantReadError):
+        client.ssl.unwrap()
+    assert server.decrypt(client.outgoing.read()) == b""
+    assert server.closed
+    client.incoming.write(server.shutdown())
+    client.ssl.unwrap()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    "suite",
+    ["ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384", "AES128-GCM-SHA256", "AES256-GCM-SHA384", "ECDHE-RSA-AES128-GCM-SHA256"],
+)
+@pytest.mark.requirement("A00.FR.317", "A00.FR.318", "A00.FR.421", "TC_086", "TC_A_04")
+def test_each_ocpp_suite_is_negotiated(engine: str, suite: str) -> None:
+    def configure(made: ssl.SSLContext) -> None:
+        made.maximum_version = ssl.TLSVersion.TLSv1_2
+        made.set_ciphers(suite)
+
+    client = Client(context(engine).accept(), configure=configure)
+    assert client.handshake().facts().cipher == suite
+    assert client.ssl.compression() is None
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.requirement("A00.FR.318")
+def test_modern_policy_refuses_static_rsa_and_keeps_forward_secrecy(engine: str) -> None:
+    def configure(made: ssl.SSLContext) -> None:
+        made.maximum_version = ssl.TLSVersion.TLSv1_2
+        made.set_ciphers("AES128-GCM-SHA256")
+
+    refused = Client(context(engine, policy="modern").accept(), configure=configure)
+    with pytest.raises(TLSFailure) as failure:
+        refused.handshake()
+    assert failure.value.reason is Reason.TLS_CIPHER
+    assert Client(context(engine, policy="modern").accept()).handshake().facts().version == "TLSv1.3"
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
+@pytest.mark.requirement("A00.FR.313", "A00.FR.314", "A00.FR.417", "A00.FR.418", "TC_A_06")
+def test_old_version_is_refused_with_protocol_version(engine: str, version: ssl.TLSVersion) -> None:
+    client = Client(context(engine).accept(), configure=only(version))
+    with pytest.raises(TLSFailure) as failure:
+        client.handshake()
+    assert failure.value.reason is Reason.TLS_VERSION
+    assert "protocol version" in client.alert.replace("_", " ")
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.requirement("A00.FR.319", "A00.FR.321", "A00.FR.320", "A00.FR.322", "A00.FR.425")
+def test_unacceptable_suites_are_refused_with_handshake_failure(engine: str) -> None:
+    def configure(made: ssl.SSLContext) -> None:
+        made.maximum_version = ssl.TLSVersion.TLSv1_2
+        made.set_ciphers("AES128-SHA:AES256-SHA256:NULL-SHA256:@SECLEVEL=0")
+
+    client = Client(context(engine).accept(), configure=configure)
+    with pytest.raises(TLSFailure) as failure:
+        client.handshake()
+    assert failure.value.reason is Reason.TLS_CIPHER
+    assert "handshake failure" in client.alert.replace("_", " ")
+
+
+STRANGER = Authority("Somebody Else")
+NOT_YET = AUTHORITY.charge_point("SN-1", start=DAY, end=10 * DAY)
+EXPIRED = AUTHORITY.charge_point("SN-1", start=-10 * DAY, end=-datetime.timedelta(hours=1))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize(
+    ("certificate", "reason", "alert"),
+    [
+        (EXPIRED, Reason.CERT_EXPIRED, "certificate expired"),
+        (NOT_YET, Reason.CERT_NOT_YET_VALID, "bad certificate"),
+        (STRANGER.charge_point("SN-1"), Reason.CERT_UNTRUSTED, "unknown ca"),
+        (Issued(STRANGER.root, STRANGER.key), Reason.CERT_UNTRUSTED, "unknown ca"),
+        (SERVER_EC, Reason.CERT_INVALID, ""),
+        (None, Reason.CERT_MISSING, ""),
+    ],
+    ids=["expired", "not-yet-valid", "other-root", "self-signed", "server-certificate", "none"],
+)
+@pytest.mark.requirement("A00.FR.403", "A00.FR.407", "TC_A_08")
+def test_bad_client_certificate_has_its_reason_and_alert(
+    engine: str, version: ssl.TLSVersion, certificate: Issued | None, reason: Reason, alert: str
+) -> None:
+    client = Client(context(engine).accept(), certificate=certificate, configure=only(version))
+    with pytest.raises(TLSFailure) as failure:
+        client.handshake()
+    assert failure.value.reason is reason
+    assert alert in client.alert.replace("_", " ")
+    assert "alert" in client.alert
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.requirement("A00.FR.006")
+def test_optional_client_certificate_lets_both_in(engine: str) -> None:
+    made = context(engine, client_certificate="optional")
+    assert Client(made.accept(), certificate=None).handshake().facts().leaf_der == b""
+    assert Client(made.accept()).handshake().facts().leaf_der == CHARGE_POINT.der
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_no_server_name_works(engine: str) -> None:
+    assert Client(context(engine).accept(), server_name=None).handshake().facts().server_name == ""
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_resumed_session_is_marked_and_keeps_its_certificate(engine: str, version: ssl.TLSVersion) -> None:
+    made = context(engine)
+    first = Client(made.accept(), configure=only(version))
+    first.handshake()
+    session = first.ssl.session
+    again = Client(made.accept(), context=first.context, session=session).handshake().facts()
+    assert again.resumed
+    assert again.leaf_der == CHARGE_POINT.der
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.requirement("A00.FR.702", "A00.FR.705")
+def test_session_of_an_older_trust_generation_is_not_resumed(engine: str, version: ssl.TLSVersion) -> None:
+    first = Client(context(engine, generation=1).accept(), configure=only(version))
+    first.handshake()
+    session = first.ssl.session
+    again = Client(context(engine, generation=2).accept(), context=first.context, session=session).handshake().facts()
+    assert not again.resumed
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_damaged_record_ends_the_connection(engine: str) -> None:
+    client = Client(context(engine).accept())
+    server = client.handshake()
+    wire = bytearray(client.send(b"hello"))
+    wire[-1] ^= 1
+    with pytest.raises(TLSFailure) as failure:
+        server.decrypt(bytes(wire))
+    assert failure.value.reason is Reason.TLS_PROTOCOL
+
+
+@pytest.mark.parametrize(
+    ("data", "tls_expected", "reason"),
+    [
+        (b"\x16\x03\x01\x02\x00", True, None),
+        (b"\x16", True, None),
+        (b"GET / HTTP/1.1", True, Reason.PLAIN_ON_TLS),
+        (b"\x80\x2e\x01\x00\x02", True, Reason.TLS_VERSION),
+        (b"\x00\x01\x02", True, Reason.NOT_TLS),
+        (b"\x16\x04", True, Reason.NOT_TLS),
+        (b"\x16\x03\x01", False, Reason.TLS_ON_PLAIN),
+        (b"GET / HTTP/1.1", False, None),
+    ],
+)
+@pytest.mark.requirement("A00.FR.311", "A00.FR.415")
+def test_first_bytes_name_what_came(data: bytes, tls_expected: bool, reason: Reason | None) -> None:
+    assert first_bytes_refusal(data, tls_expected=tls_expected) is reason
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [(10, Reason.CERT_EXPIRED), (9, Reason.CERT_NOT_YET_VALID), (23, Reason.CERT_REVOKED), (20, Reason.CERT_UNTRUSTED), (66, Reason.CERT_WEAK), (26, Reason.CERT_INVALID)],
+)
+def test_verify_codes_have_reasons(code: int, reason: Reason) -> None:
+    assert reason_for_verify(code) is reason

@@ -1,0 +1,113 @@
+"""Throw-away certificates for tests, made on the fly: nothing is ever committed."""
+
+import datetime
+from typing import NamedTuple
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+DAY = datetime.timedelta(days=1)
+
+
+class Issued(NamedTuple):
+    """A certificate with its key."""
+
+    certificate: x509.Certificate
+    key: Key
+
+    @property
+    def pem(self) -> bytes:
+        return self.certificate.public_bytes(Encoding.PEM)
+
+    @property
+    def key_pem(self) -> bytes:
+        return self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+    @property
+    def der(self) -> bytes:
+        return self.certificate.public_bytes(Encoding.DER)
+
+
+def new_key(kind: str = "ec") -> Key:
+    return ec.generate_private_key(ec.SECP256R1()) if kind == "ec" else rsa.generate_private_key(65537, 2048)
+
+
+def _name(common_name: str, organization: str) -> x509.Name:
+    return x509.Name(
+        [x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization), x509.NameAttribute(NameOID.COMMON_NAME, common_name)]
+    )
+
+
+class Authority:
+    """A root that issues what it is told to, good or bad."""
+
+    def __init__(self, common_name: str = "Test Root") -> None:
+        self.key = new_key()
+        self.name = _name(common_name, "Test")
+        self.root = self._build(self.name, self.key, ca=True)
+
+    def _build(
+        self,
+        subject: x509.Name,
+        key: Key,
+        *,
+        ca: bool = False,
+        server: bool = False,
+        client: bool = True,
+        start: datetime.timedelta = -DAY,
+        end: datetime.timedelta = 30 * DAY,
+    ) -> x509.Certificate:
+        now = datetime.datetime.now(datetime.UTC)
+        public = key.public_key()
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self.name)
+            .public_key(public)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now + start)
+            .not_valid_after(now + end)
+            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
+            .add_extension(
+                x509.KeyUsage(
+                    digital_signature=not ca, content_commitment=False, key_encipherment=not ca, data_encipherment=False,
+                    key_agreement=False, key_cert_sign=ca, crl_sign=ca, encipher_only=False, decipher_only=False,
+                ),
+                critical=True,
+            )
+        )
+        if server:
+            names = [x509.DNSName("localhost"), x509.DNSName("gw.example.test")]
+            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+            builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        elif not ca and client:
+            builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+        return builder.sign(self.key, hashes.SHA256())
+
+    @property
+    def pem(self) -> bytes:
+        return self.root.public_bytes(Encoding.PEM)
+
+    def server(self, kind: str = "ec") -> Issued:
+        key = new_key(kind)
+        return Issued(self._build(_name("localhost", "Test"), key, server=True), key)
+
+    def charge_point(
+        self,
+        serial_number: str,
+        organization: str = "Example CPO",
+        *,
+        kind: str = "ec",
+        start: datetime.timedelta = -DAY,
+        end: datetime.timedelta = 30 * DAY,
+        client: bool = True,
+        key: Key | None = None,
+    ) -> Issued:
+        own = key or new_key(kind)
+        return Issued(self._build(_name(serial_number, organization), own, start=start, end=end, client=client), own)
