@@ -66,13 +66,20 @@ class _EdgeProcess:
         gc.freeze()
         self._lifeline.send({"ready": True})
 
+    async def _drain(self, timeout_s: float) -> None:
+        await self._worker.drain(timeout_s)
+        deadline = asyncio.get_running_loop().time() + timeout_s * 0.3
+        while self._worker.bridges and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.05)
+        self._lifeline.send({"drained": True})
+
     def _told(self, message: dict[str, Any], descriptors: list[int]) -> None:
         match message.get("do"):
             case "listeners":
-                self._worker.add_sockets(dict(zip(message.get("add", ()), descriptors, strict=False)))
                 self._worker.remove_sockets(list(message.get("remove", ())))
+                self._worker.add_sockets(dict(zip(message.get("add", ()), descriptors, strict=False)))
             case "drain":
-                self._worker.tasks.start(self._worker.drain(float(message.get("timeout_s", 20))), "drain")
+                self._worker.tasks.start(self._drain(float(message.get("timeout_s", 20))), "drain")
             case _:
                 _log.debug("lifeline_ignored", message=json.dumps(message)[:200])
 

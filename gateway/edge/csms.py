@@ -8,7 +8,7 @@ import base64
 import os
 import ssl
 import time
-from typing import NamedTuple
+from typing import cast, NamedTuple
 from urllib.parse import urlsplit
 
 import structlog
@@ -66,9 +66,9 @@ class _Handshake(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        transport.write(self._request)
+        # uvloop's transports do not derive from asyncio.Transport.
+        self.transport = cast(asyncio.Transport, transport)
+        self.transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
         if self.answer.done():

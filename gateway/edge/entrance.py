@@ -8,7 +8,7 @@ import asyncio
 import ipaddress
 import time
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import cast, TYPE_CHECKING
 
 import msgspec
 
@@ -99,9 +99,9 @@ class Entrance(asyncio.Protocol):
     # -- accept
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        name = transport.get_extra_info("peername")
+        # uvloop's transports do not derive from asyncio.Transport.
+        self._transport = cast(asyncio.Transport, transport)
+        name = self._transport.get_extra_info("peername")
         host, port = (str(name[0]).partition("%")[0], int(name[1])) if name else ("", 0)
         listener = self._listener
         self._peer = Peer(address=host, port=port, listener=listener.listener.name)
@@ -149,7 +149,7 @@ class Entrance(asyncio.Protocol):
             data = rest
         if self._step is _Step.FIRST_BYTES and data:
             self._judge_first_bytes(data)
-        if self._step is _Step.TLS:
+        if self._tls is not None and self._step in {_Step.TLS, _Step.HEAD}:
             data = self._tls_bytes(data)
         if self._step is _Step.HEAD and data:
             self._head_bytes(data)

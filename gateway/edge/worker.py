@@ -169,10 +169,12 @@ class Worker:
     def remove_sockets(self, names: list[str]) -> None:
         """Stop accepting on these listeners; live sessions stay."""
         for name in names:
-            self._listening.pop(name, None)
             server = self._servers.pop(name, None)
             if server is not None:
                 server.close()
+            # Without this the kernel would go on handing connections to a socket that nobody accepts from.
+            if name in self._listening:
+                os.close(self._listening.pop(name))
 
     # -- sessions
 
@@ -347,9 +349,7 @@ class Worker:
     async def drain(self, timeout_s: float) -> None:
         """Accept nothing new and close every session, spread over most of the time there is."""
         self.draining = True
-        for server in self._servers.values():
-            server.close()
-        self._servers.clear()
+        self.remove_sockets(list(self._listening))
         sessions = list(self.bridges.values())
         pause_s = timeout_s * 0.7 / max(1, len(sessions))
         for bridge in sessions:

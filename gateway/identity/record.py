@@ -53,5 +53,7 @@ class ChargePointRecord(msgspec.Struct, frozen=True, kw_only=True):
     firmware: str = ""
     """vendor, model, firmware: learnt from BootNotification, claimed by the charge point."""
     last_seen_at: float = 0.0
+    last_address: str = ""
+    """From where it last proved itself: guessing limits never slow that address down for this identity."""
     created_at: float = 0.0
     updated_at: float = 0.0

@@ -1,0 +1,96 @@
+"""Checks of the certificate and key files that a configuration names."""
+
+import datetime
+import stat
+from pathlib import Path as FilePath
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509.oid import NameOID
+
+from gateway.config.findings import Findings
+from gateway.config.model import CertificateFiles
+from gateway.config.positions import Path
+
+__all__ = ["check_listener_certificates", "check_pem", "check_private_file"]
+
+_SOON = datetime.timedelta(days=14)
+_DEV = "DEV ONLY"
+
+
+def check_private_file(file: str, path: Path, findings: Findings) -> bool:
+    """It exists, can be read, and nobody else can read it."""
+    try:
+        mode = FilePath(file).stat().st_mode
+        with FilePath(file).open("rb"):
+            pass
+    except OSError as error:
+        findings.error(path, f"{file}: {error.strerror}")
+        return False
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        findings.error(path, f"{file} can be read by others: chmod 600 {file}")
+        return False
+    return True
+
+
+def check_pem(file: str, path: Path, findings: Findings, *, allow_dev: bool) -> list[x509.Certificate]:
+    """The certificates in a PEM file; none (and a finding) if it cannot be used."""
+    try:
+        certificates = x509.load_pem_x509_certificates(FilePath(file).read_bytes())
+    except OSError as error:
+        findings.error(path, f"{file}: {error.strerror}")
+        return []
+    except ValueError:
+        findings.error(path, f"{file} holds no PEM certificates")
+        return []
+    if not allow_dev and any(_DEV in certificate.subject.rfc4514_string() for certificate in certificates):
+        findings.error(path, f"{file} is from the development PKI; gateway.unsafe_dev_certificates = true permits it, never in production")
+    return certificates
+
+
+def _check_pair(files: CertificateFiles, path: Path, findings: Findings, *, allow_dev: bool) -> x509.Certificate | None:
+    chain = check_pem(files.certificate, (*path, "certificate"), findings, allow_dev=allow_dev)
+    if not chain or not check_private_file(files.key, (*path, "key"), findings):
+        return None
+    try:
+        key: Any = load_pem_private_key(FilePath(files.key).read_bytes(), None)
+    except (ValueError, TypeError):
+        findings.error((*path, "key"), f"{files.key} is not an unencrypted PEM private key")
+        return None
+    if key.public_key() != chain[0].public_key():
+        findings.error((*path, "key"), f"{files.key} is not the key of {files.certificate}")
+        return None
+    return chain[0]
+
+
+def _check_leaf(leaf: x509.Certificate, path: Path, findings: Findings) -> None:
+    """What charge points would stumble over (A00.FR.308/309/510, 511)."""
+    names = [str(name.value) for name in leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+    if len(names) != 1:
+        findings.warning(path, "the certificate should have exactly one CN, the FQDN charge points use")
+    if any(name.startswith("*") for name in names):
+        findings.warning(path, "a wildcard certificate is refused by charge points without AllowCSMSTLSWildcards")
+    now = datetime.datetime.now(datetime.UTC)
+    if leaf.not_valid_after_utc < now:
+        findings.warning(path, f"the certificate expired on {leaf.not_valid_after_utc:%Y-%m-%d}")
+    elif leaf.not_valid_after_utc < now + _SOON:
+        findings.warning(path, f"the certificate expires on {leaf.not_valid_after_utc:%Y-%m-%d %H:%M} UTC")
+
+
+def check_listener_certificates(
+    certificates: tuple[CertificateFiles, ...], path: Path, findings: Findings, *, allow_dev: bool
+) -> None:
+    """Files, keys and names of a listener's certificates, and whether both key types are there (A00.FR.318/421)."""
+    kinds = set()
+    for index, files in enumerate(certificates):
+        place = (*path, "certificates", index)
+        leaf = _check_pair(files, place, findings, allow_dev=allow_dev)
+        if leaf is not None:
+            public_key = leaf.public_key()
+            kinds.add("RSA" if isinstance(public_key, rsa.RSAPublicKey) else "ECDSA" if isinstance(public_key, ec.EllipticCurvePublicKey) else "")
+            _check_leaf(leaf, place, findings)
+    missing = {"RSA", "ECDSA"} - kinds
+    if kinds and missing:
+        findings.warning((*path, "certificates"), f"no {missing.pop()} certificate: charge points that support only that cannot connect")

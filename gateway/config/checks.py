@@ -1,0 +1,185 @@
+"""Cross-checks of a configuration: contradictions, files, certificates. Each finding points at its key."""
+
+import ipaddress
+import re
+from collections import Counter
+from pathlib import Path as FilePath
+from urllib.parse import urlsplit
+
+from gateway.config.certificates import check_listener_certificates, check_pem, check_private_file
+from gateway.config.findings import Findings
+from gateway.config.model import CSMS, Config, Listener
+from gateway.config.positions import Path
+from gateway.config.suggest import did_you_mean
+from gateway.ocpp.vocabulary import SecurityProfile
+
+__all__ = ["Findings", "check", "split_address"]
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_PREFIX = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,=:@-]+)*/?")
+_OWN_HEADERS = {"host", "upgrade", "connection", "authorization", "sec-websocket-key", "sec-websocket-version", "sec-websocket-protocol"}
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Host and port of ``host:port`` or ``[v6]:port``. Raises ValueError."""
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004
+        raise ValueError("not host:port")
+    host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    ipaddress.ip_address(host)
+    return host, int(port)
+
+
+def check(config: Config, findings: Findings) -> None:
+    """Add every error and warning to `findings`."""
+    _check_gateway(config, findings)
+    for index, listener in enumerate(config.listeners):
+        _check_listener(config, listener, ("listener", index), findings)
+    for index, csms in enumerate(config.csms):
+        _check_csms(csms, ("csms", index), findings)
+    _check_numbers(config, findings)
+
+
+def _check_gateway(config: Config, findings: Findings) -> None:
+    if not config.listeners:
+        findings.error(("listener",), "no [[listener]]: nothing would be served")
+    if not config.csms:
+        findings.error(("csms",), "no [[csms]]: there is nothing to protect")
+    if config.edge_workers < 1 or config.edge_workers > 256:  # noqa: PLR2004
+        findings.error(("gateway", "edge_workers"), "must be 0 (one per core) to 256")
+    for section, names in (("listener", [x.name for x in config.listeners]), ("csms", [x.name for x in config.csms])):
+        for name, times in Counter(names).items():
+            if times > 1:
+                findings.error((section, len(names) - 1, "name"), f"{section} {name!r} is there {times} times")
+            if not re.fullmatch(r"[A-Za-z0-9_.-]{1,40}", name):
+                findings.error((section, names.index(name), "name"), "use 1 to 40 letters, digits, dots, dashes, underscores")
+    addresses = [listener.address for listener in config.listeners] + [config.operations.address]
+    for index, address in enumerate(addresses):
+        place: Path = ("listener", index, "address") if index < len(config.listeners) else ("operations", "address")
+        try:
+            split_address(address)
+        except ValueError:
+            findings.error(place, f"{address!r} is not an IP address with a port, e.g. 0.0.0.0:8443 or [::]:8443")
+        if address in addresses[:index]:
+            findings.error(place, f"{address} is used twice")
+
+
+def _check_networks(networks: tuple[str, ...], path: Path, findings: Findings) -> None:
+    for network in networks:
+        try:
+            ipaddress.ip_network(network, strict=False)
+        except ValueError:
+            findings.error(path, f"{network!r} is not a network, e.g. 10.0.0.0/8")
+
+
+def _check_listener(config: Config, listener: Listener, path: Path, findings: Findings) -> None:
+    _check_networks(listener.allowed_networks, (*path, "allowed_networks"), findings)
+    _check_networks(listener.proxy_protocol_from, (*path, "proxy_protocol_from"), findings)
+    names = [csms.name for csms in config.csms]
+    if listener.csms not in names:
+        findings.error((*path, "csms"), f"there is no [[csms]] named {listener.csms!r}", did_you_mean(listener.csms, names))
+    if not _PREFIX.fullmatch(listener.path_prefix):
+        findings.error((*path, "path_prefix"), f"{listener.path_prefix!r} is not a plain path such as /ocpp")
+    if not listener.security_profiles:
+        findings.error((*path, "security_profiles"), "empty: nobody could connect")
+    if listener.tls is None:
+        _check_plain(listener, path, findings)
+    else:
+        _check_tls(config, listener, path, findings)
+
+
+def _check_plain(listener: Listener, path: Path, findings: Findings) -> None:
+    if listener.security_profiles != (SecurityProfile.BASIC,):
+        findings.error((*path, "security_profiles"), "a listener without [listener.tls] serves profile 1 and nothing else")
+    if not listener.allowed_networks:
+        findings.error(
+            (*path, "allowed_networks"), "a plain listener must say from which trusted networks (A00.FR.201), e.g. [\"10.0.0.0/8\"]"
+        )
+    findings.warning(path, f"listener {listener.name} takes passwords in clear text (A00.FR.206)")
+
+
+def _check_tls(config: Config, listener: Listener, path: Path, findings: Findings) -> None:
+    tls = listener.tls
+    assert tls is not None
+    place = (*path, "tls")
+    profiles = set(listener.security_profiles)
+    if SecurityProfile.BASIC in profiles:
+        findings.error((*path, "security_profiles"), "profile 1 is without TLS: give it a listener of its own")
+    if SecurityProfile.TLS_CLIENT_CERTIFICATE in profiles:
+        if tls.client_certificate == "none":
+            findings.error((*place, "client_certificate"), "profile 3 needs client_certificate \"required\" or \"optional\"")
+    elif tls.client_certificate != "none":
+        findings.error((*place, "client_certificate"), "client certificates are for profile 3, which this listener does not serve")
+    if SecurityProfile.TLS_BASIC in profiles and tls.client_certificate == "required":
+        findings.error((*place, "client_certificate"), "profile 2 has no client certificate: use \"optional\" for 2 and 3 on one port")
+    if tls.client_certificate != "none":
+        if not tls.client_trust:
+            findings.error((*place, "client_trust"), "empty: no client certificate could be trusted")
+        for file in tls.client_trust:
+            check_pem(file, (*place, "client_trust"), findings, allow_dev=config.unsafe_dev_certificates)
+    if tls.cipher_policy == "legacy-quarantine" and not listener.allowed_networks:
+        findings.error((*path, "allowed_networks"), "cipher_policy legacy-quarantine needs allowed_networks")
+    if not tls.certificates:
+        findings.error((*place, "certificates"), "no [[listener.tls.certificates]]")
+    check_listener_certificates(tls.certificates, place, findings, allow_dev=config.unsafe_dev_certificates)
+
+
+def _check_csms(csms: CSMS, path: Path, findings: Findings) -> None:
+    if not csms.urls:
+        findings.error((*path, "urls"), "empty")
+    for url in csms.urls:
+        _check_url(csms, url, path, findings)
+    if not csms.ocpp_versions:
+        findings.error((*path, "ocpp_versions"), "empty: it would speak nothing")
+    for name, value in csms.headers.items():
+        if not _HEADER_NAME.fullmatch(name) or name.lower() in _OWN_HEADERS or any(ord(c) < 0x20 for c in value):  # noqa: PLR2004
+            findings.error((*path, "headers"), f"header {name!r} cannot be set")
+    if csms.authentication == "basic":
+        if not csms.password_file:
+            findings.error((*path, "password_file"), "authentication \"basic\" needs password_file")
+        else:
+            check_private_file(csms.password_file, (*path, "password_file"), findings)
+    if csms.authentication == "pass-through":
+        findings.warning((*path, "authentication"), "pass-through hands the charge points' passwords to the CSMS")
+    if csms.authentication == "mtls" and not (csms.certificate and csms.key):
+        findings.error((*path, "certificate"), "authentication \"mtls\" needs certificate and key")
+    if csms.key:
+        check_private_file(csms.key, (*path, "key"), findings)
+    if csms.ca:
+        check_pem(csms.ca, (*path, "ca"), findings, allow_dev=True)
+    if csms.danger_accept_any_certificate:
+        findings.warning((*path, "danger_accept_any_certificate"), "anybody can pose as this CSMS")
+
+
+def _check_url(csms: CSMS, url: str, path: Path, findings: Findings) -> None:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        findings.error((*path, "urls"), f"{url!r} is not a URL")
+        return
+    del port
+    if parts.scheme not in {"ws", "wss"} or not parts.hostname or parts.query or parts.fragment or parts.username:
+        findings.error((*path, "urls"), f"{url!r} must be ws:// or wss:// with host, port and path, without the identity")
+    if parts.scheme == "ws" and csms.authentication in {"basic", "pass-through"} and not _is_loopback(parts.hostname or ""):
+        findings.warning((*path, "urls"), f"{url} sends passwords to the CSMS in clear text")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _check_numbers(config: Config, findings: Findings) -> None:
+    """Every number in [limits] and [websocket] is positive; a limit of zero would refuse everybody."""
+    for section, values in (("limits", config.limits), ("websocket", config.websocket)):
+        for name in values.__struct_fields__:
+            value = getattr(values, name)
+            if isinstance(value, int | float) and value <= 0:
+                findings.error((section, name), "must be greater than 0")
+    if config.websocket.max_message_bytes > 16 * 1024 * 1024:
+        findings.error(("websocket", "max_message_bytes"), "more than 16 MiB")
+    if not FilePath(config.state_dir).parent.exists():
+        findings.error(("gateway", "state_dir"), f"{FilePath(config.state_dir).parent} does not exist")

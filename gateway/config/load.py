@@ -1,0 +1,191 @@
+"""Reads the configuration file. Unknown keys are errors, contradictions are errors, and all are told at once."""
+
+import os
+import tomllib
+from pathlib import Path as FilePath
+from typing import Any, TypeVar, get_args, get_origin
+
+import msgspec
+
+from gateway.config.checks import Findings, check
+from gateway.config.model import (
+    CSMS,
+    CertificateFiles,
+    Config,
+    Limits,
+    Listener,
+    ListenerTLS,
+    Operations,
+    SecurityEvents,
+    WebSocketSettings,
+)
+from gateway.config.positions import Path, find_positions
+from gateway.config.problems import ConfigError, Problem
+from gateway.config.suggest import did_you_mean
+
+__all__ = ["ConfigError", "Problem", "load_config", "load_config_with_warnings"]
+
+_T = TypeVar("_T", bound=msgspec.Struct)
+_SECTIONS = {"gateway", "listener", "csms", "limits", "websocket", "operations", "security_events"}
+_FILES = {
+    ListenerTLS: ("client_trust",),
+    CertificateFiles: ("certificate", "key"),
+    CSMS: ("password_file", "ca", "certificate", "key"),
+}
+"""Fields that name files: relative ones are relative to the configuration."""
+
+
+class _Gateway(msgspec.Struct, frozen=True, kw_only=True):
+    """The [gateway] table."""
+
+    state_dir: str = "state"
+    database_url: str = ""
+    edge_workers: int = 0
+    log_level: str = "info"
+    operator_names: tuple[str, ...] = ()
+    unsafe_dev_certificates: bool = False
+
+
+class _Reader:
+    """Turns tables into structs and collects what is wrong."""
+
+    def __init__(self, directory: FilePath, findings: Findings) -> None:
+        self._directory = directory
+        self._findings = findings
+
+    def table(self, kind: type[_T], value: Any, path: Path) -> _T | None:
+        """A struct from one table; None (and findings) if something in it is wrong."""
+        if not isinstance(value, dict):
+            self._findings.error(path, "must be a table")
+            return None
+        fields = {field.name: field for field in msgspec.structs.fields(kind)}
+        for key in value:
+            if key not in fields:
+                self._findings.error((*path, key), f"unknown key {key!r}", did_you_mean(key, fields))
+        values: dict[str, Any] = {}
+        complete = True
+        for name, field in fields.items():
+            if name in value:
+                made = self._value(field.type, value[name], (*path, name))
+                complete = complete and made is not None
+                values[name] = made
+            elif field.required:
+                self._findings.error(path, f"{name} is missing")
+                complete = False
+        if not complete:
+            return None
+        for name in _FILES.get(kind, ()):
+            if values.get(name):
+                values[name] = self._resolve(values[name])
+        return kind(**values)
+
+    def _value(self, kind: Any, value: Any, path: Path) -> Any:
+        """One value of the declared type, None if it is not one."""
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+            return self.table(kind, value, path)
+        inner = get_args(kind)
+        structs = [arm for arm in inner if isinstance(arm, type) and issubclass(arm, msgspec.Struct)]
+        if structs and get_origin(kind) is tuple:
+            return self.tables(structs[0], value, path)
+        if structs:
+            return self.table(structs[0], value, path)
+        try:
+            return msgspec.convert(value, kind, strict=True)
+        except msgspec.ValidationError as error:
+            self._findings.error(path, _explain(str(error), kind, value))
+            return None
+
+    def tables(self, kind: type[_T], value: Any, path: Path) -> tuple[_T, ...] | None:
+        """An array of tables."""
+        if not isinstance(value, list):
+            self._findings.error(path, "must be an array of tables: write [[" + str(path[-1]) + "]]")
+            return None
+        made = [self.table(kind, item, (*path, index)) for index, item in enumerate(value)]
+        return None if any(item is None for item in made) else tuple(item for item in made if item is not None)
+
+    def _resolve(self, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        if isinstance(value, tuple):
+            return tuple(str(self._directory / item) for item in value)
+        return str(self._directory / value)
+
+
+def _explain(message: str, kind: Any, value: Any) -> str:
+    """msgspec's message in words of the file."""
+    choices = [str(arm) for arm in get_args(kind) if isinstance(arm, str)]
+    if choices and isinstance(value, str):
+        return f"{value!r} is not one of {', '.join(choices)}"
+    return message.replace(" - at `$", " (at `").replace("`object`", "a table")
+
+
+def load_config(path: str | FilePath, *, relative_to: FilePath | None = None) -> Config:
+    """The configuration in a file. Raises ConfigError with every problem."""
+    return load_config_with_warnings(path, relative_to=relative_to)[0]
+
+
+def load_config_with_warnings(
+    path: str | FilePath, *, relative_to: FilePath | None = None
+) -> tuple[Config, list[Problem]]:
+    """As `load_config`, and what is legal but unwise. `relative_to`: directory of relative paths, if not the file's."""
+    file = FilePath(path).absolute()
+    shown = str(path)
+    try:
+        text = file.read_text("utf-8")
+        tables = tomllib.loads(text)
+    except OSError as error:
+        raise ConfigError([Problem(path=shown, message=f"cannot be read: {error.strerror}")]) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError([Problem(path=shown, message="is not UTF-8 text")]) from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError([_syntax_problem(shown, str(error))]) from error
+    findings = Findings(shown, find_positions(text))
+    config = _read(tables, file, relative_to or file.parent, findings)
+    if config is not None:
+        check(config, findings)
+    if findings.errors or config is None:
+        raise ConfigError(findings.errors)
+    return config, findings.warnings
+
+
+def _syntax_problem(shown: str, message: str) -> Problem:
+    words, _, place = message.partition(" (at ")
+    numbers = [int(word) for word in place.replace(",", " ").replace(")", " ").split() if word.isdigit()]
+    line, column = numbers if len(numbers) == 2 else (0, 0)  # noqa: PLR2004  line and column
+    return Problem(path=shown, message=f"not valid TOML: {words}", line=line, column=column)
+
+
+def _read(tables: dict[str, Any], file: FilePath, directory: FilePath, findings: Findings) -> Config | None:
+    reader = _Reader(directory, findings)
+    for section in tables:
+        if section not in _SECTIONS:
+            findings.error((section,), f"unknown section {section!r}", did_you_mean(section, _SECTIONS))
+    gateway = reader.table(_Gateway, tables.get("gateway", {}), ("gateway",))
+    listeners = reader.tables(Listener, tables.get("listener", []), ("listener",))
+    csms = reader.tables(CSMS, tables.get("csms", []), ("csms",))
+    limits = reader.table(Limits, tables.get("limits", {}), ("limits",))
+    websocket = reader.table(WebSocketSettings, tables.get("websocket", {}), ("websocket",))
+    operations = reader.table(Operations, tables.get("operations", {}), ("operations",))
+    events = reader.table(SecurityEvents, tables.get("security_events", {}), ("security_events",))
+    if None in (gateway, listeners, csms, limits, websocket, operations, events):
+        return None
+    assert gateway and limits and websocket and operations and events  # noqa: PT018  narrowed together
+    if gateway.log_level not in {"debug", "info", "warning", "error"}:
+        findings.error(("gateway", "log_level"), f"{gateway.log_level!r} is not one of debug, info, warning, error")
+        return None
+    state_dir = directory / gateway.state_dir
+    if events.path and events.path != "-":
+        events = SecurityEvents(path=str(directory / events.path))
+    return Config(
+        path=str(file),
+        state_dir=str(state_dir),
+        database_url=gateway.database_url or f"sqlite:///{state_dir / 'registry.sqlite'}",
+        edge_workers=gateway.edge_workers or os.cpu_count() or 1,
+        log_level=gateway.log_level,  # type: ignore[arg-type]
+        listeners=listeners or (),
+        csms=csms or (),
+        limits=limits,
+        websocket=websocket,
+        operations=operations,
+        security_events=events,
+        operator_names=gateway.operator_names,
+        unsafe_dev_certificates=gateway.unsafe_dev_certificates,
+    )

@@ -1,0 +1,154 @@
+"""Hashes passwords and verifies them, off the event loop, at equal cost for known and unknown identities.
+
+argon2id for everything of our own; imported bcrypt and PBKDF2 hashes are verified and handed back upgraded. A verified
+credential is remembered under an HMAC with a key of this process, so a reconnect storm costs no key derivation.
+"""
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import hmac
+import os
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, Literal
+
+import argon2
+import bcrypt
+import msgspec
+
+from gateway.identity.basic_auth import Reading, readings
+from gateway.identity.evidence import BasicCredentials
+from gateway.identity.record import ChargePointRecord
+
+__all__ = ["PasswordVerifier", "Verified", "hash_password", "is_supported_hash"]
+
+_HASHER: Final = argon2.PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
+_BCRYPT_PREFIXES: Final = ("$2a$", "$2b$", "$2y$")
+_BCRYPT_MAX_BYTES = 72
+_MAX_PBKDF2_ROUNDS = 10_000_000
+_MAX_CACHED = 200_000
+_THREADS = 2
+
+Slot = Literal["current", "pending"]
+
+
+class Verified(msgspec.Struct, frozen=True):
+    """A password matched. `upgraded_phc`: an argon2id hash to store instead of the imported one, or None."""
+
+    slot: Slot
+    reading: Reading
+    upgraded_phc: str | None = None
+
+
+def hash_password(secret: bytes) -> str:
+    """An argon2id hash string of `secret`. Takes tens of milliseconds."""
+    return _HASHER.hash(secret)
+
+
+def is_supported_hash(text: str) -> bool:
+    """True for a hash string that `PasswordVerifier` can verify."""
+    return text.startswith(("$argon2id$", *_BCRYPT_PREFIXES)) or _read_pbkdf2(text) is not None
+
+
+def _read_pbkdf2(text: str) -> tuple[str, int, bytes, bytes] | None:
+    """(hash name, rounds, salt, digest) of passlib's or Django's PBKDF2 strings."""
+    try:
+        if text.startswith("$pbkdf2-"):
+            _, scheme, rounds, salt, digest = text.split("$")
+            pad = lambda part: part.replace(".", "+") + "=" * (-len(part) % 4)  # noqa: E731  one use, two lines down
+            found = scheme[7:], int(rounds), base64.b64decode(pad(salt)), base64.b64decode(pad(digest))
+        elif text.startswith("pbkdf2_"):
+            scheme, rounds, salt, digest = text.split("$")
+            found = scheme[7:], int(rounds), salt.encode(), base64.b64decode(digest)
+        else:
+            return None
+    except (ValueError, binascii.Error):
+        return None
+    return found if found[0] in {"sha1", "sha256", "sha512"} and 0 < found[1] <= _MAX_PBKDF2_ROUNDS else None
+
+
+def _matches(phc: str, secret: bytes) -> bool:
+    """Constant-time comparison of a secret with a stored hash; False for a hash nobody can read."""
+    if phc.startswith("$argon2"):
+        try:
+            return _HASHER.verify(phc, secret)
+        except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
+            return False
+    if phc.startswith(_BCRYPT_PREFIXES):
+        # bcrypt ignores what is behind 72 bytes and behind a NUL: a longer password must not match its beginning.
+        if len(secret) > _BCRYPT_MAX_BYTES or b"\0" in secret:
+            return False
+        try:
+            return bcrypt.checkpw(secret, phc.encode())
+        except ValueError:
+            return False
+    pbkdf2 = _read_pbkdf2(phc)
+    if pbkdf2 is None:
+        return False
+    name, rounds, salt, digest = pbkdf2
+    return hmac.compare_digest(hashlib.pbkdf2_hmac(name, secret, salt, rounds, len(digest)), digest)
+
+
+def _verify(hashes: tuple[tuple[Slot, str], ...], password: bytes) -> Verified | None:
+    for slot, phc in hashes:
+        for reading, secret in readings(password):
+            if _matches(phc, secret):
+                upgraded = None if phc.startswith("$argon2id$") else hash_password(secret)
+                return Verified(slot, reading, upgraded)
+    return None
+
+
+class PasswordVerifier:
+    """Verifies Basic credentials against records, in a small thread pool."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="kdf")
+        self._key = os.urandom(32)
+        self._verified: OrderedDict[bytes, Verified] = OrderedDict()
+        self._dummy = (("current", hash_password(os.urandom(20))),)
+
+    @staticmethod
+    def _hashes(record: ChargePointRecord) -> tuple[tuple[Slot, str], ...]:
+        found: list[tuple[Slot, str]] = []
+        if record.password is not None:
+            found.append(("current", record.password.phc))
+        if record.pending_password is not None:
+            found.append(("pending", record.pending_password.phc))
+        return tuple(found)
+
+    def _cache_key(self, record: ChargePointRecord, slot_hash: str, password: bytes) -> bytes:
+        parts = (record.charge_point_id.encode(), slot_hash.encode(), password)
+        message = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+        return hmac.digest(self._key, message, "sha256")
+
+    def known(self, record: ChargePointRecord, credentials: BasicCredentials) -> Verified | None:
+        """The remembered outcome for exactly this password and stored hash; no key derivation."""
+        for _, phc in self._hashes(record):
+            key = self._cache_key(record, phc, credentials.password)
+            verified = self._verified.get(key)
+            if verified is not None:
+                self._verified.move_to_end(key)
+                return verified
+        return None
+
+    async def verify(self, record: ChargePointRecord | None, credentials: BasicCredentials) -> Verified | None:
+        """None unless the password is right. An unknown identity, or one without a password, costs as much as a wrong one."""
+        hashes = self._hashes(record) if record is not None else ()
+        loop = asyncio.get_running_loop()
+        if record is None or not hashes:
+            await loop.run_in_executor(self._pool, _verify, self._dummy, credentials.password)
+            return None
+        verified = await loop.run_in_executor(self._pool, _verify, hashes, credentials.password)
+        if verified is not None:
+            phc = verified.upgraded_phc or dict(hashes)[verified.slot]
+            remembered = Verified(verified.slot, verified.reading)
+            self._verified[self._cache_key(record, phc, credentials.password)] = remembered
+            while len(self._verified) > _MAX_CACHED:
+                self._verified.popitem(last=False)
+        return verified
+
+    def close(self) -> None:
+        """Stop the threads."""
+        self._pool.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,75 @@
+"""Metrics of the whole gateway in Prometheus' text form: what edges count, summed so that restarts do not go back."""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+__all__ = ["MetricsPage"]
+
+_SAMPLE: Final = re.compile(r"([a-z_]+)(?:\{(.*)\})?")
+_LABEL: Final = re.compile(r'([a-z_]+)="([^"]*)"')
+_HELP: Final = {
+    "ocpp_gateway_connections_total": "TCP connections accepted on a listener",
+    "ocpp_gateway_sessions_opened_total": "Sessions admitted and connected to the CSMS",
+    "ocpp_gateway_sessions": "Live sessions",
+    "ocpp_gateway_handshakes": "Connections that are not admitted yet",
+    "ocpp_gateway_refusals_total": "Connections refused before admission was asked of control",
+    "ocpp_gateway_security_events_total": "Security events",
+    "ocpp_gateway_security_events_dropped_total": "Security events not recorded because too many were waiting",
+    "ocpp_gateway_messages_total": "Messages of finished sessions",
+    "ocpp_gateway_message_bytes_total": "Payload bytes of finished sessions",
+}
+
+
+class _Collector:
+    """Adapts a dict of samples to prometheus_client."""
+
+    def __init__(self, samples: dict[str, float]) -> None:
+        self._samples = samples
+
+    def collect(self) -> Iterable[Metric]:
+        """Metric families."""
+        families: dict[str, tuple[list[str], list[tuple[list[str], float]]]] = {}
+        for sample, value in sorted(self._samples.items()):
+            match = _SAMPLE.fullmatch(sample)
+            if match is None:
+                continue
+            labels = _LABEL.findall(match[2] or "")
+            names, values = families.setdefault(match[1], ([name for name, _ in labels], []))
+            del names
+            values.append(([text for _, text in labels], value))
+        for name, (labels_of, values) in families.items():
+            text = _HELP.get(name, name.replace("_", " "))
+            kind = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
+            family = kind(name, text, labels=labels_of)
+            for label_values, value in values:
+                family.add_metric(label_values, value)
+            yield family
+
+
+class MetricsPage:
+    """Sums the edges' absolute counters; what a dead edge had counted is kept."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, float] = {}
+
+    def keep(self, counters: dict[str, float]) -> None:
+        """An edge has gone: its counters (not its gauges) stay part of the sums."""
+        for name, value in counters.items():
+            if "_total" in name:
+                self._kept[name] = self._kept.get(name, 0.0) + value
+
+    def render(self, edges: Iterable[dict[str, float]], own: dict[str, float]) -> bytes:
+        """The page."""
+        samples = dict(self._kept)
+        for counters in edges:
+            for name, value in counters.items():
+                samples[name] = samples.get(name, 0.0) + value
+        for name, value in own.items():
+            samples[name] = samples.get(name, 0.0) + value
+        registry = CollectorRegistry()
+        registry.register(_Collector(samples))  # type: ignore[arg-type]
+        return generate_latest(registry)

@@ -1,0 +1,67 @@
+"""HTTP for operators: health, readiness and metrics on loopback; status on a Unix socket only the gateway's user can open."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from aiohttp import web
+
+__all__ = ["Operations", "StatusSource"]
+
+
+class StatusSource(Protocol):
+    """What the endpoints show."""
+
+    def is_ready(self) -> bool:
+        """True if charge points can be admitted."""
+
+    def metrics(self) -> bytes:
+        """Prometheus text."""
+
+    def status(self) -> dict[str, Any]:
+        """Everything an operator may ask about this node."""
+
+
+class Operations:
+    """Runs both sites."""
+
+    def __init__(self, source: StatusSource) -> None:
+        self._source = source
+        self._runners: list[web.AppRunner] = []
+
+    async def start(self, address: str, socket_path: Path) -> None:
+        """Serve. Raises OSError if the address is taken."""
+        host, _, port = address.rpartition(":")
+        public = {"/healthz": self._healthz, "/readyz": self._readyz, "/metrics": self._metrics}
+        await self._serve(public, lambda runner: web.TCPSite(runner, host.strip("[]"), int(port)))
+        socket_path.unlink(missing_ok=True)
+        await self._serve({"/status": self._status, **public}, lambda runner: web.UnixSite(runner, str(socket_path)))
+        socket_path.chmod(0o600)
+
+    async def _serve(
+        self, routes: dict[str, Callable[[web.Request], Any]], site: Callable[[web.AppRunner], web.BaseSite]
+    ) -> None:
+        application = web.Application()
+        application.add_routes([web.get(path, handler) for path, handler in routes.items()])
+        runner = web.AppRunner(application, access_log=None, handle_signals=False)
+        await runner.setup()
+        self._runners.append(runner)
+        await site(runner).start()
+
+    async def stop(self) -> None:
+        """Close both sites."""
+        for runner in self._runners:
+            await runner.cleanup()
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        ready = self._source.is_ready()
+        return web.Response(text="ready\n" if ready else "not ready\n", status=200 if ready else 503)
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=self._source.metrics(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+
+    async def _status(self, _: web.Request) -> web.Response:
+        return web.json_response(self._source.status())

@@ -1,0 +1,109 @@
+"""The admission procedure: the only place where an `Admission` is made."""
+
+import msgspec
+
+from gateway.identity.claim import choose_subprotocols, require_tolerances
+from gateway.identity.evidence import Admission, Authenticated, CertificateProof, Claim
+from gateway.identity.record import ChargePointRecord
+from gateway.identity.refusal import Reason, Refusal
+from gateway.ocpp.vocabulary import OCPPVersion, SecurityProfile
+
+__all__ = ["ListenerFacts", "admit", "floor_to_raise", "used_security_profile"]
+
+
+class ListenerFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What an admission needs to know of the listener."""
+
+    name: str
+    security_profiles: tuple[SecurityProfile, ...]
+    csms: str
+
+
+def used_security_profile(claim: Claim, record: ChargePointRecord | None) -> SecurityProfile:
+    """The profile a claim is an attempt at.
+
+    A certificate makes it profile 3, except where the record wants profile 2 and Basic credentials are there as well
+    (a listener with optional client certificates; requirements, appendix B, vector 5).
+    """
+    tls = claim.transport.tls
+    if tls is None:
+        return SecurityProfile.BASIC
+    if not tls.leaf_der:
+        return SecurityProfile.TLS_BASIC
+    wants_basic = (
+        record is not None
+        and record.security_profile is SecurityProfile.TLS_BASIC
+        and record.pending_security_profile is not SecurityProfile.TLS_CLIENT_CERTIFICATE
+    )
+    return SecurityProfile.TLS_BASIC if wants_basic and claim.basic is not None else SecurityProfile.TLS_CLIENT_CERTIFICATE
+
+
+def admit(
+    *,
+    claim: Claim,
+    authenticated: Authenticated,
+    record: ChargePointRecord,
+    listener: ListenerFacts,
+    csms_versions: tuple[OCPPVersion, ...],
+    generation: int,
+    session: str,
+) -> Admission:
+    """Let a proven charge point in, or raise Refusal.
+
+    1. The evidence is about this record; anything else is a programming error.
+    2. The charge point is enabled.
+    3. The listener serves the profile that was used (A00.FR.006).
+    4. The profile is not below the floor (A05.FR.07/.09), whatever else the record says.
+    5. It is the required one (A00.FR.001/002), or the target of a running upgrade.
+    6. Every flaw of the request is tolerated for this charge point.
+    7. There is an OCPP version that it offers, the registry allows and the CSMS speaks.
+    """
+    # (1)
+    if authenticated.charge_point_id != record.charge_point_id:
+        raise RuntimeError("evidence of another charge point")
+    used = authenticated.used_security_profile
+    # (2)
+    if not record.enabled:
+        raise Refusal(Reason.DISABLED)
+    # (3)
+    if used not in listener.security_profiles:
+        raise Refusal(Reason.PROFILE_NOT_ON_LISTENER, f"profile {int(used)} on listener {listener.name}")
+    # (4)
+    if record.floor is not None and used < record.floor:
+        raise Refusal(Reason.PROFILE_BELOW_FLOOR, f"profile {int(used)}, floor {int(record.floor)}")
+    # (5)
+    pending = used is record.pending_security_profile and used is not record.security_profile
+    if used is not record.security_profile and not pending:
+        raise Refusal(Reason.PROFILE_MISMATCH, f"profile {int(used)}, required {int(record.security_profile)}")
+    # (6)
+    require_tolerances(claim.needs, record.tolerances)
+    # (7)
+    subprotocols, assumed = choose_subprotocols(claim.subprotocols, record, csms_versions)
+    on_certificate = isinstance(authenticated.proof, CertificateProof)
+    return Admission(
+        charge_point_id=record.charge_point_id,
+        security_profile=used,
+        subprotocols=subprotocols,
+        assumed_version=assumed,
+        csms=record.csms or listener.csms,
+        group=record.group,
+        generation=generation,
+        session=session,
+        proof=authenticated.proof,
+        expected_serial_number=record.serial_number if on_certificate else "",
+        tolerances=record.tolerances,
+        upgrade_pending=pending,
+        answers_pings=record.answers_pings,
+    )
+
+
+def floor_to_raise(record: ChargePointRecord, admission: Admission) -> SecurityProfile | None:
+    """What must be stored as floor, durably, before the admission is handed out; None if nothing.
+
+    A running upgrade raises nothing yet: its floor moves when the session has registered.
+    """
+    if admission.upgrade_pending:
+        return None
+    if record.floor is None or admission.security_profile > record.floor:
+        return admission.security_profile
+    return None

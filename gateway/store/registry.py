@@ -1,0 +1,452 @@
+"""The registry of charge points: what is known, proven and changed. It stores; `gateway.identity` judges.
+
+Synchronous: one call is one transaction, durable on return. Any number of processes may have one open.
+Every change moves the change counter, except what is learnt in passing (`learn`) and new key bindings.
+Raises only `gateway.store.errors.StoreError` and its kinds, and TypeError for a field that does not exist.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, Self
+
+import msgspec
+from sqlalchemy import Connection, Select, delete, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from gateway.audit.event import printable
+from gateway.identity.claim import fold
+from gateway.identity.record import ChargePointRecord, StoredPassword
+from gateway.ocpp.vocabulary import ChargePointId, SecurityProfile
+from gateway.store import certificates, changes, refusals, schema
+from gateway.store.certificates import Revocations
+from gateway.store.database import Database, open_database
+from gateway.store.errors import AlreadyExists, BelowFloor, NotFound, StoreError
+from gateway.store.refusals import RefusalEntry
+from gateway.store.rows import checked, from_row, to_row
+from gateway.store.tables import bound_keys, charge_points, lowered_floors
+
+__all__ = ["LoweredFloor", "PasswordSlot", "Registry"]
+
+PasswordSlot = Literal["current", "pending"]
+_SLOTS: dict[PasswordSlot, str] = {"current": "password", "pending": "pending_password"}
+_identity = charge_points.c.charge_point_id
+_FIELDS = frozenset(ChargePointRecord.__struct_fields__)
+
+
+class LoweredFloor(msgspec.Struct, frozen=True, kw_only=True):
+    """One operator act that lowered a floor."""
+
+    charge_point_id: ChargePointId
+    from_floor: SecurityProfile
+    to_floor: SecurityProfile | None
+    reason: str
+    lowered_at: float
+
+
+class Registry:
+    """The one door to the database."""
+
+    def __init__(self, database: Database, clock: Callable[[], float]) -> None:
+        self._database = database
+        self._clock = clock
+
+    @classmethod
+    def open(cls, url: str, *, migrate: bool = True, clock: Callable[[], float] = time.time) -> Self:
+        """Open ``sqlite:////path`` (made with its directory if missing, 0600 and 0700) or ``postgresql://...``.
+
+        Raises StoreError if it cannot be opened, or has another schema than this release's after migration.
+        """
+        database = open_database(url)
+        try:
+            if migrate:
+                schema.migrate(database)
+            schema.require_newest(database)
+        except BaseException:
+            database.close()
+            raise
+        return cls(database, clock)
+
+    def close(self) -> None:
+        """Give the connections back. Idempotent."""
+        self._database.close()
+
+    # reading
+
+    def load_all(self) -> dict[ChargePointId, ChargePointRecord]:
+        """Every record by identity. Raises StoreError naming the charge point of a damaged row."""
+        return {record.charge_point_id: record for record in self._records(select(charge_points))}
+
+    def load(self, ids: Iterable[ChargePointId]) -> dict[ChargePointId, ChargePointRecord]:
+        """The records of these identities in one transaction; removed ones are missing from the answer."""
+        with self._database.reading() as connection:
+            found = (_row(connection, charge_point_id) for charge_point_id in ids)
+            return {record.charge_point_id: record for record in found if record is not None}
+
+    def get(self, charge_point_id: str) -> ChargePointRecord | None:
+        """The record of exactly this identity, or None."""
+        with self._database.reading() as connection:
+            return _row(connection, charge_point_id)
+
+    def find(
+        self, text: str = "", *, group: str | None = None, limit: int | None = None, offset: int = 0
+    ) -> list[ChargePointRecord]:
+        """Records for a list, ordered by identity: `text` occurs in identity (in any case) or serial number.
+
+        For people who search; never for deciding who somebody is.
+        """
+        query = select(charge_points).order_by(_identity).limit(limit).offset(offset)
+        if text:
+            in_id = charge_points.c.fold.contains(fold(text), autoescape=True)
+            query = query.where(or_(in_id, charge_points.c.serial_number.contains(text, autoescape=True)))
+        if group is not None:
+            query = query.where(charge_points.c.group == group)
+        return self._records(query)
+
+    def change_counter(self) -> int:
+        """Grows with every change by any process; one indexed read, cheap enough to ask every second."""
+        with self._database.reading() as connection:
+            return changes.current_counter(connection)
+
+    def changed_since(self, counter: int) -> tuple[int, frozenset[ChargePointId]]:
+        """The counter now and whose records changed or were removed after `counter`.
+
+        A grown counter without an identity means a revocation; a `counter` from the future gives all.
+        """
+        with self._database.reading() as connection:
+            return changes.changed_since(connection, counter)
+
+    def _records(self, query: Select[Any]) -> list[ChargePointRecord]:
+        with self._database.reading() as connection:
+            return [from_row(row) for row in connection.execute(query).mappings()]
+
+    # operator's changes
+
+    def add(self, record: ChargePointRecord) -> None:
+        """Register a charge point. Raises AlreadyExists, also for a case variant of a registered identity."""
+        self.apply(add=[record])
+
+    def replace(self, record: ChargePointRecord) -> None:
+        """Put this record in the place of the registered one, whose floor stays if higher.
+
+        Raises NotFound, BelowFloor.
+        """
+        self.apply(replace=[record])
+
+    def apply(
+        self, *, add: Iterable[ChargePointRecord] = (), replace: Iterable[ChargePointRecord] = ()
+    ) -> None:
+        """Several `add` and `replace` in one transaction: all or nothing. Raises what they raise."""
+        to_add, to_replace = list(map(checked, add)), list(map(checked, replace))
+        now = self._clock()
+        with self._database.writing() as connection:
+            changes.lock(connection)
+            for record in to_add:
+                _insert(connection, record, now)
+            for record in to_replace:
+                registered = _existing(connection, record.charge_point_id)
+                floor = max((each for each in (registered.floor, record.floor) if each), default=None)
+                created_at = record.created_at or registered.created_at
+                _store(connection, msgspec.structs.replace(record, floor=floor, created_at=created_at), now)
+            ids = [record.charge_point_id for record in (*to_add, *to_replace)]
+            if ids:
+                changes.note_change(connection, ids)
+
+    def update(self, charge_point_id: str, /, **fields: Any) -> ChargePointRecord:
+        """Change some fields and return the new record.
+
+        Raises NotFound; BelowFloor for a security profile below the floor; StoreError for a wrong value;
+        TypeError for a field that does not exist or has a method of its own (charge_point_id, floor).
+        """
+        wrong = sorted(fields.keys() - (_FIELDS - {"charge_point_id", "floor"}))
+        if wrong:
+            raise TypeError(f"update() cannot set {', '.join(wrong)}")
+        with self._database.writing() as connection:
+            changes.lock(connection)
+            old = _existing(connection, charge_point_id)
+            new = checked(msgspec.structs.replace(old, **fields))
+            if new == old:
+                return old
+            return _store_changed(connection, new, self._clock())
+
+    def remove(self, charge_point_id: str) -> None:
+        """Remove the charge point with its key bindings. Raises NotFound. Revocations and refusals stay."""
+        with self._database.writing() as connection:
+            changes.lock(connection)
+            record = _existing(connection, charge_point_id)
+            connection.execute(delete(charge_points).where(_identity == record.charge_point_id))
+            changes.note_change(connection, [record.charge_point_id])
+
+    def lower_floor(self, charge_point_id: str, to_floor: SecurityProfile | None, *, reason: str) -> None:
+        """An operator's explicit act, kept with its reason.
+
+        Raises NotFound; StoreError without a reason or if it is not lower.
+        """
+        if not reason.strip():
+            raise StoreError("Lowering the floor needs a reason.")
+        now = self._clock()
+        with self._database.writing() as connection:
+            changes.lock(connection)
+            record = _existing(connection, charge_point_id)
+            if record.floor is None or (to_floor is not None and to_floor >= record.floor):
+                floor = "none" if record.floor is None else str(int(record.floor))
+                raise StoreError(
+                    f"The floor of '{printable(charge_point_id)}' is {floor}; give one below that."
+                )
+            values = {
+                "from_floor": int(record.floor),
+                "to_floor": to_floor and int(to_floor),
+                "lowered_at": now,
+            }
+            connection.execute(
+                insert(lowered_floors).values(charge_point_id=record.charge_point_id, reason=reason, **values)
+            )
+            _store_changed(connection, msgspec.structs.replace(record, floor=to_floor), now)
+
+    def lowered_floors(self, charge_point_id: str) -> list[LoweredFloor]:
+        """Every time the floor of this identity was lowered, oldest first."""
+        table = lowered_floors
+        query = select(table).where(table.c.charge_point_id == charge_point_id).order_by(table.c.id)
+        with self._database.reading() as connection:
+            return [
+                msgspec.convert(_plain(row), LoweredFloor) for row in connection.execute(query).mappings()
+            ]
+
+    # what was proven
+
+    def raise_floor(self, charge_point_id: str, to_floor: SecurityProfile) -> None:
+        """Never below `to_floor` again (A05.FR.09): durable on return, never lowers. Raises NotFound."""
+        self._change(charge_point_id, lambda record: _with_floor(record, to_floor))
+
+    def prove_upgrade(self, charge_point_id: str, proven: SecurityProfile) -> None:
+        """An upgrade succeeded (A05): required profile and floor become `proven`, nothing is pending.
+
+        Raises NotFound, BelowFloor.
+        """
+
+        def change(record: ChargePointRecord) -> ChargePointRecord:
+            raised = _with_floor(record, proven)
+            return msgspec.structs.replace(raised, security_profile=proven, pending_security_profile=None)
+
+        self._change(charge_point_id, change)
+
+    # passwords, as hashes only
+
+    def set_password(self, charge_point_id: str, phc: str | None, slot: PasswordSlot) -> None:
+        """Put a hash (None: nothing) into a slot. Raises NotFound.
+
+        A new current one forgets which reading matched.
+        """
+        password = StoredPassword(phc=phc, created_at=self._clock()) if phc else None
+
+        def change(record: ChargePointRecord) -> ChargePointRecord:
+            reading = "" if slot == "current" else record.password_reading
+            return msgspec.structs.replace(record, **{_SLOTS[slot]: password}, password_reading=reading)
+
+        self._change(charge_point_id, change)
+
+    def promote_pending(self, charge_point_id: str) -> None:
+        """The pending password was used: it becomes the current one. Raises NotFound.
+
+        Nothing pending: no change, so that two sessions may both report it.
+        """
+
+        def change(record: ChargePointRecord) -> ChargePointRecord:
+            if record.pending_password is None:
+                return record
+            promoted = record.pending_password
+            return msgspec.structs.replace(
+                record, password=promoted, pending_password=None, password_reading=""
+            )
+
+        self._change(charge_point_id, change)
+
+    def drop_pending(self, charge_point_id: str) -> None:
+        """The current password was used after all: forget the pending one. Raises NotFound."""
+        self._change(charge_point_id, lambda record: msgspec.structs.replace(record, pending_password=None))
+
+    def replace_phc(self, charge_point_id: str, old_phc: str, new_phc: str) -> bool:
+        """Store the same password under a better hash, wherever `old_phc` still is. False if it is gone.
+
+        `created_at` stays: that is how a better hash differs from a new password. Raises NotFound.
+        """
+        replaced = False
+
+        def change(record: ChargePointRecord) -> ChargePointRecord:
+            nonlocal replaced
+            better: dict[str, StoredPassword] = {}
+            for name in _SLOTS.values():
+                password: StoredPassword | None = getattr(record, name)
+                if password is not None and password.phc == old_phc:
+                    better[name] = StoredPassword(phc=new_phc, created_at=password.created_at)
+            replaced = bool(better)
+            return msgspec.structs.replace(record, **better)
+
+        self._change(charge_point_id, change)
+        return replaced
+
+    # what is learnt in passing
+
+    def learn(
+        self,
+        charge_point_id: str,
+        *,
+        password_reading: str | None = None,
+        answers_pings: bool | None = None,
+        vendor: str | None = None,
+        model: str | None = None,
+        firmware: str | None = None,
+        last_seen_at: float | None = None,
+        last_address: str | None = None,
+    ) -> None:
+        """Note what was observed; None leaves a field alone.
+
+        Not counted as a change; an unknown identity is ignored.
+        """
+        self.learn_many({charge_point_id: _known(
+            password_reading=password_reading, answers_pings=answers_pings, vendor=vendor,
+            model=model, firmware=firmware, last_seen_at=last_seen_at, last_address=last_address,
+        )})  # fmt: skip
+
+    def learn_many(self, observed: dict[str, dict[str, Any]]) -> None:
+        """`learn` for several charge points in one transaction: field values by identity."""
+        with self._database.writing() as connection:
+            for charge_point_id, fields in sorted(observed.items()):
+                values = _known(**fields)
+                if values:
+                    connection.execute(
+                        update(charge_points).where(_identity == charge_point_id).values(**values)
+                    )
+
+    # certificates
+
+    def bind_key(self, spki_sha256: str, charge_point_id: str, now: float) -> None:
+        """The key is this charge point's from now on (A00.FR.427). Raises KeyBoundElsewhere, NotFound."""
+        owner = ChargePointId(charge_point_id)
+        with self._database.reading() as connection:
+            if certificates.binding_is_fresh(connection, spki_sha256, owner, now):
+                return
+        with self._database.writing() as connection:
+            changes.lock(connection)
+            _existing(connection, charge_point_id)
+            certificates.bind(connection, spki_sha256, owner, now)
+
+    def bound_keys(self) -> dict[str, ChargePointId]:
+        """Owner by SHA-256 of the SubjectPublicKeyInfo."""
+        with self._database.reading() as connection:
+            return certificates.all_bound_keys(connection)
+
+    def unbind_keys(self, charge_point_id: str) -> int:
+        """Forget the keys of a charge point (its hardware was replaced); how many there were."""
+        with self._database.writing() as connection:
+            changes.lock(connection)
+            gone = connection.execute(
+                delete(bound_keys).where(bound_keys.c.charge_point_id == charge_point_id)
+            )
+            if gone.rowcount:
+                changes.note_change(connection, [ChargePointId(charge_point_id)])
+            return gone.rowcount
+
+    def revoke_certificate(
+        self, *, sha256: str = "", issuer: str = "", serial: str = "", reason: str, now: float
+    ) -> None:
+        """Refuse a certificate from now on, named by fingerprint or by issuer and serial number.
+
+        Raises StoreError if it is not named completely.
+        """
+        with self._database.writing() as connection:
+            changes.lock(connection)
+            name = {"sha256": sha256, "issuer": issuer, "serial": serial}
+            if certificates.revoke(connection, **name, reason=reason, now=now):
+                changes.note_change(connection)
+
+    def revocations(self) -> Revocations:
+        """Every revocation, as sets."""
+        with self._database.reading() as connection:
+            return certificates.revocations(connection)
+
+    # refusals
+
+    def record_refusals(self, entries: Iterable[RefusalEntry]) -> None:
+        """Append to the bounded log: 50 per claimed identity and per address, 20 000 in all."""
+        with self._database.writing() as connection:
+            refusals.insert_bounded(connection, entries)
+
+    def refusals(
+        self, *, charge_point_id: str | None = None, address: str | None = None, limit: int = 20
+    ) -> list[RefusalEntry]:
+        """The newest refusals first; both filters together must both fit."""
+        with self._database.reading() as connection:
+            return refusals.newest(connection, charge_point_id=charge_point_id, address=address, limit=limit)
+
+    def _change(self, charge_point_id: str, change: Callable[[ChargePointRecord], ChargePointRecord]) -> None:
+        with self._database.writing() as connection:
+            changes.lock(connection)
+            old = _existing(connection, charge_point_id)
+            new = change(old)
+            if new != old:
+                _store_changed(connection, new, self._clock())
+
+
+def _row(connection: Connection, charge_point_id: str) -> ChargePointRecord | None:
+    row = (
+        connection.execute(select(charge_points).where(_identity == charge_point_id)).mappings().one_or_none()
+    )
+    return None if row is None else from_row(row)
+
+
+def _existing(connection: Connection, charge_point_id: str) -> ChargePointRecord:
+    record = _row(connection, charge_point_id)
+    if record is None:
+        raise NotFound(charge_point_id, _spelling(connection, charge_point_id) or "")
+    return record
+
+
+def _spelling(connection: Connection, charge_point_id: str) -> str | None:
+    """How the identity is spelled in the registry, whatever its case; None if it is free."""
+    query = select(_identity).where(charge_points.c.fold == fold(charge_point_id))
+    return connection.execute(query).scalar_one_or_none()
+
+
+def _insert(connection: Connection, record: ChargePointRecord, now: float) -> None:
+    existing = _spelling(connection, record.charge_point_id)
+    if existing is not None:
+        raise AlreadyExists(record.charge_point_id, existing)
+    _verify_above_floor(record)
+    stamped = msgspec.structs.replace(record, created_at=record.created_at or now, updated_at=now)
+    try:
+        connection.execute(insert(charge_points).values(**to_row(stamped)))
+    except IntegrityError:
+        raise AlreadyExists(record.charge_point_id, record.charge_point_id) from None
+
+
+def _store_changed(connection: Connection, record: ChargePointRecord, now: float) -> ChargePointRecord:
+    changes.note_change(connection, [record.charge_point_id])
+    return _store(connection, record, now)
+
+
+def _store(connection: Connection, record: ChargePointRecord, now: float) -> ChargePointRecord:
+    _verify_above_floor(record)
+    stamped = msgspec.structs.replace(record, updated_at=now)
+    connection.execute(
+        update(charge_points).where(_identity == record.charge_point_id).values(**to_row(stamped))
+    )
+    return stamped
+
+
+def _verify_above_floor(record: ChargePointRecord) -> None:
+    if record.floor is not None and record.security_profile < record.floor:
+        raise BelowFloor(record.charge_point_id, record.security_profile, record.floor)
+
+
+def _with_floor(record: ChargePointRecord, floor: SecurityProfile) -> ChargePointRecord:
+    higher = floor if record.floor is None else max(record.floor, floor)
+    return msgspec.structs.replace(record, floor=higher)
+
+
+def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """SQLAlchemy's keys are a subclass of str, which msgspec does not take."""
+    return {str.__str__(key): value for key, value in row.items()}
+
+
+def _known(**fields: Any) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}

@@ -1,0 +1,142 @@
+"""The tables. `migrations/versions` leads to exactly these; tests/store/test_migrations.py compares.
+
+Lists are JSON text and times are seconds since the epoch, so that SQLite and PostgreSQL hold the same values.
+"""
+
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+__all__ = [
+    "bound_keys",
+    "changes",
+    "charge_points",
+    "lowered_floors",
+    "meta",
+    "metadata",
+    "refusals",
+    "revoked_certificates",
+]
+
+metadata = MetaData()
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("number", Integer, nullable=False),
+)
+"""One row ``change_counter``; its lock puts the writers of the registry in line on PostgreSQL."""
+
+changes = Table(
+    "changes",
+    metadata,
+    Column("charge_point_id", String(255), primary_key=True),
+    Column("counter", Integer, nullable=False, index=True),
+)
+"""When each identity last changed, removed ones included. No foreign key: it outlives its charge point."""
+
+charge_points = Table(
+    "charge_points",
+    metadata,
+    Column("charge_point_id", String(255), primary_key=True),
+    Column("fold", String(255), nullable=False),
+    Column("security_profile", Integer, nullable=False),
+    Column("floor", Integer),
+    Column("pending_security_profile", Integer),
+    Column("serial_number", Text, nullable=False),
+    Column("operator_names", Text, nullable=False),
+    Column("group", String(255), nullable=False, index=True),
+    Column("csms", Text, nullable=False),
+    Column("ocpp_versions", Text, nullable=False),
+    Column("default_version", String(8)),
+    Column("password", Text),
+    Column("password_created_at", Float, nullable=False),
+    Column("pending_password", Text),
+    Column("pending_password_created_at", Float, nullable=False),
+    Column("password_reading", String(32), nullable=False),
+    Column("tolerances", Text, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("answers_pings", Boolean, nullable=False),
+    Column("notes", Text, nullable=False),
+    Column("vendor", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("firmware", Text, nullable=False),
+    Column("last_seen_at", Float, nullable=False),
+    Column("last_address", String(64), nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("updated_at", Float, nullable=False),
+    UniqueConstraint("fold", name="uq_charge_points_fold"),
+    # There is no profile 0: a row that nobody can read as one of the three must not come into being.
+    CheckConstraint("security_profile IN (1, 2, 3)", name="ck_charge_points_security_profile"),
+    CheckConstraint("floor IN (1, 2, 3)", name="ck_charge_points_floor"),
+    CheckConstraint("pending_security_profile IN (1, 2, 3)", name="ck_charge_points_pending"),
+)
+
+lowered_floors = Table(
+    "lowered_floors",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("charge_point_id", String(255), nullable=False, index=True),
+    Column("from_floor", Integer, nullable=False),
+    Column("to_floor", Integer),
+    Column("reason", Text, nullable=False),
+    Column("lowered_at", Float, nullable=False),
+)
+"""Why a floor was lowered, kept for ever: the one act that undoes a protection."""
+
+bound_keys = Table(
+    "bound_keys",
+    metadata,
+    Column("spki_sha256", String(64), primary_key=True),
+    Column(
+        "charge_point_id",
+        String(255),
+        ForeignKey("charge_points.charge_point_id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+    ),
+    Column("first_seen_at", Float, nullable=False),
+    Column("last_seen_at", Float, nullable=False),
+)
+
+revoked_certificates = Table(
+    "revoked_certificates",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("sha256", String(64), nullable=False),
+    Column("issuer", Text, nullable=False),
+    Column("serial", String(64), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("revoked_at", Float, nullable=False),
+    UniqueConstraint("sha256", "issuer", "serial", name="uq_revoked_certificates"),
+)
+
+refusals = Table(
+    "refusals",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("time", Float, nullable=False),
+    Column("charge_point_id", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("listener", Text, nullable=False),
+    Column("reason", String(64), nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("connection", Text, nullable=False),
+    Column("count", Integer, nullable=False),
+    Index("ix_refusals_charge_point_id", "charge_point_id", "id"),
+    Index("ix_refusals_address", "address", "id"),
+    # Ids are never used twice, so that "the newest" stays the highest id after a deletion.
+    sqlite_autoincrement=True,
+)
