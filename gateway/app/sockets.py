@@ -20,6 +20,7 @@ def bind_slots(listener: Listener, slots: int) -> list[socket.socket]:
     host, port = split_address(listener.address)
     bound: list[socket.socket] = []
     try:
+        _require_free(host, port)
         for _ in range(slots):
             bound.append(bind_listener(host, port))
             port = int(bound[0].getsockname()[1])
@@ -28,6 +29,13 @@ def bind_slots(listener: Listener, slots: int) -> list[socket.socket]:
             sock.close()
         raise OSError(error.errno, f"listener {listener.name} ({listener.address}): {error.strerror}") from error
     return bound
+
+
+def _require_free(host: str, port: int) -> None:
+    """Raise OSError if anybody listens there: SO_REUSEPORT alone would quietly share the port with a second gateway."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((host, port))
 
 
 def address_of(sock: socket.socket) -> str:

@@ -14,7 +14,7 @@ import structlog
 from gateway.app.children import Child
 from gateway.app.logs import configure_logging
 from gateway.app.notify import notify
-from gateway.app.sockets import bind_listener, bind_unix
+from gateway.app.sockets import address_of, bind_slots, bind_unix
 from gateway.config.load import ConfigError, load_config_with_warnings
 from gateway.config.model import Config, Listener
 from gateway.link.tasks import TaskOwner
@@ -52,19 +52,8 @@ class Supervisor:
         Path(self._config.state_dir).mkdir(parents=True, exist_ok=True, mode=0o700)
         self._run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         for listener in self._config.listeners:
-            self._sockets[listener.name] = self._bind(listener)
+            self._sockets[listener.name] = bind_slots(listener, self._config.edge_workers)
         self._link = bind_unix(self._run_dir / "control.sock")
-
-    def _bind(self, listener: Listener) -> list[socket.socket]:
-        bound: list[socket.socket] = []
-        try:
-            for _ in range(self._config.edge_workers):
-                bound.append(bind_listener(listener))
-        except OSError as error:
-            for sock in bound:
-                sock.close()
-            raise OSError(error.errno, f"listener {listener.name} ({listener.address}): {error.strerror}") from error
-        return bound
 
     async def run(self) -> int:
         """Serve until SIGTERM or SIGINT. Returns the exit code."""
@@ -132,7 +121,7 @@ class Supervisor:
             return
         self._announced = True
         listeners = [
-            {"name": x.name, "address": x.address, "security_profiles": [int(p) for p in x.security_profiles]}
+            {"name": x.name, "address": address_of(self._sockets[x.name][0]), "security_profiles": [int(p) for p in x.security_profiles]}
             for x in self._config.listeners
         ]
         if self._json:
@@ -164,7 +153,7 @@ class Supervisor:
         why = ""
         try:
             for listener in added:
-                bound[listener.name] = self._bind(listener)
+                bound[listener.name] = bind_slots(listener, self._config.edge_workers)
         except OSError as error:
             why = error.strerror or str(error)
         why = why or await self._reload_control()

@@ -33,20 +33,35 @@ _CALL_START: Final = re.compile(rb'\s*\[\s*([0-9]{1,3})\s*,\s*"([\x20-\x21\x23-\
 _ANY_TYPE: Final = re.compile(rb"\s*\[\s*(-?[0-9]{1,9})\s*,")
 _ODD_NUMBER: Final = re.compile(rb"[0-9]{16}|[0-9][eE]")
 _NOT_A_NUMBER: Final = re.compile(rb'[\[,:]\s*-?(?:NaN|Infinity)\b')
-_ID_ALLOWED: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+_SURROGATE_ESCAPE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+_NEVER_ANSWERED: Final = frozenset({3, 4, 5, 6})
 
 
 class MalformedFrame(Exception):  # noqa: N818  what the peer sent
     """Not a frame that may be relayed. Holds nothing of the input but a message id that was readable and legal."""
 
-    def __init__(self, event: str, detail: str, *, message_id: str | None = None, is_call: bool = False, parsed: bool = False) -> None:
+    def __init__(
+        self,
+        event: str,
+        detail: str,
+        *,
+        message_id: str | None = None,
+        is_call: bool = False,
+        is_answer: bool = False,
+        parsed: bool = False,
+    ) -> None:
         super().__init__(detail)
         self.event = event
-        """json.malformed, json.depth, json.duplicate_key, json.number_range, json.limit, json.surrogate, rpc.malformed, rpc.message_id, rpc.message_type"""
+        """``json.malformed`` (lenient parsers read it), ``json.depth``, ``json.duplicate_key``, ``json.number_range``,
+        ``json.limit``, ``json.surrogate``, ``rpc.malformed``, ``rpc.message_id``, ``rpc.message_type``,
+        ``rpc.unknown_action`` (no action name at all)."""
         self.detail = detail
         self.message_id = message_id
         self.is_call = is_call
         """True if it began like a Call, so that an answer makes sense."""
+        self.is_answer = is_answer
+        """True if it began like a message of another known type: those are never answered."""
         self.parsed = parsed
         """True if the frame itself was readable and only its payload is at fault."""
 

@@ -1,0 +1,69 @@
+"""Finds and loads the configuration for commands."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gateway.cli.exit_codes import NOT_OK, USAGE
+from gateway.cli.output import fail
+
+if TYPE_CHECKING:
+    from gateway.config.model import Config
+    from gateway.store.registry import Registry
+
+__all__ = ["config_option", "find_config", "open_registry", "read_config"]
+
+_PLACES = (Path("gateway.toml"), Path("/etc/ocpp-gateway/gateway.toml"))
+
+
+def config_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--config, with the usual places as default."""
+    return click.option(
+        "--config",
+        "config_path",
+        metavar="FILE",
+        default=None,
+        help="Configuration file. Default: $OCPP_GATEWAY_CONFIG, ./gateway.toml, /etc/ocpp-gateway/gateway.toml.",
+    )(function)
+
+
+def find_config(given: str | None) -> str:
+    """The file to use. Raises Failure if there is none."""
+    chosen = given or os.environ.get("OCPP_GATEWAY_CONFIG")
+    if chosen:
+        return chosen
+    for place in _PLACES:
+        if place.exists():
+            return str(place)
+    fail("No configuration found. Name one with --config, or make one: ocpp-gateway init", USAGE)
+
+
+def read_config(given: str | None, *, as_json: bool = False) -> "Config":
+    """The checked configuration. Raises Failure with every problem."""
+    from gateway.config.load import ConfigError, load_config
+
+    try:
+        return load_config(find_config(given))
+    except ConfigError as error:
+        fail(str(error), USAGE, as_json=as_json, details=[str(problem) for problem in error.problems])
+
+
+@contextmanager
+def open_registry(given: str | None, *, as_json: bool = False) -> Iterator["Registry"]:
+    """The registry named by the configuration. Store errors end the command with their sentence."""
+    from gateway.store.errors import StoreError
+    from gateway.store.registry import Registry
+
+    config = read_config(given, as_json=as_json)
+    try:
+        registry = Registry.open(config.database_url)
+        try:
+            yield registry
+        finally:
+            registry.close()
+    except StoreError as error:
+        fail(str(error), NOT_OK, as_json=as_json)

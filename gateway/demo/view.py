@@ -1,0 +1,48 @@
+"""The live terminal view of the demo: who is in, and who is not, and why."""
+
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from gateway.demo.cast import ACTORS
+from gateway.demo.charge_point import Progress
+from gateway.demo.misfits import Refused
+
+__all__ = ["render"]
+
+
+def _admitted(progress: dict[str, Progress]) -> Table:
+    table = Table(title="Charge points", title_justify="left", expand=True)
+    for column in ("identity", "OCPP", "security profile", "key", "state", "messages", "transactions", "CSMS call"):
+        table.add_column(column)
+    for actor in ACTORS:
+        one = progress[actor.id]
+        colour = "red" if one.error else "green" if one.admitted else "yellow"
+        table.add_row(
+            actor.id,
+            str(actor.version),
+            f"{int(actor.security_profile)}",
+            actor.key_kind or "password",
+            Text(one.error or one.state, style=colour),
+            str(one.messages),
+            str(one.transactions),
+            "answered" if one.csms_call_answered else "-",
+        )
+    return table
+
+
+def _refused(refused: Sequence[Refused], expected: int) -> Table:
+    table = Table(title=f"Refused ({len(refused)} of {expected})", title_justify="left", expand=True)
+    for column in ("claims to be", "case", "sees", "stage", "reason in the gateway's record"):
+        table.add_column(column)
+    for one in refused:
+        style = "green" if one.as_expected else "red"
+        table.add_row(one.misfit.id, one.misfit.case, one.seen or "got in!", one.stage, Text(one.reason or "?", style=style))
+    return table
+
+
+def render(progress: dict[str, Progress], refused: Sequence[Refused], expected: int, footer: str) -> RenderableType:
+    """The whole screen."""
+    return Group(_admitted(progress), _refused(refused, expected), Text(footer, style="dim"))
