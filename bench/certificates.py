@@ -32,7 +32,9 @@ def make_certificates(directory: Path, count: int) -> None:
     now = datetime.datetime.now(datetime.UTC)
     ca_key = ec.generate_private_key(ec.SECP256R1())
 
-    def build(common_name: str, key: ec.EllipticCurvePublicKey, usage: x509.ObjectIdentifier | None) -> x509.Certificate:
+    def build(
+        common_name: str, key: ec.EllipticCurvePublicKey, usage: x509.ObjectIdentifier | None
+    ) -> x509.Certificate:
         builder = (
             x509.CertificateBuilder()
             .subject_name(_name(common_name))
@@ -46,9 +48,15 @@ def make_certificates(directory: Path, count: int) -> None:
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
             .add_extension(
                 x509.KeyUsage(
-                    digital_signature=usage is not None, content_commitment=False, key_encipherment=False,
-                    data_encipherment=False, key_agreement=False, key_cert_sign=usage is None, crl_sign=usage is None,
-                    encipher_only=False, decipher_only=False,
+                    digital_signature=usage is not None,
+                    content_commitment=False,
+                    key_encipherment=False,
+                    data_encipherment=False,
+                    key_agreement=False,
+                    key_cert_sign=usage is None,
+                    crl_sign=usage is None,
+                    encipher_only=False,
+                    decipher_only=False,
                 ),
                 critical=True,
             )

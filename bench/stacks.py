@@ -93,7 +93,9 @@ def _gateway(work: Path, certs: Path, port: int, up: int, engine: str) -> list[s
     shutil.copytree(template / "state", work / "state", dirs_exist_ok=True)
     config = work / "gateway.toml"
     config.write_text(
-        _GATEWAY_TOML.format(work=work, certs=certs, port=port, up=up, engine=engine, operations=port + 1, operator=OPERATOR)
+        _GATEWAY_TOML.format(
+            work=work, certs=certs, port=port, up=up, engine=engine, operations=port + 1, operator=OPERATOR
+        )
     )
     return [sys.executable, "-m", "gateway", "run", "--config", str(config)]
 

@@ -99,7 +99,9 @@ def make_development_pki(
         issuer = stranger if entry.other_operator else issuing
         organization = OTHER_OPERATOR if entry.other_operator else OPERATOR
         lifetime = -datetime.timedelta(days=1) if entry.expired else None
-        leaf = issuer.issue(CHARGE_POINT, _subject(entry.serial_number, organization), entry.kind, now, lifetime=lifetime)
+        leaf = issuer.issue(
+            CHARGE_POINT, _subject(entry.serial_number, organization), entry.kind, now, lifetime=lifetime
+        )
         _write(directory, entry.name, leaf, issuer.certificate)
     (directory / _MARKER).write_text(_description(charge_points, host))
     return True

@@ -46,8 +46,14 @@ async def main() -> None:
                 await back
 
     async with serve(
-        handler, "127.0.0.1", arguments.port, ssl=context, compression=None, ping_interval=None,
-        subprotocols=["ocpp1.6"], backlog=4096,
+        handler,
+        "127.0.0.1",
+        arguments.port,
+        ssl=context,
+        compression=None,
+        ping_interval=None,
+        subprotocols=["ocpp1.6"],
+        backlog=4096,
     ):
         await asyncio.get_running_loop().create_future()
 

@@ -51,7 +51,7 @@ class Child:
 
     async def run(self) -> None:
         """Start, and start again, until `retire` or `stop`."""
-        while not self._stopping:
+        while True:
             started = time.monotonic()
             code = await self._live()
             self.ready = False

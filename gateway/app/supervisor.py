@@ -113,19 +113,29 @@ class Supervisor:
         elif message.get("drained"):
             self._drained.add(child.name)
         elif "reloaded" in message or "reload_failed" in message:
-            if self._reload_answer is not None and not self._reload_answer.done():
-                self._reload_answer.set_result(str(message.get("reload_failed", "")))
+            self._reload_answered(str(message.get("reload_failed", "")))
+
+    def _reload_answered(self, why: str) -> None:
+        if self._reload_answer is not None and not self._reload_answer.done():
+            self._reload_answer.set_result(why)
 
     def _announce(self) -> None:
         if self._announced or not all(child.ready for child in (self._control, *self._edges)):
             return
         self._announced = True
         listeners = [
-            {"name": x.name, "address": address_of(self._sockets[x.name][0]), "security_profiles": [int(p) for p in x.security_profiles]}
+            {
+                "name": x.name,
+                "address": address_of(self._sockets[x.name][0]),
+                "security_profiles": [int(p) for p in x.security_profiles],
+            }
             for x in self._config.listeners
         ]
         if self._json:
-            print(json.dumps({"ready": True, "listeners": listeners, "operations": self._config.operations.address}), flush=True)  # noqa: T201
+            print(  # noqa: T201
+                json.dumps({"ready": True, "listeners": listeners, "operations": self._config.operations.address}),
+                flush=True,
+            )
         else:
             shown = ", ".join(f"{x['name']} on {x['address']}" for x in listeners)
             print(f"ocpp-gateway is ready: {shown}; operations on {self._config.operations.address}", flush=True)  # noqa: T201

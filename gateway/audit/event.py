@@ -13,17 +13,20 @@ __all__ = ["SecurityEvent", "Severity", "printable"]
 Severity = Literal["info", "low", "medium", "high", "critical"]
 
 _MAX_TEXT_CHARS = 256
+_SPACE, _DELETE, _BACKSLASH = 0x20, 0x7F, 0x5C
 
 
 def printable(text: str | bytes, max_chars: int = _MAX_TEXT_CHARS) -> str:
     """One line of printable ASCII that shows what a peer sent: everything else escaped, cut at `max_chars`."""
     raw = text.encode("utf-8", "backslashreplace") if isinstance(text, str) else text
     cut = raw[: max_chars + 1]
-    shown = "".join(chr(byte) if 0x20 <= byte < 0x7F and byte != 0x5C else f"\\x{byte:02x}" for byte in cut)
+    shown = "".join(chr(byte) if _SPACE <= byte < _DELETE and byte != _BACKSLASH else f"\\x{byte:02x}" for byte in cut)
     return shown if len(raw) <= max_chars and len(shown) <= max_chars else shown[:max_chars] + "..."
 
 
-class SecurityEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="security_event"):
+class SecurityEvent(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="security_event"
+):
     """One thing a security team wants to know about. Serialises to one flat JSON object."""
 
     event: str

@@ -39,7 +39,7 @@ def find_config(given: str | None) -> str:
     for place in _PLACES:
         if place.exists():
             return str(place)
-    fail("No configuration found. Name one with --config, or make one: ocpp-gateway init", USAGE)
+    return fail("No configuration found. Name one with --config, or make one: ocpp-gateway init", USAGE)
 
 
 def read_config(given: str | None, *, as_json: bool = False) -> "Config":

@@ -13,7 +13,9 @@ __all__ = ["demo"]
 @click.command()
 @click.option("--once", is_flag=True, help="Every charge point charges once, then the demo ends.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end (with --once).")
-@click.option("--directory", type=click.Path(file_okay=False, path_type=Path), help="Where the development certificates go.")
+@click.option(
+    "--directory", type=click.Path(file_okay=False, path_type=Path), help="Where the development certificates go."
+)
 def demo(once: bool, as_json: bool, directory: Path | None) -> int:
     """Start a gateway, a CSMS and charge points on this machine; show who gets in and who does not."""
     if as_json and not once:

@@ -27,7 +27,16 @@ def _sessions(sessions: list[dict[str, Any]]) -> Table:
         table.add_column(column)
     for one in sorted(sessions, key=lambda one: str(one["charge_point_id"])):
         age = _age(time.time() - one["opened_at"]) if one["opened_at"] else ""
-        values = (one["charge_point_id"], one["subprotocol"], one["security_profile"], one["peer"], one["listener"], one["csms"], one["state"], age)
+        values = (
+            one["charge_point_id"],
+            one["subprotocol"],
+            one["security_profile"],
+            one["peer"],
+            one["listener"],
+            one["csms"],
+            one["state"],
+            age,
+        )
         table.add_row(*map(str, values))
     return table
 
@@ -58,7 +67,10 @@ def _show(found: dict[str, Any], *, clear: bool) -> None:
     if clear:
         out.clear()
     state = "ready" if found["ready"] else "NOT READY"
-    out.print(f"ocpp-gateway {found['version']}: {state}, up {_age(found['uptime_s'])}, {found['registered_charge_points']} charge points registered")
+    out.print(
+        f"ocpp-gateway {found['version']}: {state}, up {_age(found['uptime_s'])}, "
+        f"{found['registered_charge_points']} charge points registered"
+    )
     reload = found["last_reload"]
     if not reload["ok"]:
         out.print(f"LAST RELOAD FAILED, the previous configuration is in force: {reload['why']}", markup=False)

@@ -35,7 +35,9 @@ def _connected(config_path: str | None, identity: str) -> bool | None:
 
 @click.command()
 @click.argument("who", metavar="ID|ADDRESS")
-@click.option("--limit", default=5, show_default=True, type=click.IntRange(1, 200), help="How many refusals to explain.")
+@click.option(
+    "--limit", default=5, show_default=True, type=click.IntRange(1, 200), help="How many refusals to explain."
+)
 @config_option
 @json_option
 def why(who: str, limit: int, config_path: str | None, as_json: bool) -> int:
@@ -43,14 +45,28 @@ def why(who: str, limit: int, config_path: str | None, as_json: bool) -> int:
     by_address = _is_address(who)
     with open_registry(config_path, as_json=as_json) as registry:
         record = None if by_address else registry.get(who)
-        entries = registry.refusals(address=who, limit=limit) if by_address else registry.refusals(charge_point_id=who, limit=limit)
+        entries = (
+            registry.refusals(address=who, limit=limit)
+            if by_address
+            else registry.refusals(charge_point_id=who, limit=limit)
+        )
     connected = None if by_address else _connected(config_path, who)
     found = [_explained(msgspec.to_builtins(entry)) for entry in entries]
     if as_json:
-        print_json({"who": who, "registered": None if by_address else record is not None, "enabled": record.enabled if record else None, "connected": connected, "refusals": found})
+        print_json(
+            {
+                "who": who,
+                "registered": None if by_address else record is not None,
+                "enabled": record.enabled if record else None,
+                "connected": connected,
+                "refusals": found,
+            }
+        )
         return 0 if found or record is not None else NOT_OK
     if not by_address:
-        _print_state(who, registered=record is not None, enabled=record.enabled if record else True, connected=connected)
+        _print_state(
+            who, registered=record is not None, enabled=record.enabled if record else True, connected=connected
+        )
     for entry in found:
         _print_refusal(entry)
     if not found:
@@ -79,7 +95,10 @@ def _print_refusal(entry: dict[str, Any]) -> None:
     moment = datetime.datetime.fromtimestamp(entry["time"], datetime.UTC).astimezone()
     times = f", {entry['count']} times" if entry["count"] > 1 else ""
     out = console()
-    out.print(f"\n[bold]{moment:%Y-%m-%d %H:%M:%S}[/bold] from {entry['address']} on listener {entry['listener'] or '?'}{times}: {entry['reason']}")
+    out.print(
+        f"\n[bold]{moment:%Y-%m-%d %H:%M:%S}[/bold] from {entry['address']} on listener {entry['listener'] or '?'}"
+        f"{times}: {entry['reason']}"
+    )
     out.print(f"  {entry.get('meaning', '')}", markup=False)
     if entry["detail"]:
         out.print(f"  Detail: {entry['detail']}", markup=False)

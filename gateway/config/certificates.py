@@ -46,7 +46,10 @@ def check_pem(file: str, path: Path, findings: Findings, *, allow_dev: bool) -> 
         findings.error(path, f"{file} holds no PEM certificates")
         return []
     if not allow_dev and any(_DEV in certificate.subject.rfc4514_string() for certificate in certificates):
-        findings.error(path, f"{file} is from the development PKI; gateway.unsafe_dev_certificates = true permits it, never in production")
+        findings.error(
+            path,
+            f"{file} is from the development PKI; gateway.unsafe_dev_certificates = true permits it, never in production",
+        )
     return certificates
 
 
@@ -89,8 +92,17 @@ def check_listener_certificates(
         leaf = _check_pair(files, place, findings, allow_dev=allow_dev)
         if leaf is not None:
             public_key = leaf.public_key()
-            kinds.add("RSA" if isinstance(public_key, rsa.RSAPublicKey) else "ECDSA" if isinstance(public_key, ec.EllipticCurvePublicKey) else "")
+            kinds.add(
+                "RSA"
+                if isinstance(public_key, rsa.RSAPublicKey)
+                else "ECDSA"
+                if isinstance(public_key, ec.EllipticCurvePublicKey)
+                else ""
+            )
             _check_leaf(leaf, place, findings)
     missing = {"RSA", "ECDSA"} - kinds
     if kinds and missing:
-        findings.warning((*path, "certificates"), f"no {missing.pop()} certificate: charge points that support only that cannot connect")
+        findings.warning(
+            (*path, "certificates"),
+            f"no {missing.pop()} certificate: charge points that support only that cannot connect",
+        )

@@ -17,7 +17,15 @@ __all__ = ["Findings", "check", "split_address"]
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _PREFIX = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,=:@-]+)*/?")
-_OWN_HEADERS = {"host", "upgrade", "connection", "authorization", "sec-websocket-key", "sec-websocket-version", "sec-websocket-protocol"}
+_OWN_HEADERS = {
+    "host",
+    "upgrade",
+    "connection",
+    "authorization",
+    "sec-websocket-key",
+    "sec-websocket-version",
+    "sec-websocket-protocol",
+}
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -52,7 +60,9 @@ def _check_gateway(config: Config, findings: Findings) -> None:
             if times > 1:
                 findings.error((section, len(names) - 1, "name"), f"{section} {name!r} is there {times} times")
             if not re.fullmatch(r"[A-Za-z0-9_.-]{1,40}", name):
-                findings.error((section, names.index(name), "name"), "use 1 to 40 letters, digits, dots, dashes, underscores")
+                findings.error(
+                    (section, names.index(name), "name"), "use 1 to 40 letters, digits, dots, dashes, underscores"
+                )
     addresses = [listener.address for listener in config.listeners] + [config.operations.address]
     for index, address in enumerate(addresses):
         place: Path = ("listener", index, "address") if index < len(config.listeners) else ("operations", "address")
@@ -77,7 +87,9 @@ def _check_listener(config: Config, listener: Listener, path: Path, findings: Fi
     _check_networks(listener.proxy_protocol_from, (*path, "proxy_protocol_from"), findings)
     names = [csms.name for csms in config.csms]
     if listener.csms not in names:
-        findings.error((*path, "csms"), f"there is no [[csms]] named {listener.csms!r}", did_you_mean(listener.csms, names))
+        findings.error(
+            (*path, "csms"), f"there is no [[csms]] named {listener.csms!r}", did_you_mean(listener.csms, names)
+        )
     if not _PREFIX.fullmatch(listener.path_prefix):
         findings.error((*path, "path_prefix"), f"{listener.path_prefix!r} is not a plain path such as /ocpp")
     if not listener.security_profiles:
@@ -90,10 +102,13 @@ def _check_listener(config: Config, listener: Listener, path: Path, findings: Fi
 
 def _check_plain(listener: Listener, path: Path, findings: Findings) -> None:
     if listener.security_profiles != (SecurityProfile.BASIC,):
-        findings.error((*path, "security_profiles"), "a listener without [listener.tls] serves profile 1 and nothing else")
+        findings.error(
+            (*path, "security_profiles"), "a listener without [listener.tls] serves profile 1 and nothing else"
+        )
     if not listener.allowed_networks:
         findings.error(
-            (*path, "allowed_networks"), "a plain listener must say from which trusted networks (A00.FR.201), e.g. [\"10.0.0.0/8\"]"
+            (*path, "allowed_networks"),
+            'a plain listener must say from which trusted networks (A00.FR.201), e.g. ["10.0.0.0/8"]',
         )
     findings.warning(path, f"listener {listener.name} takes passwords in clear text (A00.FR.206)")
 
@@ -107,11 +122,18 @@ def _check_tls(config: Config, listener: Listener, path: Path, findings: Finding
         findings.error((*path, "security_profiles"), "profile 1 is without TLS: give it a listener of its own")
     if SecurityProfile.TLS_CLIENT_CERTIFICATE in profiles:
         if tls.client_certificate == "none":
-            findings.error((*place, "client_certificate"), "profile 3 needs client_certificate \"required\" or \"optional\"")
+            findings.error(
+                (*place, "client_certificate"), 'profile 3 needs client_certificate "required" or "optional"'
+            )
     elif tls.client_certificate != "none":
-        findings.error((*place, "client_certificate"), "client certificates are for profile 3, which this listener does not serve")
+        findings.error(
+            (*place, "client_certificate"), "client certificates are for profile 3, which this listener does not serve"
+        )
     if SecurityProfile.TLS_BASIC in profiles and tls.client_certificate == "required":
-        findings.error((*place, "client_certificate"), "profile 2 has no client certificate: use \"optional\" for 2 and 3 on one port")
+        findings.error(
+            (*place, "client_certificate"),
+            'profile 2 has no client certificate: use "optional" for 2 and 3 on one port',
+        )
     if tls.client_certificate != "none":
         if not tls.client_trust:
             findings.error((*place, "client_trust"), "empty: no client certificate could be trusted")
@@ -134,21 +156,25 @@ def _check_csms(csms: CSMS, path: Path, findings: Findings) -> None:
     for name, value in csms.headers.items():
         if not _HEADER_NAME.fullmatch(name) or name.lower() in _OWN_HEADERS or any(ord(c) < 0x20 for c in value):  # noqa: PLR2004
             findings.error((*path, "headers"), f"header {name!r} cannot be set")
-    if csms.authentication == "basic":
-        if not csms.password_file:
-            findings.error((*path, "password_file"), "authentication \"basic\" needs password_file")
-        else:
-            check_private_file(csms.password_file, (*path, "password_file"), findings)
-    if csms.authentication == "pass-through":
-        findings.warning((*path, "authentication"), "pass-through hands the charge points' passwords to the CSMS")
-    if csms.authentication == "mtls" and not (csms.certificate and csms.key):
-        findings.error((*path, "certificate"), "authentication \"mtls\" needs certificate and key")
+    _check_csms_authentication(csms, path, findings)
     if csms.key:
         check_private_file(csms.key, (*path, "key"), findings)
     if csms.ca:
         check_pem(csms.ca, (*path, "ca"), findings, allow_dev=True)
     if csms.danger_accept_any_certificate:
         findings.warning((*path, "danger_accept_any_certificate"), "anybody can pose as this CSMS")
+
+
+def _check_csms_authentication(csms: CSMS, path: Path, findings: Findings) -> None:
+    if csms.authentication == "basic":
+        if not csms.password_file:
+            findings.error((*path, "password_file"), 'authentication "basic" needs password_file')
+        else:
+            check_private_file(csms.password_file, (*path, "password_file"), findings)
+    if csms.authentication == "pass-through":
+        findings.warning((*path, "authentication"), "pass-through hands the charge points' passwords to the CSMS")
+    if csms.authentication == "mtls" and not (csms.certificate and csms.key):
+        findings.error((*path, "certificate"), 'authentication "mtls" needs certificate and key')
 
 
 def _check_url(csms: CSMS, url: str, path: Path, findings: Findings) -> None:
@@ -160,8 +186,14 @@ def _check_url(csms: CSMS, url: str, path: Path, findings: Findings) -> None:
         return
     del port
     if parts.scheme not in {"ws", "wss"} or not parts.hostname or parts.query or parts.fragment or parts.username:
-        findings.error((*path, "urls"), f"{url!r} must be ws:// or wss:// with host, port and path, without the identity")
-    if parts.scheme == "ws" and csms.authentication in {"basic", "pass-through"} and not _is_loopback(parts.hostname or ""):
+        findings.error(
+            (*path, "urls"), f"{url!r} must be ws:// or wss:// with host, port and path, without the identity"
+        )
+    if (
+        parts.scheme == "ws"
+        and csms.authentication in {"basic", "pass-through"}
+        and not _is_loopback(parts.hostname or "")
+    ):
         findings.warning((*path, "urls"), f"{url} sends passwords to the CSMS in clear text")
 
 

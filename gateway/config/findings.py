@@ -21,7 +21,9 @@ class Findings:
             at = at[:-1]
         line, column = self._positions.get(at, (0, 0))
         key = ".".join(str(part) for part in path if not isinstance(part, int))
-        return Problem(path=self._shown, message=f"{key}: {message}", line=line, column=column, key=key, suggestion=suggestion)
+        return Problem(
+            path=self._shown, message=f"{key}: {message}", line=line, column=column, key=key, suggestion=suggestion
+        )
 
     def error(self, path: Path, message: str, suggestion: str = "") -> None:
         """Something that must be corrected."""

@@ -110,7 +110,7 @@ class _Reader:
 
 
 def _explain(message: str, kind: Any, value: Any) -> str:
-    """msgspec's message in words of the file."""
+    """Msgspec's message in words of the file."""
     choices = [str(arm) for arm in get_args(kind) if isinstance(arm, str)]
     if choices and isinstance(value, str):
         return f"{value!r} is not one of {', '.join(choices)}"

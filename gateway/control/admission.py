@@ -31,7 +31,13 @@ __all__ = ["AdmissionDesk"]
 _SWEEP = 5
 """So many different identities failing from one address are a sweep, not a typing error."""
 _COUNTED_FAILURES = frozenset(
-    {Reason.AUTH_MISSING, Reason.IDENTITY_MISMATCH, Reason.IDENTITY_UNKNOWN, Reason.PASSWORD_WRONG, Reason.PROFILE_MISMATCH}
+    {
+        Reason.AUTH_MISSING,
+        Reason.IDENTITY_MISMATCH,
+        Reason.IDENTITY_UNKNOWN,
+        Reason.PASSWORD_WRONG,
+        Reason.PROFILE_MISMATCH,
+    }
 )
 _MAX_RECONNECT_ENTRIES = 200_000
 _log = structlog.get_logger("control.admission")

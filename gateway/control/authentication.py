@@ -24,7 +24,11 @@ class Authenticator:
     """Stateful only in its caches and its guessing limiter."""
 
     def __init__(
-        self, directory: Directory, verifier: PasswordVerifier, limiter: GuessingLimiter, wall_clock: Callable[[], float]
+        self,
+        directory: Directory,
+        verifier: PasswordVerifier,
+        limiter: GuessingLimiter,
+        wall_clock: Callable[[], float],
     ) -> None:
         self.operator_names: tuple[str, ...] = ()
         self._directory = directory
@@ -44,21 +48,21 @@ class Authenticator:
         4. User name = identity (A00.FR.204), then the password (A00.FR.207/324).
         """
         used = used_security_profile(claim, record)
-        # (1)
+        # Step 1.
         if used is SecurityProfile.TLS_CLIENT_CERTIFICATE:
             return self._by_certificate(claim, record)
-        # (2)
+        # Step 2.
         credentials = claim.basic
         if record is not None and credentials is not None and _username_fits(credentials, record):
             known = self._verifier.known(record, credentials)
             if known is not None:
                 return self._by_password(claim, record, known, used)
-        # (3)
+        # Step 3.
         address, identity = claim.transport.peer.address, claim.charge_point_id
         wait_s = self._limiter.may_try(address, identity, time.monotonic())
         if wait_s:
             raise Refusal(Reason.GUESSING, f"{wait_s} s to wait", retry_after_s=wait_s)
-        # (4)
+        # Step 4.
         if credentials is None:
             raise Refusal(Reason.AUTH_MISSING)
         if not credentials.username_matches and (record is None or "username-differs" not in record.tolerances):
@@ -69,7 +73,9 @@ class Authenticator:
         if verified is None:
             if record.password is None and record.pending_password is None and used is not record.security_profile:
                 required = int(record.security_profile)
-                raise Refusal(Reason.PROFILE_MISMATCH, f"profile {int(used)} without any password stored, required {required}")
+                raise Refusal(
+                    Reason.PROFILE_MISMATCH, f"profile {int(used)} without any password stored, required {required}"
+                )
             raise Refusal(Reason.PASSWORD_WRONG)
         return self._by_password(claim, record, verified, used)
 

@@ -57,8 +57,7 @@ def _read_pbkdf2(text: str) -> tuple[str, int, bytes, bytes] | None:
     try:
         if text.startswith("$pbkdf2-"):
             _, scheme, rounds, salt, digest = text.split("$")
-            pad = lambda part: part.replace(".", "+") + "=" * (-len(part) % 4)  # noqa: E731  one use, two lines down
-            found = scheme[7:], int(rounds), base64.b64decode(pad(salt)), base64.b64decode(pad(digest))
+            found = scheme[7:], int(rounds), _from_passlib(salt), _from_passlib(digest)
         elif text.startswith("pbkdf2_"):
             scheme, rounds, salt, digest = text.split("$")
             found = scheme[7:], int(rounds), salt.encode(), base64.b64decode(digest)
@@ -67,6 +66,11 @@ def _read_pbkdf2(text: str) -> tuple[str, int, bytes, bytes] | None:
     except (ValueError, binascii.Error):
         return None
     return found if found[0] in {"sha1", "sha256", "sha512"} and 0 < found[1] <= _MAX_PBKDF2_ROUNDS else None
+
+
+def _from_passlib(text: str) -> bytes:
+    """Its base64: dots for plus signs, no padding."""
+    return base64.b64decode(text.replace(".", "+") + "=" * (-len(text) % 4))
 
 
 def _matches(phc: str, secret: bytes) -> bool:
@@ -107,7 +111,7 @@ class PasswordVerifier:
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="kdf")
         self._key = os.urandom(32)
         self._verified: OrderedDict[bytes, Verified] = OrderedDict()
-        self._dummy = (("current", hash_password(os.urandom(20))),)
+        self._dummy: tuple[tuple[Slot, str], ...] = (("current", hash_password(os.urandom(20))),)
 
     @staticmethod
     def _hashes(record: ChargePointRecord) -> tuple[tuple[Slot, str], ...]:

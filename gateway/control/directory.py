@@ -25,7 +25,9 @@ class Directory:
     async def load(self, store: StoreThread) -> None:
         """Read everything."""
 
-        def read(registry: Registry) -> tuple[int, dict[ChargePointId, ChargePointRecord], dict[str, ChargePointId], Revocations]:
+        def read(
+            registry: Registry,
+        ) -> tuple[int, dict[ChargePointId, ChargePointRecord], dict[str, ChargePointId], Revocations]:
             # The counter first: a change in between is then read twice, never missed.
             return registry.change_counter(), registry.load_all(), registry.bound_keys(), registry.revocations()
 
@@ -39,7 +41,11 @@ class Directory:
             return frozenset(), False
         known = self._counter
 
-        def read(registry: Registry) -> tuple[int, frozenset[ChargePointId], dict[ChargePointId, ChargePointRecord], dict[str, ChargePointId], Revocations]:
+        def read(
+            registry: Registry,
+        ) -> tuple[
+            int, frozenset[ChargePointId], dict[ChargePointId, ChargePointRecord], dict[str, ChargePointId], Revocations
+        ]:
             newest, changed = registry.changed_since(known)
             return newest, changed, registry.load(changed), registry.bound_keys(), registry.revocations()
 

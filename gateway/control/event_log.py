@@ -50,7 +50,11 @@ class EventLog:
         self._path = path
         self._descriptor = -1
         try:
-            self._descriptor = sys.stdout.fileno() if path == "-" else os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            self._descriptor = (
+                sys.stdout.fileno()
+                if path == "-"
+                else os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            )
         except OSError as error:
             _log.error("event_log_unusable", path=path, error=str(error))
 

@@ -7,7 +7,7 @@ from gateway.identity.refusal import Reason, Refusal
 __all__ = ["event_for_refusal", "event_of_claim"]
 
 
-def event_of_claim(
+def event_of_claim(  # noqa: PLR0913  the fields of an event
     claim: Claim,
     session: str,
     now: float,

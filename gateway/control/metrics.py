@@ -71,5 +71,5 @@ class MetricsPage:
         for name, value in own.items():
             samples[name] = samples.get(name, 0.0) + value
         registry = CollectorRegistry()
-        registry.register(_Collector(samples))  # type: ignore[arg-type]
+        registry.register(_Collector(samples))
         return generate_latest(registry)

@@ -107,12 +107,15 @@ class Node:
         self._config = config
         self._desk.limits = config.limits
         self._desk.listeners = {
-            x.name: ListenerFacts(name=x.name, security_profiles=x.security_profiles, csms=x.csms) for x in config.listeners
+            x.name: ListenerFacts(name=x.name, security_profiles=x.security_profiles, csms=x.csms)
+            for x in config.listeners
         }
         self._desk.csms_versions = {x.name: x.ocpp_versions for x in config.csms}
         self._authenticator.operator_names = config.operator_names
         limits = config.limits
-        self._limiter.limit(limits.failed_attempts_per_address_per_minute, limits.failed_attempts_per_identity_per_minute)
+        self._limiter.limit(
+            limits.failed_attempts_per_address_per_minute, limits.failed_attempts_per_identity_per_minute
+        )
 
     async def _open_desk_after_a_while(self) -> None:
         await asyncio.sleep(_COUNT_SESSIONS_S)
@@ -199,7 +202,9 @@ class Node:
         identity, profile = entry.charge_point_id, entry.security_profile
         await self._store.call(lambda registry: registry.prove_upgrade(identity, profile))
         entry.upgrade_pending = False
-        self._events.own_event("profile.upgraded", "info", "allow_alert", f"{identity} is on security profile {int(profile)}")
+        self._events.own_event(
+            "profile.upgraded", "info", "allow_alert", f"{identity} is on security profile {int(profile)}"
+        )
 
     # -- the registry changes
 
@@ -263,10 +268,17 @@ class Node:
             link.send(SettingsUpdate(settings))
         deadline = time.monotonic() + 10.0
         while time.monotonic() < deadline:
-            errors = [link.settings_error for link in links if link.applied_generation == settings.generation and link.settings_error]
+            errors = [
+                link.settings_error
+                for link in links
+                if link.applied_generation == settings.generation and link.settings_error
+            ]
             if errors:
                 return errors[0]
-            if all(link.applied_generation == settings.generation or self._links.get(link.slot) is not link for link in links):
+            if all(
+                link.applied_generation == settings.generation or self._links.get(link.slot) is not link
+                for link in links
+            ):
                 return ""
             await asyncio.sleep(0.02)
         return "an edge worker does not answer"
@@ -281,7 +293,9 @@ class Node:
     def is_ready(self) -> bool:
         """True if every edge is there with the current settings and admissions are open."""
         generation = self._settings.generation if self._settings is not None else -1
-        current = [link for link in self._links.values() if link.applied_generation == generation and not link.settings_error]
+        current = [
+            link for link in self._links.values() if link.applied_generation == generation and not link.settings_error
+        ]
         return self._desk.open and len(current) >= self._expected_edges
 
     def metrics(self) -> bytes:
@@ -292,7 +306,9 @@ class Node:
             "ocpp_gateway_reload_ok": 1.0 if self._last_reload["ok"] else 0.0,
             "ocpp_gateway_events_lost_total": float(self._events.lost),
         }
-        own |= {f'ocpp_gateway_events_recorded_total{{event="{name}"}}': float(n) for name, n in self._events.counts.items()}
+        own |= {
+            f'ocpp_gateway_events_recorded_total{{event="{name}"}}': float(n) for name, n in self._events.counts.items()
+        }
         return self._metrics.render([link.counters for link in self._links.values()], own)
 
     def status(self) -> dict[str, Any]:
@@ -308,7 +324,12 @@ class Node:
             "registered_charge_points": len(self._directory),
             "expected_edges": self._expected_edges,
             "edges": [
-                {"slot": link.slot, "pid": link.pid, "generation": link.applied_generation, "error": link.settings_error}
+                {
+                    "slot": link.slot,
+                    "pid": link.pid,
+                    "generation": link.applied_generation,
+                    "error": link.settings_error,
+                }
                 for link in sorted(self._links.values(), key=lambda link: link.slot)
             ],
             "listeners": [

@@ -1,6 +1,7 @@
 """HTTP for operators: health, readiness and metrics on loopback; status on a Unix socket only the gateway's user can open."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -34,12 +35,12 @@ class Operations:
         host, _, port = address.rpartition(":")
         public = {"/healthz": self._healthz, "/readyz": self._readyz, "/metrics": self._metrics}
         await self._serve(public, lambda runner: web.TCPSite(runner, host.strip("[]"), int(port)))
-        socket_path.unlink(missing_ok=True)
+        await asyncio.to_thread(socket_path.unlink, missing_ok=True)
         await self._serve({"/status": self._status, **public}, lambda runner: web.UnixSite(runner, str(socket_path)))
-        socket_path.chmod(0o600)
+        await asyncio.to_thread(socket_path.chmod, 0o600)
 
     async def _serve(
-        self, routes: dict[str, Callable[[web.Request], Any]], site: Callable[[web.AppRunner], web.BaseSite]
+        self, routes: Mapping[str, Callable[[web.Request], Any]], site: Callable[[web.AppRunner], web.BaseSite]
     ) -> None:
         application = web.Application()
         application.add_routes([web.get(path, handler) for path, handler in routes.items()])
@@ -61,7 +62,9 @@ class Operations:
         return web.Response(text="ready\n" if ready else "not ready\n", status=200 if ready else 503)
 
     async def _metrics(self, _: web.Request) -> web.Response:
-        return web.Response(body=self._source.metrics(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+        return web.Response(
+            body=self._source.metrics(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+        )
 
     async def _status(self, _: web.Request) -> web.Response:
         return web.json_response(self._source.status())

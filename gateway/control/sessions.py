@@ -7,9 +7,8 @@ removes its successor.
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from collections.abc import AsyncIterator
 from typing import Protocol
 
 import msgspec
@@ -90,7 +89,7 @@ class Sessions:
         """Return when no session of this identity is alive. Raises Refusal DUPLICATE when one is."""
         entry = self._entries.get(charge_point_id)
         if entry is None:
-            return
+            return None
         deadline = time.monotonic() + _ORPHAN_GRACE_S + 0.5
         while entry.edge is None and time.monotonic() < deadline:
             await asyncio.sleep(0.1)

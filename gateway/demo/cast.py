@@ -41,22 +41,49 @@ _V16, _V201, _V21 = OCPPVersion.V1_6, OCPPVersion.V2_0_1, OCPPVersion.V2_1
 ACTORS = (
     Actor(id="CP-16-P1", version=_V16, security_profile=_P1, serial_number="SN-1601"),
     Actor(id="CP-16-P2", version=_V16, security_profile=_P2, serial_number="SN-1602"),
-    Actor(id="CP-16-P3", version=_V16, security_profile=_P3, serial_number="SN-1603", certificate="cp-16-p3", key_kind="ECDSA"),
+    Actor(
+        id="CP-16-P3",
+        version=_V16,
+        security_profile=_P3,
+        serial_number="SN-1603",
+        certificate="cp-16-p3",
+        key_kind="ECDSA",
+    ),
     Actor(id="CP-201-P1", version=_V201, security_profile=_P1, serial_number="SN-2011"),
     Actor(id="CP-201-P2", version=_V201, security_profile=_P2, serial_number="SN-2012"),
-    Actor(id="CP-201-P3", version=_V201, security_profile=_P3, serial_number="SN-2013", certificate="cp-201-p3", key_kind="RSA"),
+    Actor(
+        id="CP-201-P3",
+        version=_V201,
+        security_profile=_P3,
+        serial_number="SN-2013",
+        certificate="cp-201-p3",
+        key_kind="RSA",
+    ),
     Actor(id="CP-21-P2", version=_V21, security_profile=_P2, serial_number="SN-2102"),
-    Actor(id="CP-21-P3", version=_V21, security_profile=_P3, serial_number="SN-2103", certificate="cp-21-p3", key_kind="ECDSA"),
+    Actor(
+        id="CP-21-P3",
+        version=_V21,
+        security_profile=_P3,
+        serial_number="SN-2103",
+        certificate="cp-21-p3",
+        key_kind="ECDSA",
+    ),
 )
 
 MISFITS = (
     Misfit(id="CP-16-P2", case="wrong password", reason=Reason.PASSWORD_WRONG, password="wrong"),
     Misfit(id="CP-NOBODY", case="unknown identity", reason=Reason.IDENTITY_UNKNOWN, password="wrong"),
     Misfit(
-        id="CP-201-P3", case="certificate of another charge point", reason=Reason.CERT_WRONG_IDENTITY, certificate="cp-16-p3"
+        id="CP-201-P3",
+        case="certificate of another charge point",
+        reason=Reason.CERT_WRONG_IDENTITY,
+        certificate="cp-16-p3",
     ),
     Misfit(
-        id="CP-201-P3", case="certificate of another operator", reason=Reason.CERT_UNTRUSTED, certificate="other-operator"
+        id="CP-201-P3",
+        case="certificate of another operator",
+        reason=Reason.CERT_UNTRUSTED,
+        certificate="other-operator",
     ),
     Misfit(id="CP-201-P3", case="expired certificate", reason=Reason.CERT_EXPIRED, certificate="expired"),
     Misfit(

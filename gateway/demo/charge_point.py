@@ -84,7 +84,9 @@ class _Client16(ChargePoint16):  # type: ignore[misc]
     @on("GetConfiguration")  # type: ignore[untyped-decorator]
     def get_configuration(self, **_: Any) -> Any:
         self.asked.set()
-        return result_16.GetConfiguration(configuration_key=[{"key": "HeartbeatInterval", "readonly": False, "value": "60"}])
+        return result_16.GetConfiguration(
+            configuration_key=[{"key": "HeartbeatInterval", "readonly": False, "value": "60"}]
+        )
 
 
 _ANSWER = [
@@ -103,7 +105,7 @@ class _Client201(ChargePoint201):  # type: ignore[misc]
     @on("GetVariables")  # type: ignore[untyped-decorator]
     def get_variables(self, **_: Any) -> Any:
         self.asked.set()
-        return result_201.GetVariables(get_variable_result=_ANSWER)  # type: ignore[arg-type]
+        return result_201.GetVariables(get_variable_result=_ANSWER)
 
 
 class _Client21(ChargePoint21):  # type: ignore[misc]
@@ -112,13 +114,19 @@ class _Client21(ChargePoint21):  # type: ignore[misc]
     @on("GetVariables")  # type: ignore[untyped-decorator]
     def get_variables(self, **_: Any) -> Any:
         self.asked.set()
-        return result_21.GetVariables(get_variable_result=_ANSWER)  # type: ignore[arg-type]
+        return result_21.GetVariables(get_variable_result=_ANSWER)
 
 
-_CLIENTS: dict[OCPPVersion, Any] = {OCPPVersion.V1_6: _Client16, OCPPVersion.V2_0_1: _Client201, OCPPVersion.V2_1: _Client21}
+_CLIENTS: dict[OCPPVersion, Any] = {
+    OCPPVersion.V1_6: _Client16,
+    OCPPVersion.V2_0_1: _Client201,
+    OCPPVersion.V2_1: _Client21,
+}
 
 
-async def run_charge_point(actor: Actor, password: str, endpoints: Endpoints, progress: Progress, *, rounds: int) -> None:
+async def run_charge_point(
+    actor: Actor, password: str, endpoints: Endpoints, progress: Progress, *, rounds: int
+) -> None:
     """One connection with `rounds` transactions (0: until cancelled). Raises what the libraries raise."""
     tls = actor.security_profile > 1
     url = f"{endpoints.tls if tls else endpoints.plain}/{actor.id}"
@@ -142,7 +150,11 @@ async def _live(actor: Actor, connection: ClientConnection, progress: Progress, 
         try:
             await _boot(actor, client, progress)
             while True:
-                await (_transaction_16(client, progress) if actor.version is OCPPVersion.V1_6 else _transaction_2x(actor, client, progress))
+                await (
+                    _transaction_16(client, progress)
+                    if actor.version is OCPPVersion.V1_6
+                    else _transaction_2x(actor, client, progress)
+                )
                 progress.transaction_completed = True
                 progress.transactions += 1
                 async with asyncio.timeout(_ANSWER_WAIT_S):
@@ -180,7 +192,7 @@ async def _boot(actor: Actor, client: Any, progress: Progress) -> None:
 
 
 async def _transaction_16(client: Any, progress: Progress) -> None:
-    await client.call(call_16.StatusNotification(1, "NoError", "Preparing"), suppress=False)  # type: ignore[arg-type]
+    await client.call(call_16.StatusNotification(1, "NoError", "Preparing"), suppress=False)
     progress.step("plugged in")
     started = await client.call(call_16.StartTransaction(1, "DEMO-TAG", 1000, _now()), suppress=False)
     progress.step("charging")
@@ -196,7 +208,11 @@ async def _transaction_16(client: Any, progress: Progress) -> None:
 async def _transaction_2x(actor: Actor, client: Any, progress: Progress) -> None:
     calls: Any = call_201 if actor.version is OCPPVersion.V2_0_1 else call_21
     transaction = {"transactionId": f"{actor.id}-{progress.transactions}"}
-    steps = [("Started", "CablePluggedIn"), *[("Updated", "MeterValuePeriodic")] * _METER_VALUES, ("Ended", "EVDeparted")]
+    steps = [
+        ("Started", "CablePluggedIn"),
+        *[("Updated", "MeterValuePeriodic")] * _METER_VALUES,
+        ("Ended", "EVDeparted"),
+    ]
     for number, (kind, trigger) in enumerate(steps):
         event = calls.TransactionEvent(
             event_type=kind,

@@ -37,7 +37,7 @@ class _Session16(ChargePoint16):  # type: ignore[misc]
 
     @on("BootNotification")  # type: ignore[untyped-decorator]
     def boot(self, **_: Any) -> Any:
-        return result_16.BootNotification(current_time=_now(), interval=_INTERVAL_S, status="Accepted")  # type: ignore[arg-type]
+        return result_16.BootNotification(current_time=_now(), interval=_INTERVAL_S, status="Accepted")
 
     @on("Heartbeat")  # type: ignore[untyped-decorator]
     def heartbeat(self) -> Any:
@@ -49,12 +49,14 @@ class _Session16(ChargePoint16):  # type: ignore[misc]
 
     @on("Authorize")  # type: ignore[untyped-decorator]
     def authorize(self, **_: Any) -> Any:
-        return result_16.Authorize(id_tag_info={"status": "Accepted"})  # type: ignore[arg-type]
+        return result_16.Authorize(id_tag_info={"status": "Accepted"})
 
     @on("StartTransaction")  # type: ignore[untyped-decorator]
     def start_transaction(self, **_: Any) -> Any:
         _Session16.next_transaction += 1
-        return result_16.StartTransaction(transaction_id=_Session16.next_transaction, id_tag_info={"status": "Accepted"})  # type: ignore[arg-type]
+        return result_16.StartTransaction(
+            transaction_id=_Session16.next_transaction, id_tag_info={"status": "Accepted"}
+        )
 
     @on("MeterValues")  # type: ignore[untyped-decorator]
     def meter_values(self, **_: Any) -> Any:
@@ -101,14 +103,14 @@ class _Session201(_Handlers2x, ChargePoint201):  # type: ignore[misc]
     results = result_201
 
     async def ask(self) -> Any:
-        return await self.call(call_201.GetVariables(get_variable_data=_VARIABLE))  # type: ignore[arg-type]
+        return await self.call(call_201.GetVariables(get_variable_data=_VARIABLE))
 
 
 class _Session21(_Handlers2x, ChargePoint21):  # type: ignore[misc]
     results = result_21
 
     async def ask(self) -> Any:
-        return await self.call(call_21.GetVariables(get_variable_data=_VARIABLE))  # type: ignore[arg-type]
+        return await self.call(call_21.GetVariables(get_variable_data=_VARIABLE))
 
 
 _SESSIONS: dict[str, Callable[[str, ServerConnection], Any]] = {

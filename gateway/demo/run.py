@@ -87,7 +87,8 @@ class _Demo:
             for actor in ACTORS
         ]
         refused = [
-            {"id": x.misfit.id, "case": x.misfit.case, "stage": x.stage, "reason": x.reason, "seen": x.seen} for x in self.refused
+            {"id": x.misfit.id, "case": x.misfit.case, "stage": x.stage, "reason": x.reason, "seen": x.seen}
+            for x in self.refused
         ]
         behaved = all(x["admitted"] and x["transaction_completed"] and x["csms_call_answered"] for x in charge_points)
         kept_out = len(self.refused) == len(MISFITS) and all(x.as_expected for x in self.refused)
@@ -113,12 +114,16 @@ def run_demo(*, once: bool = False, json_output: bool = False, directory: Path |
             console.print(f"[red]The demo cannot run:[/red] {failure}", highlight=False)
             return 1
         except TimeoutError:
-            console.print("[red]The demo did not finish in time.[/red] The gateway's log ends with:\n" + demo.rig.log_tail())
+            console.print(
+                "[red]The demo did not finish in time.[/red] The gateway's log ends with:\n" + demo.rig.log_tail()
+            )
         result = demo.result()
         if json_output:
             print(json.dumps(result))
         elif not result["ok"] and once:
-            console.print("[red]Not everything went as expected.[/red] The gateway's log ends with:\n" + demo.rig.log_tail())
+            console.print(
+                "[red]Not everything went as expected.[/red] The gateway's log ends with:\n" + demo.rig.log_tail()
+            )
         return 0 if result["ok"] or not once else 1
 
 

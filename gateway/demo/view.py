@@ -39,7 +39,9 @@ def _refused(refused: Sequence[Refused], expected: int) -> Table:
         table.add_column(column)
     for one in refused:
         style = "green" if one.as_expected else "red"
-        table.add_row(one.misfit.id, one.misfit.case, one.seen or "got in!", one.stage, Text(one.reason or "?", style=style))
+        table.add_row(
+            one.misfit.id, one.misfit.case, one.seen or "got in!", one.stage, Text(one.reason or "?", style=style)
+        )
     return table
 
 

@@ -9,7 +9,14 @@ import msgspec
 
 __all__ = ["ClientHello", "read_client_hello"]
 
-_VERSION_NAMES = {0x0200: "SSLv2", 0x0300: "SSLv3", 0x0301: "TLSv1.0", 0x0302: "TLSv1.1", 0x0303: "TLSv1.2", 0x0304: "TLSv1.3"}
+_VERSION_NAMES = {
+    0x0200: "SSLv2",
+    0x0300: "SSLv3",
+    0x0301: "TLSv1.0",
+    0x0302: "TLSv1.1",
+    0x0303: "TLSv1.2",
+    0x0304: "TLSv1.3",
+}
 _EXT_SERVER_NAME = 0
 _EXT_SUPPORTED_VERSIONS = 43
 _CLIENT_HELLO = 1
@@ -27,7 +34,7 @@ class ClientHello(msgspec.Struct, frozen=True):
 class _Reader:
     """A cursor that never runs over: reading past the end raises IndexError."""
 
-    __slots__ = ("data", "at")
+    __slots__ = ("at", "data")
 
     def __init__(self, data: bytes) -> None:
         self.data = data

@@ -8,7 +8,7 @@ import base64
 import os
 import ssl
 import time
-from typing import cast, NamedTuple
+from typing import NamedTuple, cast
 from urllib.parse import urlsplit
 
 import structlog
@@ -67,7 +67,7 @@ class _Handshake(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports do not derive from asyncio.Transport.
-        self.transport = cast(asyncio.Transport, transport)
+        self.transport = cast("asyncio.Transport", transport)
         self.transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
@@ -85,7 +85,9 @@ class _Handshake(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.answer.done():
-            self.answer.set_exception(Refusal(Reason.CSMS_HANDSHAKE_INVALID, f"connection closed: {exc or 'no answer'}"))
+            self.answer.set_exception(
+                Refusal(Reason.CSMS_HANDSHAKE_INVALID, f"connection closed: {exc or 'no answer'}")
+            )
 
 
 class CSMSDialler:
@@ -101,7 +103,9 @@ class CSMSDialler:
         """Indexes in the order to try: healthy ones as configured, then the rest, least recently failed first."""
         now = time.monotonic()
         healthy = [i for i, until in enumerate(self._unhealthy_until) if until <= now]
-        rest = sorted((i for i, until in enumerate(self._unhealthy_until) if until > now), key=self._unhealthy_until.__getitem__)
+        rest = sorted(
+            (i for i, until in enumerate(self._unhealthy_until) if until > now), key=self._unhealthy_until.__getitem__
+        )
         return healthy + rest
 
     async def dial(
@@ -115,12 +119,19 @@ class CSMSDialler:
         refusal = Refusal(Reason.CSMS_UNREACHABLE, "no address configured")
         for index in self._candidates():
             try:
-                return await self._dial_one(self._addresses[index], admission, transport, authorization, deflate=deflate)
+                return await self._dial_one(
+                    self._addresses[index], admission, transport, authorization, deflate=deflate
+                )
             except Refusal as failed:
                 if failed.reason not in {Reason.CSMS_UNREACHABLE, Reason.CSMS_TLS}:
                     raise
                 self._unhealthy_until[index] = time.monotonic() + self.settings.csms.retry_unhealthy_after_s
-                _log.warning("csms_address_failed", csms=self.settings.csms.name, url=self.settings.csms.urls[index], detail=failed.detail)
+                _log.warning(
+                    "csms_address_failed",
+                    csms=self.settings.csms.name,
+                    url=self.settings.csms.urls[index],
+                    detail=failed.detail,
+                )
                 refusal = failed
         raise refusal
 
@@ -152,7 +163,9 @@ class CSMSDialler:
         except ssl.SSLError as error:
             raise Refusal(Reason.CSMS_TLS, str(error.reason or error)) from error
         except (OSError, TimeoutError) as error:
-            raise Refusal(Reason.CSMS_UNREACHABLE, f"{address.host}:{address.port}: {error or 'timeout'}") from error
+            raise Refusal(
+                Reason.CSMS_UNREACHABLE, f"{address.host}:{address.port}: {str(error) or 'timeout'}"
+            ) from error
         finally:
             if dialled is None and protocol.transport is not None:
                 protocol.transport.abort()

@@ -95,7 +95,13 @@ class Deadlines:
     def _silent(bridge: Bridge, leg: Leg) -> None:
         who = leg.origin.value
         event = "net.keepalive" if leg is bridge.charge_point else "upstream.keepalive"
-        bridge.owner.report(bridge, event, "low", "disconnect", f"no frame from the {who} since {round(time.monotonic() - leg.seen_at)} s")
+        bridge.owner.report(
+            bridge,
+            event,
+            "low",
+            "disconnect",
+            f"no frame from the {who} since {round(time.monotonic() - leg.seen_at)} s",
+        )
         bridge.end_reason = f"silent:{who}"
         leg.other.send_close(CLOSE_CODES["charge-point-lost" if leg is bridge.charge_point else "csms-lost"], "")
         leg.transport.abort()

@@ -8,7 +8,7 @@ import asyncio
 import ipaddress
 import time
 from enum import IntEnum
-from typing import cast, TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
@@ -100,7 +100,7 @@ class Entrance(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports do not derive from asyncio.Transport.
-        self._transport = cast(asyncio.Transport, transport)
+        self._transport = cast("asyncio.Transport", transport)
         name = self._transport.get_extra_info("peername")
         host, port = (str(name[0]).partition("%")[0], int(name[1])) if name else ("", 0)
         listener = self._listener
@@ -144,7 +144,7 @@ class Entrance(asyncio.Protocol):
     def _advance(self, data: bytes) -> None:
         if self._step is _Step.PROXY:
             rest = self._proxy_header(data)
-            if rest is None or self._step is _Step.DONE:
+            if rest is None:
                 return
             data = rest
         if self._step is _Step.FIRST_BYTES and data:
@@ -292,9 +292,7 @@ class Entrance(asyncio.Protocol):
             if dialler is None:
                 raise Refusal(Reason.CSMS_UNREACHABLE, f"no CSMS named {admission.csms!r}")
             deflate = self._negotiate(upgrade, admission)
-            dialled = await dialler.dial(
-                admission, claim.transport, upgrade.authorization, deflate=deflate is not None
-            )
+            dialled = await dialler.dial(admission, claim.transport, upgrade.authorization, deflate=deflate is not None)
             version = _chosen_version(dialled, admission)
         except Refusal as refusal:
             if admission is not None:

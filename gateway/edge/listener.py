@@ -58,7 +58,9 @@ class ListenerState:
         return bool(self._proxies) and _within(self._proxies, address)
 
 
-def build_listeners(settings: EdgeSettings, previous: dict[str, ListenerState], trust_changed: bool) -> dict[str, ListenerState]:
+def build_listeners(
+    settings: EdgeSettings, previous: dict[str, ListenerState], trust_changed: bool
+) -> dict[str, ListenerState]:
     """States for all listeners; TLS contexts are reused only where neither trust nor TLS settings changed.
 
     Raises what `build_tls_context` raises; the caller then keeps `previous`.

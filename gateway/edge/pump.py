@@ -323,9 +323,13 @@ class Bridge:
     ) -> None:
         """Put the two transports together; reading must still be paused on both."""
         now = self.opened_at
-        reader = MessageReader(expect_masked=True, limits=limits, inflater=_inflater(charge_point_deflate, limits, server=True))
+        reader = MessageReader(
+            expect_masked=True, limits=limits, inflater=_inflater(charge_point_deflate, limits, server=True)
+        )
         self.charge_point = Leg(self, Origin.CHARGE_POINT, charge_point, tls, reader, now)
-        reader = MessageReader(expect_masked=False, limits=limits, inflater=_inflater(csms_deflate, limits, server=False))
+        reader = MessageReader(
+            expect_masked=False, limits=limits, inflater=_inflater(csms_deflate, limits, server=False)
+        )
         self.csms = Leg(self, Origin.CSMS, csms, None, reader, now)
         self.charge_point.other, self.csms.other = self.csms, self.charge_point
         # Forwarding compressed bytes needs the same agreement on both legs: no context takeover, full windows.

@@ -74,7 +74,9 @@ _ANSWERS: Final[dict[Reason, _Answer]] = {
     Reason.CSMS_TLS: _BAD_GATEWAY,
 }
 
-_KNOWN_ONLY = frozenset({Reason.PROFILE_MISMATCH, Reason.PROFILE_BELOW_FLOOR, Reason.PROFILE_NOT_ON_LISTENER, Reason.DISABLED})
+_KNOWN_ONLY = frozenset(
+    {Reason.PROFILE_MISMATCH, Reason.PROFILE_BELOW_FLOOR, Reason.PROFILE_NOT_ON_LISTENER, Reason.DISABLED}
+)
 """Reasons that would tell a stranger that the identity exists."""
 
 CLOSE_CODES: Final = {
@@ -103,7 +105,9 @@ def status_of(reason: Reason, *, proven: bool = False, unknown_identity_status: 
     return answer.status if answer else 0
 
 
-def http_refusal(reason: Reason, *, proven: bool = False, unknown_identity_status: int = 401, retry_after_s: int = 0) -> bytes:
+def http_refusal(
+    reason: Reason, *, proven: bool = False, unknown_identity_status: int = 401, retry_after_s: int = 0
+) -> bytes:
     """The complete HTTP answer for a refusal, empty where nothing is sent.
 
     `proven`: the peer had proven its identity (password or certificate) before it was refused; only then may the

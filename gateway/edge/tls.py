@@ -10,7 +10,14 @@ from typing import Protocol
 from gateway.identity.evidence import TLSFacts
 from gateway.identity.refusal import Reason
 
-__all__ = ["TLSConnection", "TLSContext", "TLSFailure", "first_bytes_refusal", "reason_for_openssl", "reason_for_verify"]
+__all__ = [
+    "TLSConnection",
+    "TLSContext",
+    "TLSFailure",
+    "first_bytes_refusal",
+    "reason_for_openssl",
+    "reason_for_verify",
+]
 
 _HANDSHAKE_RECORD = 0x16
 _TLS_MAJOR = 3

@@ -58,9 +58,9 @@ class _Connection(TLSConnection):
         owner = SSL.Connection(context, None)
         owner.set_accept_state()
         self._owner = owner
-        self._ssl = owner._ssl  # type: ignore[attr-defined]  # noqa: SLF001
-        self._into = owner._into_ssl  # type: ignore[attr-defined]  # noqa: SLF001
-        self._out = owner._from_ssl  # type: ignore[attr-defined]  # noqa: SLF001
+        self._ssl = owner._ssl  # noqa: SLF001
+        self._into = owner._into_ssl  # noqa: SLF001
+        self._out = owner._from_ssl  # noqa: SLF001
         self.closed = False
         self._no_unasked_output = False
 

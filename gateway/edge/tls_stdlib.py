@@ -1,5 +1,6 @@
 """TLS engine on the standard library's ssl over memory BIOs: the second engine, for systems whose policy wants the system's OpenSSL."""
 
+import contextlib
 import ssl
 from typing import Final
 
@@ -104,10 +105,8 @@ class _Connection(TLSConnection):
 
     @override
     def shutdown(self) -> bytes:
-        try:
+        with contextlib.suppress(ssl.SSLError):  # the peer's own close_notify is not awaited
             self._ssl.unwrap()
-        except ssl.SSLError:
-            pass  # the peer's own close_notify is not awaited
         return self._out.read()
 
 

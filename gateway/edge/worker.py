@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import socket
 import time
+from functools import partial
 from itertools import count
 
 import structlog
@@ -150,7 +152,7 @@ class Worker:
             for name, descriptor in self._listening.items():
                 if name in self.listeners and name not in self._servers:
                     self._servers[name] = await loop.create_server(
-                        lambda name=name: self._accept(name),  # type: ignore[misc]
+                        partial(self._accept, name),
                         sock=_listening_socket(descriptor),
                         backlog=4096,
                     )
@@ -178,7 +180,7 @@ class Worker:
 
     # -- sessions
 
-    def open_session(
+    def open_session(  # noqa: PLR0913  all that the stages before have proven
         self,
         *,
         admission: Admission,
@@ -324,7 +326,9 @@ class Worker:
     def _disconnect(self, session: str, reason: str) -> None:
         bridge = self.bridges.get(session)
         if bridge is not None:
-            bridge.close(CLOSE_CODES["revoked"], "", f"disconnected:{reason}", csms_code=CLOSE_CODES["charge-point-lost"])
+            bridge.close(
+                CLOSE_CODES["revoked"], "", f"disconnected:{reason}", csms_code=CLOSE_CODES["charge-point-lost"]
+            )
 
     async def _probe(self, probe: Probe) -> None:
         """Is the charge point of this session still there? If not, both legs are closed before we answer."""
@@ -359,9 +363,7 @@ class Worker:
         _log.info("drained", sessions=len(sessions))
 
 
-def _listening_socket(descriptor: int) -> "object":
-    import socket
-
+def _listening_socket(descriptor: int) -> socket.socket:
     return socket.socket(fileno=os.dup(descriptor))
 
 

@@ -35,7 +35,9 @@ def used_security_profile(claim: Claim, record: ChargePointRecord | None) -> Sec
         and record.security_profile is SecurityProfile.TLS_BASIC
         and record.pending_security_profile is not SecurityProfile.TLS_CLIENT_CERTIFICATE
     )
-    return SecurityProfile.TLS_BASIC if wants_basic and claim.basic is not None else SecurityProfile.TLS_CLIENT_CERTIFICATE
+    return (
+        SecurityProfile.TLS_BASIC if wants_basic and claim.basic is not None else SecurityProfile.TLS_CLIENT_CERTIFICATE
+    )
 
 
 def admit(
@@ -58,26 +60,26 @@ def admit(
     6. Every flaw of the request is tolerated for this charge point.
     7. There is an OCPP version that it offers, the registry allows and the CSMS speaks.
     """
-    # (1)
+    # Step 1.
     if authenticated.charge_point_id != record.charge_point_id:
         raise RuntimeError("evidence of another charge point")
     used = authenticated.used_security_profile
-    # (2)
+    # Step 2.
     if not record.enabled:
         raise Refusal(Reason.DISABLED)
-    # (3)
+    # Step 3.
     if used not in listener.security_profiles:
         raise Refusal(Reason.PROFILE_NOT_ON_LISTENER, f"profile {int(used)} on listener {listener.name}")
-    # (4)
+    # Step 4.
     if record.floor is not None and used < record.floor:
         raise Refusal(Reason.PROFILE_BELOW_FLOOR, f"profile {int(used)}, floor {int(record.floor)}")
-    # (5)
+    # Step 5.
     pending = used is record.pending_security_profile and used is not record.security_profile
     if used is not record.security_profile and not pending:
         raise Refusal(Reason.PROFILE_MISMATCH, f"profile {int(used)}, required {int(record.security_profile)}")
-    # (6)
+    # Step 6.
     require_tolerances(claim.needs, record.tolerances)
-    # (7)
+    # Step 7.
     subprotocols, assumed = choose_subprotocols(claim.subprotocols, record, csms_versions)
     on_certificate = isinstance(authenticated.proof, CertificateProof)
     return Admission(

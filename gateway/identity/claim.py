@@ -79,7 +79,7 @@ def _read_segment(segment: str, max_chars: int) -> ChargePointId:
     if "%" in _ESCAPE.sub("", segment):
         raise Refusal(Reason.IDENTITY_CONFUSION, "incomplete percent-encoding")
     raw = _ESCAPE.sub(lambda match: chr(int(match[0][1:], 16)), segment).encode("latin-1")
-    if any(byte < 0x20 or byte == 0x7F for byte in raw):  # noqa: PLR2004  C0 controls and DEL
+    if any(byte < 0x20 or byte == 0x7F for byte in raw):  # noqa: PLR2004  controls and DEL
         raise Refusal(Reason.IDENTITY_INVALID, "control character: " + printable(raw, 80))
     try:
         identity = raw.decode("utf-8")

@@ -65,7 +65,7 @@ def _key(public_key: object) -> tuple[str, int]:
 
 def _extension(certificate: x509.Certificate, kind: type) -> object | None:
     try:
-        return certificate.extensions.get_extension_for_class(kind).value  # type: ignore[type-var]
+        return certificate.extensions.get_extension_for_class(kind).value
     except x509.ExtensionNotFound:
         return None
 
@@ -99,7 +99,9 @@ def parse_leaf(der: bytes) -> LeafCertificate:
             signature_hash=hash_algorithm.name.lower() if hash_algorithm is not None else "eddsa",
             version_3=certificate.version is x509.Version.v3,
             is_ca=isinstance(constraints, x509.BasicConstraints) and constraints.ca,
-            client_auth=ExtendedKeyUsageOID.CLIENT_AUTH in usages if isinstance(usages, x509.ExtendedKeyUsage) else None,
+            client_auth=ExtendedKeyUsageOID.CLIENT_AUTH in usages
+            if isinstance(usages, x509.ExtendedKeyUsage)
+            else None,
             digital_signature=usage.digital_signature if isinstance(usage, x509.KeyUsage) else None,
         )
     except (ValueError, TypeError, UnsupportedAlgorithm, x509.UnsupportedGeneralNameType) as error:
@@ -126,28 +128,28 @@ def verify_leaf(
     `operator_names`: the configured ones, used where the record names none. `now`: seconds since the epoch.
     `key_owner`: to whom the registry has bound this key, None if to nobody.
     """
-    # (1)
+    # Step 1.
     if is_revoked(leaf):
         raise Refusal(Reason.CERT_REVOKED, f"serial {leaf.serial_number}")
     if now > leaf.not_after:
         raise Refusal(Reason.CERT_EXPIRED, f"serial {leaf.serial_number}")
     if now < leaf.not_before:
         raise Refusal(Reason.CERT_NOT_YET_VALID, f"serial {leaf.serial_number}")
-    # (2)
+    # Step 2.
     if leaf.is_ca or not leaf.version_3 or leaf.client_auth is False or leaf.digital_signature is False:
         raise Refusal(Reason.CERT_NOT_LEAF, f"serial {leaf.serial_number}")
-    # (3)
+    # Step 3.
     _verify_strength(leaf)
-    # (4)
+    # Step 4.
     accepted = record.operator_names or operator_names
     if len(leaf.organizations) != 1 or leaf.organizations[0] not in accepted:
         shown = ", ".join(printable(name, 64) for name in leaf.organizations[:3]) or "none"
         raise Refusal(Reason.CERT_WRONG_OPERATOR, f"O is {shown}")
-    # (5)
+    # Step 5.
     if len(leaf.common_names) != 1 or not record.serial_number or leaf.common_names[0] != record.serial_number:
         shown = ", ".join(printable(name, 64) for name in leaf.common_names[:3]) or "none"
         raise Refusal(Reason.CERT_WRONG_IDENTITY, f"CN is {shown}")
-    # (6)
+    # Step 6.
     if key_owner is not None and key_owner != record.charge_point_id:
         raise Refusal(Reason.CERT_KEY_SHARED, f"key {leaf.spki_sha256[:16]}")
     return CertificateProof(

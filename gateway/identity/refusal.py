@@ -38,11 +38,21 @@ class _Row(NamedTuple):
     remedy: str
 
 
-_A, _T, _U, _I, _N, _D, _C = Stage.ACCEPT, Stage.TLS, Stage.UPGRADE, Stage.IDENTIFY, Stage.AUTHENTICATE, Stage.ADMIT, Stage.CSMS
+_A, _T, _U, _I, _N, _D, _C = (
+    Stage.ACCEPT,
+    Stage.TLS,
+    Stage.UPGRADE,
+    Stage.IDENTIFY,
+    Stage.AUTHENTICATE,
+    Stage.ADMIT,
+    Stage.CSMS,
+)
 
 
 class Reason(Enum):
     """Every way to be refused before the relay starts."""
+
+    # fmt: off
 
     # accept
     SOURCE_NOT_ALLOWED = _Row(

@@ -21,12 +21,13 @@ __all__ = [
     "AdmitRequest",
     "CSMSSettings",
     "CertificatePEM",
+    "ControlMessage",
     "Counters",
     "Disconnect",
+    "Drain",
     "EdgeMessage",
     "EdgeSettings",
     "Hello",
-    "ControlMessage",
     "ListenerSettings",
     "LiveSession",
     "Probe",
@@ -37,7 +38,6 @@ __all__ = [
     "SessionOpened",
     "SettingsApplied",
     "SettingsUpdate",
-    "Drain",
 ]
 
 MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
@@ -227,6 +227,14 @@ class Drain(msgspec.Struct, frozen=True, array_like=True, tag=56):
 
 
 EdgeMessage = (
-    Hello | AdmitRequest | SessionOpened | SessionClosed | Registered | Report | Counters | ProbeAnswer | SettingsApplied
+    Hello
+    | AdmitRequest
+    | SessionOpened
+    | SessionClosed
+    | Registered
+    | Report
+    | Counters
+    | ProbeAnswer
+    | SettingsApplied
 )
 ControlMessage = SettingsUpdate | AdmitGranted | AdmitRefused | Probe | Disconnect | Drain

@@ -133,10 +133,7 @@ _PERIODIC_EVENT_STREAM: Final = Action("NotifyPeriodicEventStream", "N Diagnosti
 
 def _table(*parts: _Rows) -> dict[str, Action]:
     return {
-        name: Action(name, block, senders)
-        for rows in parts
-        for block, senders, names in rows
-        for name in names.split()
+        name: Action(name, block, senders) for rows in parts for block, senders, names in rows for name in names.split()
     }
 
 

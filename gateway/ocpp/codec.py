@@ -32,7 +32,7 @@ _decode_value: Final = msgspec.json.Decoder().decode
 _CALL_START: Final = re.compile(rb'\s*\[\s*([0-9]{1,3})\s*,\s*"([\x20-\x21\x23-\x5b\x5d-\x7e]{1,36})"\s*,')
 _ANY_TYPE: Final = re.compile(rb"\s*\[\s*(-?[0-9]{1,9})\s*,")
 _ODD_NUMBER: Final = re.compile(rb"[0-9]{16}|[0-9][eE]")
-_NOT_A_NUMBER: Final = re.compile(rb'[\[,:]\s*-?(?:NaN|Infinity)\b')
+_NOT_A_NUMBER: Final = re.compile(rb"[\[,:]\s*-?(?:NaN|Infinity)\b")
 _SURROGATE_ESCAPE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _NEVER_ANSWERED: Final = frozenset({3, 4, 5, 6})
@@ -75,27 +75,34 @@ class _Odd(Exception):  # noqa: N818  carries an event name out of the hooks of 
 def decode(data: bytes, version: OCPPVersion) -> Frame:
     """The one frame in `data` (UTF-8 text of a WebSocket message). Raises MalformedFrame, and nothing else."""
     try:
-        frame = _decode_all(data)
+        frame: Frame = _decode_all(data)
     except (msgspec.MsgspecError, RecursionError, ValueError) as error:
         _refuse_envelope(data, error)
     message_id = frame.message_id
     if not 0 < len(message_id) <= MAX_MESSAGE_ID_CHARS or not message_id.isprintable():
-        raise MalformedFrame("rpc.message_id", "message id empty, too long or not printable", is_call=type(frame) is Call)
-    kind = type(frame)
-    if kind is Call or kind is CallResult:
-        raw = frame.payload  # type: ignore[union-attr]
-        if kind is Call and not 0 < len(frame.action) <= _MAX_ACTION_CHARS:  # type: ignore[union-attr]
-            raise MalformedFrame("rpc.unknown_action", "action empty or too long", message_id=message_id, is_call=True, parsed=True)
-    elif kind is CallError:
-        raw = frame.details  # type: ignore[union-attr]
+        raise MalformedFrame(
+            "rpc.message_id", "message id empty, too long or not printable", is_call=type(frame) is Call
+        )
+    if isinstance(frame, Call):
+        raw = frame.payload
+        if not 0 < len(frame.action) <= _MAX_ACTION_CHARS:
+            raise MalformedFrame(
+                "rpc.unknown_action", "action empty or too long", message_id=message_id, is_call=True, parsed=True
+            )
+    elif isinstance(frame, CallResult):
+        raw = frame.payload
+    elif isinstance(frame, CallError):
+        raw = frame.details
     else:
         if version is not OCPPVersion.V2_1:
             raise MalformedFrame("rpc.message_type", "message type of OCPP 2.1")
-        raw = frame.payload if kind is Send else frame.details  # type: ignore[union-attr]
+        raw = frame.payload if isinstance(frame, Send) else frame.details
     try:
         _check_object(bytes(raw), data)
     except _Odd as odd:
-        raise MalformedFrame(odd.event, str(odd), message_id=message_id, is_call=kind is Call, parsed=True) from None
+        raise MalformedFrame(
+            odd.event, str(odd), message_id=message_id, is_call=isinstance(frame, Call), parsed=True
+        ) from None
     return frame
 
 
@@ -111,7 +118,9 @@ def _refuse_envelope(data: bytes, error: Exception) -> NoReturn:
     message_id = start[2].decode("ascii") if start else None
     is_call = start is not None and start[1] == b"2"
     if isinstance(error, RecursionError):
-        raise MalformedFrame("json.depth", "nested too deeply", message_id=message_id, is_call=is_call, parsed=is_call) from None
+        raise MalformedFrame(
+            "json.depth", "nested too deeply", message_id=message_id, is_call=is_call, parsed=is_call
+        ) from None
     if _NOT_A_NUMBER.search(data):
         raise MalformedFrame("json.malformed", "NaN or Infinity", message_id=message_id, is_call=is_call) from None
     kind = _ANY_TYPE.match(data)
@@ -119,7 +128,9 @@ def _refuse_envelope(data: bytes, error: Exception) -> NoReturn:
         raise MalformedFrame("rpc.message_type", "unknown message type") from None
     if isinstance(error, msgspec.ValidationError):
         readable = is_call and start is not None
-        raise MalformedFrame("rpc.malformed", "not the shape of a frame", message_id=message_id, is_call=readable) from None
+        raise MalformedFrame(
+            "rpc.malformed", "not the shape of a frame", message_id=message_id, is_call=readable
+        ) from None
     raise MalformedFrame("rpc.malformed", "not valid JSON", message_id=message_id, is_call=is_call) from None
 
 

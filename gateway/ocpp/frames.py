@@ -6,7 +6,7 @@ __all__ = ["Call", "CallError", "CallResult", "CallResultError", "Frame", "Send"
 
 
 class Call(msgspec.Struct, array_like=True, tag=2, gc=False, forbid_unknown_fields=True):
-    """[2, id, action, payload]"""
+    """[2, id, action, payload]."""
 
     message_id: str
     action: str
@@ -14,14 +14,14 @@ class Call(msgspec.Struct, array_like=True, tag=2, gc=False, forbid_unknown_fiel
 
 
 class CallResult(msgspec.Struct, array_like=True, tag=3, gc=False, forbid_unknown_fields=True):
-    """[3, id, payload]"""
+    """[3, id, payload]."""
 
     message_id: str
     payload: msgspec.Raw
 
 
 class CallError(msgspec.Struct, array_like=True, tag=4, gc=False, forbid_unknown_fields=True):
-    """[4, id, code, description, details]"""
+    """[4, id, code, description, details]."""
 
     message_id: str
     code: str

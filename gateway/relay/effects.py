@@ -6,7 +6,18 @@ import msgspec
 
 from gateway.audit.event import Severity
 
-__all__ = ["FORWARD", "NOTHING", "CloseBoth", "Effect", "Effects", "Forward", "NoteRegistered", "PauseReading", "Reply", "ReportEvent"]
+__all__ = [
+    "FORWARD",
+    "NOTHING",
+    "CloseBoth",
+    "Effect",
+    "Effects",
+    "Forward",
+    "NoteRegistered",
+    "PauseReading",
+    "Reply",
+    "ReportEvent",
+]
 
 
 class Forward(msgspec.Struct, frozen=True, gc=False):

@@ -15,7 +15,6 @@ from gateway.ocpp.frames import Call, CallError, CallResult, CallResultError, Fr
 from gateway.ocpp.vocabulary import OCPPVersion, Origin
 from gateway.relay.effects import (
     FORWARD,
-    NOTHING,
     CloseBoth,
     Effects,
     Forward,
@@ -98,7 +97,7 @@ class Relay:
         effects = self._from_charge_point(frame, now)
         tokens = self._tokens + (now - self._tokens_at) * self._limits.messages_per_s
         burst = self._limits.messages_burst
-        self._tokens = tokens = (burst if tokens > burst else tokens) - 1.0
+        self._tokens = tokens = (min(tokens, burst)) - 1.0
         self._tokens_at = now
         if tokens >= 0.0:
             # The episode is over once half the burst has come back, not at the first spare token.
@@ -159,7 +158,9 @@ class Relay:
             # 1.6 has no such requirement and does not say which of its two fields counts.
             return (ReportEvent("identity.serial_differs", "low", "allow_alert"), Forward())
         return (
-            ReportEvent("identity.serial_mismatch", "critical", "ws_close", "BootNotification names another serial number"),
+            ReportEvent(
+                "identity.serial_mismatch", "critical", "ws_close", "BootNotification names another serial number"
+            ),
             CloseBoth(1008, "serial number"),
         )
 
@@ -194,12 +195,9 @@ class Relay:
             self._remember(self._charge_point, result.message_id)
         if self._registered:
             return FORWARD
-        if asked[0] == _BOOT:
-            accepted = is_accepted(result.payload)
-        else:
-            # After a mere reconnect a 1.6 charge point need not send BootNotification (OCPP 1.6, 4.2).
-            accepted = self._version is OCPPVersion.V1_6 and self._boot is None
-        if not accepted:
+        # After a mere reconnect a 1.6 charge point need not send BootNotification (OCPP 1.6, 4.2).
+        without_boot = self._version is OCPPVersion.V1_6 and self._boot is None
+        if not (is_accepted(result.payload) if asked[0] == _BOOT else without_boot):
             return FORWARD
         self._registered = True
         return (Forward(), self._boot or NoteRegistered())
@@ -227,7 +225,9 @@ class Relay:
             if not version.is_2x or (malformed.message_id is not None and not malformed.is_call):
                 return b""
             return build_call_error(version, UNREADABLE_ID, ErrorMeaning.RPC_FRAMEWORK, "not an OCPP-J message")
-        meaning = _MEANINGS.get(malformed.event, ErrorMeaning.FORMAT if malformed.parsed else ErrorMeaning.RPC_FRAMEWORK)
+        meaning = _MEANINGS.get(
+            malformed.event, ErrorMeaning.FORMAT if malformed.parsed else ErrorMeaning.RPC_FRAMEWORK
+        )
         return build_call_error(version, malformed.message_id, meaning, malformed.detail)
 
     def _throttle(self, frame: Frame, effects: Effects, now: float) -> Effects:
@@ -243,11 +243,6 @@ class Relay:
             reply = build_call_error(self._version, frame.message_id, ErrorMeaning.GENERIC, "message rate exceeded")
             return (Reply(reply), *end)
         return (*effects, *end)
-
-    def revoke(self, reason: str) -> Effects:
-        """The admission has been revoked while the session lives."""
-        del reason
-        return (CloseBoth(1008, "admission revoked"),) if self._admission else NOTHING
 
 
 _MEANINGS: Final = {

@@ -55,9 +55,7 @@ def normal_serial(text: str) -> str:
     return digits.lstrip("0") or "0"
 
 
-def binding_is_fresh(
-    connection: Connection, spki_sha256: str, charge_point_id: ChargePointId, now: float
-) -> bool:
+def binding_is_fresh(connection: Connection, spki_sha256: str, charge_point_id: ChargePointId, now: float) -> bool:
     """True if the key is bound to this charge point and was seen lately. Raises KeyBoundElsewhere."""
     row = connection.execute(select(bound_keys).where(bound_keys.c.spki_sha256 == spki_sha256)).one_or_none()
     if row is None:
@@ -94,9 +92,7 @@ def revoke(connection: Connection, *, sha256: str, issuer: str, serial: str, rea
     Raises StoreError when the certificate is not named completely.
     """
     if not sha256 and not (issuer and serial):
-        raise StoreError(
-            "Name the certificate by its SHA-256 fingerprint, or by issuer and serial number together."
-        )
+        raise StoreError("Name the certificate by its SHA-256 fingerprint, or by issuer and serial number together.")
     key = {
         "sha256": normal_sha256(sha256) if sha256 else "",
         "issuer": issuer,

@@ -65,7 +65,5 @@ class KeyBoundElsewhere(StoreError):  # noqa: N818  names the state
     """A certificate key belongs to another charge point already (A00.FR.427)."""
 
     def __init__(self, owner: ChargePointId) -> None:
-        super().__init__(
-            f"The certificate's key already belongs to charge point '{printable(owner)}' (A00.FR.427)."
-        )
+        super().__init__(f"The certificate's key already belongs to charge point '{printable(owner)}' (A00.FR.427).")
         self.owner = owner

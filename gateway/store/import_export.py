@@ -240,9 +240,7 @@ def _entry(
         verify_identity(charge_point_id)
     except Refusal as refusal:
         problem(f"'{printable(charge_point_id)}' cannot be an identity: {refusal.detail}")
-    fields = {
-        name: value for name, value in row.items() if name not in (*_HASHES, "password", "charge_point_id")
-    }
+    fields = {name: value for name, value in row.items() if name not in (*_HASHES, "password", "charge_point_id")}
     if fields.get("default_version") == "":
         fields["default_version"] = None
     plain = row.get("password") or ""
@@ -270,9 +268,7 @@ def _repetitions(entries: list[_Entry]) -> Iterator[LineProblem]:
             yield LineProblem(entry.line, f"'{name}' is in line {line} already")
 
 
-def _made(
-    entry: _Entry, old: ChargePointRecord | None, problems: list[LineProblem]
-) -> ChargePointRecord | None:
+def _made(entry: _Entry, old: ChargePointRecord | None, problems: list[LineProblem]) -> ChargePointRecord | None:
     """The record an entry leads to; None and a problem if its values do not fit."""
     base = {} if old is None else msgspec.to_builtins(old)
     values = {**base, **msgspec.to_builtins(entry.fields), "charge_point_id": entry.charge_point_id}

@@ -90,14 +90,14 @@ class Registry:
     def find(
         self, text: str = "", *, group: str | None = None, limit: int | None = None, offset: int = 0
     ) -> list[ChargePointRecord]:
-        """Records for a list, ordered by identity: `text` occurs in identity (in any case) or serial number.
+        """Records for a list, ordered by identity: `text` occurs in identity or serial number, in any case.
 
         For people who search; never for deciding who somebody is.
         """
         query = select(charge_points).order_by(_identity).limit(limit).offset(offset)
         if text:
             in_id = charge_points.c.fold.contains(fold(text), autoescape=True)
-            query = query.where(or_(in_id, charge_points.c.serial_number.contains(text, autoescape=True)))
+            query = query.where(or_(in_id, charge_points.c.serial_number.icontains(text, autoescape=True)))
         if group is not None:
             query = query.where(charge_points.c.group == group)
         return self._records(query)
@@ -132,9 +132,7 @@ class Registry:
         """
         self.apply(replace=[record])
 
-    def apply(
-        self, *, add: Iterable[ChargePointRecord] = (), replace: Iterable[ChargePointRecord] = ()
-    ) -> None:
+    def apply(self, *, add: Iterable[ChargePointRecord] = (), replace: Iterable[ChargePointRecord] = ()) -> None:
         """Several `add` and `replace` in one transaction: all or nothing. Raises what they raise."""
         to_add, to_replace = list(map(checked, add)), list(map(checked, replace))
         now = self._clock()
@@ -189,9 +187,7 @@ class Registry:
             record = _existing(connection, charge_point_id)
             if record.floor is None or (to_floor is not None and to_floor >= record.floor):
                 floor = "none" if record.floor is None else str(int(record.floor))
-                raise StoreError(
-                    f"The floor of '{printable(charge_point_id)}' is {floor}; give one below that."
-                )
+                raise StoreError(f"The floor of '{printable(charge_point_id)}' is {floor}; give one below that.")
             values = {
                 "from_floor": int(record.floor),
                 "to_floor": to_floor and int(to_floor),
@@ -207,9 +203,7 @@ class Registry:
         table = lowered_floors
         query = select(table).where(table.c.charge_point_id == charge_point_id).order_by(table.c.id)
         with self._database.reading() as connection:
-            return [
-                msgspec.convert(_plain(row), LoweredFloor) for row in connection.execute(query).mappings()
-            ]
+            return [msgspec.convert(_plain(row), LoweredFloor) for row in connection.execute(query).mappings()]
 
     # what was proven
 
@@ -254,9 +248,7 @@ class Registry:
             if record.pending_password is None:
                 return record
             promoted = record.pending_password
-            return msgspec.structs.replace(
-                record, password=promoted, pending_password=None, password_reading=""
-            )
+            return msgspec.structs.replace(record, password=promoted, pending_password=None, password_reading="")
 
         self._change(charge_point_id, change)
 
@@ -313,9 +305,7 @@ class Registry:
             for charge_point_id, fields in sorted(observed.items()):
                 values = _known(**fields)
                 if values:
-                    connection.execute(
-                        update(charge_points).where(_identity == charge_point_id).values(**values)
-                    )
+                    connection.execute(update(charge_points).where(_identity == charge_point_id).values(**values))
 
     # certificates
 
@@ -339,9 +329,7 @@ class Registry:
         """Forget the keys of a charge point (its hardware was replaced); how many there were."""
         with self._database.writing() as connection:
             changes.lock(connection)
-            gone = connection.execute(
-                delete(bound_keys).where(bound_keys.c.charge_point_id == charge_point_id)
-            )
+            gone = connection.execute(delete(bound_keys).where(bound_keys.c.charge_point_id == charge_point_id))
             if gone.rowcount:
                 changes.note_change(connection, [ChargePointId(charge_point_id)])
             return gone.rowcount
@@ -388,9 +376,7 @@ class Registry:
 
 
 def _row(connection: Connection, charge_point_id: str) -> ChargePointRecord | None:
-    row = (
-        connection.execute(select(charge_points).where(_identity == charge_point_id)).mappings().one_or_none()
-    )
+    row = connection.execute(select(charge_points).where(_identity == charge_point_id)).mappings().one_or_none()
     return None if row is None else from_row(row)
 
 
@@ -427,9 +413,7 @@ def _store_changed(connection: Connection, record: ChargePointRecord, now: float
 def _store(connection: Connection, record: ChargePointRecord, now: float) -> ChargePointRecord:
     _verify_above_floor(record)
     stamped = msgspec.structs.replace(record, updated_at=now)
-    connection.execute(
-        update(charge_points).where(_identity == record.charge_point_id).values(**to_row(stamped))
-    )
+    connection.execute(update(charge_points).where(_identity == record.charge_point_id).values(**to_row(stamped)))
     return stamped
 
 

@@ -63,9 +63,7 @@ def from_row(row: Mapping[Any, Any]) -> ChargePointRecord:
         return msgspec.convert(values, ChargePointRecord)
     except (msgspec.MsgspecError, TypeError) as error:
         name = printable(str(row["charge_point_id"]))
-        raise StoreError(
-            f"The row of charge point '{name}' is damaged ({error}); correct or remove it."
-        ) from None
+        raise StoreError(f"The row of charge point '{name}' is damaged ({error}); correct or remove it.") from None
 
 
 def _known_only(name: str, values: list[str]) -> list[str]:

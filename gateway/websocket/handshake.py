@@ -165,7 +165,12 @@ def accept_token(key: str) -> str:
 
 def _lines(first: str, headers: list[tuple[str, str]]) -> bytes:
     text = first + "".join(f"\r\n{name}: {value}" for name, value in headers)
-    if "\0" in text or text.count("\r\n") != len(headers) or text.count("\n") != len(headers) or text.count("\r") != len(headers):
+    if (
+        "\0" in text
+        or text.count("\r\n") != len(headers)
+        or text.count("\n") != len(headers)
+        or text.count("\r") != len(headers)
+    ):
         raise ValueError("control character in a header")
     return text.encode("latin-1") + b"\r\n\r\n"
 
@@ -187,7 +192,12 @@ def build_refused(status: int, phrase: str, headers: Headers = (), body: bytes =
 
 
 def build_client_request(
-    host: str, target: str, key: str, subprotocols: tuple[str, ...], extensions: str | None, headers: list[tuple[str, str]]
+    host: str,
+    target: str,
+    key: str,
+    subprotocols: tuple[str, ...],
+    extensions: str | None,
+    headers: list[tuple[str, str]],
 ) -> bytes:
     """Our upgrade request to a CSMS. Raises ValueError if any part would break the head."""
     fields = [

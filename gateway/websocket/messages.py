@@ -73,7 +73,7 @@ class _Assembly:
 class MessageReader:
     """`expect_masked`: True where the peer is a client. `inflater`: None unless permessage-deflate was agreed."""
 
-    __slots__ = ("_assembly", "_buffer", "_budget", "_budget_at", "_closed", "_expect_masked", "_inflater", "_limits")
+    __slots__ = ("_assembly", "_budget", "_budget_at", "_buffer", "_closed", "_expect_masked", "_inflater", "_limits")
 
     def __init__(self, *, expect_masked: bool, limits: ReaderLimits, inflater: Inflater | None) -> None:
         self._expect_masked = expect_masked
@@ -87,7 +87,7 @@ class MessageReader:
 
     # -- the hot path
 
-    def single(self, data: bytes) -> bytes | None:
+    def single(self, data: bytes) -> bytes | None:  # noqa: C901, PLR0912  the hot path, unrolled on purpose
         """The payload if `data` is exactly one complete, final, uncompressed, valid text frame and nothing is pending.
 
         Else None, and nothing has changed: give the same bytes to `feed`.
@@ -149,7 +149,7 @@ class MessageReader:
             return events
         data = self._buffer + data if self._buffer else data
         at, size = 0, len(data)
-        while at < size and not self._closed:
+        while at < size:
             head = self._header(data, at)
             if head is None:
                 break
@@ -161,7 +161,9 @@ class MessageReader:
             if event is not None:
                 events.append(event)
             at = end
-        self._buffer = b"" if self._closed else data[at:]
+            if isinstance(event, CloseReceived):
+                at = size  # nothing counts behind a close frame
+        self._buffer = data[at:]
         return events
 
     def _header(self, data: bytes, at: int) -> tuple[int, int] | None:

@@ -1,5 +1,6 @@
 """Both TLS engines against OpenSSL's own client, in memory: what gets through, and the reason and alert for what does not."""
 
+import contextlib
 import datetime
 import ssl
 from collections.abc import Callable
@@ -20,7 +21,14 @@ SERVER_EC, SERVER_RSA = AUTHORITY.server("ec"), AUTHORITY.server("rsa")
 CHARGE_POINT = AUTHORITY.charge_point("SN-1")
 ENGINES = ["pyopenssl", "stdlib"]
 pytestmark = pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
-ALERTS = {40: "handshake_failure", 42: "bad_certificate", 45: "certificate_expired", 48: "unknown_ca", 70: "protocol_version", 116: "certificate_required"}
+ALERTS = {
+    40: "handshake_failure",
+    42: "bad_certificate",
+    45: "certificate_expired",
+    48: "unknown_ca",
+    70: "protocol_version",
+    116: "certificate_required",
+}
 
 
 def context(
@@ -75,10 +83,8 @@ class Client:
         """Complete the handshake. Raises TLSFailure of the server; then `alert` is what the client was told."""
         done = False
         for _ in range(6):
-            try:
+            with contextlib.suppress(ssl.SSLWantReadError):
                 self.ssl.do_handshake()
-            except ssl.SSLWantReadError:
-                pass
             flight = self.outgoing.read()
             if flight and not done:
                 try:
@@ -161,7 +167,13 @@ def test_peer_close_is_seen_and_ours_is_sent(engine: str) -> None:
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(
     "suite",
-    ["ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384", "AES128-GCM-SHA256", "AES256-GCM-SHA384", "ECDHE-RSA-AES128-GCM-SHA256"],
+    [
+        "ECDHE-ECDSA-AES128-GCM-SHA256",
+        "ECDHE-ECDSA-AES256-GCM-SHA384",
+        "AES128-GCM-SHA256",
+        "AES256-GCM-SHA384",
+        "ECDHE-RSA-AES128-GCM-SHA256",
+    ],
 )
 @pytest.mark.requirement("A00.FR.317", "A00.FR.318", "A00.FR.421", "TC_086", "TC_A_04")
 def test_each_ocpp_suite_is_negotiated(engine: str, suite: str) -> None:
@@ -311,7 +323,14 @@ def test_first_bytes_name_what_came(data: bytes, tls_expected: bool, reason: Rea
 
 @pytest.mark.parametrize(
     ("code", "reason"),
-    [(10, Reason.CERT_EXPIRED), (9, Reason.CERT_NOT_YET_VALID), (23, Reason.CERT_REVOKED), (20, Reason.CERT_UNTRUSTED), (66, Reason.CERT_WEAK), (26, Reason.CERT_INVALID)],
+    [
+        (10, Reason.CERT_EXPIRED),
+        (9, Reason.CERT_NOT_YET_VALID),
+        (23, Reason.CERT_REVOKED),
+        (20, Reason.CERT_UNTRUSTED),
+        (66, Reason.CERT_WEAK),
+        (26, Reason.CERT_INVALID),
+    ],
 )
 def test_verify_codes_have_reasons(code: int, reason: Reason) -> None:
     assert reason_for_verify(code) is reason

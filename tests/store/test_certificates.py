@@ -71,7 +71,14 @@ class TestRevocations:
 
     @pytest.mark.parametrize(
         "name",
-        [{}, {"issuer": "CN=Root"}, {"serial": "0a"}, {"sha256": "ab"}, {"sha256": "zz" * 32}, {"issuer": "CN=x", "serial": "xyz"}],
+        [
+            {},
+            {"issuer": "CN=Root"},
+            {"serial": "0a"},
+            {"sha256": "ab"},
+            {"sha256": "zz" * 32},
+            {"issuer": "CN=x", "serial": "xyz"},
+        ],
     )
     def test_incomplete_name_is_refused(self, registry, name):
         with pytest.raises(StoreError):

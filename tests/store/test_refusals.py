@@ -30,7 +30,9 @@ def test_newest_first_and_limited(registry: Registry):
 
 
 def test_filters_are_exact_and_go_together(registry: Registry):
-    registry.record_refusals([entry(1, "CP-1", "a"), entry(2, "CP-1", "b"), entry(3, "CP-11", "a"), entry(4, "cp-1", "a")])
+    registry.record_refusals(
+        [entry(1, "CP-1", "a"), entry(2, "CP-1", "b"), entry(3, "CP-11", "a"), entry(4, "cp-1", "a")]
+    )
     assert [each.time for each in registry.refusals(charge_point_id="CP-1")] == [2.0, 1.0]
     assert [each.time for each in registry.refusals(address="a")] == [4.0, 3.0, 1.0]
     assert [each.time for each in registry.refusals(charge_point_id="CP-1", address="a")] == [1.0]
