@@ -70,7 +70,7 @@ def _check_gateway(config: Config, findings: Findings) -> None:
             split_address(address)
         except ValueError:
             findings.error(place, f"{address!r} is not an IP address with a port, e.g. 0.0.0.0:8443 or [::]:8443")
-        if address in addresses[:index]:
+        if address in addresses[:index] and not address.endswith(":0"):  # port 0 is any free one
             findings.error(place, f"{address} is used twice")
 
 

@@ -1,0 +1,1 @@
+"""The tests: one directory per package, and what runs real processes in `integration` and `attacks`."""

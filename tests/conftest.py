@@ -1,0 +1,25 @@
+"""For all tests: hypothesis settings, and the report of covered requirements (`make requirements`)."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+hypothesis.settings.register_profile("default", deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.register_profile("long", deadline=None, max_examples=2_000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+def _ids(item: pytest.Item) -> Iterable[str]:
+    for marker in item.iter_markers("requirement"):
+        yield from marker.args
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With OCPP_REQUIREMENTS_REPORT=FILE: which tests cover which requirement, one line each."""
+    target = os.environ.get("OCPP_REQUIREMENTS_REPORT")
+    if target:
+        lines = sorted({f"{requirement}\t{item.nodeid}" for item in items for requirement in _ids(item)})
+        Path(target).write_text("\n".join(lines) + "\n")

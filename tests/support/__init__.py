@@ -1,0 +1,1 @@
+"""Simulated peers and a real gateway for tests."""
