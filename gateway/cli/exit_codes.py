@@ -1,8 +1,8 @@
-"""Exit codes, documented in docs/operations.md."""
+"""Exit codes, documented in docs/command-line.md."""
 
 from typing import Final
 
-__all__ = ["INTERNAL", "INTERRUPTED", "NOT_OK", "OK", "UNREACHABLE", "USAGE"]
+__all__ = ["INTERNAL", "INTERRUPTED", "NOT_OK", "OK", "READER_GONE", "UNREACHABLE", "USAGE"]
 
 OK: Final = 0
 NOT_OK: Final = 1
@@ -14,3 +14,5 @@ UNREACHABLE: Final = 3
 INTERNAL: Final = 70
 """A defect of ours."""
 INTERRUPTED: Final = 130
+READER_GONE: Final = 141
+"""Whoever read our output closed it; the code a shell shows for a program that SIGPIPE ended."""

@@ -1,96 +1,144 @@
 """The entry point. Nothing an operator types ends in a traceback; a defect of ours says so and where to find it."""
 
-import importlib
+import contextlib
+import io
 import os
 import sys
 import tempfile
 import traceback
-from typing import Final
+from collections.abc import Sequence
+from typing import Any
 
 import click
 
 from gateway import __version__
-from gateway.cli.exit_codes import INTERNAL, INTERRUPTED, USAGE
+from gateway.cli.exit_codes import INTERNAL, INTERRUPTED, NOT_OK, READER_GONE, USAGE
+from gateway.cli.lazy import LazyGroup
+from gateway.cli.output import json_option, print_json
 
 __all__ = ["main"]
 
-_COMMANDS: Final = {
-    "init": ("gateway.cli.init", "init"),
-    "run": ("gateway.cli.run", "run"),
-    "check-config": ("gateway.cli.check_config", "check_config"),
-    "demo": ("gateway.cli.demo", "demo"),
-    "charge-point": ("gateway.cli.charge_points", "charge_point"),
-    "why": ("gateway.cli.why", "why"),
-    "status": ("gateway.cli.status", "status"),
-    "doctor": ("gateway.cli.doctor", "doctor"),
-}
+_PROGRAM = "ocpp-gateway"
+_COMPLETION = "_OCPP_GATEWAY_COMPLETE"
 
 
-class _Lazy(click.Group):
-    """Imports a command when it is used, so that --help and the short ones start fast."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        del ctx
-        return [*_COMMANDS, "version"]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return super().get_command(ctx, cmd_name)
-        module, name = _COMMANDS[cmd_name]
-        command: click.Command = getattr(importlib.import_module(module), name)
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        from gateway.config.suggest import did_you_mean
-
-        if args and not args[0].startswith("-") and args[0] not in self.list_commands(ctx):
-            hint = did_you_mean(args[0], self.list_commands(ctx))
-            ctx.fail(f"No such command {args[0]!r}." + (f" Did you mean {hint!r}?" if hint else ""))
-        return super().resolve_command(ctx, args)
+class _Commands(LazyGroup):
+    modules = {
+        "init": ("gateway.cli.init", "init"),
+        "run": ("gateway.cli.run", "run"),
+        "check-config": ("gateway.cli.check_config", "check_config"),
+        "demo": ("gateway.cli.demo", "demo"),
+        "charge-point": ("gateway.cli.charge_points", "charge_point"),
+        "why": ("gateway.cli.why", "why"),
+        "status": ("gateway.cli.status", "status"),
+        "doctor": ("gateway.cli.doctor", "doctor"),
+    }
 
 
-@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="ocpp-gateway")
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name=_PROGRAM)
 def _gateway() -> None:
     """OCPP security gateway: the box in front of an unmodified CSMS."""
 
 
 @_gateway.command("version")
-def _version() -> None:
+@json_option
+def _version(as_json: bool) -> None:
     """Print the version."""
-    click.echo(__version__)
+    if as_json:
+        print_json({"version": __version__})
+    else:
+        click.echo(__version__)
 
 
-def main() -> int:
-    """Run a command. Returns the exit code."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command with these words (default: those of the process). Returns the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    _never_fail_on_a_character()
+    as_json = "--json" in words
     try:
-        result = _gateway.main(standalone_mode=False)
-    except click.exceptions.Abort:
+        return _outcome(words, as_json=as_json)
+    except BrokenPipeError:
+        return _reader_gone()
+    except (click.exceptions.Abort, KeyboardInterrupt, EOFError):
         click.echo("Interrupted.", err=True)
         return INTERRUPTED
+    except OSError as error:
+        # The surroundings, not the program: a full disk under standard output, a directory without permission.
+        return _failed(_in_words(error), NOT_OK, as_json=as_json)
+    except Exception:  # noqa: BLE001  the last line of defence before a traceback
+        return _defect(as_json=as_json)
+
+
+def _outcome(words: list[str], *, as_json: bool) -> int:
+    if not all(map(_is_text, words)):
+        return _failed("Arguments must be UTF-8 text.", USAGE, as_json=as_json)
+    if _COMPLETION in os.environ:
+        _gateway.main(args=words, prog_name=_PROGRAM)
+    try:
+        with _gateway.make_context(_PROGRAM, words) as context:
+            result: Any = _gateway.invoke(context)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return USAGE
+    except click.UsageError as error:
+        if not as_json:
+            error.show()
+            return USAGE
+        usage = error.ctx.get_usage() if error.ctx is not None else ""
+        return _failed(error.format_message(), USAGE, as_json=True, usage=usage)
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 0
-    except Exception:  # noqa: BLE001  the last line of defence before a traceback
-        return _defect()
     return result if isinstance(result, int) else 0
 
 
-def _defect() -> int:
+def _never_fail_on_a_character() -> None:
+    """A terminal that cannot show a character gets an escape instead of an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _is_text(word: str) -> bool:
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _in_words(error: OSError) -> str:
+    what = error.strerror or str(error)
+    return f"{error.filename}: {what}" if error.filename else what
+
+
+def _failed(message: str, code: int, *, as_json: bool, **more: Any) -> int:
     if os.environ.get("OCPP_GATEWAY_DEBUG") == "1":
         traceback.print_exc()
-        return INTERNAL
-    with tempfile.NamedTemporaryFile("w", prefix="ocpp-gateway-", suffix=".txt", delete=False) as report:
-        traceback.print_exc(file=report)
-    click.echo(f"This is a defect in ocpp-gateway, not in what you typed. Details are in {report.name}", err=True)
-    return INTERNAL
+    if as_json:
+        print_json({"error": message, **more})
+    else:
+        click.echo(message, err=True)
+    return code
+
+
+def _reader_gone() -> int:
+    """Nobody is left to tell. The interpreter flushes at its end and must not stumble over the pipe again."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return READER_GONE
+
+
+def _defect(*, as_json: bool) -> int:
+    message = "This is a defect in ocpp-gateway, not in what you typed."
+    report = ""
+    with contextlib.suppress(OSError), tempfile.NamedTemporaryFile(
+        "w", prefix="ocpp-gateway-", suffix=".txt", delete=False, encoding="utf-8", errors="backslashreplace"
+    ) as file:
+        traceback.print_exc(file=file)
+        report = file.name
+    where = f"Details are in {report}" if report else "OCPP_GATEWAY_DEBUG=1 shows the details."
+    return _failed(f"{message} {where}", INTERNAL, as_json=as_json, report=report)

@@ -1,25 +1,71 @@
-"""Results as one JSON document or as tables and sentences for people."""
+"""Results as one JSON document or as tables and sentences for people.
+
+Identities, names and details come from peers and files. On a terminal they are shown literally: no markup is
+interpreted and nothing in them reaches the terminal as a control sequence (CWE-150).
+"""
 
 import json
 import sys
-from typing import Any, NoReturn
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
-from rich.console import Console
 
-__all__ = ["Failure", "console", "fail", "json_option", "print_json"]
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["Failure", "console", "fail", "json_option", "print_json", "print_table", "shown", "warn"]
+
+_PIPE_WIDTH = 4_000
+"""Not a terminal: one row is one line, whatever it holds."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
 
 
-def console() -> Console:
-    """For people; plain when standard output is not a terminal."""
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+def shown(value: object) -> str:
+    """Any text as one line that a terminal shows as it is: controls, line breaks and bidi marks as escapes."""
+    text = str(value)
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in text)
+
+
+def console() -> "Console":
+    """For people; wide, plain and without colours when standard output is not a terminal."""
+    from rich.console import Console
+
+    class _Console(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # `main` decides, as for every other way of printing
+
+    width = None if sys.stdout.isatty() else _PIPE_WIDTH
+    return _Console(highlight=False, markup=False, emoji=False, width=width)
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A table on standard output; its cells are shown literally."""
+    from rich import box
+    from rich.table import Table
+
+    out = console()
+    style = box.HEAVY_HEAD if out.is_terminal else None
+    table = Table(title=title, title_justify="left", box=style, pad_edge=out.is_terminal)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*map(shown, row))
+    out.print(table)
 
 
 def print_json(value: Any) -> None:
     """Exactly one JSON document on standard output."""
     click.echo(json.dumps(value, indent=2 if sys.stdout.isatty() else None, default=str))
+
+
+def warn(messages: Iterable[str]) -> None:
+    """One line each on standard error."""
+    for message in messages:
+        click.echo(f"warning: {message}", err=True)
 
 
 class Failure(click.ClickException):
