@@ -19,8 +19,8 @@ _HELP: Final = {
     "ocpp_gateway_refusals_total": "Connections refused before admission was asked of control",
     "ocpp_gateway_security_events_total": "Security events",
     "ocpp_gateway_security_events_dropped_total": "Security events not recorded because too many were waiting",
-    "ocpp_gateway_messages_total": "Messages of finished sessions",
-    "ocpp_gateway_message_bytes_total": "Payload bytes of finished sessions",
+    "ocpp_gateway_messages_total": "Messages relayed or judged, by who sent them",
+    "ocpp_gateway_message_bytes_total": "Payload bytes of those messages",
 }
 
 

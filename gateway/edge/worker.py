@@ -50,7 +50,11 @@ from gateway.websocket.messages import ReaderLimits
 __all__ = ["Worker"]
 
 _FLUSH_S = 0.1
-_COUNTERS_EVERY_FLUSHES = 10
+_COUNTERS_EVERY_FLUSHES = 20
+_FROM_CHARGE_POINT, _FROM_CSMS = (
+    (f'ocpp_gateway_messages_total{{origin="{name}"}}', f'ocpp_gateway_message_bytes_total{{origin="{name}"}}')
+    for name in ("charge-point", "csms")
+)
 _PROBE_POLL_S = 0.05
 _log = structlog.get_logger("edge.worker")
 
@@ -109,7 +113,10 @@ class Worker:
     def _send_counters(self) -> None:
         self.counts.set("ocpp_gateway_sessions", len(self.bridges))
         self.counts.set("ocpp_gateway_handshakes", self.limits.handshakes)
-        self.link.send(Counters(dict(self.counts.values)))
+        values = dict(self.counts.values)
+        for bridge in self.bridges.values():
+            _add_traffic(values, bridge)
+        self.link.send(Counters(values))
 
     def _hello(self) -> Hello:
         return Hello(self.slot, os.getpid(), tuple(_live(bridge) for bridge in self.bridges.values()))
@@ -291,9 +298,7 @@ class Worker:
             del self.bridges[admission.session]
         self.deadlines.remove(bridge)
         charge_point, csms = bridge.charge_point, bridge.csms
-        for leg, name in ((charge_point, "charge-point"), (csms, "csms")):
-            self.counts.add(f'ocpp_gateway_messages_total{{origin="{name}"}}', leg.message_count)
-            self.counts.add(f'ocpp_gateway_message_bytes_total{{origin="{name}"}}', leg.byte_count)
+        _add_traffic(self.counts.values, bridge)
         self.link.send(
             SessionClosed(
                 admission.session,
@@ -365,6 +370,13 @@ class Worker:
 
 def _listening_socket(descriptor: int) -> socket.socket:
     return socket.socket(fileno=os.dup(descriptor))
+
+
+def _add_traffic(values: dict[str, float], bridge: Bridge) -> None:
+    """Add what a session has relayed so far. Sessions live for weeks: waiting for their end would show nothing."""
+    for leg, (messages, size) in ((bridge.charge_point, _FROM_CHARGE_POINT), (bridge.csms, _FROM_CSMS)):
+        values[messages] = values.get(messages, 0) + leg.message_count
+        values[size] = values.get(size, 0) + leg.byte_count
 
 
 def _live(bridge: Bridge) -> LiveSession:
