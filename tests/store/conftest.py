@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from gateway.store.registry import Registry
+from tests.support.postgresql import PostgreSQL, why_not
 
 
 class Clock:
@@ -23,9 +24,22 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'state' / 'registry.db'}"
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    missing = why_not()
+    if missing:
+        pytest.skip(missing)
+    with PostgreSQL.running() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A fresh database of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'state' / 'registry.db'}"
+    server: PostgreSQL = request.getfixturevalue("postgresql")
+    return server.new_url()
 
 
 @pytest.fixture
