@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 
 from gateway.demo.cast import ACTORS, MISFITS
 from gateway.demo.charge_point import Progress, run_charge_point
@@ -111,24 +112,28 @@ def run_demo(*, once: bool = False, json_output: bool = False, directory: Path |
         except KeyboardInterrupt:
             pass
         except RigFailed as failure:
-            console.print(f"[red]The demo cannot run:[/red] {failure}", highlight=False)
+            console.print(f"[red]The demo cannot run:[/red] {escape(str(failure))}", highlight=False)
+            if json_output:
+                print(json.dumps({"ok": False, "error": str(failure)}))
             return 1
         except TimeoutError:
             console.print(
-                "[red]The demo did not finish in time.[/red] The gateway's log ends with:\n" + demo.rig.log_tail()
+                "[red]The demo did not finish in time.[/red] The gateway's log ends with:\n"
+                + escape(demo.rig.log_tail())
             )
         result = demo.result()
         if json_output:
             print(json.dumps(result))
         elif not result["ok"] and once:
             console.print(
-                "[red]Not everything went as expected.[/red] The gateway's log ends with:\n" + demo.rig.log_tail()
+                "[red]Not everything went as expected.[/red] The gateway's log ends with:\n"
+                + escape(demo.rig.log_tail())
             )
         return 0 if result["ok"] or not once else 1
 
 
 def _play(demo: _Demo, console: Console, *, quiet: bool) -> None:
-    footer = "security events: " + str(demo.rig.event_file) + ("" if demo.once else "   Ctrl-C ends")
+    footer = "" if demo.once else f"Ctrl-C ends. Security events: {demo.rig.event_file}"
     live = None if quiet else Live(console=console, refresh_per_second=8)
 
     def show() -> None:

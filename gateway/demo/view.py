@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -14,9 +15,9 @@ __all__ = ["render"]
 
 
 def _admitted(progress: dict[str, Progress]) -> Table:
-    table = Table(title="Charge points", title_justify="left", expand=True)
-    for column in ("identity", "OCPP", "security profile", "key", "state", "messages", "transactions", "CSMS call"):
-        table.add_column(column)
+    table = Table(title="Charge points", title_justify="left", expand=True, box=SIMPLE_HEAD, pad_edge=False)
+    for column in ("identity", "OCPP", "security\nprofile", "key", "state", "msgs", "charged", "CSMS call"):
+        table.add_column(column, no_wrap=column != "state", overflow="fold")
     for actor in ACTORS:
         one = progress[actor.id]
         colour = "red" if one.error else "green" if one.admitted else "yellow"
@@ -34,9 +35,10 @@ def _admitted(progress: dict[str, Progress]) -> Table:
 
 
 def _refused(refused: Sequence[Refused], expected: int) -> Table:
-    table = Table(title=f"Refused ({len(refused)} of {expected})", title_justify="left", expand=True)
-    for column in ("claims to be", "case", "sees", "stage", "reason in the gateway's record"):
-        table.add_column(column)
+    title = f"Refused ({len(refused)} of {expected})"
+    table = Table(title=title, title_justify="left", expand=True, box=SIMPLE_HEAD, pad_edge=False)
+    for column in ("claims to be", "case", "sees", "recorded stage", "and reason"):
+        table.add_column(column, no_wrap=column in {"claims to be", "sees"}, overflow="fold")
     for one in refused:
         style = "green" if one.as_expected else "red"
         table.add_row(

@@ -1,0 +1,50 @@
+"""The demo is a promise of the README: it is run as a new user would run it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gateway.demo.cast import ACTORS, MISFITS
+
+pytestmark = pytest.mark.integration
+
+
+def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "gateway", "demo", *arguments]
+    wide = {**os.environ, "COLUMNS": "200"}
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=wide)
+
+
+def test_once_as_json_shows_every_charge_point_charging_and_every_misfit_refused(tmp_path: Path) -> None:
+    done = run("--once", "--json", "--directory", str(tmp_path / "pki"))
+    result = json.loads(done.stdout)
+    assert done.returncode == 0, done.stderr
+    assert {x["id"] for x in result["charge_points"]} == {actor.id for actor in ACTORS}
+    assert [x for x in result["charge_points"] if not (x["admitted"] and x["transaction_completed"])] == []
+    assert {(x["ocpp_version"], x["security_profile"]) for x in result["charge_points"]} >= {
+        ("1.6", 1),
+        ("1.6", 2),
+        ("1.6", 3),
+        ("2.0.1", 3),
+        ("2.1", 3),
+    }
+    assert [(x["case"], x["reason"]) for x in result["refused"]] == [(m.case, m.reason.code) for m in MISFITS]
+    assert [x for x in result["refused"] if not x["stage"] or not x["seen"]] == []
+
+
+def test_once_for_people_shows_names_and_ends_with_success(tmp_path: Path) -> None:
+    done = run("--once", "--directory", str(tmp_path / "pki"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name in [*(actor.id for actor in ACTORS), *(misfit.case for misfit in MISFITS)]:
+        assert name in done.stdout, name
+
+
+def test_json_without_once_is_a_usage_error() -> None:
+    done = run("--json")
+    assert done.returncode == 2
+    assert "--once" in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
