@@ -1,0 +1,198 @@
+"""One session through the gateway with both its ends in our hands."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from typing import Literal, Self, cast
+from urllib.parse import quote
+
+from OpenSSL import SSL
+from websockets.exceptions import ConnectionClosed
+
+from tests.attacks.link import ClientTLS, Link
+from tests.attacks.world import PASSWORDS, Recorded, World, until
+from tests.support.peer import CLOSE, PING, PONG, TEXT, Answer, Frame, basic, frame, upgrade
+
+__all__ = ["BOOT", "HOST", "NotAdmitted", "Session", "Side"]
+
+Side = Literal["station", "csms"]
+HOST = "gw.example.test"
+BOOT = {
+    "1.6": '[2,"boot","BootNotification",{"chargePointVendor":"V","chargePointModel":"M"}]',
+    "2.0.1": '[2,"boot","BootNotification",{"reason":"PowerUp","chargingStation":{"vendorName":"V","model":"M"}}]',
+}
+BOOT["2.1"] = BOOT["2.0.1"]
+
+
+class NotAdmitted(Exception):  # noqa: N818  an outcome
+    """A charge point with good credentials did not get in: the case cannot be judged."""
+
+
+class Session:
+    """A charge point and the CSMS's end of its connection. `texts` are what came out at either end."""
+
+    def __init__(self, world: World, identity: str, version: str, link: Link, upgraded: Answer) -> None:
+        self.world, self.identity, self.version = world, identity, version
+        self.link, self.upgraded = link, upgraded
+        self.control: list[Frame] = []
+        """Control frames that reached the charge point."""
+        self.answers_pings = True
+        self.key = quote(identity, safe="")
+        self.connection = cast("Recorded", world.csms.connections[self.key])
+        self._station_texts: list[str] = []
+        self._station_close: int | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._markers = 0
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(
+        cls,
+        world: World,
+        source: str,
+        version: str = "1.6",
+        *,
+        identity: str = "CP-A01",
+        extra: tuple[str, ...] = (),
+        highest: int = SSL.TLS1_3_VERSION,
+        receive_buffer_bytes: int = 0,
+    ) -> AsyncIterator[Self]:
+        """Connect as `identity` with its password. Raises NotAdmitted."""
+        link = await Link.open(
+            world.address("tls"),
+            source=source,
+            tls=ClientTLS(server_name=HOST, highest=highest),
+            receive_buffer_bytes=receive_buffer_bytes,
+        )
+        async with link:
+            head = upgrade(
+                f"/ocpp/{quote(identity, safe='')}",
+                host=HOST,
+                subprotocols=f"ocpp{version}",
+                authorization=basic(identity, PASSWORDS[identity]),
+                extra=extra,
+            )
+            session = await cls.over(world, link, head, identity, version)
+            try:
+                yield session
+            finally:
+                await session.end()
+
+    @classmethod
+    async def over(cls, world: World, link: Link, head: bytes, identity: str, version: str) -> Self:
+        """Upgrade an open connection with the request `head`."""
+        key = quote(identity, safe="")
+        world.csms.connections.pop(key, None)
+        world.csms.texts.pop(key, None)
+        world.csms.closes.pop(key, None)
+        link.send(head)
+        try:
+            answer: Answer | None = await link.answer()
+        except (asyncio.IncompleteReadError, OSError):
+            answer = None
+        if answer is None or answer.status != 101:
+            raise NotAdmitted(f"{identity} got {answer.status if answer else 'no answer'} instead of 101")
+        if not await until(lambda: key in world.csms.connections):
+            raise NotAdmitted(f"{identity} did not reach the CSMS")
+        return cls(world, identity, version, link, answer)
+
+    async def end(self) -> None:
+        """The charge point vanishes; wait until the CSMS has seen the end, so that the next session starts clean."""
+        if self._reader is not None:
+            self._reader.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._reader
+        await self.link.close()
+        await until(lambda: bool(self.world.csms.closes.get(self.key)), 3.0)
+
+    # -- the charge point's end
+
+    def read(self) -> None:
+        """Start reading at the charge point's end, as a well-behaved charge point does."""
+        self._reader = asyncio.get_running_loop().create_task(self._read())
+
+    async def _read(self) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, OSError):
+            while True:
+                try:
+                    received = await self.link.frame()
+                except TimeoutError:
+                    continue
+                if received.opcode == TEXT:
+                    self._station_texts.append(received.payload.decode())
+                elif received.opcode == CLOSE:
+                    self._station_close = received.close_code or 1005
+                    self.link.send(frame(CLOSE, received.payload))
+                else:
+                    self.control.append(received)
+                    if received.opcode == PING and self.answers_pings:
+                        self.link.send(frame(PONG, received.payload))
+
+    # -- both ends
+
+    def texts(self, side: Side) -> list[str]:
+        """What has arrived there."""
+        return self._station_texts if side == "station" else self.world.csms.texts[self.key]
+
+    @property
+    def drained(self) -> bool:
+        """True if nothing that arrived at the charge point is left to be looked at."""
+        return self._reader is None or self._reader.done()
+
+    def close_code(self, side: Side) -> int | None:
+        """The code of the close frame that arrived there, None if there was none."""
+        if side == "station":
+            return self._station_close
+        received = self.connection.protocol.close_rcvd
+        return received.code if received is not None else None
+
+    def ended(self, side: Side) -> bool:
+        """True if the gateway has said or done that the session is over, on that leg."""
+        if side == "station":
+            return self.link.closed or self._station_close is not None
+        return bool(self.world.csms.closes.get(self.key)) or self.connection.protocol.close_rcvd is not None
+
+    async def send_text(self, side: Side, text: str) -> None:
+        """Send a message from one end."""
+        if side == "station":
+            self.link.send_text(text)
+            await self.link.sent()
+            return
+        with contextlib.suppress(ConnectionClosed):
+            await self.connection.send(text)
+
+    def send_raw(self, side: Side, data: bytes) -> None:
+        """Bytes as they are, behind the back of whatever speaks WebSocket at that end."""
+        if side == "station":
+            self.link.send(data)
+        else:
+            self.connection.transport.write(data)
+
+    async def marker(self, side: Side) -> bool:
+        """Send an innocent call and wait for its answer: all that was sent before has then been judged and answered.
+
+        False if the session ended instead.
+        """
+        self._markers += 1
+        name = f"marker-{self._markers}"
+        call = ["Heartbeat", {}] if side == "station" else ["TriggerMessage", {"requestedMessage": "Heartbeat"}]
+        text = json.dumps([2, name, *call], separators=(",", ":"))
+        await self.send_text(side, text)
+        await until(lambda: text in self.texts(other(side)) or self.ended(side))
+        if side == "csms" and text in self.texts("station"):
+            await self.send_text("station", f'[3,"{name}",{{"status":"Accepted"}}]')
+        answer = f'[3,"{name}"'
+        await until(lambda: any(t.startswith(answer) for t in self.texts(side)) or self.ended(side))
+        return any(t.startswith(answer) for t in self.texts(side))
+
+    async def boot(self) -> None:
+        """BootNotification, accepted. Raises NotAdmitted."""
+        await self.send_text("station", BOOT[self.version])
+        if not await until(lambda: any('"Accepted"' in text for text in self.texts("station"))):
+            raise NotAdmitted("BootNotification was not accepted")
+
+
+def other(side: Side) -> Side:
+    """The opposite end."""
+    return "csms" if side == "station" else "station"

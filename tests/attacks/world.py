@@ -1,0 +1,162 @@
+"""The gateways that the cases run against, with the charge points, passwords and back ends that the cases name."""
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from typing_extensions import override
+from websockets.asyncio.server import ServerConnection
+from websockets.frames import Frame, Opcode
+from websockets.protocol import Event
+
+from tests.support.csms import FakeCSMS, HostileCSMS
+from tests.support.peer import WAIT_S, basic
+from tests.support.rig import GatewayProcess, Rig, shared_authority
+
+__all__ = ["PASSWORDS", "SERIAL_OWNER", "TENANTS", "Kind", "Recorded", "World", "until"]
+
+Kind = Literal["ordinary", "short-timers"]
+"""`ordinary`: the defaults, but a flood and a slow reader are given up on after a second. `short-timers`: pings each second."""
+
+PASSWORDS = {
+    "CP-A01": "correct-horse-battery",
+    "CP-B02": "cpb-password-001",
+    "RDAM|123": "x" * 16,
+    "CP0007": "password-of-seven-07",
+    "CP-D16": "password-of-deflate-16",
+}
+SERIAL_OWNER = "CP-P3"
+"""The charge point on security profile 3 whose serial number is CP-A01: what a client certificate names in its CN."""
+REVOKED = "CP-R3"
+TENANTS = ("tenant-a.example.test", "tenant-b.example.test")
+
+_SETTINGS: dict[Kind, dict[str, Any]] = {
+    "ordinary": {"flood_grace_s": 1.0, "write_deadline_s": 1.0, "max_write_buffer_bytes": 65_536},
+    "short-timers": {"ping_interval_s": 1.0, "ping_timeout_s": 1.0, "silent_session_timeout_s": 3.0},
+}
+
+
+async def until(condition: Any, seconds: float = WAIT_S) -> bool:
+    """True as soon as `condition()` is, False if it is not in time."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while not condition():
+        if asyncio.get_running_loop().time() > deadline:
+            return False
+        await asyncio.sleep(0.004)
+    return True
+
+
+class Recorded(ServerConnection):
+    """The CSMS's end of a session, with the control frames that reached it."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.control: list[tuple[Opcode, bytes]] = []
+
+    @override
+    def process_event(self, event: Event) -> None:
+        if isinstance(event, Frame) and event.opcode in {Opcode.PING, Opcode.PONG}:
+            self.control.append((event.opcode, bytes(event.data)))
+        super().process_event(event)
+
+
+class World:
+    """One running gateway between its charge points and its CSMSs."""
+
+    def __init__(self, kind: Kind, rig: Rig, csms: FakeCSMS, hostile: HostileCSMS, gateway: GatewayProcess) -> None:
+        self.kind = kind
+        self.rig, self.csms, self.hostile, self.gateway = rig, csms, hostile, gateway
+        self._numbers = itertools.count(1)
+        self._process_ids = gateway.children()
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def start(cls, kind: Kind, work: Path) -> AsyncIterator[Self]:
+        """A gateway in the directory `work`, stopped at the end. Raises AssertionError if it does not become ready."""
+        work.mkdir(parents=True, exist_ok=True)
+        async with FakeCSMS(connection_class=Recorded) as csms, HostileCSMS(b"") as hostile:
+            rig = Rig(work, csms_urls=[csms.url])
+            _configure(rig, kind, hostile)
+            _register(rig)
+            async with rig.gateway() as gateway:
+                yield cls(kind, rig, csms, hostile, gateway)
+
+    def address(self, listener: str) -> tuple[str, int]:
+        """Where a listener is: tls, mtls, ocppj, tenants or hostile."""
+        return self.gateway.address(listener)
+
+    def new_source(self) -> str:
+        """A loopback address nobody has used: what happens to one attacker is then told apart from all others."""
+        number = next(self._numbers)
+        return f"127.{64 + (number >> 16)}.{number >> 8 & 0xFF}.{number & 0xFF}"
+
+    # -- what the gateway records
+
+    def mark(self) -> tuple[int, int]:
+        """Where the event file and the log end now."""
+        log = self.gateway.log_path
+        return self.gateway.mark(), log.stat().st_size if log.exists() else 0
+
+    async def barrier(self) -> None:
+        """Wait until everything that the gateway has reported so far is in the event file."""
+        source, since = self.new_source(), self.gateway.mark()
+        reader, writer = await asyncio.open_connection(*self.address("tls"), local_addr=(source, 0))
+        writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        with contextlib.suppress(OSError):
+            await reader.read()
+        writer.close()
+        await self.gateway.event("tls.plaintext", since, lambda event: event.get("peer") == source)
+
+    def events(self, mark: tuple[int, int]) -> list[dict[str, Any]]:
+        """Security events since a mark."""
+        return self.gateway.events(mark[0])
+
+    def written(self, mark: tuple[int, int]) -> str:
+        """All that was written to events and log since a mark."""
+        gateway, found = self.gateway, b""
+        for path, start in ((gateway.event_path, mark[0]), (gateway.log_path, mark[1]), (gateway.out_path, 0)):
+            if path.exists():
+                found += path.read_bytes()[start:]
+        return found.decode("utf-8", "backslashreplace")
+
+    def leaks(self) -> list[str]:
+        """Passwords, plain or as credentials, in anything that the gateway has written since it was started."""
+        secrets = {word for pair in PASSWORDS.items() for word in (pair[1], basic(*pair).partition(" ")[2])}
+        files = [path for path in self.rig.state.rglob("*") if path.is_file()]
+        files += [self.gateway.log_path, self.gateway.out_path]
+        held = {path.name: path.read_bytes() for path in files}
+        return [f"a secret stands in {name}" for name, data in held.items() if any(s.encode() in data for s in secrets)]
+
+    def same_processes(self) -> bool:
+        """True if no process of the gateway has died since the start."""
+        return self.gateway.children() == self._process_ids
+
+
+def _configure(rig: Rig, kind: Kind, hostile: HostileCSMS) -> None:
+    certificate = shared_authority().server(names=TENANTS)
+    (rig.work / "tenants.pem").write_bytes(certificate.pem)
+    key = rig.write_private("tenants.key", certificate.key_pem)
+    tenants = {"certificates": [{"certificate": str(rig.work / "tenants.pem"), "key": str(key)}]}
+    basic = rig.tls_table("none")
+    rig.config["listener"] = [
+        rig.listener("tls", [2], tls=basic),
+        rig.listener("mtls", [3], tls=rig.tls_table("required")),
+        rig.listener("ocppj", [2], tls=basic, path_prefix="/ocppj"),
+        rig.listener("tenants", [2], tls=tenants),
+        rig.listener("hostile", [2], tls=basic, csms="hostile"),
+    ]
+    rig.config["csms"].append({"name": "hostile", "urls": [hostile.url]})
+    rig.config["websocket"] = _SETTINGS[kind]
+    # All cases share the identity CP-A01: what one of them does must not use up the budget of the next.
+    rig.config["limits"] = {"failed_attempts_per_identity_per_minute": 10_000, "reconnects_per_hour": 100_000}
+
+
+def _register(rig: Rig) -> None:
+    for identity, password in PASSWORDS.items():
+        tolerances = ("deflate-1.6",) if identity == "CP-D16" else ()
+        rig.add(identity, security_profile=2, password=password, tolerances=tolerances)
+    rig.add(SERIAL_OWNER, security_profile=3, serial_number="CP-A01", operator_names=("ExampleCPO",))
+    rig.add(REVOKED, security_profile=3, serial_number="SN-R3")
