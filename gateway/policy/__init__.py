@@ -1,0 +1,1 @@
+"""Core: what may be said. Language, packs, engine, limits, lint, explain."""

@@ -1,0 +1,151 @@
+"""Where things ride: per action, the places of charging limits, tokens, URLs, configuration keys, certificates. Tables and walks.
+
+The same attack can come in RemoteStartTransaction, in the third schedule of a 2.0.1 profile or in PublishFirmware; a rule
+on a fact sees them all, a rule on one JSON path does not. Total on any payload: what has the wrong shape is left out,
+because the schema gate may be soft.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+__all__ = [
+    "charging_limits",
+    "configuration_changes",
+    "every_string",
+    "pem_texts",
+    "periods",
+    "timestamps",
+    "tokens",
+    "url_texts",
+]
+
+Payload = dict[str, Any]
+
+_MAX_STRINGS = 10_000
+_URL_NAMES: Final = frozenset({"location", "remoteLocation", "ocppCsmsUrl", "responderURL"})
+_PEM_ONLY: Final = frozenset({"certificate", "certificateChain", "signingCertificate"})
+_LIMIT_NAMES: Final = tuple(
+    f"{name}{phase}"
+    for name in ("limit", "dischargeLimit", "setpoint", "setpointReactive")
+    for phase in ("", "_L2", "_L3")
+)
+
+
+def _objects(value: Any) -> list[Payload]:
+    """A list of objects from an object or a list of them."""
+    items = value if isinstance(value, list) else [value]
+    return [item for item in items if isinstance(item, dict)]
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _schedules(payload: Payload) -> Iterator[Payload]:
+    """Every charging schedule in a payload, whichever action and version carries it."""
+    for name in ("csChargingProfiles", "chargingProfile"):
+        for profile in _objects(payload.get(name)):
+            yield from _objects(profile.get("chargingSchedule"))
+
+
+def charging_limits(action: str, payload: Payload) -> Iterator[tuple[str, float]]:
+    """(unit ``A`` or ``W``, magnitude) of every limit and set-point; discharge counts as much as charge."""
+    for schedule in _schedules(payload):
+        unit = "A" if schedule.get("chargingRateUnit") == "A" else "W"
+        for period in _objects(schedule.get("chargingSchedulePeriod")):
+            yield from _magnitudes(period, unit)
+    if action == "UpdateDynamicSchedule":
+        for update in _objects(payload.get("scheduleUpdate")):
+            yield from _magnitudes(update, "W")
+    if action == "AFRRSignal":
+        signal = _number(payload.get("signal"))
+        if signal is not None:
+            yield "W", abs(signal)
+
+
+def _magnitudes(item: Payload, unit: str) -> Iterator[tuple[str, float]]:
+    for name in _LIMIT_NAMES:
+        value = _number(item.get(name))
+        if value is not None:
+            yield unit, abs(value)
+
+
+def periods(payload: Payload) -> list[list[float]]:
+    """Start seconds of the periods of each schedule, as sent."""
+    found = []
+    for schedule in _schedules(payload):
+        starts = [_number(period.get("startPeriod")) for period in _objects(schedule.get("chargingSchedulePeriod"))]
+        found.append([start for start in starts if start is not None])
+    return found
+
+
+def tokens(payload: Payload) -> Iterator[str]:
+    """Every token: idTag and idToken wherever they stand, local lists included."""
+    for name in ("idTag", "parentIdTag"):
+        if isinstance(payload.get(name), str):
+            yield payload[name]
+    for name in ("idToken", "groupIdToken"):
+        for holder in _objects(payload.get(name)):
+            if isinstance(holder.get("idToken"), str):
+                yield holder["idToken"]
+    for entry in _objects(payload.get("localAuthorizationList")):
+        yield from tokens(entry)
+
+
+def configuration_changes(action: str, payload: Payload) -> Iterator[tuple[str, str]]:
+    """(key, value) of what a message sets: 1.6 keys as sent, 2.x as ``Component.Variable``, network profiles as both."""
+    if action == "ChangeConfiguration" and isinstance(payload.get("key"), str):
+        yield payload["key"], str(payload.get("value", ""))
+    if action == "SetVariables":
+        for item in _objects(payload.get("setVariableData")):
+            component, variable = item.get("component"), item.get("variable")
+            if isinstance(component, dict) and isinstance(variable, dict):
+                yield f"{component.get('name')}.{variable.get('name')}", str(item.get("attributeValue", ""))
+    if action == "SetNetworkProfile":
+        for data in _objects(payload.get("connectionData")):
+            for name, label in (("securityProfile", "SecurityProfile"), ("ocppCsmsUrl", "OcppCsmsUrl")):
+                if name in data:
+                    yield f"NetworkConfiguration.{label}", str(data[name])
+            if "basicAuthPassword" in data:
+                yield "NetworkConfiguration.BasicAuthPassword", str(data["basicAuthPassword"])
+
+
+def timestamps(payload: Payload) -> Iterator[str]:
+    """Moments that a message states, not deadlines or validity: `timestamp` wherever it stands."""
+    for name, text in _named_strings(payload):
+        if name == "timestamp":
+            yield text
+
+
+def url_texts(payload: Payload) -> Iterator[str]:
+    """Every text in a place that OCPP gives to a URL."""
+    for name, text in _named_strings(payload):
+        if name in _URL_NAMES:
+            yield text
+
+
+def pem_texts(payload: Payload, *, requests: bool) -> Iterator[str]:
+    """Certificates, or (with `requests`) certificate signing requests, as sent."""
+    for name, text in _named_strings(payload):
+        if (name == "csr") if requests else (name in _PEM_ONLY):
+            yield text
+
+
+def every_string(payload: Payload) -> Iterator[str]:
+    """Every text value in a payload, at most 10 000."""
+    for _, text in _named_strings(payload):
+        yield text
+
+
+def _named_strings(payload: Payload) -> Iterator[tuple[str, str]]:
+    waiting: list[tuple[str, Any]] = [("", payload)]
+    count = 0
+    while waiting and count < _MAX_STRINGS:
+        name, value = waiting.pop()
+        if isinstance(value, str):
+            count += 1
+            yield name, value
+        elif isinstance(value, dict):
+            waiting.extend(reversed(list(value.items())))
+        elif isinstance(value, list):
+            waiting.extend((name, item) for item in reversed(value))

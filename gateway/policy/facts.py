@@ -1,0 +1,254 @@
+"""Version-neutral facts of one message, each computed when a rule first asks for it.
+
+Rules read attributes: `facts.urls`, `facts.limits_a`, ... An attribute that cannot be had raises FactMissing, which a
+restrictive rule takes for a match (it fails closed). Lists are empty where there is nothing.
+"""
+
+import contextlib
+import datetime
+import functools
+import itertools
+import re
+from typing import Any, Final
+
+import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from gateway.policy import carriers, metering
+from gateway.policy.cel.times import parse_timestamp
+from gateway.policy.urls import Url, read_url
+
+__all__ = ["CertificateFact", "FactMissing", "Facts", "RequestFact"]
+
+Payload = dict[str, Any]
+_PEM: Final = re.compile(r"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----")
+_MAX_CERTIFICATES = 10
+_NO_PERIOD_S = 2**31
+_SPELLINGS: Final = (
+    "AdditionalRootCertificateCheck AllowOfflineTxForUnknownId AuthorizationKey AuthorizeRemoteTxRequests "
+    "CentralSystemRootCertificate CertificateSignedMaxChainSize CertificateStoreMaxLength CpoName "
+    "LocalAuthorizeOffline LocalPreAuthorize RandomisedDelay SecurityProfile StopTransactionOnInvalidId "
+    "SecurityCtrlr.BasicAuthPassword SecurityCtrlr.Identity SecurityCtrlr.SecurityProfile "
+    "SecurityCtrlr.AllowSecurityProfileDowngrade SecurityCtrlr.AllowCSMSTLSWildcards "
+    "SecurityCtrlr.OrganizationName OCPPCommCtrlr.NetworkConfigurationPriority "
+    "NetworkConfiguration.SecurityProfile NetworkConfiguration.BasicAuthPassword NetworkConfiguration.OcppCsmsUrl "
+    "AuthCtrlr.OfflineTxForUnknownIdEnabled AuthCtrlr.AuthorizeRemoteStart AuthCtrlr.Enabled"
+)
+_CANONICAL: Final = {name.lower(): name for name in _SPELLINGS.split()}
+"""1.6 keys and 2.x names compare without case (CiString50, identifierString): known ones are shown in one spelling."""
+
+
+class FactMissing(Exception):  # noqa: N818  names the state
+    """The message does not have what a rule asks for."""
+
+
+class CertificateFact(msgspec.Struct, frozen=True):
+    """A certificate in a message."""
+
+    ok: bool = False
+    fingerprint: str = ""
+    """SHA-256 of the DER, lower-case hex."""
+    cn: str = ""
+    o: str = ""
+    ca: bool = False
+    self_signed: bool = False
+
+
+class RequestFact(msgspec.Struct, frozen=True):
+    """A certificate signing request in a message."""
+
+    ok: bool = False
+    """True if it parses and its signature proves possession of the key."""
+    cn: str = ""
+    o: str = ""
+    ca: bool = False
+    """True if it asks to become a CA."""
+    key: str = ""
+    """``RSA``, ``EC`` or another name."""
+    bits: int = 0
+
+
+def _attribute(name: x509.Name, oid: x509.ObjectIdentifier) -> str:
+    values = name.get_attributes_for_oid(oid)
+    return str(values[0].value) if len(values) == 1 else ""
+
+
+def _is_ca(extensions: x509.Extensions) -> bool:
+    try:
+        return bool(extensions.get_extension_for_class(x509.BasicConstraints).value.ca)
+    except x509.ExtensionNotFound:
+        return False
+
+
+def _read_certificate(pem: str) -> CertificateFact:
+    try:
+        certificate = x509.load_pem_x509_certificate(pem.encode("ascii"))
+        return CertificateFact(
+            ok=True,
+            fingerprint=certificate.fingerprint(hashes.SHA256()).hex(),
+            cn=_attribute(certificate.subject, x509.NameOID.COMMON_NAME),
+            o=_attribute(certificate.subject, x509.NameOID.ORGANIZATION_NAME),
+            ca=_is_ca(certificate.extensions),
+            self_signed=certificate.subject == certificate.issuer,
+        )
+    except (ValueError, UnicodeEncodeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        return CertificateFact()
+
+
+def _read_request(pem: str) -> RequestFact:
+    try:
+        request = x509.load_pem_x509_csr(pem.encode("ascii"))
+        key = request.public_key()
+        kind = (
+            "RSA" if isinstance(key, rsa.RSAPublicKey) else "EC" if isinstance(key, ec.EllipticCurvePublicKey) else ""
+        )
+        return RequestFact(
+            ok=request.is_signature_valid,
+            cn=_attribute(request.subject, x509.NameOID.COMMON_NAME),
+            o=_attribute(request.subject, x509.NameOID.ORGANIZATION_NAME),
+            ca=_is_ca(request.extensions),
+            key=kind or type(key).__name__,
+            bits=int(getattr(key, "key_size", 0)),
+        )
+    except (ValueError, UnicodeEncodeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        return RequestFact()
+
+
+class Facts:
+    """Facts of one payload. `action` is the inner one where a message was signed or tunnelled."""
+
+    def __init__(self, action: str, payload: Payload) -> None:
+        self._action = action
+        self._payload = payload
+
+    @functools.cached_property
+    def urls(self) -> list[Url]:
+        """Every URL that the message gives the charge point."""
+        return [read_url(text) for text in carriers.url_texts(self._payload)]
+
+    @functools.cached_property
+    def _limits(self) -> list[tuple[str, float]]:
+        return list(carriers.charging_limits(self._action, self._payload))
+
+    @functools.cached_property
+    def limits_a(self) -> list[float]:
+        """Magnitudes of all charging limits in ampere."""
+        return [value for unit, value in self._limits if unit == "A"]
+
+    @functools.cached_property
+    def limits_w(self) -> list[float]:
+        """Magnitudes of all charging limits and set-points in watt."""
+        return [value for unit, value in self._limits if unit == "W"]
+
+    @functools.cached_property
+    def _periods(self) -> list[list[float]]:
+        return carriers.periods(self._payload)
+
+    @property
+    def periods(self) -> int:
+        """Number of schedule periods in all."""
+        return sum(map(len, self._periods))
+
+    @functools.cached_property
+    def min_period_s(self) -> int:
+        """Shortest distance between two periods of a schedule; 2^31 where there are no two."""
+        gaps = [later - earlier for starts in self._periods for earlier, later in itertools.pairwise(starts)]
+        return int(min(gaps, default=_NO_PERIOD_S))
+
+    @functools.cached_property
+    def tokens(self) -> list[str]:
+        """Every token in the message."""
+        return list(carriers.tokens(self._payload))
+
+    @functools.cached_property
+    def token_status(self) -> str:
+        """Status that a result gives a token; empty where there is none."""
+        for name in ("idTagInfo", "idTokenInfo"):
+            info = self._payload.get(name)
+            if isinstance(info, dict) and isinstance(info.get("status"), str):
+                return str(info["status"])
+        return ""
+
+    @functools.cached_property
+    def _changes(self) -> list[tuple[str, str]]:
+        changed = carriers.configuration_changes(self._action, self._payload)
+        return [(_CANONICAL.get(key.lower(), key), value) for key, value in changed]
+
+    @functools.cached_property
+    def config_keys(self) -> list[str]:
+        """What the message sets; known names in the standard's spelling whatever case was sent."""
+        return [key for key, _ in self._changes]
+
+    @functools.cached_property
+    def config_values(self) -> list[str]:
+        """The values, in the order of `config_keys`. Never put them into a message template."""
+        return [value for _, value in self._changes]
+
+    @functools.cached_property
+    def security_profile(self) -> int:
+        """The security profile a message sets; 0 where it sets none, -1 where it is not a number."""
+        for key, value in self._changes:
+            if key.endswith("SecurityProfile"):
+                return int(value) if value.isascii() and value.isdigit() and len(value) < 4 else -1  # noqa: PLR2004
+        return 0
+
+    @functools.cached_property
+    def certificates(self) -> list[CertificateFact]:
+        """Every certificate in the message; a text in its place that is none has `ok` False."""
+        found: list[CertificateFact] = []
+        for text in carriers.pem_texts(self._payload, requests=False):
+            blocks = _PEM.findall(text)[:_MAX_CERTIFICATES]
+            found += [_read_certificate(block) for block in blocks] or [CertificateFact()]
+        return found
+
+    @functools.cached_property
+    def csrs(self) -> list[RequestFact]:
+        """Every certificate signing request in the message."""
+        return [_read_request(text) for text in carriers.pem_texts(self._payload, requests=True)]
+
+    @functools.cached_property
+    def meter_wh(self) -> list[float]:
+        """Readings of the energy register in Wh."""
+        return metering.energies_wh(self._action, self._payload)
+
+    @functools.cached_property
+    def soc(self) -> list[float]:
+        """States of charge in percent."""
+        return metering.states_of_charge(self._payload)
+
+    @functools.cached_property
+    def strings(self) -> list[str]:
+        """Every text in the message, decoded."""
+        return list(carriers.every_string(self._payload))
+
+    @property
+    def expiry(self) -> datetime.datetime:
+        """Expiry of a reservation. Raises FactMissing where there is none, ValueError where it is no date-time."""
+        for name in ("expiryDate", "expiryDateTime"):
+            value = self._payload.get(name)
+            if isinstance(value, str):
+                return parse_timestamp(value)
+        raise FactMissing("expiry")
+
+    @functools.cached_property
+    def timestamps(self) -> list[datetime.datetime]:
+        """Every moment of measuring or happening that the message states; what is no date-time is left out."""
+        found = []
+        for text in carriers.timestamps(self._payload):
+            with contextlib.suppress(ValueError):
+                found.append(parse_timestamp(text))
+        return found
+
+    @property
+    def connector(self) -> int:
+        """Connector (1.6) or EVSE (2.x) the message is about; -1 where it names none."""
+        for value in (self._payload.get("connectorId"), self._payload.get("evseId"), self._evse_id()):
+            if isinstance(value, int) and not isinstance(value, bool):
+                return value
+        return -1
+
+    def _evse_id(self) -> Any:
+        evse = self._payload.get("evse")
+        return evse.get("id") if isinstance(evse, dict) else None

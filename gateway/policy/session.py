@@ -1,0 +1,60 @@
+"""What rules see of the session and of one message. Values of the inventory, not claims of the charge point."""
+
+import datetime
+from typing import Any
+
+import msgspec
+
+from gateway.ocpp.vocabulary import OCPPVersion, Origin, SecurityProfile
+from gateway.policy.rules import Phase
+
+__all__ = ["Message", "Request", "SessionFacts"]
+
+
+class SessionFacts(msgspec.Struct, kw_only=True):
+    """`session` in rules. One object per session; what can change is set by the relay."""
+
+    identity: str
+    group: str
+    version: OCPPVersion
+    ip: str
+    security_profile: SecurityProfile
+    serial: str = ""
+    vendor: str = ""
+    model: str = ""
+    firmware: str = ""
+    boot_state: str = "none"
+    """none, pending, rejected or accepted."""
+    opened_at: float = 0.0
+    now: float = 0.0
+    """Seconds since the epoch of the message being judged; set before each decision."""
+    in_maintenance: bool = False
+
+    @property
+    def age(self) -> datetime.timedelta:
+        """How long the session has been open."""
+        return datetime.timedelta(seconds=max(0.0, self.now - self.opened_at))
+
+
+class Request(msgspec.Struct, frozen=True):
+    """`req` in rules on results and errors: the call that is being answered."""
+
+    action: str
+    payload: dict[str, Any]
+    age_ms: int
+
+
+class Message(msgspec.Struct, kw_only=True):
+    """`msg` in rules, and everything else a decision needs of one frame."""
+
+    origin: Origin
+    phase: Phase
+    action: str
+    """The inner action where the call was signed or tunnelled; for results that of the call."""
+    payload: dict[str, Any]
+    type: int
+    id: str
+    size: int
+    """Bytes of the message as it came."""
+    signed: bool = False
+    request: Request | None = None

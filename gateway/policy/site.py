@@ -1,0 +1,81 @@
+"""How a site uses the packs: which, in which mode, with which parameters, and how strict the gates are. Per group."""
+
+from typing import Literal
+
+import msgspec
+
+from gateway.policy.rules import Mode, ParameterValue
+
+__all__ = ["GateMode", "Gates", "GroupPolicy", "SitePolicy", "Stance"]
+
+GateMode = Literal["enforce", "monitor"]
+Stance = Literal["allow-known", "allow-listed"]
+"""What happens to a valid message that no rule speaks about: it passes, or it needs an `allow` rule."""
+
+
+class Gates(msgspec.Struct, frozen=True, kw_only=True):
+    """The structural gates. No rule can switch one off; a site can make it watch only."""
+
+    direction: GateMode = "enforce"
+    """Unknown actions, and actions that the sender may not send."""
+    state: GateMode = "enforce"
+    """BootNotification first, and what may be said while Pending or Rejected."""
+    schema: GateMode = "monitor"
+    """JSON schema of the version: real charge points break it in harmless ways, so it watches first."""
+    sizes: GateMode = "enforce"
+    """Sizes and counts per action."""
+
+
+class GroupPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """What holds for one group of charge points. None: as the site says for all."""
+
+    gates: Gates | None = None
+    stance: Stance | None = None
+    mode: Mode | None = None
+    """Overrides the mode of every rule that is not off: `monitor` makes a group observe only."""
+    level: int | None = None
+    """Rules above this level only watch."""
+    params: dict[str, ParameterValue] = {}
+    modes: dict[str, Mode] = {}
+    """Mode by rule id."""
+
+
+class SitePolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """Policy of the whole site."""
+
+    everyone: GroupPolicy = GroupPolicy()
+    groups: dict[str, GroupPolicy] = {}
+    maintenance_groups: tuple[str, ...] = ()
+    """Groups that are in a maintenance window now: `session.in_maintenance`."""
+
+    def gates(self, group: str) -> Gates:
+        """The gates of a group."""
+        return self._of(group).gates or self.everyone.gates or Gates()
+
+    def stance(self, group: str) -> Stance:
+        """The stance of a group."""
+        return self._of(group).stance or self.everyone.stance or "allow-known"
+
+    def mode(self, group: str, rule: str, own: Mode, level: int) -> Mode:
+        """In which mode a rule runs for a group. `off` in the pack stays off unless the rule is named."""
+        for policy in (self._of(group), self.everyone):
+            if rule in policy.modes:
+                return policy.modes[rule]
+        if own == "off":
+            return "off"
+        override = self._of(group).mode or self.everyone.mode
+        if override is not None:
+            return override
+        highest = self._of(group).level if self._of(group).level is not None else self.everyone.level
+        return "monitor" if highest is not None and level > highest else own
+
+    def parameter(self, group: str, name: str) -> ParameterValue | None:
+        """A value that the site sets, None if it leaves the pack's default."""
+        own = self._of(group).params.get(name)
+        return own if own is not None else self.everyone.params.get(name)
+
+    def _of(self, group: str) -> GroupPolicy:
+        return self.groups.get(group, _NOTHING)
+
+
+_NOTHING = GroupPolicy()

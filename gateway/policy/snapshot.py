@@ -1,0 +1,210 @@
+"""A snapshot: everything loaded, immutable, with an index. Sessions get a view of it; a message uses the one it began with.
+
+Expressions are compiled when a session first needs them, per (version, action): loading a thousand rules costs no pause,
+and a rule that no connected charge point can meet costs nothing. That all of them *can* be compiled has been checked by
+whoever made the snapshot (`gateway.policy.lint`).
+"""
+
+import datetime
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from gateway.ocpp.vocabulary import OCPPVersion, Origin
+from gateway.policy.cel import (
+    BOOL,
+    DYN,
+    CheckedTemplate,
+    Program,
+    check,
+    check_template,
+    compile_program,
+    parse,
+    parse_template,
+)
+from gateway.policy.classes import expand
+from gateway.policy.rules import Exemption, Pack, ParameterValue, Phase, Rule
+from gateway.policy.scopes import Scopes, params_type, sets_type
+from gateway.policy.session import SessionFacts
+from gateway.policy.site import SitePolicy
+
+__all__ = ["CompiledExemption", "CompiledRule", "Snapshot", "View"]
+
+_MAX_PERCENT: Final = 100.0
+Key = tuple[Origin, Phase, str]
+
+
+class CompiledExemption(msgspec.Struct, frozen=True):
+    """An exception with its condition ready to run."""
+
+    exemption: Exemption
+    when: Program | None
+
+
+class CompiledRule:
+    """A rule ready to run for one (version, action) and the parameters of one group."""
+
+    __slots__ = (
+        "counter_key", "counter_of", "enforced", "exemptions", "message", "params", "rule", "sets", "state_key",
+        "unless", "when",
+    )  # fmt: skip
+
+    def __init__(self, rule: Rule, params: dict[str, Any], sets: dict[str, frozenset[str]], *, enforced: bool) -> None:
+        self.rule = rule
+        self.params = params
+        self.sets = sets
+        self.enforced = enforced
+        self.when: Program | None = None
+        self.unless: Program | None = None
+        self.message: CheckedTemplate | None = None
+        self.counter_key: tuple[Program, ...] = ()
+        self.counter_of: Program | None = None
+        self.exemptions: tuple[CompiledExemption, ...] = ()
+        self.state_key = _state_key(rule, params)
+
+
+def _state_key(rule: Rule, params: Mapping[str, Any]) -> str:
+    """Counters belong to a rule and its parameters: a reload that touches neither resets nothing."""
+    text = repr((rule.id, rule.counter, sorted((name, repr(value)) for name, value in params.items())))
+    return rule.id + "#" + hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+class Snapshot:
+    """Everything loaded. `revision` is the SHA-256 of what was loaded, given by the caller."""
+
+    def __init__(
+        self, revision: str, packs: Iterable[Pack], site: SitePolicy, scopes: Mapping[OCPPVersion, Scopes]
+    ) -> None:
+        self.revision = revision
+        self.packs = tuple(packs)
+        self.site = site
+        self._scopes = scopes
+        self._pack_of = {pack.name: pack for pack in self.packs}
+        self._types = {pack.name: (params_type(pack.parameters), sets_type(pack.sets)) for pack in self.packs}
+        self._index: dict[tuple[OCPPVersion, Origin, Phase, str], list[Rule]] = {}
+        self._exemptions: dict[str, list[Exemption]] = {}
+        for pack in self.packs:
+            for rule in pack.rules:
+                self._add(rule)
+            for exemption in pack.exemptions:
+                self._exemptions.setdefault(exemption.rule, []).append(exemption)
+
+    def _add(self, rule: Rule) -> None:
+        for version in rule.match.versions:
+            for action in expand(rule.match.actions, version):
+                for origin in rule.match.origins:
+                    self._index.setdefault((version, origin, rule.match.phase, action), []).append(rule)
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """Every rule of every pack."""
+        return tuple(rule for pack in self.packs for rule in pack.rules)
+
+    def candidates(self, version: OCPPVersion, origin: Origin, phase: Phase, action: str) -> list[Rule]:
+        """The rules whose static part speaks of this kind of message; of results: of this call."""
+        own = self._index.get((version, origin, phase, action), [])
+        return own + self._index.get((version, origin, phase, "*"), [])
+
+    def view(self, session: SessionFacts) -> "View":
+        """What of this snapshot concerns one session."""
+        return View(self, session)
+
+    # -- compiling
+
+    def compile(self, rule: Rule, version: OCPPVersion, action: str, group: str, mode_enforced: bool) -> CompiledRule:
+        """A rule for one kind of message and group. Raises ExpressionInvalid or ValueError if it was never checked."""
+        pack = self._pack_of[rule.pack]
+        params = {
+            item.name: _value(self._parameter(item.name, group, item.value_for(group)), item.type)
+            for item in pack.parameters
+        }
+        compiled = CompiledRule(rule, params, pack.sets, enforced=mode_enforced)
+        scope = self._scopes[version].scope(action, rule.match.phase, *self._types[rule.pack])
+
+        def program(text: str, *, boolean: bool = True) -> Program | None:
+            if not text:
+                return None
+            report = check(parse(text), scope, BOOL if boolean else DYN)
+            if report.checked is None:
+                raise ValueError(f"{rule.id}: {report.findings}")
+            return compile_program(report.checked)
+
+        compiled.when = program(rule.when)
+        compiled.unless = program(rule.unless)
+        if rule.message:
+            compiled.message = check_template(parse_template(rule.message), scope).checked
+        if rule.counter is not None:
+            keys = (program(text, boolean=False) for text in rule.counter.key)
+            compiled.counter_key = tuple(key for key in keys if key is not None)
+            compiled.counter_of = program(rule.counter.of, boolean=False)
+        exemptions = self._exemptions.get(rule.id, [])
+        compiled.exemptions = tuple(CompiledExemption(item, program(item.when)) for item in exemptions)
+        return compiled
+
+    def _parameter(self, name: str, group: str, default: ParameterValue) -> ParameterValue:
+        chosen = self.site.parameter(group, name)
+        return default if chosen is None else chosen
+
+
+def _value(value: ParameterValue, kind: str) -> Any:
+    """A parameter as expressions see it."""
+    if kind == "duration" and isinstance(value, int | float):
+        return datetime.timedelta(seconds=value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+class View:
+    """The rules of one session by kind of message, found and compiled at first use."""
+
+    __slots__ = ("_rules", "session", "snapshot")
+
+    def __init__(self, snapshot: Snapshot, session: SessionFacts) -> None:
+        self.snapshot = snapshot
+        self.session = session
+        self._rules: dict[Key, tuple[CompiledRule, ...]] = {}
+
+    def rules(self, origin: Origin, phase: Phase, action: str) -> tuple[CompiledRule, ...]:
+        """What has to be asked about such a message. One dict access once known."""
+        key = (origin, phase, action)
+        found = self._rules.get(key)
+        if found is None:
+            found = self._rules[key] = self._find(origin, phase, action)
+        return found
+
+    def forget(self) -> None:
+        """Something static about the session has changed (BootNotification told its model)."""
+        self._rules.clear()
+
+    def _find(self, origin: Origin, phase: Phase, action: str) -> tuple[CompiledRule, ...]:
+        session, snapshot = self.session, self.snapshot
+        found = []
+        for rule in snapshot.candidates(session.version, origin, phase, action):
+            mode = snapshot.site.mode(session.group, rule.id, rule.mode, rule.level)
+            if mode == "off" or not _concerns(rule, session):
+                continue
+            enforced = mode == "enforce" and _in_rollout(rule, session)
+            found.append(snapshot.compile(rule, session.version, action, session.group, enforced))
+        return tuple(found)
+
+
+def _concerns(rule: Rule, session: SessionFacts) -> bool:
+    match = rule.match
+    return (
+        (not match.identities or session.identity in match.identities)
+        and (not match.groups or session.group in match.groups)
+        and (not match.vendors or session.vendor in match.vendors)
+        and (not match.models or session.model in match.models)
+        and (not match.security_profiles or session.security_profile in match.security_profiles)
+    )
+
+
+def _in_rollout(rule: Rule, session: SessionFacts) -> bool:
+    rollout = rule.rollout
+    if rollout.groups and session.group not in rollout.groups:
+        return False
+    if rollout.percent >= _MAX_PERCENT:
+        return True
+    digest = hashlib.sha256(f"{rule.id}\0{session.identity}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") / 2**32 * _MAX_PERCENT < rollout.percent

@@ -1,0 +1,114 @@
+"""One strict grammar for URLs that a charge point is told to fetch from or upload to.
+
+Parsers differ about userinfo, backslashes, dots, numeric hosts and control characters, and an allow-list is only as good
+as its agreement with the parser in the charge point. So `ok` is True only for what every parser reads alike; a rule
+that wants a host on a list asks for `ok` first.
+"""
+
+import ipaddress
+import re
+from typing import Final
+
+import msgspec
+
+__all__ = ["Url", "read_url"]
+
+_MAX_CHARS = 2_048
+_SHAPE: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]{1,15})://([^/?#]*)([^?#]*)(\?[^#]*)?(#.*)?", re.DOTALL)
+_ALLOWED: Final = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")
+_HOST: Final = re.compile(
+    r"(?=.{1,253}$)(?:[a-z0-9](?:[a-z0-9\-]{0,61}[a-z0-9])?)(?:\.[a-z0-9](?:[a-z0-9\-]{0,61}[a-z0-9])?)*"
+)
+_NUMERIC_LABEL: Final = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)")
+_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_ENCODED_TRICK: Final = re.compile(r"%(?:0[0-9A-Fa-f]|1[0-9A-Fa-f]|2[eEfF]|5[cC]|7[fF])")
+_LOCAL_NAMES: Final = ("localhost", ".localhost", ".local", ".internal", ".home.arpa")
+_MAX_PORT = 65_535
+_DEFAULT_PORTS: Final = {"https": 443, "http": 80, "ftp": 21, "ftps": 990, "sftp": 22, "ws": 80, "wss": 443}
+
+
+class Url(msgspec.Struct, frozen=True):
+    """What a text says as a URL. Every field is empty where it cannot be said without doubt."""
+
+    ok: bool = False
+    scheme: str = ""
+    host: str = ""
+    """Lower-case, without a trailing dot; for IP literals the normalised address."""
+    port: int = 0
+    userinfo: str = ""
+    """``user`` or ``user:...``: that there is one, never the password."""
+    ip_literal: bool = False
+    private: bool = False
+    """Loopback, link-local, private, unspecified, multicast, or a name that means this machine or network."""
+    path: str = ""
+
+
+def read_url(text: str) -> Url:
+    """Read a URL. Total: anything doubtful gives `ok` False, with what could be read for the record."""
+    shape = _SHAPE.fullmatch(text) if len(text) <= _MAX_CHARS else None
+    if shape is None:
+        return Url()
+    scheme, authority, path = shape[1].lower(), shape[2], shape[3]
+    userinfo, at, hostport = authority.rpartition("@")
+    user, colon, _ = userinfo.partition(":")
+    shown = (user + (":..." if colon else "")) if at else ""
+    host, port, host_ok = _host_and_port(hostport, scheme)
+    literal, private, address_ok = _address(host)
+    clean = _ALLOWED.fullmatch(text) is not None and _plain_path(path) and "@" not in path
+    return Url(
+        ok=bool(clean and host_ok and address_ok and host),
+        scheme=scheme,
+        host=host,
+        port=port,
+        userinfo=shown,
+        ip_literal=literal,
+        private=private,
+        path=path,
+    )
+
+
+def _host_and_port(hostport: str, scheme: str) -> tuple[str, int, bool]:
+    """(host, port, whether every parser agrees)."""
+    host, port_text = hostport, ""
+    if hostport.startswith("["):
+        host, bracket, rest = hostport[1:].partition("]")
+        if not bracket or (rest and not rest.startswith(":")):
+            return hostport.lower(), 0, False
+        port_text = rest[1:]
+        bracketed = True
+    else:
+        host, _, port_text = hostport.partition(":")
+        bracketed = False
+    digits = port_text.isascii() and port_text.isdigit() and len(port_text) <= 5  # noqa: PLR2004
+    port = int(port_text) if digits else _DEFAULT_PORTS.get(scheme, 0)
+    ok = (not port_text or digits) and port <= _MAX_PORT and not hostport.endswith(":")
+    name = host.lower()
+    if not bracketed:
+        ok = ok and _HOST.fullmatch(name) is not None
+    return name.rstrip("."), port, ok and (bracketed or not name.endswith("."))
+
+
+def _address(host: str) -> tuple[bool, bool, bool]:
+    """(an IP address in any notation, private or local, unambiguous)."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        numeric = bool(host) and all(_NUMERIC_LABEL.fullmatch(label) for label in host.split("."))
+        # 2130706433, 0x7f.1 and 127.1 are addresses to some parsers and names to others.
+        return numeric, numeric or _is_local_name(host), not numeric
+    mapped = getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None)
+    judged = mapped or address
+    private = not judged.is_global or judged.is_multicast
+    return True, private, "%" not in host
+
+
+def _is_local_name(host: str) -> bool:
+    return any(host == name.lstrip(".") or (name.startswith(".") and host.endswith(name)) for name in _LOCAL_NAMES)
+
+
+def _plain_path(path: str) -> bool:
+    """No dot segments, empty segments or encodings that a parser could resolve into another path."""
+    if _PERCENT.search(path) or _ENCODED_TRICK.search(path):
+        return False
+    segments = path.split("/")[1:]
+    return all(segment not in {".", ".."} for segment in segments) and "" not in segments[:-1]

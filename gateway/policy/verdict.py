@@ -1,0 +1,80 @@
+"""What a decision says. A Verdict always names its rule and has no truth value: somebody has to look at the effect."""
+
+from typing import Any, Final, NoReturn
+
+import msgspec
+
+from gateway.policy.rules import Effect, Response, Rule
+
+__all__ = ["ALLOWED", "FleetAsk", "RuleMatch", "Verdict"]
+
+
+class RuleMatch(msgspec.Struct, frozen=True):
+    """One rule that matched, enforced or not."""
+
+    rule: Rule
+    enforced: bool
+    """False in monitor mode, outside its rollout, or under an exception: what would have happened."""
+    why: str = ""
+    """The rule's message, rendered; printable and capped."""
+    exception: str = ""
+    """Owner of the exception that took the charge point out of the rule."""
+    error: str = ""
+    """The failing sub-expression, where the rule could not be evaluated and matched because it restricts."""
+
+
+class FleetAsk(msgspec.Struct, frozen=True):
+    """A budget of the whole node that this message would draw on. Control answers; until then the message waits."""
+
+    match: RuleMatch
+    """What counts if the budget is used up."""
+    key: str
+    value: str
+    amount: float
+
+    @property
+    def rule(self) -> Rule:
+        """The rule whose budget it is."""
+        return self.match.rule
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """The outcome for one message under one revision."""
+
+    effect: Effect | None
+    """None: no enforced rule has anything against it."""
+    rule: str = ""
+    response: Response = Response()
+    matches: tuple[RuleMatch, ...] = ()
+    asks: tuple[FleetAsk, ...] = ()
+    """To be answered before a message that would pass may pass."""
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError("a Verdict has no truth value: look at its effect")
+
+    @property
+    def passes(self) -> bool:
+        """True if the message goes on unchanged."""
+        return self.effect is None or not self.effect.restrictive
+
+    def to_record(self) -> dict[str, Any]:
+        """For the decision record: rules by id, what they wanted, whether it was enforced."""
+        return {
+            "effect": self.effect.name.lower() if self.effect else "allow",
+            "rule": self.rule,
+            "matches": [
+                {
+                    "rule": match.rule.id,
+                    "effect": match.rule.effect.name.lower(),
+                    "enforced": match.enforced,
+                    **({"why": match.why} if match.why else {}),
+                    **({"exception": match.exception} if match.exception else {}),
+                    **({"error": match.error} if match.error else {}),
+                }
+                for match in self.matches
+            ],
+        }
+
+
+ALLOWED: Final = Verdict(None)
+"""No rule matched: the usual outcome, one shared value."""
