@@ -21,7 +21,7 @@ demo: $(RUN_STAMP)  ## the main job, visible: gateway, CSMS, charge points; Ctrl
 	@$(BIN)/ocpp-gateway demo $(DEMO_OPTIONS)
 
 test: $(DEV_STAMP) judges  ## all tests, with every judge that can be had on this machine
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_OPTIONS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_OPTIONS)
 
 install: $(RUN_STAMP)  ## what the gateway needs, locked by hash, into .venv
 
