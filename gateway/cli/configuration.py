@@ -1,4 +1,4 @@
-"""Finds and loads the configuration for commands."""
+"""Finds and loads the configuration for commands, and opens the registry that it names."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -31,7 +31,7 @@ def config_option(function: Callable[..., Any]) -> Callable[..., Any]:
     )(function)
 
 
-def find_config(given: str | None) -> str:
+def find_config(given: str | None, *, as_json: bool = False) -> str:
     """The file to use. Raises Failure if there is none."""
     chosen = given or os.environ.get("OCPP_GATEWAY_CONFIG")
     if chosen:
@@ -39,26 +39,33 @@ def find_config(given: str | None) -> str:
     for place in _PLACES:
         if place.exists():
             return str(place)
-    return fail("No configuration found. Name one with --config, or make one: ocpp-gateway init", USAGE)
+    return fail(
+        "No configuration found. Name one with --config, or make one: ocpp-gateway init", USAGE, as_json=as_json
+    )
 
 
 def read_config(given: str | None, *, as_json: bool = False) -> "Config":
-    """The checked configuration. Raises Failure with every problem."""
-    from gateway.config.load import ConfigError, load_config
+    """The configuration, well-formed but not cross-checked. Raises Failure with every problem.
+
+    For commands that need to know where things are: a missing certificate file must not stand in the way of disabling
+    a charge point or of asking for the status.
+    """
+    from gateway.config.load import ConfigError, load_unchecked
 
     try:
-        return load_config(find_config(given))
+        return load_unchecked(find_config(given, as_json=as_json))
     except ConfigError as error:
         fail(str(error), USAGE, as_json=as_json, details=[str(problem) for problem in error.problems])
 
 
 @contextmanager
-def open_registry(given: str | None, *, as_json: bool = False) -> Iterator["Registry"]:
+def open_registry(config: "Config", *, as_json: bool = False) -> Iterator["Registry"]:
     """The registry named by the configuration. Store errors end the command with their sentence."""
+    from sqlalchemy.exc import SQLAlchemyError
+
     from gateway.store.errors import StoreError
     from gateway.store.registry import Registry
 
-    config = read_config(given, as_json=as_json)
     try:
         registry = Registry.open(config.database_url)
         try:
@@ -67,3 +74,6 @@ def open_registry(given: str | None, *, as_json: bool = False) -> Iterator["Regi
             registry.close()
     except StoreError as error:
         fail(str(error), NOT_OK, as_json=as_json)
+    except SQLAlchemyError as error:
+        # A database whose tables are there but do not hold what every registry holds.
+        fail(f"The database is damaged; restore it from a backup ({type(error).__name__}).", NOT_OK, as_json=as_json)

@@ -17,9 +17,12 @@ __all__ = ["demo"]
     "--directory", type=click.Path(file_okay=False, path_type=Path), help="Where the development certificates go."
 )
 def demo(once: bool, as_json: bool, directory: Path | None) -> int:
-    """Start a gateway, a CSMS and charge points on this machine; show who gets in and who does not."""
+    """Show a gateway at work: who gets in, who does not, and why.
+
+    Gateway, CSMS and charge points all run on this machine, with certificates of their own.
+    """
     if as_json and not once:
-        fail("--json needs --once: without it the demo does not end", USAGE)
+        fail("--json needs --once: without it the demo does not end", USAGE, as_json=True)
     from gateway.demo.run import run_demo
 
     return run_demo(once=once, json_output=as_json, directory=directory)

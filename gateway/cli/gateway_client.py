@@ -9,13 +9,61 @@ import msgspec
 
 from gateway.config.model import Config
 
-__all__ = ["GatewayUnreachable", "get_status"]
+__all__ = ["Edge", "GatewayUnreachable", "Reload", "Session", "Status", "admin_socket", "get_status"]
 
 _TIMEOUT_S = 5.0
 
 
 class GatewayUnreachable(Exception):  # noqa: N818  a state
     """No gateway answers at the admin socket of this configuration."""
+
+
+class Session(msgspec.Struct, frozen=True):
+    """One connection of a charge point."""
+
+    charge_point_id: str
+    subprotocol: str = ""
+    security_profile: int = 0
+    peer: str = ""
+    listener: str = ""
+    csms: str = ""
+    state: str = ""
+    opened_at: float = 0.0
+
+
+class Edge(msgspec.Struct, frozen=True):
+    """One edge worker that is connected to control."""
+
+    slot: int
+    pid: int
+    error: str = ""
+
+
+class Reload(msgspec.Struct, frozen=True):
+    """How the last reload ended."""
+
+    ok: bool
+    why: str = ""
+
+
+class Status(msgspec.Struct, frozen=True):
+    """What the commands use of the gateway's status; `raw` is all of it, for --json."""
+
+    version: str
+    ready: bool
+    uptime_s: float
+    config: str
+    last_reload: Reload
+    registered_charge_points: int
+    expected_edges: int
+    edges: list[Edge]
+    sessions: list[Session]
+    listeners: list[dict[str, Any]] = []
+    raw: dict[str, Any] = {}
+
+    def is_connected(self, charge_point_id: str) -> bool:
+        """True if exactly this charge point has a session."""
+        return any(session.charge_point_id == charge_point_id for session in self.sessions)
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -29,16 +77,29 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def get_status(config: Config) -> dict[str, Any]:
+def admin_socket(config: Config) -> Path:
+    """Where a gateway with this configuration listens for us."""
+    return Path(config.state_dir) / "run" / "admin.sock"
+
+
+def get_status(config: Config) -> Status:
     """The status of the gateway that runs with this configuration. Raises GatewayUnreachable."""
-    path = Path(config.state_dir) / "run" / "admin.sock"
+    path = admin_socket(config)
     connection = _UnixConnection(str(path))
     try:
         connection.request("GET", "/status")
         body = connection.getresponse().read()
-        status: dict[str, Any] = msgspec.json.decode(body)
-    except (OSError, http.client.HTTPException, msgspec.MsgspecError) as error:
-        raise GatewayUnreachable(f"no gateway answers at {path}: {error}") from error
+        raw: dict[str, Any] = msgspec.json.decode(body, type=dict[str, Any])
+        return msgspec.structs.replace(msgspec.convert(raw, Status), raw=raw)
+    except msgspec.MsgspecError as error:
+        raise GatewayUnreachable(f"what answers at {path} is not a gateway of this release: {error}") from error
+    except PermissionError as error:
+        raise GatewayUnreachable(f"{path} belongs to another user: run this as the user of the gateway") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise GatewayUnreachable(f"no gateway answers at {path}: {_reason(error)}") from error
     finally:
         connection.close()
-    return status
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else "") or str(error) or type(error).__name__

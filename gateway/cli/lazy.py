@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Mapping
+from typing import ClassVar
 
 import click
 
@@ -11,7 +12,7 @@ __all__ = ["LazyGroup"]
 class LazyGroup(click.Group):
     """Commands by name as (module, attribute), in the order of the help."""
 
-    modules: Mapping[str, tuple[str, str]] = {}
+    modules: ClassVar[Mapping[str, tuple[str, str]]] = {}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx

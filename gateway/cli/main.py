@@ -7,7 +7,8 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import click
 
@@ -23,7 +24,7 @@ _COMPLETION = "_OCPP_GATEWAY_COMPLETE"
 
 
 class _Commands(LazyGroup):
-    modules = {
+    modules: ClassVar = {
         "init": ("gateway.cli.init", "init"),
         "run": ("gateway.cli.run", "run"),
         "check-config": ("gateway.cli.check_config", "check_config"),
@@ -54,19 +55,23 @@ def _version(as_json: bool) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command with these words (default: those of the process). Returns the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    _never_fail_on_a_character()
+    _prepare_streams()
     as_json = "--json" in words
     try:
         return _outcome(words, as_json=as_json)
     except BrokenPipeError:
-        return _reader_gone()
+        _let_go_of_stdout()
+        return READER_GONE
     except (click.exceptions.Abort, KeyboardInterrupt, EOFError):
         click.echo("Interrupted.", err=True)
         return INTERRUPTED
     except OSError as error:
         # The surroundings, not the program: a full disk under standard output, a directory without permission.
+        _show_traceback_if_wanted()
+        _let_go_of_stdout()
         return _failed(_in_words(error), NOT_OK, as_json=as_json)
     except Exception:  # noqa: BLE001  the last line of defence before a traceback
+        _show_traceback_if_wanted()
         return _defect(as_json=as_json)
 
 
@@ -95,8 +100,12 @@ def _outcome(words: list[str], *, as_json: bool) -> int:
     return result if isinstance(result, int) else 0
 
 
-def _never_fail_on_a_character() -> None:
-    """A terminal that cannot show a character gets an escape instead of an error."""
+def _prepare_streams() -> None:
+    """A closed stream is as good as an empty one; what a terminal cannot show becomes an escape, not an error."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115  open to the end
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -116,28 +125,39 @@ def _in_words(error: OSError) -> str:
 
 
 def _failed(message: str, code: int, *, as_json: bool, **more: Any) -> int:
-    if os.environ.get("OCPP_GATEWAY_DEBUG") == "1":
-        traceback.print_exc()
-    if as_json:
-        print_json({"error": message, **more})
-    else:
+    with contextlib.suppress(OSError):
+        if as_json:
+            print_json({"error": message, **more})
+            return code
+    # Not wanted as JSON, or standard output is what failed.
+    with contextlib.suppress(OSError):
         click.echo(message, err=True)
     return code
 
 
-def _reader_gone() -> int:
-    """Nobody is left to tell. The interpreter flushes at its end and must not stumble over the pipe again."""
-    with contextlib.suppress(OSError, ValueError):
+def _show_traceback_if_wanted() -> None:
+    if os.environ.get("OCPP_GATEWAY_DEBUG") == "1":
+        traceback.print_exc()
+
+
+def _let_go_of_stdout() -> None:
+    """If standard output takes nothing any more, the interpreter must not stumble over it again at its end."""
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        return
+    with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return READER_GONE
 
 
 def _defect(*, as_json: bool) -> int:
     message = "This is a defect in ocpp-gateway, not in what you typed."
     report = ""
-    with contextlib.suppress(OSError), tempfile.NamedTemporaryFile(
-        "w", prefix="ocpp-gateway-", suffix=".txt", delete=False, encoding="utf-8", errors="backslashreplace"
-    ) as file:
+    with (
+        contextlib.suppress(OSError),
+        tempfile.NamedTemporaryFile(
+            "w", prefix="ocpp-gateway-", suffix=".txt", delete=False, encoding="utf-8", errors="backslashreplace"
+        ) as file,
+    ):
         traceback.print_exc(file=file)
         report = file.name
     where = f"Details are in {report}" if report else "OCPP_GATEWAY_DEBUG=1 shows the details."

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Failure", "console", "fail", "json_option", "print_json", "print_table", "shown", "warn"]
 
 _PIPE_WIDTH = 4_000
-"""Not a terminal: one row is one line, whatever it holds."""
+"""Not a terminal: a line is a line, whatever it holds."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
 
@@ -43,18 +43,26 @@ def console() -> "Console":
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A table on standard output; its cells are shown literally."""
-    from rich import box
+    """A table on standard output, with frames only on a terminal; its cells are shown literally."""
+    cells = [tuple(map(shown, row)) for row in rows]
+    if sys.stdout.isatty():
+        _print_frames(title, columns, cells)
+        return
+    widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
+    click.echo(title)
+    for row in (tuple(columns), *cells):
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _print_frames(title: str, columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
     from rich.table import Table
 
-    out = console()
-    style = box.HEAVY_HEAD if out.is_terminal else None
-    table = Table(title=title, title_justify="left", box=style, pad_edge=out.is_terminal)
+    table = Table(title=title, title_justify="left")
     for column in columns:
         table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*map(shown, row))
-    out.print(table)
+    for row in cells:
+        table.add_row(*row)
+    console().print(table)
 
 
 def print_json(value: Any) -> None:

@@ -17,10 +17,11 @@ def run(config_path: str | None, as_json: bool) -> int:
     from gateway.app.supervisor import run as run_gateway
     from gateway.config.load import ConfigError
 
-    path = find_config(config_path)
+    path = find_config(config_path, as_json=as_json)
     try:
         return run_gateway(path, json_output=as_json)
     except ConfigError as error:
         fail(str(error), USAGE, as_json=as_json, details=[str(problem) for problem in error.problems])
     except OSError as error:
-        fail(f"The gateway cannot start: {error.strerror or error}", NOT_OK, as_json=as_json)
+        place = f"{error.filename}: " if error.filename else ""
+        fail(f"The gateway cannot start: {place}{error.strerror or error}", NOT_OK, as_json=as_json)

@@ -23,7 +23,7 @@ from gateway.config.positions import Path, find_positions
 from gateway.config.problems import ConfigError, Problem
 from gateway.config.suggest import did_you_mean
 
-__all__ = ["ConfigError", "Problem", "load_config", "load_config_with_warnings"]
+__all__ = ["ConfigError", "Problem", "load_config", "load_config_with_warnings", "load_unchecked"]
 
 _T = TypeVar("_T", bound=msgspec.Struct)
 _SECTIONS = {"gateway", "listener", "csms", "limits", "websocket", "operations", "security_events"}
@@ -89,6 +89,9 @@ class _Reader:
             return self.tables(structs[0], value, path)
         if structs:
             return self.table(structs[0], value, path)
+        if _has_nul(value):
+            self._findings.error(path, "contains a NUL character")
+            return None
         try:
             return msgspec.convert(value, kind, strict=True)
         except msgspec.ValidationError as error:
@@ -109,12 +112,21 @@ class _Reader:
         return str(self._directory / value)
 
 
+def _has_nul(value: Any) -> bool:
+    """True if a text somewhere in `value` could not even be a file name."""
+    if isinstance(value, dict):
+        return any(map(_has_nul, value.values()))
+    return "\0" in value if isinstance(value, str) else isinstance(value, list) and any(map(_has_nul, value))
+
+
 def _explain(message: str, kind: Any, value: Any) -> str:
     """Msgspec's message in words of the file."""
     choices = [str(arm) for arm in get_args(kind) if isinstance(arm, str)]
     if choices and isinstance(value, str):
         return f"{value!r} is not one of {', '.join(choices)}"
-    return message.replace(" - at `$", " (at `").replace("`object`", "a table")
+    text, _, place = message.partition(" - at `$")
+    text = text.replace("`object`", "a table")
+    return f"{text} (at {place.rstrip('`')})" if place else text
 
 
 def load_config(path: str | FilePath, *, relative_to: FilePath | None = None) -> Config:
@@ -126,6 +138,26 @@ def load_config_with_warnings(
     path: str | FilePath, *, relative_to: FilePath | None = None
 ) -> tuple[Config, list[Problem]]:
     """As `load_config`, and what is legal but unwise. `relative_to`: directory of relative paths, if not the file's."""
+    config, findings = _parsed(path, relative_to)
+    check(config, findings)
+    if findings.errors:
+        raise ConfigError(findings.errors)
+    return config, findings.warnings
+
+
+def load_unchecked(path: str | FilePath) -> Config:
+    """The configuration if it is well-formed, without looking at contradictions or at the files it names.
+
+    For tools that only need to know where the registry and the admin socket are. Raises ConfigError.
+    """
+    config, findings = _parsed(path, None)
+    if findings.errors:
+        raise ConfigError(findings.errors)
+    return config
+
+
+def _parsed(path: str | FilePath, relative_to: FilePath | None) -> tuple[Config, Findings]:
+    """Text to values of the right types, and what was found on the way. Raises ConfigError if there are no values."""
     file = FilePath(path).absolute()
     shown = str(path)
     try:
@@ -137,13 +169,14 @@ def load_config_with_warnings(
         raise ConfigError([Problem(path=shown, message="is not UTF-8 text")]) from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError([_syntax_problem(shown, str(error))]) from error
+    except (ValueError, RecursionError) as error:
+        # tomllib lets these through: an integer of thousands of digits, brackets nested a thousand deep.
+        raise ConfigError([Problem(path=shown, message="has a number too long or is nested too deep")]) from error
     findings = Findings(shown, find_positions(text))
     config = _read(tables, file, relative_to or file.parent, findings)
-    if config is not None:
-        check(config, findings)
-    if findings.errors or config is None:
+    if config is None:
         raise ConfigError(findings.errors)
-    return config, findings.warnings
+    return config, findings
 
 
 def _syntax_problem(shown: str, message: str) -> Problem:

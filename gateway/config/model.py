@@ -32,7 +32,9 @@ class CertificateFiles(msgspec.Struct, frozen=True, kw_only=True):
     """One server certificate: PEM chain (leaf first, no root) and its key."""
 
     certificate: str
+    """PEM file: the server's certificate first, then its issuers, without the root."""
     key: str
+    """PEM file with the private key, not encrypted, mode 0600."""
 
 
 class ListenerTLS(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +47,10 @@ class ListenerTLS(msgspec.Struct, frozen=True, kw_only=True):
     client_trust: tuple[str, ...] = ()
     """PEM files with the roots (and, if wanted, intermediates) that may issue charge point certificates."""
     cipher_policy: CipherPolicy = "ocpp-cert"
+    """``ocpp-cert``: what OCPP certification demands, static RSA included. ``modern``: forward secrecy only.
+    ``legacy-quarantine``: TLS 1.0 and 1.1 as well, for old charge points in `allowed_networks`."""
     engine: Literal["pyopenssl", "stdlib"] = "pyopenssl"
+    """The TLS library underneath. Both follow the same rules."""
     strict_x509: bool = True
     """X509_STRICT in chain verification; switch off only for vendors with extension-less certificates."""
 
@@ -54,10 +59,13 @@ class Listener(msgspec.Struct, frozen=True, kw_only=True):
     """One address that charge points connect to."""
 
     name: str
+    """Shown in events, metrics and `status`."""
     address: str
     """``host:port``; IPv6 as ``[::]:8443``."""
     security_profiles: tuple[SecurityProfile, ...]
+    """Served here. 1 stands alone on a listener without TLS; 2 and 3 may share one."""
     csms: str
+    """Name of the CSMS for charge points whose own record names none."""
     path_prefix: str = "/"
     """The identity is the one path segment behind it."""
     tls: ListenerTLS | None = None
@@ -67,18 +75,22 @@ class Listener(msgspec.Struct, frozen=True, kw_only=True):
     proxy_protocol_from: tuple[str, ...] = ()
     """CIDR networks of load balancers that must speak PROXY protocol v1 or v2."""
     allowed_origins: tuple[str, ...] = ()
+    """Origin headers that may appear. Charge points send none; browsers do, and are refused."""
     unknown_identity_status: Literal[401, 404] = 401
     """401 does not tell which identities exist; 404 is what OCPP-J recommends."""
     server_name_must_match_host: bool = True
+    """Refuse a request whose Host header names another host than the TLS server name (SNI)."""
 
 
 class CSMS(msgspec.Struct, frozen=True, kw_only=True):
     """The back end behind the gateway, unmodified."""
 
     name: str
+    """By which listeners and charge points refer to it."""
     urls: tuple[str, ...]
     """ws:// or wss:// without the identity, which is appended. Several: first healthy one wins."""
     authentication: CSMSAuthentication = "none"
+    """How the gateway proves itself: ``none``, ``basic``, ``mtls``, or ``pass-through`` of the charge point's password."""
     username: str = "{id}"
     """For ``basic``; ``{id}`` stands for the charge point's identity."""
     password_file: str = ""
@@ -94,25 +106,38 @@ class CSMS(msgspec.Struct, frozen=True, kw_only=True):
     server_name: str = ""
     """Host name to verify and send as SNI, if it differs from the URL's."""
     danger_accept_any_certificate: bool = False
+    """Do not verify the CSMS's certificate: anybody on the way can pose as the CSMS."""
     certificate: str = ""
     """Client certificate chain for ``mtls``."""
     key: str = ""
+    """Private key for ``mtls``, mode 0600."""
     ocpp_versions: tuple[OCPPVersion, ...] = (OCPPVersion.V1_6, OCPPVersion.V2_0_1, OCPPVersion.V2_1)
+    """What this CSMS speaks."""
     permessage_deflate: bool = False
+    """Offer compression to the CSMS."""
     connect_timeout_s: float = 10.0
+    """For TCP, TLS and the WebSocket upgrade together."""
     retry_unhealthy_after_s: float = 15.0
+    """How long an address that failed is tried last, where there are several."""
 
 
 class WebSocketSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Limits and timers of the WebSocket layer, both legs."""
 
     max_message_bytes: int = 262_144
+    """A larger message closes the connection with 1009."""
     max_fragments: int = 64
+    """How many frames one message may come in."""
     fragment_deadline_s: float = 30.0
+    """How long a message may take from its first fragment to its last."""
     control_frames_per_s: float = 10.0
+    """Pings, pongs and closes that a peer may send, on average."""
     control_frames_burst: int = 20
+    """The same at once."""
     ping_interval_s: float = 30.0
+    """How often the gateway pings each leg."""
     ping_timeout_s: float = 20.0
+    """How long a peer that answers pings may leave one unanswered."""
     silent_session_timeout_s: float = 900.0
     """For a charge point that was never seen to answer a ping: how long it may send nothing at all."""
     tcp_user_timeout_s: float = 60.0
@@ -120,9 +145,13 @@ class WebSocketSettings(msgspec.Struct, frozen=True, kw_only=True):
     write_deadline_s: float = 20.0
     """How long a peer may leave data unread once the write buffer is full."""
     max_write_buffer_bytes: int = 524_288
+    """What may wait to be written to one peer before reading from the other one pauses."""
     close_timeout_s: float = 5.0
+    """How long a closing handshake may take."""
     messages_per_s: float = 50.0
+    """What one charge point may send, on average."""
     messages_burst: int = 250
+    """The same at once, e.g. a queue from hours without a connection."""
     flood_grace_s: float = 5.0
     """How long a session may stay above messages_per_s, reading paused, before it is closed with 1008."""
 
@@ -135,23 +164,34 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_handshakes: int = 1000
     """Connections per edge worker that are not admitted yet."""
     handshakes_per_address: int = 50
+    """Connections from one address, per edge worker, that are not admitted yet."""
     connects_per_address_per_minute: int = 600
+    """New connections from one address, per edge worker."""
     max_head_bytes: int = 16_384
+    """Of the whole HTTP request head."""
     max_headers: int = 64
+    """Number of header fields."""
     max_request_line_bytes: int = 2_048
+    """Of the first line alone."""
     max_identity_chars: int = 48
+    """OCPP 2.x allows 48; 1.6 has no limit of its own."""
     failed_attempts_per_address_per_minute: int = 30
+    """Guesses at passwords and identities from one address; more are refused unchecked."""
     failed_attempts_per_identity_per_minute: int = 10
     """Counted per identity over all addresses from which it never proved itself; the real charge point is not affected."""
     reconnects_per_hour: int = 120
+    """Admissions of one charge point."""
     duplicate_probe_timeout_s: float = 5.0
+    """How long an old connection has to show that it is alive when its charge point connects again."""
     drain_timeout_s: float = 20.0
+    """How long a gateway that stops takes to close its sessions one after the other."""
 
 
 class Operations(msgspec.Struct, frozen=True, kw_only=True):
     """Metrics, health and readiness; keep it on loopback."""
 
     address: str = "127.0.0.1:9180"
+    """``host:port``; /healthz, /readyz and /metrics are here."""
 
 
 class SecurityEvents(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,10 +207,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     """The file it came from."""
     state_dir: str
+    """Registry, event log and sockets. Made if missing, readable by the gateway's user only."""
     database_url: str
+    """``sqlite:////path/registry.sqlite`` or ``postgresql://host/name``. Empty: registry.sqlite in the state directory."""
     edge_workers: int
     """At least 1; 0 in the file means one per core."""
     log_level: Literal["debug", "info", "warning", "error"]
+    """How much goes to standard error."""
     listeners: tuple[Listener, ...]
     csms: tuple[CSMS, ...]
     limits: Limits = Limits()

@@ -252,7 +252,7 @@ class Reason(Enum):
     DISABLED = _Row(
         "disabled", _D, "identity.disabled", "medium",
         "The charge point is disabled in the registry.",
-        "ocpp-gateway charge-point set ID --enabled.")
+        "ocpp-gateway charge-point enable ID.")
     PROFILE_MISMATCH = _Row(
         "security-profile-mismatch", _D, "profile.mismatch", "high",
         "The charge point used another security profile than the registry requires (A00.FR.002).",
@@ -260,7 +260,7 @@ class Reason(Enum):
     PROFILE_BELOW_FLOOR = _Row(
         "security-profile-below-floor", _D, "profile.downgrade", "critical",
         "The charge point has already used a higher security profile and may never go back (A05.FR.09).",
-        "If this is wanted (replacement hardware): ocpp-gateway charge-point set ID --lower-floor-to N.")
+        "If this is wanted (replacement hardware): ocpp-gateway charge-point set ID --lower-floor N --reason TEXT.")
     PROFILE_NOT_ON_LISTENER = _Row(
         "security-profile-not-on-listener", _D, "profile.mismatch", "high",
         "The listener does not serve the security profile that was used.",
@@ -329,6 +329,11 @@ class Reason(Enum):
         """What an operator can do about it."""
         return self.value.remedy
 
+    @property
+    def ocpp_event(self) -> str:
+        """OCPP's own name for the same security event (requirements, 2.10), as 2.x spells it; empty if it has none."""
+        return _OCPP_EVENTS.get(self, "")
+
     @classmethod
     def from_code(cls, code: str) -> "Reason":
         """The reason with this code. Raises KeyError."""
@@ -336,6 +341,26 @@ class Reason(Enum):
 
 
 _BY_CODE = {reason.value.code: reason for reason in Reason}
+_OCPP_EVENTS = {
+    Reason.TLS_VERSION: "InvalidTLSVersion",
+    Reason.TLS_CIPHER: "InvalidTLSCipherSuite",
+    **dict.fromkeys(
+        (
+            Reason.CERT_UNTRUSTED,
+            Reason.CERT_EXPIRED,
+            Reason.CERT_NOT_YET_VALID,
+            Reason.CERT_REVOKED,
+            Reason.CERT_INVALID,
+            Reason.CERT_WRONG_IDENTITY,
+            Reason.CERT_WRONG_OPERATOR,
+            Reason.CERT_WEAK,
+            Reason.CERT_NOT_LEAF,
+            Reason.CERT_KEY_SHARED,
+        ),
+        "InvalidChargingStationCertificate",
+    ),
+}
+"""A00.FR.408, 417, 425. 1.6 has no name for the last one; the CSMS side may record it under that of 2.x."""
 
 
 class Refusal(Exception):  # noqa: N818  a refusal is an outcome, not an error of the program

@@ -1,0 +1,118 @@
+"""`charge-point revoke-certificate`: what is stored is what the gateway compares with."""
+
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from gateway.cli.exit_codes import NOT_OK, OK, USAGE
+from gateway.identity.client_certificate import LeafCertificate, parse_leaf
+from gateway.ocpp.vocabulary import ChargePointId
+from gateway.store.registry import Registry
+from tests.cli.conftest import Cli
+from tests.support.records import make_record
+
+REVOKE = ("charge-point", "revoke-certificate", "--reason", "lost")
+
+
+@pytest.fixture
+def der(certificates: Path) -> bytes:
+    pem = (certificates / "client.pem").read_bytes()
+    return x509.load_pem_x509_certificates(pem)[0].public_bytes(Encoding.DER)
+
+
+@pytest.fixture
+def leaf(der: bytes) -> LeafCertificate:
+    return parse_leaf(der)
+
+
+def is_revoked(registry: Registry, leaf: LeafCertificate) -> bool:
+    """As control asks after each handshake."""
+    return registry.revocations().covers(sha256=leaf.sha256, issuer=leaf.issuer, serial=leaf.serial_number)
+
+
+def test_by_file(cli: Cli, registry: Registry, certificates: Path, leaf: LeafCertificate) -> None:
+    registry.add(make_record("CP-1"))
+    registry.bind_key(leaf.spki_sha256, ChargePointId("CP-1"), 1.0)
+    before = registry.change_counter()
+    found = cli(*REVOKE, "--file", certificates / "client.pem", "--json").json()
+    assert is_revoked(registry, leaf)
+    assert registry.change_counter() > before, "or a running gateway would not notice"
+    assert (found["charge_point_id"], found["revoked"]["sha256"]) == ("CP-1", leaf.sha256)
+
+
+def test_by_der_file(cli: Cli, registry: Registry, tmp_path: Path, der: bytes, leaf: LeafCertificate) -> None:
+    (tmp_path / "client.der").write_bytes(der)
+    assert cli(*REVOKE, "--file", tmp_path / "client.der").code == OK
+    assert is_revoked(registry, leaf)
+
+
+def test_by_fingerprint_as_other_tools_write_it(cli: Cli, registry: Registry, leaf: LeafCertificate) -> None:
+    text = leaf.sha256.upper()
+    result = cli(*REVOKE, "--sha256", ":".join(text[i : i + 2] for i in range(0, 64, 2)))
+    assert (result.code, result.err) == (OK, "")
+    assert is_revoked(registry, leaf)
+
+
+class TestIssuerAndSerial:
+    @pytest.mark.parametrize("comma", [",", ", "])
+    def test_revoke(self, comma: str, cli: Cli, registry: Registry, leaf: LeafCertificate) -> None:
+        issuer = leaf.issuer.replace(",", comma)
+        result = cli(*REVOKE, "--issuer", issuer, "--serial", "0x00" + leaf.serial_number.upper())
+        assert result.code == OK
+        assert is_revoked(registry, leaf)
+
+    def test_unknown_issuer_is_warned_about(self, cli: Cli, registry: Registry, leaf: LeafCertificate) -> None:
+        del registry
+        assert "may match nothing" in cli(*REVOKE, "--issuer", leaf.issuer, "--serial", "1").err
+
+    def test_known_issuer_is_not(self, cli: Cli, registry: Registry, certificates: Path) -> None:
+        del registry
+        root = x509.load_pem_x509_certificate((certificates / "root.pem").read_bytes()).subject.rfc4514_string()
+        assert cli(*REVOKE, "--issuer", root, "--serial", "1").err == ""
+        backwards = ",".join(reversed(root.split(",")))
+        assert f"did you mean '{root}'" in cli(*REVOKE, "--issuer", backwards, "--serial", "2").err
+
+    def test_name_in_another_form_is_refused(self, cli: Cli, registry: Registry) -> None:
+        result = cli(*REVOKE, "--issuer", "/C=DE/CN=Issuing CA", "--serial", "1")
+        assert (result.code, "RFC 4514" in result.err) == (NOT_OK, True)
+        assert registry.revocations().issuer_serials == frozenset()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        ["--issuer", "CN=a"],
+        ["--serial", "1"],
+        ["--sha256", "00" * 32, "--issuer", "CN=a", "--serial", "1"],
+        ["--sha256", "00" * 32, "--file", "x"],
+    ],
+)
+def test_certificate_is_named_in_exactly_one_way(options: list[str], cli: Cli, registry: Registry) -> None:
+    assert cli(*REVOKE, *options).code == USAGE
+    assert registry.revocations().sha256 == frozenset()
+
+
+@pytest.mark.parametrize(
+    "options", [["--sha256", "00" * 31], ["--sha256", "zz" * 32], ["--issuer", "CN=a", "--serial", "xyz"]]
+)
+def test_value_that_is_none_is_refused(options: list[str], cli: Cli, registry: Registry) -> None:
+    assert cli(*REVOKE, *options).code == NOT_OK
+    assert registry.revocations().sha256 == frozenset()
+
+
+def test_reason_is_needed(cli: Cli, registry: Registry) -> None:
+    words = ("charge-point", "revoke-certificate", "--sha256", "00" * 32)
+    assert cli(*words).code == USAGE
+    assert cli(*words, "--reason", " ").code == USAGE
+    assert registry.revocations().sha256 == frozenset()
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
+def test_file_without_a_certificate_is_told(content: bytes, cli: Cli, registry: Registry, tmp_path: Path) -> None:
+    (tmp_path / "x.pem").write_bytes(content)
+    result = cli(*REVOKE, "--file", tmp_path / "x.pem")
+    assert (result.code, "holds no certificate" in result.err) == (NOT_OK, True)
+    assert registry.revocations().sha256 == frozenset()

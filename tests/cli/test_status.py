@@ -1,0 +1,102 @@
+"""`status`: a running gateway, one that is not well, and none."""
+
+import json
+import signal
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from gateway.cli.exit_codes import INTERRUPTED, NOT_OK, OK, UNREACHABLE
+from tests.cli.admin_socket import answering, session, status
+from tests.cli.conftest import Cli, Place
+
+
+def test_running_gateway_is_shown(cli: Cli, place: Place) -> None:
+    with answering(place.state, status()):
+        result = cli("status")
+    assert (result.code, result.err) == (OK, "")
+    first, edges, title, _, row = result.out.splitlines()
+    assert "ready, up 2.0 h, 3 charge points registered" in first
+    assert edges == "edges: 0 (pid 4711) of 1"
+    assert title == "Sessions (1)"
+    assert row.split()[:6] == ["CP-1", "ocpp1.6", "2", "10.0.0.9", "tls", "main"]
+
+
+def test_json_is_all_that_the_gateway_said(cli: Cli, place: Place) -> None:
+    with answering(place.state, status(something_new=[1])):
+        assert cli("status", "--json").json() == status(something_new=[1])
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"ready": False}, "NOT READY"),
+        ({"ready": False, "edges": []}, "edges: none of 1"),
+        ({"ready": False, "edges": [{"slot": 0, "pid": 1, "error": "no [red] key"}]}, "no [red] key"),
+    ],
+)
+def test_gateway_that_is_not_ready_has_exit_code_1(changes: dict[str, Any], said: str, cli: Cli, place: Place) -> None:
+    with answering(place.state, status(**changes)):
+        result = cli("status")
+        assert (result.code, said in result.out) == (NOT_OK, True)
+        assert cli("status", "--json").code == NOT_OK
+
+
+def test_failed_reload_is_told_although_the_gateway_is_ready(cli: Cli, place: Place) -> None:
+    with answering(place.state, status(last_reload={"ok": False, "time": 1.0, "why": "[bold]no[/bold]\x1b[2J"})):
+        result = cli("status")
+    assert result.code == OK
+    assert "LAST RELOAD FAILED" in result.out
+    assert r"[bold]no[/bold]\x1b[2J" in result.out
+
+
+def test_markup_and_controls_in_an_identity_are_shown_as_text(cli: Cli, place: Place) -> None:
+    with answering(place.state, status(sessions=[session("[red]x[/] :bomb: \x1b]0;t\x07")])):
+        out = cli("status").out
+    assert r"[red]x[/] :bomb: \x1b]0;t\x07" in out
+
+
+def test_session_without_a_start_yet_has_no_age(cli: Cli, place: Place) -> None:
+    with answering(place.state, status(sessions=[{**session("CP-1"), "opened_at": 0, "state": "connecting"}])):
+        assert cli("status").out.splitlines()[-1].endswith("connecting")
+
+
+class TestUnreachable:
+    def test_no_gateway(self, cli: Cli, place: Place) -> None:
+        result = cli("status")
+        assert (result.code, str(place.state / "run" / "admin.sock") in result.err) == (UNREACHABLE, True)
+        assert "not running" in cli("status", "--json").json()["error"]
+
+    def test_socket_that_nobody_listens_at(self, cli: Cli, place: Place) -> None:
+        with answering(place.state, status()):
+            pass
+        result = cli("status")
+        assert (result.code, "Connection refused" in result.err) == (UNREACHABLE, True)
+
+    @pytest.mark.parametrize(
+        "answer", [b"", b"not json", b"[]", b'{"version": 1}', b'{"ready": true}'], ids=lambda answer: answer.decode()
+    )
+    def test_something_else_that_answers(self, answer: bytes, cli: Cli, place: Place) -> None:
+        with answering(place.state, answer):
+            assert cli("status").code == UNREACHABLE
+            assert "not a gateway of this release" in cli("status", "--json").json()["error"]
+
+    def test_path_that_no_socket_can_have(self, cli: Cli, place: Place) -> None:
+        place.replace('#state_dir = "state"', f'state_dir = "{"x" * 120}"')
+        result = cli("status")
+        assert (result.code, "too long" in result.err) == (UNREACHABLE, True)
+
+
+def test_watch_survives_a_gateway_that_comes_and_goes(place: Place) -> None:
+    watch = subprocess.Popen(
+        [sys.executable, "-m", "gateway", "status", "--watch", "--json"], cwd=place.directory, stdout=subprocess.PIPE
+    )
+    assert watch.stdout is not None
+    assert "error" in json.loads(watch.stdout.readline())
+    with answering(place.state, status()):
+        found = next(line for line in map(json.loads, watch.stdout) if "ready" in line)
+    watch.send_signal(signal.SIGINT)
+    watch.communicate(timeout=30)
+    assert (found["ready"], watch.returncode) == (True, INTERRUPTED)
