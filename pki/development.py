@@ -54,6 +54,9 @@ def _fresh(directory: Path, wanted: tuple[ChargePointCertificate, ...], host: st
     if not marker.exists() or marker.read_text() != _description(wanted, host):
         return False
     files = ["server-rsa", "server-ecdsa", *(entry.name for entry in wanted if not entry.expired)]
+    keys = ["server-rsa", "server-ecdsa", *(entry.name for entry in wanted)]
+    if not all((directory / name).exists() for name in ("root.pem", *(f"{key}.key" for key in keys))):
+        return False
     try:
         leaves = [x509.load_pem_x509_certificates((directory / f"{name}.pem").read_bytes())[0] for name in files]
     except (OSError, ValueError):

@@ -1,1 +1,1 @@
-"""Rule packs as data. Empty until the policy issue: the gates and rules come with it."""
+"""Rule packs as data, with their tests beside them. What each is for: docs/policy.md. Loaded by gateway.config.policy_packs."""

@@ -15,21 +15,20 @@ __all__ = ["Child"]
 _FIRST_DELAY_S = 0.2
 _MAX_DELAY_S = 5.0
 _HEALTHY_AFTER_S = 30.0
+_END_S = 5.0
 _log = structlog.get_logger("supervisor.child")
+
+OnMessage = Callable[["Child", dict[str, Any], list[int]], None]
 
 
 class Child:
     """Keeps one command running until stopped.
 
     `command(lifeline_fd)` gives the arguments and the descriptors to inherit, asked anew for each start.
+    `on_message` gets what it says, with descriptors that are then the receiver's; ``{"died": True}`` is its end.
     """
 
-    def __init__(
-        self,
-        name: str,
-        command: Callable[[int], tuple[list[str], list[int]]],
-        on_message: Callable[["Child", dict[str, Any]], None],
-    ) -> None:
+    def __init__(self, name: str, command: Callable[[int], tuple[list[str], list[int]]], on_message: OnMessage) -> None:
         self.name = name
         self.ready = False
         self.restarts = 0
@@ -46,31 +45,35 @@ class Child:
         return self._process.pid if self._process is not None else 0
 
     def send(self, message: dict[str, Any], descriptors: tuple[int, ...] = ()) -> bool:
-        """Tell the child something."""
+        """Tell the child something. False if it is not running."""
         return self._lifeline.send(message, descriptors)
 
     async def run(self) -> None:
         """Start, and start again, until `retire` or `stop`."""
-        while True:
-            started = time.monotonic()
-            code = await self._live()
-            self.ready = False
-            if self._stopping:
-                return
-            if time.monotonic() - started > _HEALTHY_AFTER_S:
-                self._delay_s = _FIRST_DELAY_S
-            _log.error("child_died", child=self.name, exit_code=code, restart_in_s=self._delay_s)
-            await asyncio.sleep(self._delay_s)
-            self._delay_s = min(self._delay_s * 2, _MAX_DELAY_S)
-            self.restarts += 1
+        while not self._stopping:
+            await self._live_and_rest()
+
+    async def _live_and_rest(self) -> None:
+        started = time.monotonic()
+        code = await self._live()
+        self.ready = False
+        self._on_message(self, {"died": True}, [])
+        if self._stopping:
+            return
+        if time.monotonic() - started > _HEALTHY_AFTER_S:
+            self._delay_s = _FIRST_DELAY_S
+        _log.error("child_died", child=self.name, exit_code=code, restart_in_s=self._delay_s)
+        await asyncio.sleep(self._delay_s)
+        self._delay_s = min(self._delay_s * 2, _MAX_DELAY_S)
+        self.restarts += 1
 
     async def _live(self) -> int | None:
         """One life of the process; its exit code, None if it could not even be started."""
         gone = asyncio.Event()
         try:
             self._start(gone)
-        except OSError as error:
-            _log.error("child_not_started", child=self.name, error=error.strerror or str(error))
+        except (OSError, subprocess.SubprocessError) as error:
+            _log.error("child_not_started", child=self.name, error=str(error))
             return None
         await gone.wait()
         return await asyncio.to_thread(self._reap)
@@ -83,14 +86,14 @@ class Child:
             self._process = subprocess.Popen(  # noqa: S603  our own executable
                 arguments, pass_fds=[theirs.fileno(), *descriptors], process_group=0
             )
-        except OSError:
+        except BaseException:
             ours.close()
             raise
         finally:
             theirs.close()
         self._lifeline = Lifeline()
         self._lifeline.start(
-            asyncio.get_running_loop(), ours, lambda message, _: self._on_message(self, message), gone.set
+            asyncio.get_running_loop(), ours, lambda message, fds: self._on_message(self, message, fds), gone.set
         )
 
     def _reap(self) -> int | None:
@@ -99,10 +102,18 @@ class Child:
         if process is None:
             return None
         try:
-            return process.wait(5)
+            code = process.wait(_END_S)
         except subprocess.TimeoutExpired:
             process.kill()
-            return process.wait()
+            code = process.wait()
+        self._process = None
+        return code
+
+    def kill(self) -> None:
+        """End it at once; it is started again."""
+        process = self._process
+        if process is not None:
+            process.kill()
 
     def retire(self) -> None:
         """Leave it running, but do not start it again when it ends."""

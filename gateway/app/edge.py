@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import gc
 import json
+import os
 import signal
 import socket
 from typing import Any
@@ -55,9 +56,7 @@ class _EdgeProcess:
         stopping = self._worker.tasks.start(self._stop.wait(), "stop")
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         del announcing
-        for bridge in list(self._worker.bridges.values()):
-            bridge.abort("edge-stopped")
-        await self._worker.tasks.close()
+        await self._worker.stop()
 
     async def _announce(self) -> None:
         await self._worker.ready.wait()
@@ -82,6 +81,8 @@ class _EdgeProcess:
                 self._worker.tasks.start(self._drain(float(message.get("timeout_s", 20))), "drain")
             case _:
                 _log.debug("lifeline_ignored", message=json.dumps(message)[:200])
+                for descriptor in descriptors:
+                    os.close(descriptor)
 
 
 def main(argv: list[str]) -> int:

@@ -14,7 +14,7 @@ import msgspec
 __all__ = ["Lifeline", "lifeline_pair"]
 
 _MAX_PACKET_BYTES = 65_536
-_MAX_DESCRIPTORS = 64
+_MAX_DESCRIPTORS = 253
 
 
 def lifeline_pair() -> tuple[socket.socket, socket.socket]:

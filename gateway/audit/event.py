@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-__all__ = ["SecurityEvent", "Severity", "printable"]
+__all__ = ["SecurityEvent", "Severity", "one_line", "printable"]
 
 Severity = Literal["info", "low", "medium", "high", "critical"]
 
@@ -24,6 +24,13 @@ def printable(text: str | bytes, max_chars: int = _MAX_TEXT_CHARS) -> str:
     return shown if len(raw) <= max_chars and len(shown) <= max_chars else shown[:max_chars] + "..."
 
 
+def one_line(text: str, max_chars: int = 2 * _MAX_TEXT_CHARS) -> str:
+    """One line of printable ASCII out of words of ours. What `printable` has escaped in them stays as it is."""
+    raw = text[: max_chars + 1].encode("utf-8", "backslashreplace")
+    shown = "".join(chr(byte) if _SPACE <= byte < _DELETE else f"\\x{byte:02x}" for byte in raw)
+    return shown if len(shown) <= max_chars else shown[:max_chars] + "..."
+
+
 class SecurityEvent(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="security_event"
 ):
@@ -36,6 +43,8 @@ class SecurityEvent(
     severity: Severity = "medium"
     stage: str = ""
     """Stage of the data path that raised it (architecture.md, section 2): accept, tls, upgrade, identify, ..."""
+    ocpp_event: str = ""
+    """OCPP's name for the same security event, e.g. ``InvalidChargingStationCertificate``, where it has one."""
     reason: str = ""
     """Machine-readable refusal reason (a `gateway.identity.refusal.Reason` name) where something was refused."""
     decision: str = ""

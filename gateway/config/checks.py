@@ -1,12 +1,18 @@
 """Cross-checks of a configuration: contradictions, files, certificates. Each finding points at its key."""
 
 import ipaddress
+import math
 import re
-from collections import Counter
 from pathlib import Path as FilePath
 from urllib.parse import urlsplit
 
-from gateway.config.certificates import check_listener_certificates, check_pem, check_private_file
+from gateway.config.certificates import (
+    check_client_pair,
+    check_listener_certificates,
+    check_pem,
+    check_private_file,
+    check_trust,
+)
 from gateway.config.findings import Findings
 from gateway.config.model import CSMS, Config, Listener
 from gateway.config.positions import Path
@@ -15,6 +21,7 @@ from gateway.ocpp.vocabulary import SecurityProfile
 
 __all__ = ["Findings", "check", "split_address"]
 
+_HEADER_VALUE = re.compile(r"[ -~]*")
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _PREFIX = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,=:@-]+)*/?")
 _OWN_HEADERS = {
@@ -25,17 +32,21 @@ _OWN_HEADERS = {
     "sec-websocket-key",
     "sec-websocket-version",
     "sec-websocket-protocol",
+    "sec-websocket-extensions",
+    "content-length",
+    "transfer-encoding",
 }
 
 
 def split_address(address: str) -> tuple[str, int]:
     """Host and port of ``host:port`` or ``[v6]:port``. Raises ValueError."""
     host, colon, port = address.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004
+    if not colon or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:  # noqa: PLR2004
         raise ValueError("not host:port")
-    host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    ipaddress.ip_address(host)
-    return host, int(port)
+    if host.startswith("[") and host.endswith("]"):
+        return str(ipaddress.IPv6Address(host[1:-1])), int(port)
+    # Without brackets nobody can tell where an IPv6 address ends and the port begins.
+    return str(ipaddress.IPv4Address(host)), int(port)
 
 
 def check(config: Config, findings: Findings) -> None:
@@ -56,13 +67,11 @@ def _check_gateway(config: Config, findings: Findings) -> None:
     if config.edge_workers < 1 or config.edge_workers > 256:  # noqa: PLR2004
         findings.error(("gateway", "edge_workers"), "must be 0 (one per core) to 256")
     for section, names in (("listener", [x.name for x in config.listeners]), ("csms", [x.name for x in config.csms])):
-        for name, times in Counter(names).items():
-            if times > 1:
-                findings.error((section, len(names) - 1, "name"), f"{section} {name!r} is there {times} times")
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                findings.error((section, index, "name"), f"{section} {name!r} is there already")
             if not re.fullmatch(r"[A-Za-z0-9_.-]{1,40}", name):
-                findings.error(
-                    (section, names.index(name), "name"), "use 1 to 40 letters, digits, dots, dashes, underscores"
-                )
+                findings.error((section, index, "name"), "use 1 to 40 letters, digits, dots, dashes, underscores")
     addresses = [listener.address for listener in config.listeners] + [config.operations.address]
     for index, address in enumerate(addresses):
         place: Path = ("listener", index, "address") if index < len(config.listeners) else ("operations", "address")
@@ -138,7 +147,7 @@ def _check_tls(config: Config, listener: Listener, path: Path, findings: Finding
         if not tls.client_trust:
             findings.error((*place, "client_trust"), "empty: no client certificate could be trusted")
         for file in tls.client_trust:
-            check_pem(file, (*place, "client_trust"), findings, allow_dev=config.unsafe_dev_certificates)
+            check_trust(file, (*place, "client_trust"), findings, allow_dev=config.unsafe_dev_certificates)
     if tls.cipher_policy == "legacy-quarantine" and not listener.allowed_networks:
         findings.error((*path, "allowed_networks"), "cipher_policy legacy-quarantine needs allowed_networks")
     if not tls.certificates:
@@ -154,11 +163,13 @@ def _check_csms(csms: CSMS, path: Path, findings: Findings) -> None:
     if not csms.ocpp_versions:
         findings.error((*path, "ocpp_versions"), "empty: it would speak nothing")
     for name, value in csms.headers.items():
-        if not _HEADER_NAME.fullmatch(name) or name.lower() in _OWN_HEADERS or any(ord(c) < 0x20 for c in value):  # noqa: PLR2004
+        if not _HEADER_NAME.fullmatch(name) or name.lower() in _OWN_HEADERS or not _HEADER_VALUE.fullmatch(value):
             findings.error((*path, "headers"), f"header {name!r} cannot be set")
     _check_csms_authentication(csms, path, findings)
-    if csms.key:
-        check_private_file(csms.key, (*path, "key"), findings)
+    for name in ("connect_timeout_s", "retry_unhealthy_after_s"):
+        _check_positive(getattr(csms, name), (*path, name), findings)
+    if csms.certificate or csms.key:
+        check_client_pair(csms.certificate, csms.key, path, findings)
     if csms.ca:
         check_pem(csms.ca, (*path, "ca"), findings, allow_dev=True)
     if csms.danger_accept_any_certificate:
@@ -169,11 +180,15 @@ def _check_csms_authentication(csms: CSMS, path: Path, findings: Findings) -> No
     if csms.authentication == "basic":
         if not csms.password_file:
             findings.error((*path, "password_file"), 'authentication "basic" needs password_file')
-        else:
-            check_private_file(csms.password_file, (*path, "password_file"), findings)
+        elif check_private_file(csms.password_file, (*path, "password_file"), findings):
+            lines = FilePath(csms.password_file).read_bytes().rstrip(b"\r\n").splitlines()
+            if len(lines) != 1 or not lines[0]:
+                findings.error((*path, "password_file"), f"{csms.password_file} must hold one line, the password")
+        if ":" in csms.username:
+            findings.error((*path, "username"), "a user name with a colon cannot be told from its password")
     if csms.authentication == "pass-through":
         findings.warning((*path, "authentication"), "pass-through hands the charge points' passwords to the CSMS")
-    if csms.authentication == "mtls" and not (csms.certificate and csms.key):
+    if csms.authentication == "mtls" and not (csms.certificate or csms.key):
         findings.error((*path, "certificate"), 'authentication "mtls" needs certificate and key')
 
 
@@ -182,10 +197,14 @@ def _check_url(csms: CSMS, url: str, path: Path, findings: Findings) -> None:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        findings.error((*path, "urls"), f"{url!r} is not a URL")
+        findings.error((*path, "urls"), "not a URL")
         return
     del port
-    if parts.scheme not in {"ws", "wss"} or not parts.hostname or parts.query or parts.fragment or parts.username:
+    if parts.username is not None or parts.password is not None:
+        # Not shown: it may hold a password, and findings go to logs and events.
+        findings.error((*path, "urls"), 'a user or password in the URL: use authentication = "basic" and password_file')
+        return
+    if parts.scheme not in {"ws", "wss"} or not parts.hostname or parts.query or parts.fragment:
         findings.error(
             (*path, "urls"), f"{url!r} must be ws:// or wss:// with host, port and path, without the identity"
         )
@@ -204,13 +223,17 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def _check_positive(value: object, path: Path, findings: Findings) -> None:
+    """A limit of zero would refuse everybody; one that is not a number, or without end, would be none."""
+    if isinstance(value, int | float) and not (value > 0 and math.isfinite(value)):
+        findings.error(path, "must be a number greater than 0")
+
+
 def _check_numbers(config: Config, findings: Findings) -> None:
-    """Every number in [limits] and [websocket] is positive; a limit of zero would refuse everybody."""
+    """Every number in [limits] and [websocket] is positive."""
     for section, values in (("limits", config.limits), ("websocket", config.websocket)):
         for name in values.__struct_fields__:
-            value = getattr(values, name)
-            if isinstance(value, int | float) and value <= 0:
-                findings.error((section, name), "must be greater than 0")
+            _check_positive(getattr(values, name), (section, name), findings)
     if config.websocket.max_message_bytes > 16 * 1024 * 1024:
         findings.error(("websocket", "max_message_bytes"), "more than 16 MiB")
     if not FilePath(config.state_dir).parent.exists():

@@ -55,6 +55,8 @@ def find_positions(text: str) -> dict[Path, Position]:
             if inside in line:
                 inside = ""
             continue
+        if line.lstrip().startswith("#"):
+            continue
         header = _HEADER.match(line)
         if header is not None:
             scanner.header(header[1] == "[[", _parts(header[2]), (number, line.index("[") + 1))

@@ -9,21 +9,20 @@ import structlog
 
 from gateway.audit.event import SecurityEvent
 from gateway.config.model import Limits
-from gateway.control.authentication import Authenticator
+from gateway.control.authentication import Authenticator, Proven
 from gateway.control.credentials import Verified
 from gateway.control.directory import Directory
 from gateway.control.events import event_for_refusal, event_of_claim
 from gateway.control.sessions import EdgePeer, Sessions
 from gateway.control.store_thread import StoreThread
 from gateway.identity.admission import ListenerFacts, admit, floor_to_raise
-from gateway.identity.client_certificate import LeafCertificate
 from gateway.identity.evidence import Admission, Claim
 from gateway.identity.guessing import GuessingLimiter
-from gateway.identity.record import ChargePointRecord, StoredPassword
+from gateway.identity.record import ChargePointRecord
 from gateway.identity.refusal import Reason, Refusal
 from gateway.link.messages import AdmitGranted, AdmitRefused, AdmitRequest
 from gateway.ocpp.vocabulary import ChargePointId, OCPPVersion
-from gateway.store.errors import KeyBoundElsewhere, StoreError
+from gateway.store.errors import KeyBoundElsewhere, NotFound, StoreError
 from gateway.store.registry import Registry
 
 __all__ = ["AdmissionDesk"]
@@ -31,15 +30,13 @@ __all__ = ["AdmissionDesk"]
 _SWEEP = 5
 """So many different identities failing from one address are a sweep, not a typing error."""
 _COUNTED_FAILURES = frozenset(
-    {
-        Reason.AUTH_MISSING,
-        Reason.IDENTITY_MISMATCH,
-        Reason.IDENTITY_UNKNOWN,
-        Reason.PASSWORD_WRONG,
-        Reason.PROFILE_MISMATCH,
-    }
+    {Reason.IDENTITY_MISMATCH, Reason.IDENTITY_UNKNOWN, Reason.PASSWORD_WRONG, Reason.PROFILE_MISMATCH}
 )
+"""Where they come with credentials. A request without any guesses nothing: many charge points send theirs only after
+a 401, and must not use up a budget by it. Asking for one name after the other is counted apart (`asked`)."""
+_ASKED_FOR = frozenset({Reason.AUTH_MISSING, Reason.IDENTITY_UNKNOWN})
 _MAX_RECONNECT_ENTRIES = 200_000
+_Step = Callable[[Registry], Any]
 _log = structlog.get_logger("control.admission")
 
 
@@ -72,69 +69,97 @@ class AdmissionDesk:
     async def decide(self, request: AdmitRequest, edge: EdgePeer) -> AdmitGranted | AdmitRefused:
         """Answer one request; raises nothing."""
         claim = request.claim
-        proven = False
+        proven: Proven | None = None
         try:
             if not self.open:
                 raise Refusal(Reason.CONTROL_DOWN, "sessions are still being counted", retry_after_s=3)
             record = self._directory.find(claim.charge_point_id)
-            evidence, record, verified, leaf = await self._authenticator.authenticate(claim, record)
-            proven = True
-            self._limiter.proven(claim.transport.peer.address, claim.charge_point_id)
-            self._check_flapping(record)
-            async with self._sessions.exclusive(record.charge_point_id):
-                # What was waited for may have taken long: judge by what the registry says now.
-                record = self._directory.get(record.charge_point_id) or record
-                listener = self.listeners.get(claim.transport.peer.listener)
-                if listener is None:
-                    raise Refusal(Reason.CONTROL_DOWN, "listener is gone")
-                admission = admit(
-                    claim=claim,
-                    authenticated=evidence,
-                    record=record,
-                    listener=listener,
-                    csms_versions=self.csms_versions.get(record.csms or listener.csms, ()),
-                    generation=self._sessions.next_generation(),
-                    session=request.session,
-                )
-                await self._sessions.make_room(record.charge_point_id, self.limits.duplicate_probe_timeout_s)
-                await self._make_durable(record, admission, verified, leaf)
-                self._sessions.granted(admission, edge, _matched_hash(record, verified))
+            proven = await self._authenticator.authenticate(claim, record)
+            identity = proven.evidence.charge_point_id
+            self._limiter.proven(claim.transport.peer.address, identity)
+            self._check_flapping(identity)
+            async with self._sessions.exclusive(identity):
+                # Nobody is probed for the sake of somebody who may not enter anyway.
+                self._judge(request, proven)
+                admission = await self._settle(request, proven)
+                hashes = proven.password.hashes if proven.password is not None else ("",)
+                self._sessions.granted(admission, edge, hashes[-1])
         except Refusal as refusal:
-            return self._refuse(request, refusal, proven=proven)
+            return self._refuse(request, refusal, proven=proven is not None)
         except StoreError as error:
             _log.error("store_failed", error=str(error))
-            return self._refuse(request, Refusal(Reason.CONTROL_DOWN, f"registry: {error}"), proven=proven)
+            unwritten = Refusal(Reason.CONTROL_DOWN, f"registry: {error}")
+            return self._refuse(request, unwritten, proven=proven is not None)
         self._granted(claim, admission)
         return AdmitGranted(request.request_id, admission)
 
-    def _check_flapping(self, record: ChargePointRecord) -> None:
+    def _judge(self, request: AdmitRequest, proven: Proven) -> tuple[ChargePointRecord, Admission]:
+        """The verdict by what the registry says at this moment. Raises Refusal."""
+        claim, identity = request.claim, proven.evidence.charge_point_id
+        record = self._directory.get(identity)
+        if record is None or record.charge_point_id != identity:
+            raise Refusal(Reason.IDENTITY_UNKNOWN, "removed from the registry meanwhile")
+        self._authenticator.verify_still(proven, claim, record)
+        listener = self.listeners.get(claim.transport.peer.listener)
+        if listener is None:
+            raise Refusal(Reason.CONTROL_DOWN, "listener is gone")
+        csms = record.csms or listener.csms
+        if csms not in self.csms_versions:
+            raise Refusal(Reason.CSMS_UNREACHABLE, f"no CSMS named {csms!r} is configured")
+        admission = admit(
+            claim=claim,
+            authenticated=proven.evidence,
+            record=record,
+            listener=listener,
+            csms_versions=self.csms_versions[csms],
+            generation=self._sessions.next_generation(),
+            session=request.session,
+        )
+        return record, admission
+
+    async def _settle(self, request: AdmitRequest, proven: Proven) -> Admission:
+        """An admission that holds now: no other session lives, nothing is left to be made durable.
+
+        Probing and writing take time, in which the registry may change and sessions may come to light: after every
+        wait all is judged again, so that nothing is granted on what was true before.
+        """
+        identity = proven.evidence.charge_point_id
+        while True:
+            await self._sessions.make_room(identity, self.limits.duplicate_probe_timeout_s)
+            record, admission = self._judge(request, proven)
+            steps = self._durable_steps(record, admission, proven)
+            if not steps:
+                return admission
+            await self._make_durable(identity, steps, proven)
+
+    def _check_flapping(self, identity: ChargePointId) -> None:
         """A token bucket per identity, drawn from only by the charge point itself."""
         per_hour, now = float(self.limits.reconnects_per_hour), time.monotonic()
-        tokens, at = self._reconnects.get(record.charge_point_id, (per_hour, now))
+        tokens, at = self._reconnects.get(identity, (per_hour, now))
         tokens = min(per_hour, tokens + (now - at) * per_hour / 3600.0)
         if tokens < 1.0:
             wait_s = max(1, round((1.0 - tokens) * 3600.0 / per_hour))
             raise Refusal(Reason.FLAPPING, f"more than {int(per_hour)} connections in an hour", retry_after_s=wait_s)
-        self._reconnects[record.charge_point_id] = (tokens - 1.0, now)
-        self._reconnects.move_to_end(record.charge_point_id)
+        self._reconnects[identity] = (tokens - 1.0, now)
+        self._reconnects.move_to_end(identity)
         if len(self._reconnects) > _MAX_RECONNECT_ENTRIES:
             self._reconnects.popitem(last=False)
 
-    async def _make_durable(
-        self, record: ChargePointRecord, admission: Admission, verified: Verified | None, leaf: LeafCertificate | None
-    ) -> None:
-        """Whatever the grant depends on for ever is on disk before it is given (A05.FR.09, A00.FR.427, A01.FR.03)."""
-        identity = record.charge_point_id
-        steps: list[Callable[[Registry], Any]] = []
+    def _durable_steps(self, record: ChargePointRecord, admission: Admission, proven: Proven) -> list[_Step]:
+        """Whatever the grant depends on for ever and is not on disk yet (A05.FR.09, A00.FR.427, A01.FR.03)."""
+        identity, leaf = record.charge_point_id, proven.leaf
+        steps: list[_Step] = []
         floor = floor_to_raise(record, admission)
         if floor is not None:
             steps.append(lambda registry: registry.raise_floor(identity, floor))
         if leaf is not None and self._directory.owner_of(leaf.spki_sha256) != identity:
             steps.append(lambda registry: registry.bind_key(leaf.spki_sha256, identity, time.time()))
-        if verified is not None:
-            steps += self._password_steps(record, verified)
-        if not steps:
-            return
+        if proven.password is not None:
+            steps += _password_steps(record, proven.password)
+        return steps
+
+    async def _make_durable(self, identity: ChargePointId, steps: list[_Step], proven: Proven) -> None:
+        """On disk, and known to the directory. Raises Refusal, StoreError."""
 
         def perform(registry: Registry) -> ChargePointRecord | None:
             for step in steps:
@@ -145,24 +170,12 @@ class AdmissionDesk:
             changed = await self._store.call(perform)
         except KeyBoundElsewhere as error:
             raise Refusal(Reason.CERT_KEY_SHARED, str(error)) from error
+        except NotFound as error:
+            raise Refusal(Reason.IDENTITY_UNKNOWN, "removed from the registry meanwhile") from error
         if changed is not None:
             self._directory.put(changed)
-        if leaf is not None:
-            self._directory.bound(leaf.spki_sha256, identity)
-
-    @staticmethod
-    def _password_steps(record: ChargePointRecord, verified: Verified) -> list[Callable[[Registry], Any]]:
-        """A candidate that was used is the password now; one that was not, while the old one was, is dead."""
-        identity = record.charge_point_id
-        steps: list[Callable[[Registry], Any]] = []
-        if verified.slot == "pending":
-            steps.append(lambda registry: registry.promote_pending(identity))
-        elif record.pending_password is not None:
-            steps.append(lambda registry: registry.drop_pending(identity))
-        new, old = verified.upgraded_phc, record.password
-        if new is not None and old is not None and verified.slot == "current":
-            steps.append(lambda registry: registry.replace_phc(identity, old.phc, new))
-        return steps
+        if proven.leaf is not None:
+            self._directory.bound(proven.leaf.spki_sha256, identity)
 
     def _granted(self, claim: Claim, admission: Admission) -> None:
         observed: dict[str, Any] = {"last_seen_at": time.time(), "last_address": claim.transport.peer.address}
@@ -174,8 +187,11 @@ class AdmissionDesk:
     def _refuse(self, request: AdmitRequest, refusal: Refusal, *, proven: bool) -> AdmitRefused:
         claim, now = request.claim, time.time()
         self._report(event_for_refusal(claim, request.session, refusal, now, proven=proven))
-        if refusal.reason in _COUNTED_FAILURES and not proven:
-            tried = self._limiter.failed(claim.transport.peer.address, claim.charge_point_id, time.monotonic())
+        address = claim.transport.peer.address
+        if refusal.reason in _ASKED_FOR and not proven and not _shows_credentials(claim):
+            self._limiter.asked(address, claim.charge_point_id, time.monotonic())
+        elif refusal.reason in _COUNTED_FAILURES and not proven and _shows_credentials(claim):
+            tried = self._limiter.failed(address, claim.charge_point_id, time.monotonic())
             if tried == _SWEEP:
                 self._report(
                     event_of_claim(
@@ -193,11 +209,22 @@ class AdmissionDesk:
         return AdmitRefused(request.request_id, refusal.reason.code, refusal.retry_after_s, proven)
 
 
-def _matched_hash(record: ChargePointRecord, verified: Verified | None) -> str:
-    """The stored hash a session rests on, as the registry has it after the grant."""
-    if verified is None:
-        return ""
-    if verified.upgraded_phc is not None:
-        return verified.upgraded_phc
-    stored: StoredPassword | None = record.pending_password if verified.slot == "pending" else record.password
-    return stored.phc if stored is not None else ""
+def _shows_credentials(claim: Claim) -> bool:
+    return claim.basic is not None or (claim.transport.tls is not None and bool(claim.transport.tls.leaf_der))
+
+
+def _password_steps(record: ChargePointRecord, verified: Verified) -> list[_Step]:
+    """A candidate that was used is the password now; one that was not, while the old one was, is dead (A01).
+
+    Each step names the hash it is about: what an operator has put there since then is left alone.
+    """
+    identity, current, pending = record.charge_point_id, record.password, record.pending_password
+    if pending is not None and pending.phc in verified.hashes:
+        return [lambda registry: registry.promote_pending(identity, pending.phc)]
+    steps: list[_Step] = []
+    if pending is not None and pending.phc == verified.refuted_phc:
+        steps.append(lambda registry: registry.drop_pending(identity, pending.phc))
+    better = verified.upgraded_phc
+    if better is not None and current is not None and current.phc == verified.phc:
+        steps.append(lambda registry: registry.replace_phc(identity, verified.phc, better))
+    return steps

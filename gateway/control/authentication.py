@@ -5,19 +5,34 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
+import msgspec
+
 from gateway.control.credentials import PasswordVerifier, Verified
 from gateway.control.directory import Directory
-from gateway.identity.admission import used_security_profile
+from gateway.identity.admission import profiles_to_try
+from gateway.identity.claim import ignores_case
 from gateway.identity.client_certificate import LeafCertificate, parse_leaf, verify_leaf
-from gateway.identity.evidence import Authenticated, BasicCredentials, Claim, PasswordProof
+from gateway.identity.evidence import Authenticated, BasicCredentials, CertificateProof, Claim, PasswordProof
 from gateway.identity.guessing import GuessingLimiter
 from gateway.identity.record import ChargePointRecord
 from gateway.identity.refusal import Reason, Refusal
 from gateway.ocpp.vocabulary import SecurityProfile
 
-__all__ = ["Authenticator"]
+__all__ = ["Authenticator", "Proven"]
 
 _MAX_LEAVES = 100_000
+_MAX_STRANGERS = 128
+"""Passwords of peers that never proved themselves from their address, being checked or waiting for it. With two
+threads that is some seconds of work: less than an edge waits, so that strangers cannot keep the others from their turn."""
+_BUSY_RETRY_S = 5
+
+
+class Proven(msgspec.Struct, frozen=True, kw_only=True):
+    """Evidence, and what it rests on: exactly one of `password` and `leaf`."""
+
+    evidence: Authenticated
+    password: Verified | None = None
+    leaf: LeafCertificate | None = None
 
 
 class Authenticator:
@@ -36,66 +51,106 @@ class Authenticator:
         self._limiter = limiter
         self._wall_clock = wall_clock
         self._leaves: OrderedDict[str, LeafCertificate] = OrderedDict()
+        self._strangers = 0
 
-    async def authenticate(
-        self, claim: Claim, record: ChargePointRecord | None
-    ) -> tuple[Authenticated, ChargePointRecord, Verified | None, LeafCertificate | None]:
-        """Evidence, the record it is about, and how it was proven. Raises Refusal.
+    async def authenticate(self, claim: Claim, record: ChargePointRecord | None) -> Proven:
+        """What the claim proves about this record. Raises Refusal.
 
-        1. A certificate, if that is what counts (used_security_profile): our leaf policy, against this record.
+        1. A certificate, if that is what counts (`profiles_to_try`): our leaf policy, against this record.
         2. Else Basic. What is already known good passes at once.
         3. Guessing limits, before anything else is computed.
         4. User name = identity (A00.FR.204), then the password (A00.FR.207/324).
         """
-        used = used_security_profile(claim, record)
+        used, *others = profiles_to_try(claim, record)
+        instead_of: Refusal | None = None
         # Step 1.
         if used is SecurityProfile.TLS_CLIENT_CERTIFICATE:
-            return self._by_certificate(claim, record)
+            try:
+                return self._by_certificate(claim, record)
+            except Refusal as refusal:
+                if not others:
+                    raise
+                used, instead_of = others[0], refusal
         # Step 2.
         credentials = claim.basic
         if record is not None and credentials is not None and _username_fits(credentials, record):
             known = self._verifier.known(record, credentials)
             if known is not None:
-                return self._by_password(claim, record, known, used)
+                return _by_password(record, known, used)
         # Step 3.
-        address, identity = claim.transport.peer.address, claim.charge_point_id
-        wait_s = self._limiter.may_try(address, identity, time.monotonic())
-        if wait_s:
-            raise Refusal(Reason.GUESSING, f"{wait_s} s to wait", retry_after_s=wait_s)
+        self._verify_pace(claim)
         # Step 4.
         if credentials is None:
-            raise Refusal(Reason.AUTH_MISSING)
-        if not credentials.username_matches and (record is None or "username-differs" not in record.tolerances):
-            raise Refusal(Reason.IDENTITY_MISMATCH, "the user name is not the identity in the URL")
-        verified = await self._verifier.verify(record, credentials)
+            also = f"certificate: {instead_of.reason.code}, {instead_of.detail}" if instead_of is not None else ""
+            raise Refusal(Reason.AUTH_MISSING, also) if record is not None else self._unknown(claim)
+        fits = record is not None and _username_fits(credentials, record)
+        if fits or credentials.username_matches or credentials.username_differs_in_case:
+            verified = await self._verify(claim, record if fits else None, credentials)
+        else:
+            verified = None
         if record is None:
-            raise Refusal(Reason.IDENTITY_UNKNOWN)
+            raise self._unknown(claim)
+        if not fits:
+            raise Refusal(Reason.IDENTITY_MISMATCH, "the user name is not the identity in the URL")
         if verified is None:
-            if record.password is None and record.pending_password is None and used is not record.security_profile:
-                required = int(record.security_profile)
-                raise Refusal(
-                    Reason.PROFILE_MISMATCH, f"profile {int(used)} without any password stored, required {required}"
-                )
-            raise Refusal(Reason.PASSWORD_WRONG)
-        return self._by_password(claim, record, verified, used)
+            raise _wrong_password(record, used)
+        return _by_password(record, verified, used)
 
-    def _by_password(
-        self, claim: Claim, record: ChargePointRecord, verified: Verified, used: SecurityProfile
-    ) -> tuple[Authenticated, ChargePointRecord, Verified, None]:
-        del claim
-        proof = PasswordProof(slot=verified.slot, reading=verified.reading)
-        evidence = Authenticated(charge_point_id=record.charge_point_id, proof=proof, used_security_profile=used)
-        return evidence, record, verified, None
+    def _verify_pace(self, claim: Claim) -> None:
+        """Raise Refusal GUESSING for a source, or for guesses at an identity, that must wait."""
+        address, identity, now = claim.transport.peer.address, claim.charge_point_id, time.monotonic()
+        wait_s = self._limiter.may_try(address, identity, now)
+        if claim.basic is None:
+            wait_s = max(wait_s, self._limiter.may_ask(address, identity, now))
+        if wait_s:
+            raise Refusal(Reason.GUESSING, f"{wait_s} s to wait", retry_after_s=wait_s)
 
-    def _by_certificate(
-        self, claim: Claim, record: ChargePointRecord | None
-    ) -> tuple[Authenticated, ChargePointRecord, None, LeafCertificate]:
+    def verify_still(self, proven: Proven, claim: Claim, record: ChargePointRecord) -> None:
+        """Raise Refusal unless what was proven a moment ago still holds for this, newer, state of the record."""
+        if proven.leaf is not None:
+            self._proof_of(proven.leaf, record)
+        elif proven.password is not None:
+            stored = {each.phc for each in (record.password, record.pending_password) if each is not None}
+            if stored.isdisjoint(proven.password.hashes):
+                raise Refusal(Reason.PASSWORD_WRONG, "the password was replaced meanwhile")
+            if claim.basic is None or not _username_fits(claim.basic, record):
+                raise Refusal(Reason.IDENTITY_MISMATCH, "the tolerance username-differs was taken back meanwhile")
+
+    def _unknown(self, claim: Claim) -> Refusal:
+        """No record fits; one that differs in case only is worth a hint to the operator."""
+        similar = self._directory.get(claim.charge_point_id)
+        detail = "" if similar is None else f"{similar.charge_point_id} is registered, which differs in case"
+        return Refusal(Reason.IDENTITY_UNKNOWN, detail)
+
+    async def _verify(
+        self, claim: Claim, record: ChargePointRecord | None, credentials: BasicCredentials
+    ) -> Verified | None:
+        """The costly part; strangers queue for it in limited number. Raises Refusal CONTROL_DOWN when too many do."""
+        if self._limiter.has_proven(claim.transport.peer.address, claim.charge_point_id):
+            return await self._verifier.verify(record, credentials)
+        if self._strangers >= _MAX_STRANGERS:
+            raise Refusal(Reason.CONTROL_DOWN, "too many passwords wait to be checked", retry_after_s=_BUSY_RETRY_S)
+        self._strangers += 1
+        try:
+            return await self._verifier.verify(record, credentials)
+        finally:
+            self._strangers -= 1
+
+    def _by_certificate(self, claim: Claim, record: ChargePointRecord | None) -> Proven:
         tls = claim.transport.tls
         assert tls is not None
         leaf = self._leaf(tls.leaf_der)
         if record is None:
-            raise Refusal(Reason.IDENTITY_UNKNOWN, f"certificate {leaf.sha256[:16]}")
-        proof = verify_leaf(
+            raise self._unknown(claim)
+        evidence = Authenticated(
+            charge_point_id=record.charge_point_id,
+            proof=self._proof_of(leaf, record),
+            used_security_profile=SecurityProfile.TLS_CLIENT_CERTIFICATE,
+        )
+        return Proven(evidence=evidence, leaf=leaf)
+
+    def _proof_of(self, leaf: LeafCertificate, record: ChargePointRecord) -> CertificateProof:
+        return verify_leaf(
             leaf,
             record,
             self.operator_names,
@@ -103,23 +158,35 @@ class Authenticator:
             self._directory.is_revoked,
             self._directory.owner_of(leaf.spki_sha256),
         )
-        evidence = Authenticated(
-            charge_point_id=record.charge_point_id,
-            proof=proof,
-            used_security_profile=SecurityProfile.TLS_CLIENT_CERTIFICATE,
-        )
-        return evidence, record, None, leaf
 
     def _leaf(self, der: bytes) -> LeafCertificate:
         """Parsed facts, remembered by the hash of the bytes: a reconnect storm parses nothing twice."""
         key = hashlib.sha256(der).hexdigest()
         leaf = self._leaves.get(key)
         if leaf is None:
-            leaf = self._leaves[key] = parse_leaf(der)
+            leaf = parse_leaf(der)
+            self._leaves[leaf.sha256] = leaf
             if len(self._leaves) > _MAX_LEAVES:
                 self._leaves.popitem(last=False)
         return leaf
 
 
+def _by_password(record: ChargePointRecord, verified: Verified, used: SecurityProfile) -> Proven:
+    proof = PasswordProof(slot=verified.slot, reading=verified.reading)
+    evidence = Authenticated(charge_point_id=record.charge_point_id, proof=proof, used_security_profile=used)
+    return Proven(evidence=evidence, password=verified)
+
+
+def _wrong_password(record: ChargePointRecord, used: SecurityProfile) -> Refusal:
+    """A record without any password is most often one for another profile."""
+    if record.password is None and record.pending_password is None and used is not record.security_profile:
+        required = int(record.security_profile)
+        return Refusal(Reason.PROFILE_MISMATCH, f"profile {int(used)} without any password stored, required {required}")
+    return Refusal(Reason.PASSWORD_WRONG)
+
+
 def _username_fits(credentials: BasicCredentials, record: ChargePointRecord) -> bool:
-    return credentials.username_matches or "username-differs" in record.tolerances
+    """A00.FR.204: the identity in the URL, exactly; in another case where only 2.x is spoken; else by tolerance."""
+    if credentials.username_matches or "username-differs" in record.tolerances:
+        return True
+    return credentials.username_differs_in_case and ignores_case(record)

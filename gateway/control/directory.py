@@ -1,76 +1,116 @@
 """The registry in memory, so that an admission reads no disk. Follows changes that any process makes."""
 
 from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+import structlog
 
 from gateway.control.store_thread import StoreThread
 from gateway.identity.claim import fold, matches
 from gateway.identity.client_certificate import LeafCertificate
+from gateway.identity.evidence import CertificateProof
 from gateway.identity.record import ChargePointRecord
 from gateway.ocpp.vocabulary import ChargePointId
 from gateway.store.certificates import Revocations
+from gateway.store.errors import DamagedRow
 from gateway.store.registry import Registry
 
 __all__ = ["Directory"]
+
+_log = structlog.get_logger("control.directory")
+
+
+class _Everything(msgspec.Struct):
+    counter: int
+    records: dict[ChargePointId, ChargePointRecord]
+    owners: dict[str, ChargePointId]
+    revocations: Revocations
+
+
+def _read_all(registry: Registry) -> _Everything:
+    # The counter first: a change in between is then read twice, never missed.
+    counter = registry.change_counter()
+    records = registry.load_all(on_damage=_log_damage)
+    return _Everything(counter, records, registry.bound_keys(), registry.revocations())
+
+
+def _log_damage(error: DamagedRow) -> None:
+    """As good as removed, and no reason to be blind to all the others."""
+    _log.error("row_damaged", error=str(error))
+
+
+def _read_changes(registry: Registry, known: int) -> tuple[_Everything, frozenset[ChargePointId]]:
+    newest, changed = registry.changed_since(known)
+    records = {}
+    for identity in changed:
+        try:
+            record = registry.get(identity)
+        except DamagedRow as error:
+            _log_damage(error)
+            continue
+        if record is not None:
+            records[identity] = record
+    return _Everything(newest, records, registry.bound_keys(), registry.revocations()), changed
 
 
 class Directory:
     """Records by folded identity, owners of keys, revocations."""
 
     def __init__(self) -> None:
+        self._counter = -1
         self._records: dict[str, ChargePointRecord] = {}
         self._owners: dict[str, ChargePointId] = {}
         self._revocations = Revocations()
-        self._counter = -1
 
-    async def load(self, store: StoreThread) -> None:
-        """Read everything."""
-
-        def read(
-            registry: Registry,
-        ) -> tuple[int, dict[ChargePointId, ChargePointRecord], dict[str, ChargePointId], Revocations]:
-            # The counter first: a change in between is then read twice, never missed.
-            return registry.change_counter(), registry.load_all(), registry.bound_keys(), registry.revocations()
-
-        self._counter, records, self._owners, self._revocations = await store.call(read)
-        self._records = {fold(identity): record for identity, record in records.items()}
+    async def load(self, store: StoreThread) -> bool:
+        """Read everything. Returns whether revocations have changed."""
+        everything = await store.call(_read_all)
+        self._records = {fold(identity): record for identity, record in everything.records.items()}
+        return self._take(everything)
 
     async def refresh(self, store: StoreThread) -> tuple[frozenset[ChargePointId], bool]:
-        """Read what has changed. Returns the identities concerned and whether revocations may have changed."""
+        """Read what has changed. Returns the identities concerned and whether revocations have changed."""
         counter = await store.call(lambda registry: registry.change_counter())
         if counter == self._counter:
             return frozenset(), False
+        if counter < self._counter:
+            # Restored from a backup: what was added since then is in no list of changes.
+            before = self.identities()
+            revoked = await self.load(store)
+            return before | self.identities(), revoked
         known = self._counter
+        found, changed = await store.call(lambda registry: _read_changes(registry, known))
+        # Removals first: a charge point removed and registered again in another case is one key here.
+        for identity in changed - found.records.keys():
+            self._records.pop(fold(identity), None)
+        for record in found.records.values():
+            self.put(record)
+        return changed, self._take(found)
 
-        def read(
-            registry: Registry,
-        ) -> tuple[
-            int, frozenset[ChargePointId], dict[ChargePointId, ChargePointRecord], dict[str, ChargePointId], Revocations
-        ]:
-            newest, changed = registry.changed_since(known)
-            return newest, changed, registry.load(changed), registry.bound_keys(), registry.revocations()
-
-        self._counter, changed, records, self._owners, revocations = await store.call(read)
-        revoked = revocations != self._revocations
-        self._revocations = revocations
-        for identity in changed:
-            if identity in records:
-                self._records[fold(identity)] = records[identity]
-            else:
-                self._records.pop(fold(identity), None)
-        return changed, revoked
+    def _take(self, found: _Everything) -> bool:
+        revoked = found.revocations != self._revocations
+        self._counter, self._owners, self._revocations = found.counter, found.owners, found.revocations
+        return revoked
 
     def find(self, claimed: ChargePointId) -> ChargePointRecord | None:
         """The record this claim is about, or None."""
         record = self._records.get(fold(claimed))
         return record if record is not None and matches(claimed, record) else None
 
-    def get(self, charge_point_id: ChargePointId) -> ChargePointRecord | None:
-        """The record of exactly this identity."""
+    def get(self, charge_point_id: str) -> ChargePointRecord | None:
+        """The record of this identity, whatever its case."""
         return self._records.get(fold(charge_point_id))
 
     def put(self, record: ChargePointRecord) -> None:
         """A record that this process has just changed."""
         self._records[fold(record.charge_point_id)] = record
+
+    def learnt(self, charge_point_id: ChargePointId, **fields: Any) -> None:
+        """What was learnt in passing, which the registry does not count as a change."""
+        record = self.get(charge_point_id)
+        if record is not None:
+            self.put(msgspec.structs.replace(record, **fields))
 
     def owner_of(self, spki_sha256: str) -> ChargePointId | None:
         """To whom a certificate key is bound."""
@@ -80,17 +120,23 @@ class Directory:
         """This process has just bound a key."""
         self._owners[spki_sha256] = owner
 
-    def is_revoked(self, leaf: LeafCertificate) -> bool:
-        """True if the certificate is revoked."""
-        return self._revocations.covers(sha256=leaf.sha256, issuer=leaf.issuer, serial=leaf.serial_number)
+    def is_revoked(self, certificate: LeafCertificate | CertificateProof) -> bool:
+        """True if the certificate is revoked, by its fingerprint or by issuer and serial number."""
+        return self._revocations.covers(
+            sha256=certificate.sha256, issuer=certificate.issuer, serial=certificate.serial_number
+        )
 
-    def revoked_fingerprints(self) -> frozenset[str]:
-        """SHA-256 of certificates revoked by fingerprint."""
-        return self._revocations.sha256
+    def revocations(self) -> Revocations:
+        """Every revocation."""
+        return self._revocations
 
     def records(self) -> Iterable[ChargePointRecord]:
         """All records."""
         return self._records.values()
+
+    def identities(self) -> frozenset[ChargePointId]:
+        """All identities, in the registry's spelling."""
+        return frozenset(record.charge_point_id for record in self._records.values())
 
     def __len__(self) -> int:
         return len(self._records)

@@ -1,13 +1,16 @@
 """Security events as JSON lines in a file, one object each. The audit issue replaces this sink, not its callers.
 
 Events are buffered for at most a flush interval; a file that cannot be written costs events, which are counted and
-complained about, and never the traffic.
+complained about, and never the traffic. `write` may block (standard output can be a pipe that nobody reads) and is
+for a thread of its own; everything else belongs to the event loop.
 """
 
 import datetime
 import os
 import sys
+import threading
 import time
+from collections import OrderedDict, deque
 
 import msgspec
 import structlog
@@ -19,7 +22,9 @@ __all__ = ["EventLog"]
 
 _encode = msgspec.json.Encoder().encode
 _MAX_BUFFERED = 50_000
-_FOLD_S = 60.0
+_MAX_REFUSALS = 5_000
+_FOLD_S = 15.0
+_Key = tuple[str, str, str]
 _log = structlog.get_logger("control.events")
 
 
@@ -31,32 +36,59 @@ def _line(event: SecurityEvent) -> bytes:
     return bytes(_encode(fields)) + b"\n"
 
 
+def _open(path: str) -> int:
+    """A descriptor of our own, also for standard output. Raises OSError."""
+    if path == "-":
+        return os.dup(sys.stdout.fileno())
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
+
 class EventLog:
     """Collects events; `flush` writes them."""
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._descriptor = -1
-        self._buffer: list[bytes] = []
-        self._refusals: dict[tuple[str, str, str], RefusalEntry] = {}
+        self._torn = False
+        """True if the last write stopped inside a line."""
+        self._writing = threading.Lock()
+        self._next: tuple[str, int] | None = None
+        self._buffer: deque[bytes] = deque()
+        self._refusals: dict[_Key, RefusalEntry] = {}
+        self._told: OrderedDict[_Key, float] = OrderedDict()
         self.counts: dict[str, int] = {}
         self.lost = 0
-        self.reopen(path)
-
-    def reopen(self, path: str) -> None:
-        """Open the file again, perhaps another one: log rotation and reload."""
-        if self._descriptor > 2:  # noqa: PLR2004  never close standard output
-            os.close(self._descriptor)
-        self._path = path
-        self._descriptor = -1
         try:
-            self._descriptor = (
-                sys.stdout.fileno()
-                if path == "-"
-                else os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-            )
+            self._descriptor = _open(path)
         except OSError as error:
             _log.error("event_log_unusable", path=path, error=str(error))
+
+    @staticmethod
+    def open(path: str) -> int:
+        """A descriptor for `use`: whether a new file can be written is known before the old one is given up.
+
+        Raises OSError.
+        """
+        return _open(path)
+
+    @staticmethod
+    def abandon(descriptor: int) -> None:
+        """It is not used after all."""
+        os.close(descriptor)
+
+    def use(self, path: str, descriptor: int) -> None:
+        """Write there from the next write on, as the one that is running may be stuck: log rotation and reload."""
+        replaced, self._next = self._next, (path, descriptor)
+        if replaced is not None:
+            self.abandon(replaced[1])
+
+    def _take_over(self) -> None:
+        """Start on the file that `use` has named, if it has named one."""
+        coming, self._next = self._next, None
+        if coming is not None:
+            if self._descriptor >= 0:
+                os.close(self._descriptor)
+            (self._path, self._descriptor), self._torn = coming, False
 
     def add(self, event: SecurityEvent) -> None:
         """Take one event."""
@@ -69,10 +101,11 @@ class EventLog:
             self._remember(event)
 
     def _remember(self, event: SecurityEvent) -> None:
-        """Keep a refusal for `why`, equal ones within a minute folded."""
+        """Keep a refusal for `why`, folded with equal ones that wait for the registry."""
         key = (event.charge_point_id, event.peer, event.reason)
         known = self._refusals.get(key)
-        count = event.count + (known.count if known is not None and event.time - known.time < _FOLD_S else 0)
+        if known is None and len(self._refusals) >= _MAX_REFUSALS:
+            return
         self._refusals[key] = RefusalEntry(
             time=event.time,
             charge_point_id=event.charge_point_id,
@@ -81,28 +114,59 @@ class EventLog:
             reason=event.reason,
             detail=event.detail,
             connection=event.connection,
-            count=count,
+            count=event.count + (known.count if known is not None else 0),
         )
 
-    def flush(self) -> None:
-        """Write what is buffered."""
-        if not self._buffer:
-            return
-        data = b"".join(self._buffer)
+    def write(self, wait_s: float = -1.0) -> int:
+        """Write what has been added so far; returns how many events were lost.
+
+        `wait_s`: how long to wait for another write that is running; what cannot be written after that is lost.
+        """
+        if not self._writing.acquire(timeout=wait_s):
+            return len(self._buffer)
+        try:
+            self._take_over()
+            lines = [self._buffer.popleft() for _ in range(len(self._buffer))]
+            return self._write(b"".join(lines)) if lines else 0
+        finally:
+            self._writing.release()
+
+    def _write(self, lines: bytes) -> int:
+        text, done = (b"\n" if self._torn else b"") + lines, 0
         try:
             if self._descriptor < 0:
-                self.reopen(self._path)
-            while data:
-                data = data[os.write(self._descriptor, data) :]
+                self._descriptor = _open(self._path)
+            while done < len(text):
+                done += os.write(self._descriptor, memoryview(text)[done:])
         except OSError as error:
-            self.lost += len(self._buffer)
-            _log.error("events_lost", count=len(self._buffer), total=self.lost, error=str(error))
-        self._buffer.clear()
+            lost = text.count(b"\n", done)
+            _log.error("events_lost", count=lost, error=str(error))
+            return lost
+        finally:
+            if done:
+                self._torn = not text[:done].endswith(b"\n")
+        return 0
 
-    def take_refusals(self) -> list[RefusalEntry]:
-        """Refusals since the last call, for the registry."""
-        taken = list(self._refusals.values())
-        self._refusals.clear()
+    def flush(self, wait_s: float = 2.0) -> None:
+        """Write what waits, here and now: at the end."""
+        self.lost += self.write(wait_s)
+
+    def take_refusals(self, now: float, *, everything: bool = False) -> list[RefusalEntry]:
+        """Refusals for the registry: the first of its kind at once, equal ones folded until 15 s later.
+
+        Without that, one noisy peer would push all that is older out of the bounded log within seconds.
+        """
+        taken = []
+        for key, entry in list(self._refusals.items()):
+            told = self._told.get(key)
+            if told is not None and 0.0 <= now - told < _FOLD_S and not everything:
+                continue
+            del self._refusals[key]
+            self._told[key] = now
+            self._told.move_to_end(key)
+            taken.append(entry)
+        while len(self._told) > _MAX_REFUSALS:
+            self._told.popitem(last=False)
         return taken
 
     def own_event(self, event: str, severity: str, decision: str, detail: str) -> None:

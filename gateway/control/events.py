@@ -1,6 +1,8 @@
 """Refusals and session facts as security events."""
 
-from gateway.audit.event import SecurityEvent, printable
+import hashlib
+
+from gateway.audit.event import SecurityEvent, one_line, printable
 from gateway.identity.evidence import Claim
 from gateway.identity.refusal import Reason, Refusal
 
@@ -18,8 +20,8 @@ def event_of_claim(  # noqa: PLR0913  the fields of an event
     verified: bool,
     detail: str = "",
     reason: str = "",
+    ocpp_event: str = "",
     stage: str = "admit",
-    http_status: int = 0,
 ) -> SecurityEvent:
     """An event about one connection attempt."""
     peer, tls = claim.transport.peer, claim.transport.tls
@@ -29,6 +31,7 @@ def event_of_claim(  # noqa: PLR0913  the fields of an event
         severity=severity,  # type: ignore[arg-type]
         stage=stage,
         reason=reason,
+        ocpp_event=ocpp_event,
         decision=decision,
         charge_point_id=printable(claim.charge_point_id, 64),
         verified=verified,
@@ -36,10 +39,10 @@ def event_of_claim(  # noqa: PLR0913  the fields of an event
         peer_port=peer.port,
         listener=peer.listener,
         connection=session,
-        http_status=http_status,
         tls_version=tls.version if tls else "",
         server_name=printable(tls.server_name) if tls else "",
-        detail=printable(detail),
+        certificate_sha256=hashlib.sha256(tls.leaf_der).hexdigest() if tls and tls.leaf_der else "",
+        detail=one_line(detail),
     )
 
 
@@ -56,5 +59,6 @@ def event_for_refusal(claim: Claim, session: str, refusal: Refusal, now: float, 
         verified=proven,
         detail=refusal.detail,
         reason=reason.code,
+        ocpp_event=reason.ocpp_event,
         stage=reason.stage.value,
     )

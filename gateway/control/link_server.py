@@ -34,6 +34,8 @@ class EdgeLink(asyncio.Protocol):
         self._on_lost = on_lost
         self._reader: FrameReader[EdgeMessage] = edge_reader()
         self._transport: asyncio.Transport | None = None
+        self._unsent = bytearray()
+        """What this turn of the event loop has to say goes out at its end, in one write."""
         self._probes: dict[int, asyncio.Future[bool]] = {}
         self._numbers = count(1)
 
@@ -73,11 +75,18 @@ class EdgeLink(asyncio.Protocol):
         transport = self._transport
         if transport is None:
             return
-        if transport.get_write_buffer_size() > _MAX_UNSENT_BYTES:
+        if transport.get_write_buffer_size() + len(self._unsent) > _MAX_UNSENT_BYTES:
             _log.error("edge_not_reading", slot=self.slot)
             transport.abort()
             return
-        transport.write(encode(message))
+        if not self._unsent:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._unsent += encode(message)
+
+    def _flush(self) -> None:
+        if self._transport is not None and self._unsent:
+            self._transport.write(bytes(self._unsent))
+        self._unsent.clear()
 
     # -- EdgePeer
 

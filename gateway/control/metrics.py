@@ -17,6 +17,7 @@ _HELP: Final = {
     "ocpp_gateway_sessions": "Live sessions",
     "ocpp_gateway_handshakes": "Connections that are not admitted yet",
     "ocpp_gateway_refusals_total": "Connections refused before admission was asked of control",
+    "ocpp_gateway_tolerances_used_total": "Connections admitted only because of a tolerance in the registry",
     "ocpp_gateway_security_events_total": "Security events",
     "ocpp_gateway_security_events_dropped_total": "Security events not recorded because too many were waiting",
     "ocpp_gateway_messages_total": "Messages relayed or judged, by who sent them",
@@ -50,26 +51,35 @@ class _Collector:
             yield family
 
 
+def _add(sums: dict[str, float], counters: dict[str, float]) -> None:
+    for name, value in counters.items():
+        sums[name] = sums.get(name, 0.0) + value
+
+
 class MetricsPage:
     """Sums the edges' absolute counters; what a dead edge had counted is kept."""
 
     def __init__(self) -> None:
         self._kept: dict[str, float] = {}
+        self._away: dict[int, tuple[int, dict[str, float]]] = {}
+        """By slot: the process whose link is down, and what it had counted. It may come back and count on."""
 
-    def keep(self, counters: dict[str, float]) -> None:
-        """An edge has gone: its counters (not its gauges) stay part of the sums."""
-        for name, value in counters.items():
-            if "_total" in name:
-                self._kept[name] = self._kept.get(name, 0.0) + value
+    def edge_lost(self, slot: int, pid: int, counters: dict[str, float]) -> None:
+        """The link of an edge is down: its counters (not its gauges) stay part of the sums."""
+        self.edge_came(slot, 0)
+        self._away[slot] = pid, {name: value for name, value in counters.items() if "_total" in name}
+
+    def edge_came(self, slot: int, pid: int) -> None:
+        """An edge is there. The same process counts on from where it was; another one starts at nothing."""
+        known, counters = self._away.pop(slot, (pid, {}))
+        if known != pid:
+            _add(self._kept, counters)
 
     def render(self, edges: Iterable[dict[str, float]], own: dict[str, float]) -> bytes:
         """The page."""
         samples = dict(self._kept)
-        for counters in edges:
-            for name, value in counters.items():
-                samples[name] = samples.get(name, 0.0) + value
-        for name, value in own.items():
-            samples[name] = samples.get(name, 0.0) + value
+        for counters in (*(counters for _, counters in self._away.values()), *edges, own):
+            _add(samples, counters)
         registry = CollectorRegistry()
         registry.register(_Collector(samples))
         return generate_latest(registry)

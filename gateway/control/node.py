@@ -2,13 +2,14 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import structlog
 
 from gateway import __version__
-from gateway.config.load import ConfigError, load_config
+from gateway.audit.event import printable
 from gateway.config.model import Config
 from gateway.control.admission import AdmissionDesk
 from gateway.control.authentication import Authenticator
@@ -16,13 +17,16 @@ from gateway.control.credentials import PasswordVerifier
 from gateway.control.directory import Directory
 from gateway.control.event_log import EventLog
 from gateway.control.link_server import EdgeLink
+from gateway.control.live_session import no_longer, recall
 from gateway.control.metrics import MetricsPage
 from gateway.control.sessions import Entry, Sessions
 from gateway.control.settings import SettingsBuilder
 from gateway.control.store_thread import StoreThread
 from gateway.identity.admission import ListenerFacts
+from gateway.identity.evidence import CertificateProof
 from gateway.identity.guessing import GuessingLimiter
 from gateway.identity.record import ChargePointRecord
+from gateway.link.collector import Collector
 from gateway.link.messages import (
     AdmitRequest,
     Counters,
@@ -30,6 +34,7 @@ from gateway.link.messages import (
     EdgeMessage,
     EdgeSettings,
     Hello,
+    LiveSession,
     Registered,
     Report,
     SessionClosed,
@@ -39,20 +44,28 @@ from gateway.link.messages import (
 )
 from gateway.link.tasks import TaskOwner
 from gateway.ocpp.vocabulary import ChargePointId
-from gateway.store.errors import StoreError
+from gateway.store.errors import BelowFloor, NotFound, StoreError
+from gateway.store.registry import Registry
 
 __all__ = ["Node"]
 
 _COUNT_SESSIONS_S = 3.0
 _POLL_REGISTRY_S = 0.5
 _FLUSH_S = 0.1
+_OBSERVATIONS_S = 2.0
+"""Nobody waits for them; a charge point that comes and goes meanwhile is one row, not two."""
+_EXPIRE_S = 1.0
+_RETRY_STORE_S = 1.0
+_TRY_SETTINGS_S = 10.0
+_LAST_WORDS_S = 1.0
 _log = structlog.get_logger("control")
 
 
 class Node:
     """Everything control knows. One event loop; the registry has a thread of its own."""
 
-    def __init__(self, config: Config, expected_edges: int) -> None:
+    def __init__(self, config: Config, expected_edges: int, settings: EdgeSettings | None = None) -> None:
+        """`settings`: what a control process before this one had put into force with the same configuration."""
         self._config = config
         self._expected_edges = expected_edges
         self._started_at = time.time()
@@ -60,6 +73,7 @@ class Node:
         self._tasks = TaskOwner()
         self._store = StoreThread(config.database_url)
         self._directory = Directory()
+        self._collector = Collector()
         self._sessions = Sessions(first)
         self._events = EventLog(_event_path(config))
         self._builder = SettingsBuilder(first)
@@ -78,7 +92,11 @@ class Node:
         )
         self._links: dict[int, EdgeLink] = {}
         self._metrics = MetricsPage()
-        self._settings: EdgeSettings | None = None
+        self._settings: EdgeSettings | None = settings
+        self._changing = asyncio.Lock()
+        self._trust_is_stale = False
+        """Revocations have changed since the edges got their settings."""
+        self.draining = False
         self._last_reload: dict[str, Any] = {"ok": True, "time": self._started_at, "why": ""}
 
     # -- life
@@ -86,19 +104,31 @@ class Node:
     async def start(self) -> None:
         """Load the registry and the files; afterwards edges may connect. Raises OSError, StoreError."""
         await self._directory.load(self._store)
-        self._settings = self._builder.build(self._config, self._directory.revoked_fingerprints())
+        # What was in force stays in force: since then the files may have changed, and nobody has asked for a reload.
+        self._settings = (
+            self._builder.build(self._config, self._directory.revocations())
+            if self._settings is None
+            else self._builder.renewed(self._settings, self._directory.revocations())
+        )
         self._use(self._config)
         for record in self._directory.records():
             if record.last_address:
                 self._limiter.proven(record.last_address, record.charge_point_id)
-        self._tasks.start(self._flush_forever(), "flush")
-        self._tasks.start(self._follow_registry(), "registry")
+        self._tasks.start(self._repeat(_FLUSH_S, self._flush_events), "flush")
+        self._tasks.start(self._repeat(_FLUSH_S, self._flush_refusals), "refusals")
+        self._tasks.start(self._repeat(_OBSERVATIONS_S, self._store.flush), "store")
+        self._tasks.start(self._repeat(_EXPIRE_S, self._expire), "expire")
+        self._tasks.start(self._repeat(_POLL_REGISTRY_S, self._follow_registry), "registry")
         self._tasks.start(self._open_desk_after_a_while(), "open-desk")
 
     async def stop(self) -> None:
-        """Write what is buffered and close."""
+        """Hear the edges, which end before control does, to their last word; write what is buffered and close."""
+        deadline = time.monotonic() + _LAST_WORDS_S
+        while self._links and time.monotonic() < deadline:
+            await asyncio.sleep(0.01)
         await self._tasks.close()
         self._events.flush()
+        await self._flush_refusals(everything=True)
         self._verifier.close()
         await self._store.close()
 
@@ -121,18 +151,30 @@ class Node:
         await asyncio.sleep(_COUNT_SESSIONS_S)
         self._desk.open = True
 
-    async def _flush_forever(self) -> None:
+    async def _repeat(self, every_s: float, work: Callable[[], Awaitable[None]]) -> None:
+        """Do `work` again and again, each kind in a task of its own: a locked database holds up no event."""
         while True:
-            await asyncio.sleep(_FLUSH_S)
-            self._events.flush()
-            self._sessions.expire()
-            refusals = self._events.take_refusals()
-            if refusals:
-                try:
-                    await self._store.call(lambda registry, refusals=refusals: registry.record_refusals(refusals))  # type: ignore[misc]
-                except StoreError as error:
-                    _log.warning("refusals_lost", count=len(refusals), error=str(error))
-            await self._store.flush()
+            await asyncio.sleep(every_s)
+            try:
+                await work()
+            except Exception as error:  # noqa: BLE001  a gateway that stops following its registry admits the disabled
+                _log.error("work_failed", work=work.__name__, error=repr(error), exc_info=error)
+
+    async def _flush_events(self) -> None:
+        # In a thread, as standard output may be a pipe that nobody reads.
+        self._events.lost += await asyncio.to_thread(self._events.write)
+
+    async def _expire(self) -> None:
+        self._sessions.expire()
+        self._collector.tick()
+
+    async def _flush_refusals(self, *, everything: bool = False) -> None:
+        refusals = self._events.take_refusals(time.time(), everything=everything)
+        if refusals:
+            try:
+                await self._store.call_later(lambda registry: registry.record_refusals(refusals))
+            except StoreError as error:
+                _log.warning("refusals_lost", count=len(refusals), error=str(error))
 
     # -- edges
 
@@ -143,7 +185,7 @@ class Node:
     def _lost(self, link: EdgeLink) -> None:
         if self._links.get(link.slot) is link:
             del self._links[link.slot]
-            self._metrics.keep(link.counters)
+            self._metrics.edge_lost(link.slot, link.pid, link.counters)
         self._sessions.edge_lost(link)
 
     def _received(self, link: EdgeLink, message: EdgeMessage) -> None:
@@ -151,7 +193,7 @@ class Node:
             case AdmitRequest():
                 self._tasks.start(self._decide(link, message), "admit")
             case SessionOpened(live=live):
-                self._sessions.opened(live, link)
+                self._opened(link, live)
             case SessionClosed():
                 self._session_closed(message)
             case Registered():
@@ -169,12 +211,13 @@ class Node:
                 _log.error("unexpected_message", slot=link.slot, kind=type(message).__name__)
 
     def _hello(self, link: EdgeLink, hello: Hello) -> None:
+        before = self._links.get(link.slot)
+        if before is not None and before is not link:
+            self._lost(before)
+        self._metrics.edge_came(link.slot, link.pid)
         self._links[link.slot] = link
         for live in hello.sessions:
-            self._sessions.opened(live, link)
-            record = self._directory.get(live.charge_point_id)
-            if record is None or not record.enabled:
-                link.send(Disconnect(live.session, "not in the registry"))
+            self._opened(link, live)
         if self._settings is not None:
             link.send(SettingsUpdate(self._settings))
         if len(self._links) >= self._expected_edges:
@@ -183,105 +226,162 @@ class Node:
     async def _decide(self, link: EdgeLink, request: AdmitRequest) -> None:
         link.send(await self._desk.decide(request, link))
 
+    def _opened(self, link: EdgeLink, live: LiveSession) -> None:
+        """A relay runs: one we have granted, or one that outlived the control process before us.
+
+        While the CSMS was dialled, or control was away, nobody could end it: it is judged again.
+        """
+        entry = self._sessions.opened(live, link)
+        if entry is None:
+            return
+        self._collector.born()
+        record = self._directory.get(live.charge_point_id)
+        if record is not None:
+            recall(entry, record)
+        self._judge_again(frozenset({entry.charge_point_id}), revoked=False)
+        if live.registered:
+            self._tasks.start(self._prove_upgrade(entry), "registered")
+
     def _session_closed(self, message: SessionClosed) -> None:
         self._sessions.closed(message.charge_point_id, message.generation)
-        observed: dict[str, Any] = {"last_seen_at": time.time()}
         record = self._directory.get(message.charge_point_id)
-        if message.answers_pings and record is not None and not record.answers_pings:
-            observed["answers_pings"] = True
-        if record is not None:
-            self._store.observe(message.charge_point_id, **observed)
+        if record is None:
+            return
+        self._store.observe(message.charge_point_id, last_seen_at=time.time())
+        if message.answers_pings and not record.answers_pings:
+            self._tasks.start(self._learn_pings(message.charge_point_id), "learn")
+
+    async def _learn_pings(self, identity: ChargePointId) -> None:
+        """Once in a charge point's life. In order with what is read for the directory, or that would undo it there."""
+        try:
+            await self._store.call(lambda registry: registry.learn(identity, answers_pings=True))
+        except StoreError as error:
+            _log.warning("observations_lost", count=1, error=str(error))
+            return
+        self._directory.learnt(identity, answers_pings=True)
 
     async def _registered(self, message: Registered) -> None:
         """BootNotification was accepted: remember what the charge point is, and whether this proves an upgrade."""
         claims = {"vendor": message.vendor, "model": message.model, "firmware": message.firmware}
-        self._store.observe(message.charge_point_id, **{k: v for k, v in claims.items() if v})
+        self._store.observe(message.charge_point_id, **{k: printable(v, 64) for k, v in claims.items() if v})
         entry = self._sessions.get(message.charge_point_id)
-        if entry is None or entry.generation != message.generation or not entry.upgrade_pending:
+        if entry is not None and entry.generation == message.generation:
+            await self._prove_upgrade(entry)
+
+    async def _prove_upgrade(self, entry: Entry) -> None:
+        """On disk, however often it takes: from now on nothing lower may be accepted (A05.FR.07, A05.FR.09)."""
+        if not entry.upgrade_pending:
             return
-        identity, profile = entry.charge_point_id, entry.security_profile
-        await self._store.call(lambda registry: registry.prove_upgrade(identity, profile))
         entry.upgrade_pending = False
+        identity, profile = entry.charge_point_id, entry.security_profile
+
+        def prove(registry: Registry) -> ChargePointRecord | None:
+            registry.prove_upgrade(identity, profile)
+            return registry.get(identity)
+
+        record: ChargePointRecord | None = None
+        while record is None:
+            try:
+                record = await self._store.call(prove)
+            except (NotFound, BelowFloor) as error:
+                _log.warning("upgrade_not_recorded", error=str(error))
+                return
+            except StoreError as error:
+                _log.error("upgrade_not_recorded_yet", error=str(error))
+                await asyncio.sleep(_RETRY_STORE_S)
+        self._directory.put(record)
         self._events.own_event(
-            "profile.upgraded", "info", "allow_alert", f"{identity} is on security profile {int(profile)}"
+            "profile.upgraded", "info", "allow_alert", f"{printable(identity)} is on security profile {int(profile)}"
         )
 
     # -- the registry changes
 
     async def _follow_registry(self) -> None:
-        while True:
-            await asyncio.sleep(_POLL_REGISTRY_S)
-            try:
-                changed, revoked = await self._directory.refresh(self._store)
-            except StoreError as error:
-                _log.warning("registry_not_read", error=str(error))
-                continue
-            if revoked:
-                self._push(self._builder.build(self._config, self._directory.revoked_fingerprints()))
-            if changed or revoked:
-                self._judge_again(changed, revoked)
+        try:
+            changed, revoked = await self._directory.refresh(self._store)
+        except StoreError as error:
+            _log.warning("registry_not_read", error=str(error))
+            return
+        if changed or revoked:
+            self._judge_again(changed, revoked=revoked)
+        self._trust_is_stale |= revoked
+        # A reload that is running does it with its own settings, or leaves it to the next round here.
+        if self._trust_is_stale and not self._changing.locked():
+            self._trust_is_stale = False
+            self._push_fresh_trust()
 
-    def _judge_again(self, changed: frozenset[ChargePointId], revoked: bool) -> None:
+    def _judge_all_again(self) -> None:
+        self._judge_again(frozenset(entry.charge_point_id for entry in self._sessions), revoked=True)
+
+    def _judge_again(self, changed: frozenset[ChargePointId], *, revoked: bool) -> None:
         """Sockets live for weeks: a session whose admission would not be given any more ends now."""
         for entry in self._sessions:
-            why = ""
-            if entry.charge_point_id in changed:
-                why = _no_longer(entry, self._directory.get(entry.charge_point_id))
-            if revoked and entry.certificate_sha256 in self._directory.revoked_fingerprints():
-                why = "certificate revoked"
+            if entry.charge_point_id not in changed and not (revoked and isinstance(entry.proof, CertificateProof)):
+                continue
+            why = no_longer(entry, self._directory.get(entry.charge_point_id), self._directory.is_revoked)
             if why and entry.edge is not None:
                 entry.edge.tell_disconnect(Disconnect(entry.session, why))
-                self._events.own_event("session.revoked", "medium", "disconnect", f"{entry.charge_point_id}: {why}")
+                self._events.own_event(
+                    "session.revoked", "medium", "disconnect", f"{printable(entry.charge_point_id)}: {why}"
+                )
 
     # -- reload
 
-    async def reload(self, path: str) -> str:
-        """Load configuration, files and registry anew. Empty if all is in force, else why nothing has changed."""
-        try:
-            config = await asyncio.to_thread(load_config, path)
-            settings = await asyncio.to_thread(self._builder.build, config, self._directory.revoked_fingerprints())
-            await self._directory.load(self._store)
-        except (ConfigError, OSError, StoreError) as error:
-            return self._reload_failed(str(error))
-        why = await self._try_settings(settings)
-        if why:
-            if self._settings is not None:
-                self._push(self._settings)
-            return self._reload_failed(why)
-        self._settings = settings
-        self._use(config)
-        self._events.reopen(_event_path(config))
-        self._judge_again(frozenset(entry.charge_point_id for entry in self._sessions), revoked=True)
+    async def reload(self, config: Config) -> str:
+        """Put a configuration into force, with files and registry read anew. Empty, or why nothing has changed."""
+        async with self._changing:
+            try:
+                # The registry first: what was revoked meanwhile belongs to the new settings.
+                self._trust_is_stale |= await self._directory.load(self._store)
+                self._judge_all_again()
+                settings = await asyncio.to_thread(self._builder.build, config, self._directory.revocations())
+                events = self._events.open(_event_path(config))
+            except (OSError, StoreError) as error:
+                return self.reload_failed(str(error))
+            why = await self._try_settings(settings)
+            if why:
+                self._events.abandon(events)
+                if self._settings is not None:
+                    self._push(self._settings)
+                return self.reload_failed(why)
+            self._settings = settings
+            self._use(config)
+            self._events.use(_event_path(config), events)
+        self._judge_all_again()
         self._last_reload = {"ok": True, "time": time.time(), "why": ""}
         self._events.own_event("config.reloaded", "info", "allow", f"generation {settings.generation}")
         return ""
 
-    def _reload_failed(self, why: str) -> str:
+    def reload_failed(self, why: str, *, recorded: bool = False) -> str:
+        """Show, and record unless a control before us has, why the last good state stays in force; gives `why` back."""
         self._last_reload = {"ok": False, "time": time.time(), "why": why}
-        self._events.own_event("config.reload_failed", "high", "keep_last_good", why)
+        if not recorded:
+            self._events.own_event("config.reload_failed", "high", "keep_last_good", why)
         return why
 
     async def _try_settings(self, settings: EdgeSettings) -> str:
-        """Give settings to every edge; empty if all of them can use them."""
-        links = list(self._links.values())
-        for link in links:
-            link.send(SettingsUpdate(settings))
-        deadline = time.monotonic() + 10.0
+        """Give settings to every edge, also to one that comes meanwhile; empty if at least one is there and all apply."""
+        tried: set[EdgeLink] = set()
+        deadline = time.monotonic() + _TRY_SETTINGS_S
         while time.monotonic() < deadline:
-            errors = [
-                link.settings_error
-                for link in links
-                if link.applied_generation == settings.generation and link.settings_error
-            ]
-            if errors:
-                return errors[0]
-            if all(
-                link.applied_generation == settings.generation or self._links.get(link.slot) is not link
-                for link in links
-            ):
+            links = list(self._links.values())
+            for link in links:
+                if link not in tried:
+                    tried.add(link)
+                    link.send(SettingsUpdate(settings))
+            applied = [link for link in links if link.applied_generation == settings.generation]
+            for link in applied:
+                if link.settings_error:
+                    return link.settings_error
+            if links and len(applied) == len(links):
                 return ""
             await asyncio.sleep(0.02)
-        return "an edge worker does not answer"
+        return "an edge worker does not answer" if self._links else "no edge worker is there to try it"
+
+    def _push_fresh_trust(self) -> None:
+        """New TLS contexts from the same files, which ends every resumable TLS session: revocations changed."""
+        if self._settings is not None:
+            self._push(self._builder.renewed(self._settings, self._directory.revocations()))
 
     def _push(self, settings: EdgeSettings) -> None:
         self._settings = settings
@@ -291,12 +391,20 @@ class Node:
     # -- StatusSource
 
     def is_ready(self) -> bool:
-        """True if every edge is there with the current settings and admissions are open."""
+        """True if every edge is there with the current settings, admissions are open, and the end is not near."""
         generation = self._settings.generation if self._settings is not None else -1
         current = [
             link for link in self._links.values() if link.applied_generation == generation and not link.settings_error
         ]
-        return self._desk.open and len(current) >= self._expected_edges
+        return self._desk.open and not self.draining and len(current) >= self._expected_edges
+
+    def settings(self) -> EdgeSettings | None:
+        """What is in force; for the next control process."""
+        return self._settings
+
+    def settings_refused(self) -> str:
+        """Why an edge cannot use the settings, or an empty string."""
+        return next((link.settings_error for link in self._links.values() if link.settings_error), "")
 
     def metrics(self) -> bytes:
         """Prometheus text."""
@@ -343,20 +451,6 @@ class Node:
 
 def _event_path(config: Config) -> str:
     return config.security_events.path or str(Path(config.state_dir) / "security-events.jsonl")
-
-
-def _no_longer(entry: Entry, record: ChargePointRecord | None) -> str:
-    """Why this session would not be admitted any more, or an empty string."""
-    if record is None:
-        return "removed from the registry"
-    if not record.enabled:
-        return "disabled"
-    if entry.security_profile not in {record.security_profile, record.pending_security_profile}:
-        return "security profile changed"
-    stored = {x.phc for x in (record.password, record.pending_password) if x is not None}
-    if entry.password_phc and entry.password_phc not in stored:
-        return "password replaced"
-    return ""
 
 
 def _session_status(entry: Entry) -> dict[str, Any]:

@@ -44,7 +44,7 @@ class Operations:
     ) -> None:
         application = web.Application()
         application.add_routes([web.get(path, handler) for path, handler in routes.items()])
-        runner = web.AppRunner(application, access_log=None, handle_signals=False)
+        runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await runner.setup()
         self._runners.append(runner)
         await site(runner).start()

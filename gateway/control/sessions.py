@@ -9,11 +9,13 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from sys import intern
 from typing import Protocol
 
 import msgspec
+from msgspec.structs import replace
 
-from gateway.identity.evidence import Admission, CertificateProof
+from gateway.identity.evidence import Admission, Proof
 from gateway.identity.refusal import Reason, Refusal
 from gateway.link.messages import Disconnect, LiveSession
 from gateway.ocpp.vocabulary import ChargePointId, SecurityProfile
@@ -22,6 +24,9 @@ __all__ = ["EdgePeer", "Entry", "Sessions"]
 
 _UNOPENED_EXPIRY_S = 60.0
 _ORPHAN_GRACE_S = 1.5
+_ORPHAN_WAIT_S = 2.0
+"""How long an admission waits for a lost edge: a little longer than the grace, so that it finds the answer."""
+_ORPHAN_POLL_S = 0.05
 
 
 class EdgePeer(Protocol):
@@ -43,14 +48,38 @@ class Entry(msgspec.Struct, kw_only=True):
     session: str
     generation: int
     security_profile: SecurityProfile
+    proof: Proof
     edge: EdgePeer | None
     """None while the edge's link is down and it is not known whether the edge still lives."""
     granted_at: float
     live: LiveSession | None = None
     upgrade_pending: bool = False
-    certificate_sha256: str = ""
     password_phc: str = ""
     """The stored hash that was matched; the session ends when an operator replaces it."""
+
+
+class _Turn:
+    """The lock of one identity, and how many hold it or wait for it."""
+
+    __slots__ = ("lock", "users")
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.users = 0
+
+
+def _shared(live: LiveSession, entry: Entry) -> LiveSession:
+    """The same facts without a second copy of every string: they are kept for as long as the session lives."""
+    return replace(
+        live,
+        session=entry.session,
+        charge_point_id=entry.charge_point_id,
+        proof=entry.proof if entry.proof == live.proof else live.proof,
+        subprotocol=intern(live.subprotocol),
+        peer_address=intern(live.peer_address),
+        listener=intern(live.listener),
+        csms=intern(live.csms),
+    )
 
 
 class Sessions:
@@ -59,7 +88,7 @@ class Sessions:
     def __init__(self, first_generation: int) -> None:
         self._entries: dict[ChargePointId, Entry] = {}
         self._generation = first_generation
-        self._busy: dict[ChargePointId, asyncio.Lock] = {}
+        self._turns: dict[ChargePointId, _Turn] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -78,66 +107,74 @@ class Sessions:
 
     @asynccontextmanager
     async def exclusive(self, charge_point_id: ChargePointId) -> AsyncIterator[None]:
-        """One admission at a time for an identity."""
-        lock = self._busy.setdefault(charge_point_id, asyncio.Lock())
-        async with lock:
-            yield
-        if not lock.locked() and not getattr(lock, "_waiters", None):
-            self._busy.pop(charge_point_id, None)
+        """One admission at a time for an identity, however the ones before it end."""
+        turn = self._turns.setdefault(charge_point_id, _Turn())
+        turn.users += 1
+        try:
+            async with turn.lock:
+                yield
+        finally:
+            turn.users -= 1
+            if not turn.users:
+                del self._turns[charge_point_id]
 
     async def make_room(self, charge_point_id: ChargePointId, probe_timeout_s: float) -> None:
         """Return when no session of this identity is alive. Raises Refusal DUPLICATE when one is."""
-        entry = self._entries.get(charge_point_id)
-        if entry is None:
-            return None
-        deadline = time.monotonic() + _ORPHAN_GRACE_S + 0.5
-        while entry.edge is None and time.monotonic() < deadline:
-            await asyncio.sleep(0.1)
-            current = self._entries.get(charge_point_id)
-            if current is not entry:
-                return await self.make_room(charge_point_id, probe_timeout_s)
-        if entry.edge is not None and await entry.edge.probe(entry.session, probe_timeout_s):
-            raise Refusal(Reason.DUPLICATE, f"session {entry.session} is alive")
-        self.closed(charge_point_id, entry.generation)
-        return None
+        while (entry := self._entries.get(charge_point_id)) is not None:
+            if entry.edge is None:
+                await self._edge_is_back(entry)
+            edge = entry.edge
+            if edge is not None and await edge.probe(entry.session, probe_timeout_s):
+                raise Refusal(Reason.DUPLICATE, f"session {entry.session} is alive")
+            self.closed(charge_point_id, entry.generation)
+
+    async def _edge_is_back(self, entry: Entry) -> None:
+        """Wait until the edge of this session has said whether it still has it, or for long enough."""
+        deadline = time.monotonic() + _ORPHAN_WAIT_S
+        while entry.edge is None and self._entries.get(entry.charge_point_id) is entry:
+            if time.monotonic() >= deadline:
+                return
+            await asyncio.sleep(_ORPHAN_POLL_S)
 
     def granted(self, admission: Admission, edge: EdgePeer, password_phc: str) -> None:
-        """An admission is about to be handed out."""
-        proof = admission.proof
+        """An admission is about to be handed out. Raises RuntimeError unless `make_room` has just made room."""
+        if admission.charge_point_id in self._entries:
+            raise RuntimeError("there is a session of this identity")
         self._entries[admission.charge_point_id] = Entry(
             charge_point_id=admission.charge_point_id,
             session=admission.session,
             generation=admission.generation,
             security_profile=admission.security_profile,
+            proof=admission.proof,
             edge=edge,
             granted_at=time.monotonic(),
             upgrade_pending=admission.upgrade_pending,
-            certificate_sha256=proof.sha256 if isinstance(proof, CertificateProof) else "",
             password_phc=password_phc,
         )
 
-    def opened(self, live: LiveSession, edge: EdgePeer) -> None:
-        """A relay runs. After a restart of control this is how sessions become known again."""
+    def opened(self, live: LiveSession, edge: EdgePeer) -> Entry | None:
+        """A relay runs. Its entry, which is a new one after a restart of control; None if it has a successor."""
         entry = self._entries.get(live.charge_point_id)
         if entry is not None and entry.generation > live.generation:
             edge.tell_disconnect(Disconnect(live.session, "replaced"))
-            return
+            return None
         if entry is not None and entry.generation == live.generation:
-            entry.live, entry.edge = live, edge
-            return
+            entry.live, entry.edge = _shared(live, entry), edge
+            return entry
         if entry is not None and entry.edge is not None:
             entry.edge.tell_disconnect(Disconnect(entry.session, "replaced"))
         self._generation = max(self._generation, live.generation)
-        self._entries[live.charge_point_id] = Entry(
+        entry = self._entries[live.charge_point_id] = Entry(
             charge_point_id=live.charge_point_id,
             session=live.session,
             generation=live.generation,
             security_profile=live.security_profile,
+            proof=live.proof,
             edge=edge,
             granted_at=time.monotonic(),
             live=live,
-            certificate_sha256=live.certificate_sha256,
         )
+        return entry
 
     def closed(self, charge_point_id: ChargePointId, generation: int) -> Entry | None:
         """The session of exactly this generation is over; anything else is left alone."""

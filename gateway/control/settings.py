@@ -7,6 +7,7 @@ import msgspec
 
 from gateway.config.model import CSMS, Config, Listener
 from gateway.link.messages import CertificatePEM, CSMSSettings, EdgeSettings, ListenerSettings
+from gateway.store.certificates import Revocations
 
 __all__ = ["SettingsBuilder"]
 
@@ -29,26 +30,41 @@ def _csms(csms: CSMS) -> CSMSSettings:
     return CSMSSettings(csms, password, _read(csms.ca), certificate)
 
 
+def _fingerprint(listeners: tuple[ListenerSettings, ...], revocations: Revocations) -> str:
+    """Of everything on which a resumable TLS session rests."""
+    trust = [(x.listener.name, x.listener.tls, x.certificates, x.client_trust_pem) for x in listeners]
+    revoked = sorted(revocations.sha256), sorted(revocations.issuer_serials)
+    return hashlib.sha256(msgspec.msgpack.encode((trust, revoked))).hexdigest()
+
+
 class SettingsBuilder:
     """Remembers what was built last, to know whether trust has changed."""
 
     def __init__(self, first_generation: int) -> None:
         self._generation = first_generation
         self._trust_generation = first_generation
-        self._fingerprint = ""
+        self._seen = ""
 
-    def build(self, config: Config, revoked: frozenset[str]) -> EdgeSettings:
-        """Settings with the next generation. Raises OSError if a file cannot be read.
+    def build(self, config: Config, revocations: Revocations) -> EdgeSettings:
+        """Settings from the configuration and the files it names. Raises OSError if one cannot be read."""
+        listeners = tuple(_listener(listener) for listener in config.listeners)
+        csms = tuple(_csms(entry) for entry in config.csms)
+        generation, trust_generation = self._count(listeners, revocations)
+        return EdgeSettings(generation, trust_generation, listeners, csms, config.limits, config.websocket)
+
+    def renewed(self, settings: EdgeSettings, revocations: Revocations) -> EdgeSettings:
+        """The same settings after a change of revocations. No file is read: what is in force was accepted once."""
+        generation, trust_generation = self._count(settings.listeners, revocations)
+        return msgspec.structs.replace(settings, generation=generation, trust_generation=trust_generation)
+
+    def _count(self, listeners: tuple[ListenerSettings, ...], revocations: Revocations) -> tuple[int, int]:
+        """The next generation, and the trust generation.
 
         A change of certificates, trust anchors, TLS settings or revocations makes a new trust generation: edges then
         build fresh TLS contexts, which ends every resumable session (pki.md, finding 2).
         """
-        listeners = tuple(_listener(listener) for listener in config.listeners)
-        csms = tuple(_csms(entry) for entry in config.csms)
-        trust = [(x.listener.name, x.listener.tls, x.certificates, x.client_trust_pem) for x in listeners]
-        fingerprint = hashlib.sha256(msgspec.msgpack.encode((trust, sorted(revoked)))).hexdigest()
         self._generation += 1
-        if fingerprint != self._fingerprint:
-            self._fingerprint = fingerprint
-            self._trust_generation = self._generation
-        return EdgeSettings(self._generation, self._trust_generation, listeners, csms, config.limits, config.websocket)
+        seen = _fingerprint(listeners, revocations)
+        if seen != self._seen:
+            self._seen, self._trust_generation = seen, self._generation
+        return self._generation, self._trust_generation

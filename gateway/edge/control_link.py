@@ -1,6 +1,7 @@
 """The edge's end of the link to control: reconnects by itself, and without it nobody is admitted."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from itertools import count
 from typing import cast
@@ -70,20 +71,27 @@ class ControlLink:
         self._on_message = on_message
         self._timeout_s = admission_timeout_s
         self._transport: asyncio.Transport | None = None
+        self._unsent = bytearray()
+        """What this turn of the event loop has to say goes out at its end, in one write."""
         self._waiting: dict[int, asyncio.Future[Admission]] = {}
         self._numbers = count(1)
         self._lost = asyncio.Event()
+        self._greeted = False
 
     @property
     def connected(self) -> bool:
-        """True while control is reachable."""
-        return self._transport is not None
+        """True once control has spoken on this link.
+
+        The supervisor holds the listening socket, so connecting works also while control is away.
+        """
+        return self._transport is not None and self._greeted
 
     async def run(self) -> None:
         """Keep the link up until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             self._lost.clear()
+            self._greeted = False
             try:
                 transport, _ = await loop.create_unix_connection(
                     lambda: _LinkProtocol(self._received, self._on_lost), self._path
@@ -97,7 +105,8 @@ class ControlLink:
             await asyncio.sleep(_RECONNECT_S)
 
     def _on_lost(self) -> None:
-        self._transport = None
+        self._transport, self._greeted = None, False
+        self._unsent.clear()
         waiting, self._waiting = self._waiting, {}
         for future in waiting.values():
             if not future.done():
@@ -107,12 +116,28 @@ class ControlLink:
     def send(self, message: EdgeMessage) -> bool:
         """Send if control is there and reads; False if the message is lost (the caller decides what that means)."""
         transport = self._transport
-        if transport is None or transport.get_write_buffer_size() > _MAX_UNSENT_BYTES:
+        if transport is None or transport.get_write_buffer_size() + len(self._unsent) > _MAX_UNSENT_BYTES:
             return False
-        transport.write(encode(message))
+        if not self._unsent:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._unsent += encode(message)
         return True
 
+    def _flush(self) -> None:
+        if self._transport is not None and self._unsent:
+            self._transport.write(bytes(self._unsent))
+        self._unsent.clear()
+
+    async def close(self, timeout_s: float) -> None:
+        """Send what is still unsent, then end the link. `run` must have been cancelled."""
+        self._flush()
+        if self._transport is not None:
+            self._transport.close()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._lost.wait(), timeout_s)
+
     def _received(self, message: ControlMessage) -> None:
+        self._greeted = True
         if isinstance(message, AdmitGranted):
             future = self._waiting.pop(message.request_id, None)
             if future is not None and not future.done():
@@ -128,13 +153,19 @@ class ControlLink:
     async def admit(self, session: str, claim: Claim) -> Admission:
         """Ask control. Raises Refusal; CONTROL_DOWN when it is away or does not answer in time."""
         number = next(self._numbers)
-        future: asyncio.Future[Admission] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Admission] = loop.create_future()
         self._waiting[number] = future
+        timer = loop.call_later(self._timeout_s, _no_answer, future)
         try:
-            if not self.send(AdmitRequest(number, session, claim)):
+            if not self.connected or not self.send(AdmitRequest(number, session, claim)):
                 raise Refusal(Reason.CONTROL_DOWN)
-            return await asyncio.wait_for(future, self._timeout_s)
-        except TimeoutError:
-            raise Refusal(Reason.CONTROL_DOWN, "no answer in time") from None
+            return await future
         finally:
+            timer.cancel()
             self._waiting.pop(number, None)
+
+
+def _no_answer(future: "asyncio.Future[Admission]") -> None:
+    if not future.done():
+        future.set_exception(Refusal(Reason.CONTROL_DOWN, "no answer in time"))

@@ -84,10 +84,11 @@ class _Handshake(asyncio.Protocol):
             self.answer.set_result((head, self._reader.rest))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(
-                Refusal(Reason.CSMS_HANDSHAKE_INVALID, f"connection closed: {exc or 'no answer'}")
-            )
+        if self.answer.done():
+            return
+        # TLS 1.3: a CSMS that does not want our certificate says so only now.
+        reason = Reason.CSMS_TLS if isinstance(exc, ssl.SSLError) else Reason.CSMS_UNREACHABLE
+        self.answer.set_exception(Refusal(reason, f"connection closed: {exc or 'no answer'}"))
 
 
 class CSMSDialler:
@@ -118,22 +119,24 @@ class CSMSDialler:
         """
         refusal = Refusal(Reason.CSMS_UNREACHABLE, "no address configured")
         for index in self._candidates():
+            address = self._addresses[index]
             try:
-                return await self._dial_one(
-                    self._addresses[index], admission, transport, authorization, deflate=deflate
-                )
+                dialled = await self._dial_one(address, admission, transport, authorization, deflate=deflate)
+                self._unhealthy_until[index] = 0.0
+                return dialled  # noqa: TRY300  the handler is about this address only
             except Refusal as failed:
                 if failed.reason not in {Reason.CSMS_UNREACHABLE, Reason.CSMS_TLS}:
                     raise
-                self._unhealthy_until[index] = time.monotonic() + self.settings.csms.retry_unhealthy_after_s
-                _log.warning(
-                    "csms_address_failed",
-                    csms=self.settings.csms.name,
-                    url=self.settings.csms.urls[index],
-                    detail=failed.detail,
-                )
+                self._failed(index, failed)
                 refusal = failed
         raise refusal
+
+    def _failed(self, index: int, refusal: Refusal) -> None:
+        """Try it last for a while. Said once per while: a fleet that reconnects to a dead CSMS is many attempts."""
+        now, csms = time.monotonic(), self.settings.csms
+        if self._unhealthy_until[index] <= now:
+            _log.warning("csms_address_failed", csms=csms.name, url=csms.urls[index], detail=refusal.detail)
+        self._unhealthy_until[index] = now + csms.retry_unhealthy_after_s
 
     async def _dial_one(
         self, address: _Address, admission: Admission, transport: Transport, authorization: str | None, *, deflate: bool
@@ -141,14 +144,17 @@ class CSMSDialler:
         csms = self.settings.csms
         key = base64.b64encode(os.urandom(16)).decode()
         offer_deflate = deflate and csms.permessage_deflate
-        request = build_client_request(
-            address.host_header,
-            f"{address.path}/{encode_identity(admission.charge_point_id)}",
-            key,
-            admission.subprotocols,
-            client_offer() if offer_deflate else None,
-            self._headers(address, admission, transport, authorization),
-        )
+        try:
+            request = build_client_request(
+                address.host_header,
+                f"{address.path}/{encode_identity(admission.charge_point_id)}",
+                key,
+                admission.subprotocols,
+                client_offer() if offer_deflate else None,
+                self._headers(address, admission, transport, authorization),
+            )
+        except ValueError as error:
+            raise Refusal(Reason.CSMS_HANDSHAKE_INVALID, f"a configured header cannot be sent: {error}") from error
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[tuple[ResponseHead, bytes]] = loop.create_future()
         protocol = _Handshake(request, answer)
@@ -162,7 +168,7 @@ class CSMSDialler:
             dialled = Dialled(protocol.transport, accepted.subprotocol, agreed, rest)
         except ssl.SSLError as error:
             raise Refusal(Reason.CSMS_TLS, str(error.reason or error)) from error
-        except (OSError, TimeoutError) as error:
+        except (OSError, TimeoutError, UnicodeError) as error:
             raise Refusal(
                 Reason.CSMS_UNREACHABLE, f"{address.host}:{address.port}: {str(error) or 'timeout'}"
             ) from error

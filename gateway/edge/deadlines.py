@@ -14,15 +14,26 @@ class Deadlines:
     """Call `tick` once a second. 5 000 idle sessions cost one ring slot of work each second."""
 
     def __init__(self, settings: WebSocketSettings) -> None:
-        self.settings = settings
-        self._slots: list[set[Bridge]] = [set() for _ in range(max(1, round(settings.ping_interval_s)))]
+        self._slots: list[set[Bridge]] = []
         self._slot_of: dict[Bridge, int] = {}
         self._next = 0
         self._watched: set[Bridge] = set()
+        self.use(settings)
+
+    def use(self, settings: WebSocketSettings) -> None:
+        """Put other settings into force, also for live sessions."""
+        self.settings = settings
+        slots = max(1, round(settings.ping_interval_s))
+        if slots == len(self._slots):
+            return
+        sessions = list(self._slot_of)
+        self._slots, self._slot_of, self._next = [set() for _ in range(slots)], {}, 0
+        for bridge in sessions:
+            self.add(bridge)
 
     def add(self, bridge: Bridge) -> None:
-        """Start pinging this session."""
-        slot = (self._next + len(self._slot_of)) % len(self._slots)
+        """Start pinging this session: the first ones a whole interval from now, further ones spread over it."""
+        slot = (self._next - 1 - len(self._slot_of)) % len(self._slots)
         self._slots[slot].add(bridge)
         self._slot_of[bridge] = slot
 
@@ -64,6 +75,9 @@ class Deadlines:
         if leg.blocked_since:
             if now - leg.blocked_since > self.settings.write_deadline_s:
                 self._slow_reader(bridge, leg)
+            return True
+        if leg.paused:
+            leg.pinged_at = 0.0  # while we do not read, no answer can be seen: ask again afterwards
             return True
         if leg.reader.assembling_since is not None:
             try:

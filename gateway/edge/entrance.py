@@ -5,27 +5,29 @@ and at most one fixed answer. After the 101 the transport belongs to the pump.
 """
 
 import asyncio
-import ipaddress
 import time
 from enum import IntEnum
 from typing import TYPE_CHECKING, cast
 
 import msgspec
+import structlog
 
-from gateway.audit.event import SecurityEvent, printable
+from gateway.audit.event import SecurityEvent, one_line, printable
+from gateway.edge.agreement import chosen_version, deflates, may_deflate, used_tolerances
 from gateway.edge.client_hello import read_client_hello
 from gateway.edge.control_link import RefusedByControl
 from gateway.edge.csms import Dialled
+from gateway.edge.farewell import Farewell, has_hung_up
 from gateway.edge.listener import ListenerState
 from gateway.edge.proxy_protocol import ProxyHeaderInvalid, read_proxy_header
-from gateway.edge.refusals import http_refusal, status_of
+from gateway.edge.refusals import http_refusal, status_of, tls_refusal
 from gateway.edge.tls import TLSConnection, TLSFailure, first_bytes_refusal
 from gateway.identity.basic_auth import read_basic
 from gateway.identity.claim import Target, read_target
-from gateway.identity.evidence import Admission, BasicCredentials, Claim, Peer, TLSFacts, Transport
+from gateway.identity.evidence import Admission, BasicCredentials, Claim, Peer, TLSFacts, Tolerance, Transport
 from gateway.identity.refusal import Reason, Refusal, Stage
 from gateway.ocpp.vocabulary import OCPPVersion
-from gateway.websocket.deflate import DeflateParameters, negotiate
+from gateway.websocket.deflate import negotiate
 from gateway.websocket.handshake import UpgradeRequest, UpgradeViolation, build_accepted, read_upgrade
 from gateway.websocket.head import HeadLimits, HeadViolation, RequestHead, RequestHeadReader
 
@@ -49,8 +51,11 @@ _UPGRADE_REASONS = {
     "ambiguous": Reason.HTTP_AMBIGUOUS,
     "malformed": Reason.HTTP_MALFORMED,
 }
-_LINGER_S = 2.0
-"""How long a refused peer may take to read its answer; sending RST at once could destroy the answer on the way."""
+_FIRST_FLIGHT_BYTES = 4_096
+"""Enough for the versions and the SNI of a ClientHello."""
+
+
+_log = structlog.get_logger("edge.entrance")
 
 
 class _Step(IntEnum):
@@ -75,10 +80,12 @@ class Entrance(asyncio.Protocol):
         "_name",
         "_peer",
         "_step",
+        "_task",
         "_timer",
         "_tls",
         "_tls_facts",
         "_transport",
+        "_turned_away",
         "_worker",
     )
 
@@ -91,6 +98,8 @@ class Entrance(asyncio.Protocol):
         self._claimed = ""
         self._counted = ""
         self._first_flight: bytes = b""
+        self._task: asyncio.Task[None]
+        self._turned_away: Refusal | None = None
         self._tls: TLSConnection | None = None
         self._tls_facts: TLSFacts | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -174,7 +183,7 @@ class Entrance(asyncio.Protocol):
         context = self._listener.tls
         reason = first_bytes_refusal(data, tls_expected=context is not None)
         if reason is not None:
-            self._first_flight = data[:4096]
+            self._first_flight = data[:_FIRST_FLIGHT_BYTES]
             raise Refusal(reason, "first bytes " + printable(data[:8]))
         if context is None:
             self._step = _Step.HEAD
@@ -186,9 +195,9 @@ class Entrance(asyncio.Protocol):
         tls = self._tls
         assert tls is not None
         if self._tls_facts is not None:
-            return tls.decrypt(data)
-        if len(self._first_flight) < 4096:  # noqa: PLR2004  enough for versions and SNI
-            self._first_flight += data
+            return self._decrypt(tls, data)
+        if len(self._first_flight) < _FIRST_FLIGHT_BYTES:
+            self._first_flight += data[:_FIRST_FLIGHT_BYTES]
         done = tls.handshake(data)
         flight = tls.output()
         if flight:
@@ -198,7 +207,22 @@ class Entrance(asyncio.Protocol):
         self._tls_facts = tls.facts()
         self._first_flight = b""
         self._step = _Step.HEAD
-        return tls.decrypt(b"")
+        return self._decrypt(tls, b"")
+
+    def _decrypt(self, tls: TLSConnection, data: bytes) -> bytes:
+        """Plain bytes of an established TLS connection; what TLS itself has to say goes out at once."""
+        plain = tls.decrypt(data)
+        unasked = tls.output()
+        if unasked and tls.knows_renegotiation:
+            self._event(Reason.TLS_RENEGOTIATION, "refused at the first attempt", "tls_alert")
+            self._say_goodbye(unasked + tls.shutdown())
+            return b""
+        if unasked:
+            self._transport.write(unasked)
+        if tls.closed and not plain:
+            self._event(Reason.PEER_WENT_AWAY, f"in step {self._step.name.lower()}", "disconnect")
+            self._say_goodbye(tls.shutdown())
+        return plain
 
     def _head_bytes(self, data: bytes) -> None:
         if self._head_reader is None:
@@ -246,14 +270,11 @@ class Entrance(asyncio.Protocol):
             raise Refusal(Reason.DRAINING)
         self._step = _Step.ADMITTING
         self._transport.pause_reading()
-        self._worker.tasks.start(self._enter(claim, upgrade, rest), f"enter-{self._name}")
+        self._task = self._worker.tasks.start(self._enter(claim, upgrade, rest), f"enter-{self._name}")
 
     def _check_host(self, upgrade: UpgradeRequest) -> None:
-        """Two tenants on one listener: the name that chose the certificate must be the name that is asked for."""
         server_name = self._tls_facts.server_name if self._tls_facts else ""
-        if not server_name or not self._listener.listener.server_name_must_match_host or server_name == upgrade.host:
-            return
-        if not _is_address(upgrade.host):
+        if not self._listener.serves(server_name, upgrade.host):
             raise Refusal(Reason.SNI_HOST_MISMATCH, f"SNI {printable(server_name)}, Host {printable(upgrade.host)}")
 
     def _claim(self, upgrade: UpgradeRequest, target: Target) -> Claim:
@@ -286,53 +307,77 @@ class Entrance(asyncio.Protocol):
     async def _enter(self, claim: Claim, upgrade: UpgradeRequest, rest: bytes) -> None:
         worker = self._worker
         admission: Admission | None = None
+        dialled: Dialled | None = None
+        worker.entering[self._name] = self
         try:
             admission = await worker.link.admit(self._name, claim)
-            dialler = worker.diallers.get(admission.csms)
-            if dialler is None:
-                raise Refusal(Reason.CSMS_UNREACHABLE, f"no CSMS named {admission.csms!r}")
-            deflate = self._negotiate(upgrade, admission)
-            dialled = await dialler.dial(admission, claim.transport, upgrade.authorization, deflate=deflate is not None)
-            version = _chosen_version(dialled, admission)
+            dialled = await self._dial(claim, upgrade, admission)
+            version = chosen_version(dialled, admission)
+            self._require_still_wanted()
+            self._accept(upgrade, claim, admission, dialled, version, rest)
         except Refusal as refusal:
-            if admission is not None:
-                worker.released(admission, refusal.reason.code)
-            self._refuse(refusal)
-            return
-        if self._step is _Step.DONE or self._transport.is_closing():
-            dialled.transport.abort()
-            worker.released(admission, Reason.PEER_WENT_AWAY.code)
-            return
-        self._accept(upgrade, admission, claim.transport, dialled, version, deflate, rest)
+            self._give_back(admission, dialled, refusal)
+        except Exception as error:  # noqa: BLE001  nobody may be left hanging between admission and 101
+            _log.exception("admission_failed", connection=self._name)
+            self._give_back(admission, dialled, Refusal(Reason.CONTROL_DOWN, f"defect: {type(error).__name__}"))
+        except asyncio.CancelledError:
+            if self._turned_away is None:
+                raise
+            self._give_back(admission, dialled, self._turned_away)
+        finally:
+            worker.entering.pop(self._name, None)
 
-    def _negotiate(self, upgrade: UpgradeRequest, admission: Admission) -> tuple[DeflateParameters, str] | None:
-        """permessage-deflate with the charge point: 2.x where offered, 1.6 only with the tolerance."""
-        if not upgrade.extensions:
-            return None
-        only_2x = all(
-            (version := OCPPVersion.from_subprotocol(token)) is not None and version.is_2x
-            for token in admission.subprotocols
-        )
-        if not (only_2x and admission.subprotocols) and "deflate-1.6" not in admission.tolerances:
-            return None
-        return negotiate(upgrade.extensions)
+    def turn_away(self, refusal: Refusal) -> None:
+        """The admission is revoked before its 101. The CSMS must not see a late connection of it: it may have another."""
+        self._turned_away = refusal
+        self._task.cancel()
+
+    def has_gone(self) -> bool:
+        """True if the peer has hung up, which nobody notices while reading is paused."""
+        return self._transport.is_closing() or has_hung_up(self._transport)
+
+    async def _dial(self, claim: Claim, upgrade: UpgradeRequest, admission: Admission) -> Dialled:
+        dialler = self._worker.diallers.get(admission.csms)
+        if dialler is None:
+            raise Refusal(Reason.CSMS_UNREACHABLE, f"no CSMS named {admission.csms!r}")
+        offered = bool(upgrade.extensions) and may_deflate(admission)
+        return await dialler.dial(admission, claim.transport, upgrade.authorization, deflate=offered)
+
+    def _require_still_wanted(self) -> None:
+        """Dialling the CSMS takes time."""
+        if self._step is _Step.DONE or self._transport.is_closing():
+            raise Refusal(Reason.PEER_WENT_AWAY)
+        if self._worker.draining:
+            raise Refusal(Reason.DRAINING)
+
+    def _give_back(self, admission: Admission | None, dialled: Dialled | None, refusal: Refusal) -> None:
+        """An admission that does not become a session."""
+        if dialled is not None:
+            dialled.transport.abort()
+        if admission is not None:
+            self._worker.released(admission, refusal.reason.code)
+        if self._step is _Step.DONE:
+            self._transport.abort()
+        self._refuse(refusal)
 
     def _accept(
         self,
         upgrade: UpgradeRequest,
+        claim: Claim,
         admission: Admission,
-        facts: Transport,
         dialled: Dialled,
         version: OCPPVersion,
-        deflate: tuple[DeflateParameters, str] | None,
         rest: bytes,
     ) -> None:
         subprotocol = dialled.subprotocol if admission.assumed_version is None else None
+        # 2.x where offered, 1.6 only with the tolerance; the two legs need not agree.
+        deflate = negotiate(upgrade.extensions) if deflates(version, admission) else None
         answer = build_accepted(upgrade.key, subprotocol, deflate[1] if deflate else None)
+        self._tolerated(used_tolerances(claim, admission, version, deflated=deflate is not None))
         self._finish_handshake()
         self._worker.open_session(
             admission=admission,
-            facts=facts,
+            facts=claim.transport,
             version=version,
             charge_point=self._transport,
             tls=self._tls,
@@ -340,6 +385,17 @@ class Entrance(asyncio.Protocol):
             dialled=dialled,
             answer=answer,
             early=rest,
+        )
+
+    def _tolerated(self, tolerances: list[Tolerance]) -> None:
+        """Leniency is visible: one event a connection, one counter a tolerance."""
+        if not tolerances:
+            return
+        for tolerance in tolerances:
+            self._worker.counts.add(f'ocpp_gateway_tolerances_used_total{{tolerance="{tolerance}"}}')
+        used = ", ".join(tolerances)
+        self._worker.events.add(
+            self._build_event("identity.tolerance", "info", "admit", decision="allow_alert", verified=True, detail=used)
         )
 
     # -- ends
@@ -365,7 +421,8 @@ class Entrance(asyncio.Protocol):
         if self._step is _Step.DONE:
             return
         alert = self._tls.output() if self._tls is not None else b""
-        self._event(failure.reason, failure.detail, "tls_alert" if alert else "disconnect")
+        refused = failure.certificate_sha256
+        self._event(failure.reason, failure.detail, "tls_alert" if alert else "disconnect", certificate_sha256=refused)
         self._say_goodbye(alert)
 
     def _refuse(self, refusal: Refusal) -> None:
@@ -375,14 +432,18 @@ class Entrance(asyncio.Protocol):
         reason = refusal.reason
         proven = refusal.proven if isinstance(refusal, RefusedByControl) else reason.stage is Stage.CSMS
         unknown_status = self._listener.listener.unknown_identity_status
-        answer = b""
+        answer, status, decision = b"", 0, "disconnect"
         if self._step >= _Step.HEAD:
             answer = http_refusal(
                 reason, proven=proven, unknown_identity_status=unknown_status, retry_after_s=refusal.retry_after_s
             )
+            if answer:
+                decision = "http_reject"
+                status = status_of(reason, proven=proven, unknown_identity_status=unknown_status)
+        elif answer := tls_refusal(reason):
+            decision = "tls_alert"
         if not isinstance(refusal, RefusedByControl):
-            status = status_of(reason, proven=proven, unknown_identity_status=unknown_status) if answer else 0
-            self._event(reason, refusal.detail, "http_reject" if answer else "disconnect", status)
+            self._event(reason, refusal.detail, decision, status)
         if answer and self._tls is not None:
             try:
                 answer = self._tls.encrypt(answer) + self._tls.shutdown()
@@ -400,7 +461,7 @@ class Entrance(asyncio.Protocol):
             transport.abort()
             return
         transport.write(answer)
-        transport.set_protocol(_Farewell(transport))
+        transport.set_protocol(Farewell(transport))
 
     def _build_event(self, event: str, severity: str, stage: str, **fields: object) -> SecurityEvent:
         values: dict[str, object] = {
@@ -422,7 +483,7 @@ class Entrance(asyncio.Protocol):
             values |= {"tls_offered": hello.versions, "server_name": printable(hello.server_name)}
         return msgspec.convert(values, SecurityEvent)
 
-    def _event(self, reason: Reason, detail: str, decision: str, status: int = 0) -> None:
+    def _event(self, reason: Reason, detail: str, decision: str, status: int = 0, **more: str) -> None:
         self._worker.counts.add(f'ocpp_gateway_refusals_total{{reason="{reason.code}"}}')
         self._worker.events.add(
             self._build_event(
@@ -430,48 +491,10 @@ class Entrance(asyncio.Protocol):
                 reason.severity,
                 reason.stage.value,
                 reason=reason.code,
+                ocpp_event=reason.ocpp_event,
                 decision=decision,
                 http_status=status,
-                detail=printable(detail),
+                detail=one_line(detail),
+                **more,
             )
         )
-
-
-class _Farewell(asyncio.Protocol):
-    """After the answer: half-close, discard input, and make sure the connection ends."""
-
-    __slots__ = ("_timer", "_transport")
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        if transport.can_write_eof():
-            transport.write_eof()
-        transport.resume_reading()
-        self._timer = asyncio.get_running_loop().call_later(_LINGER_S, transport.abort)
-
-    def data_received(self, data: bytes) -> None:
-        """Nothing a refused peer says matters any more."""
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        del exc
-        self._timer.cancel()
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host.strip("[]"))
-    except ValueError:
-        return False
-    return True
-
-
-def _chosen_version(dialled: Dialled, admission: Admission) -> OCPPVersion:
-    """What the CSMS agreed to speak. Raises Refusal SUBPROTOCOL, closing the CSMS connection, if that is nothing."""
-    if dialled.subprotocol is not None:
-        version = OCPPVersion.from_subprotocol(dialled.subprotocol)
-        if version is not None:
-            return version
-    elif admission.assumed_version is not None:
-        return admission.assumed_version
-    dialled.transport.abort()
-    raise Refusal(Reason.SUBPROTOCOL, "the CSMS chose no version")

@@ -53,6 +53,12 @@ class ListenerState:
             return self.tls is not None
         return _within(self._allowed, address)
 
+    def serves(self, server_name: str, host: str) -> bool:
+        """Two tenants on one listener: the name that chose the certificate (SNI) must be the name that is asked for."""
+        if not server_name or not self.listener.server_name_must_match_host or server_name == host:
+            return True
+        return _address(host.strip("[]")) is not None
+
     def expects_proxy_header(self, address: str) -> bool:
         """True if `address` is a load balancer that must speak PROXY protocol."""
         return bool(self._proxies) and _within(self._proxies, address)

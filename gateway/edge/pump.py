@@ -8,6 +8,8 @@ import asyncio
 import os
 import socket
 import time
+from collections.abc import Iterator
+from itertools import chain
 from typing import Final, Protocol
 
 from gateway.audit.event import Severity
@@ -18,6 +20,7 @@ from gateway.ocpp.vocabulary import OCPPVersion, Origin
 from gateway.relay.effects import (
     FORWARD,
     CloseBoth,
+    Deliver,
     Effect,
     Effects,
     Forward,
@@ -27,9 +30,9 @@ from gateway.relay.effects import (
     ReportEvent,
 )
 from gateway.relay.relay import Relay
-from gateway.websocket.deflate import DeflateParameters, Inflater
+from gateway.websocket.deflate import DeflateParameters
 from gateway.websocket.frames import PING, PONG, TEXT, FrameViolation, build_close, build_frame
-from gateway.websocket.messages import CloseReceived, Message, MessageReader, Ping, Pong, ReaderLimits
+from gateway.websocket.messages import CloseReceived, Event, Message, MessageReader, Ping, Pong, ReaderLimits
 
 __all__ = ["Bridge", "BridgeOwner", "Leg"]
 
@@ -66,11 +69,13 @@ class Leg(asyncio.Protocol):
         "byte_count",
         "close_received",
         "close_sent",
+        "held",
         "judge",
         "lost",
         "message_count",
         "origin",
         "other",
+        "passes_compressed",
         "paused",
         "pinged_at",
         "ponged",
@@ -95,6 +100,7 @@ class Leg(asyncio.Protocol):
         self.transport = transport
         self.tls = tls
         self.reader = reader
+        self.passes_compressed = False
         self.writes_masked = origin is Origin.CSMS
         self.judge = bridge.relay.from_charge_point if origin is Origin.CHARGE_POINT else bridge.relay.from_csms
         self.other: Leg = self
@@ -103,6 +109,8 @@ class Leg(asyncio.Protocol):
         self.ponged = False
         self.blocked_since = 0.0
         self.paused = 0
+        self.held: Iterator[Event] | None = None
+        """What is left of the last input where reading was paused in the middle of it."""
         self.close_sent = False
         self.close_received = False
         self.lost = False
@@ -120,8 +128,8 @@ class Leg(asyncio.Protocol):
             except TLSFailure as failure:
                 self.bridge.tls_failed(self, failure)
                 return
-            if not data:
-                self._nothing_decrypted(tls)
+            if not data or tls.closed:
+                self._not_only_data(tls, data)
                 return
         payload = self.reader.single(data)
         if payload is None or self.close_sent:
@@ -136,37 +144,54 @@ class Leg(asyncio.Protocol):
         else:
             self.bridge.perform(self, effects, data)
 
-    def _nothing_decrypted(self, tls: TLSConnection) -> None:
+    def _not_only_data(self, tls: TLSConnection, data: bytes) -> None:
+        """Something of TLS itself came: part of a record, KeyUpdate, a renegotiation attempt, close_notify."""
+        if data:
+            self.plain_received(data)
+        unasked = tls.output()
+        if unasked and not self.transport.is_closing():
+            self.transport.write(unasked)
+            if tls.knows_renegotiation:
+                self.bridge.renegotiation(self)
         if tls.closed:
-            self.transport.close()
-            return
-        alert = tls.renegotiation_refused()
-        if alert:
-            self.transport.write(alert)
-            self.bridge.renegotiation(self)
+            self.end()
 
     def plain_received(self, data: bytes) -> None:
         """Everything but the hot path: fragments, several or partial frames, control frames, compression."""
         now = _monotonic()
         self.seen_at = now
-        try:
+        if self.held is not None:
+            self._take(self.held, now)
+        if data:
             events = self.reader.feed(data, now)
-        except FrameViolation as violation:
-            self.bridge.violated(self, violation)
-            return
-        for event in events:
-            if isinstance(event, Message):
-                self._message(event, now)
-            elif isinstance(event, Ping):
-                self.write(build_frame(PONG, event.payload, self._mask()))
-            elif isinstance(event, Pong):
-                self.ponged = True
+            if self.held is None:
+                self._take(events, now)
             else:
-                self.bridge.close_received(self, event)
+                self.held = chain(self.held, events)
         if self.reader.assembling_since is not None:
             self.bridge.owner.watch(self.bridge)
-        if self.tls is not None and self.tls.closed:
-            self.transport.close()
+
+    def _take(self, events: Iterator[Event], now: float) -> None:
+        """Act on events until the other side has enough: few compressed bytes can be very many plain ones."""
+        self.held = None
+        try:
+            for event in events:
+                self._event(event, now)
+                if self.paused:
+                    self.held = events
+                    return
+        except FrameViolation as violation:
+            self.bridge.violated(self, violation)
+
+    def _event(self, event: Event, now: float) -> None:
+        if isinstance(event, Message):
+            self._message(event, now)
+        elif isinstance(event, Ping):
+            self.write(build_frame(PONG, event.payload, self._mask()))
+        elif isinstance(event, Pong):
+            self.ponged = True
+        else:
+            self.bridge.close_received(self, event)
 
     def _message(self, message: Message, now: float) -> None:
         if self.close_sent:
@@ -174,7 +199,7 @@ class Leg(asyncio.Protocol):
         self.message_count += 1
         self.byte_count += len(message.payload)
         effects = self.judge(message.payload, now)
-        if not message.compressed or self.bridge.compressed_as_is:
+        if not message.compressed or self.passes_compressed:
             wire = message.frames
         else:
             wire = build_frame(TEXT, message.payload, self.other._mask())  # noqa: SLF001  the sibling leg
@@ -187,6 +212,11 @@ class Leg(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
         self.bridge.leg_lost(self, exc)
+
+    def let_go(self) -> None:
+        """Both legs are lost: leave no cycle, so that the session's memory is free now and not at some collection."""
+        self.held = None
+        del self.bridge, self.other
 
     # -- bytes out
 
@@ -254,14 +284,19 @@ class Leg(asyncio.Protocol):
     def resume(self, cause: int) -> None:
         """Lift one cause; reading goes on when none is left."""
         was, self.paused = self.paused, self.paused & ~cause
-        if was and not self.paused and not self.lost and not self.transport.is_closing():
-            self.transport.resume_reading()
+        if was:
+            self._read_on()
 
     def _unpause(self) -> None:
         if self.paused:
             self.paused = 0
-            if not self.transport.is_closing():
-                self.transport.resume_reading()
+            asyncio.get_running_loop().call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        if self.held is not None and not self.paused:
+            self.plain_received(b"")
+        if not (self.paused or self.lost or self.transport.is_closing()):
+            self.transport.resume_reading()
 
 
 class Bridge:
@@ -272,14 +307,11 @@ class Bridge:
         "admission",
         "charge_point",
         "close_deadline",
-        "compressed_as_is",
         "csms",
         "end_reason",
-        "limits",
         "opened_at",
         "owner",
         "relay",
-        "settings",
         "subprotocol",
         "transport_facts",
         "version",
@@ -305,7 +337,6 @@ class Bridge:
         self.relay = relay
         self.wall_opened_at = wall_opened_at
         self.opened_at = _monotonic()
-        self.compressed_as_is = False
         self.close_deadline = 0.0
         self.end_reason = ""
 
@@ -323,19 +354,16 @@ class Bridge:
     ) -> None:
         """Put the two transports together; reading must still be paused on both."""
         now = self.opened_at
-        reader = MessageReader(
-            expect_masked=True, limits=limits, inflater=_inflater(charge_point_deflate, limits, server=True)
-        )
+        reader = MessageReader.for_peer(limits, charge_point_deflate, from_client=True)
         self.charge_point = Leg(self, Origin.CHARGE_POINT, charge_point, tls, reader, now)
-        reader = MessageReader(
-            expect_masked=False, limits=limits, inflater=_inflater(csms_deflate, limits, server=False)
-        )
+        reader = MessageReader.for_peer(limits, csms_deflate, from_client=False)
         self.csms = Leg(self, Origin.CSMS, csms, None, reader, now)
         self.charge_point.other, self.csms.other = self.csms, self.charge_point
-        # Forwarding compressed bytes needs the same agreement on both legs: no context takeover, full windows.
-        self.compressed_as_is = (
-            charge_point_deflate is not None and csms_deflate is not None and charge_point_deflate == csms_deflate
-        )
+        if charge_point_deflate is not None and csms_deflate is not None:
+            # Nobody keeps context: compressed bytes may pass if the reader's window is no smaller than the writer's.
+            near, far = charge_point_deflate, csms_deflate
+            self.charge_point.passes_compressed = near.client_max_window_bits <= far.client_max_window_bits
+            self.csms.passes_compressed = far.server_max_window_bits <= near.server_max_window_bits
         for leg in (self.charge_point, self.csms):
             leg.transport.set_write_buffer_limits(high=max_write_buffer_bytes)
             _set_user_timeout(leg.transport, tcp_user_timeout_s)
@@ -362,6 +390,8 @@ class Bridge:
         match effect:
             case Forward():
                 leg.other.write(wire)
+            case Deliver(text=text):
+                leg.other.send_text(text)
             case Reply(text=text):
                 leg.send_text(text)
             case ReportEvent(event=event, severity=severity, decision=decision, detail=detail):
@@ -401,14 +431,15 @@ class Bridge:
         self._await_closing()
 
     def violated(self, leg: Leg, violation: FrameViolation) -> None:
-        """A peer broke RFC 6455: it hears the code of the rule, the other side that this one is gone."""
+        """A peer broke RFC 6455 (a flood is called one whoever floods): it hears why, the other that this one is gone."""
         from_csms = leg is self.csms
+        broken = from_csms and not violation.event.endswith("_flood")
         self.owner.report(
             self,
-            "upstream.protocol" if from_csms else violation.event,
-            "medium" if from_csms else "high",
-            "disconnect" if from_csms else "ws_close",
-            f"{violation.event}: {violation.detail}" if from_csms else violation.detail,
+            "upstream.protocol" if broken else violation.event,
+            "medium" if from_csms else violation.severity,
+            "disconnect" if broken else "ws_close",
+            f"by the CSMS: {violation.event}: {violation.detail}" if from_csms else violation.detail,
         )
         other_code = CLOSE_CODES["csms-violation"] if from_csms else CLOSE_CODES["charge-point-lost"]
         leg.close_received = True  # nothing more is read from it
@@ -418,17 +449,24 @@ class Bridge:
         self._await_closing()
 
     def tls_failed(self, leg: Leg, failure: TLSFailure) -> None:
-        """The TLS stream broke under a live session."""
+        """The TLS stream broke under a live session: send the alert that OpenSSL has for it, if any."""
+        if leg.transport.is_closing():
+            return
         self.end_reason = self.end_reason or f"tls:{failure.reason.code}"
+        alert = leg.tls.output() if leg.tls is not None else b""
         if failure.reason.event != "net.reset":
-            self.owner.report(self, failure.reason.event, failure.reason.severity, "disconnect", failure.detail)
-        leg.transport.abort()
+            decision = "tls_alert" if alert else "disconnect"
+            self.owner.report(self, failure.reason.event, failure.reason.severity, decision, failure.detail)
+        leg.transport.write(alert)
+        leg.transport.close()
+        self._await_closing()
 
     def renegotiation(self, leg: Leg) -> None:
         """A renegotiation attempt: no charge point needs one (CVE-2011-1473)."""
         self.end_reason = "tls-renegotiation"
         self.owner.report(self, "tls.renegotiation", "high", "tls_alert", "connection dropped at the first attempt")
         leg.transport.close()
+        self._await_closing()
 
     def leg_lost(self, leg: Leg, error: Exception | None) -> None:
         """One leg's TCP connection is gone: the other follows (OCPP-J part 4, Local Controller)."""
@@ -436,6 +474,8 @@ class Bridge:
         other = leg.other
         if other.lost:
             self.owner.finished(self, self.end_reason)
+            leg.let_go()
+            other.let_go()
             return
         cause = "csms-lost" if leg is self.csms else "charge-point-lost"
         other.send_close(CLOSE_CODES[cause], "")
@@ -450,14 +490,6 @@ class Bridge:
         for leg in (self.charge_point, self.csms):
             if not leg.lost:
                 leg.transport.abort()
-
-
-def _inflater(parameters: DeflateParameters | None, limits: ReaderLimits, *, server: bool) -> Inflater | None:
-    """What the peer of a leg compresses with: its own window is the client's where we are the server."""
-    if parameters is None:
-        return None
-    bits = parameters.client_max_window_bits if server else parameters.server_max_window_bits
-    return Inflater(limits.max_message_bytes, bits)
 
 
 def _set_user_timeout(transport: asyncio.Transport, seconds: float) -> None:

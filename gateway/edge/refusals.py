@@ -1,6 +1,7 @@
 """The one map from refusals to the wire: HTTP status and fixed phrase. Peers never learn more than this.
 
-A TLS-stage reason has no row: its alert has already been sent by OpenSSL, or silence is the answer.
+A TLS-stage reason has no HTTP answer: its alert is OpenSSL's, or `tls_refusal`'s where OpenSSL never saw a byte, or
+silence is the answer.
 """
 
 from typing import Final, NamedTuple
@@ -8,7 +9,7 @@ from typing import Final, NamedTuple
 from gateway.identity.refusal import Reason
 from gateway.websocket.handshake import build_refused
 
-__all__ = ["CLOSE_CODES", "http_refusal", "status_of"]
+__all__ = ["CLOSE_CODES", "http_refusal", "status_of", "tls_refusal"]
 
 
 class _Answer(NamedTuple):
@@ -79,6 +80,9 @@ _KNOWN_ONLY = frozenset(
 )
 """Reasons that would tell a stranger that the identity exists."""
 
+_ALERTS: Final = {Reason.TLS_ON_PLAIN: 40, Reason.TLS_VERSION: 70}
+"""handshake_failure, protocol_version (RFC 8446, 6.2)."""
+
 CLOSE_CODES: Final = {
     "csms-lost": 1012,
     "csms-violation": 1011,
@@ -103,6 +107,12 @@ def status_of(reason: Reason, *, proven: bool = False, unknown_identity_status: 
     """HTTP status for a refusal, 0 where nothing is sent."""
     answer = _answer(reason, proven=proven, unknown_identity_status=unknown_identity_status)
     return answer.status if answer else 0
+
+
+def tls_refusal(reason: Reason) -> bytes:
+    """A fatal alert for a handshake that never reaches OpenSSL, empty where silence is the answer."""
+    alert = _ALERTS.get(reason)
+    return bytes((0x15, 3, 1, 0, 2, 2, alert)) if alert is not None else b""
 
 
 def http_refusal(

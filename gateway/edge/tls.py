@@ -27,6 +27,7 @@ _WEAK = frozenset({66, 67, 68})
 
 _BY_TEXT = (
     ("unexpected eof", Reason.PEER_WENT_AWAY),
+    ("end of stream", Reason.PEER_WENT_AWAY),
     ("http request", Reason.PLAIN_ON_TLS),
     ("https proxy request", Reason.PLAIN_ON_TLS),
     ("peer did not return a certificate", Reason.CERT_MISSING),
@@ -48,6 +49,9 @@ _BY_TEXT = (
 class TLSFailure(Exception):  # noqa: N818  an outcome of the peer's behaviour
     """The TLS connection is over. `detail` is OpenSSL's own wording, for our records."""
 
+    certificate_sha256 = ""
+    """Fingerprint of the certificate that chain verification refused, where the engine can tell it."""
+
     def __init__(self, reason: Reason, detail: str = "") -> None:
         super().__init__(reason.code)
         self.reason = reason
@@ -57,8 +61,15 @@ class TLSFailure(Exception):  # noqa: N818  an outcome of the peer's behaviour
 class TLSConnection(Protocol):
     """One TLS connection, server side, fed by its owner."""
 
+    __slots__ = ()
+
     closed: bool
     """True once the peer sent close_notify."""
+    knows_renegotiation: bool
+    """True in TLS 1.2 and below: output that appears while nothing is sent is then the refusal of a renegotiation.
+
+    TLS 1.3 has nothing to say unasked: OpenSSL keeps its answer to a KeyUpdate for its next record (RFC 8446, 4.6.3).
+    """
 
     def handshake(self, data: bytes) -> bool:
         """Take bytes from the peer; True once the handshake is complete. Raises TLSFailure."""
@@ -67,16 +78,13 @@ class TLSConnection(Protocol):
         """Bytes for the peer: handshake flights, tickets, alerts. Empty when there are none."""
 
     def facts(self) -> TLSFacts:
-        """What was negotiated. Only after the handshake."""
+        """What was negotiated. Once, after the handshake, when its last `output` has been taken."""
 
     def decrypt(self, data: bytes) -> bytes:
         """Plain bytes out of `data` (and what was held back before), possibly none. Raises TLSFailure."""
 
     def encrypt(self, data: bytes) -> bytes:
         """Records that carry `data`. Raises TLSFailure if the connection is broken."""
-
-    def renegotiation_refused(self) -> bytes:
-        """After `decrypt`, in TLS 1.2: bytes OpenSSL made unasked, i.e. its answer to a renegotiation attempt."""
 
     def shutdown(self) -> bytes:
         """close_notify, ready to write."""

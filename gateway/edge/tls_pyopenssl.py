@@ -4,11 +4,17 @@ The hot calls go straight to the library handle behind pyOpenSSL (`_lib`), into 
 pyOpenSSL's public recv/bio_read allocate per call and raise an exception for "no more data", which costs twice as
 much CPU per message (docs/decisions/0003). `_lib` is private, so pyproject.toml pins the major version and
 tests/edge/test_tls_engines.py runs both engines against OpenSSL's own client.
+
+OpenSSL's error queue belongs to the thread, so to all connections at once: whatever can leave an error there clears it,
+and a left-over of somebody else never ends a connection (`_ended`).
 """
 
+import hashlib
+from collections.abc import Callable
+from sys import intern
 from typing import Any, Final
 
-from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL, crypto
 from typing_extensions import override
 
@@ -17,7 +23,6 @@ from gateway.edge.cipher_policy import CIPHER_POLICIES
 from gateway.edge.memory_file import memory_file
 from gateway.edge.tls import TLSConnection, TLSContext, TLSFailure, reason_for_openssl
 from gateway.identity.evidence import TLSFacts
-from gateway.identity.refusal import Reason
 from gateway.link.messages import ListenerSettings
 
 __all__ = ["PyOpenSSLContext"]
@@ -25,11 +30,15 @@ __all__ = ["PyOpenSSLContext"]
 _lib: Final[Any] = SSL._lib  # type: ignore[attr-defined]  # noqa: SLF001
 _ffi: Final[Any] = SSL._ffi  # type: ignore[attr-defined]  # noqa: SLF001
 _read, _write, _bio_read, _bio_write = _lib.SSL_read, _lib.SSL_write, _lib.BIO_read, _lib.BIO_write
-_get_error = _lib.SSL_get_error
+_get_error, _clear_errors = _lib.SSL_get_error, _lib.ERR_clear_error
 _BUFFER_BYTES = 65_536
 _buffer = _ffi.new("char[]", _BUFFER_BYTES)
-_view = memoryview(_ffi.buffer(_buffer, _BUFFER_BYTES))
-_WANT_READ, _ZERO_RETURN, _SYSCALL = 2, 6, 5
+_unpack: Final[Callable[[Any, int], bytes]] = _ffi.unpack
+_scratch = _lib.BIO_new(_lib.BIO_s_mem())
+_memory: Final = _lib.BIO_s_mem()
+_WANT_READ, _ZERO_RETURN = 2, 6
+_HOST_NAME = 0
+"""TLSEXT_NAMETYPE_host_name."""
 _TLS1_2 = 0x0303
 _RELEASE_BUFFERS = 0x10
 _TICKET_LIFETIME_S = 86_400
@@ -52,28 +61,30 @@ def _error_text() -> str:
 class _Connection(TLSConnection):
     """One server-side connection over two memory BIOs."""
 
-    __slots__ = ("_into", "_no_unasked_output", "_out", "_owner", "_ssl", "closed")
+    __slots__ = ("_into", "_out", "_ssl", "closed", "knows_renegotiation")
 
-    def __init__(self, context: SSL.Context) -> None:
-        owner = SSL.Connection(context, None)
-        owner.set_accept_state()
-        self._owner = owner
-        self._ssl = owner._ssl  # noqa: SLF001
-        self._into = owner._into_ssl  # noqa: SLF001
-        self._out = owner._from_ssl  # noqa: SLF001
+    def __init__(self, context: Any) -> None:
+        # What SSL.Connection(context, None) does, without its object of 1 KiB and its entry in a weak dictionary.
+        self._ssl = _ffi.gc(_lib.SSL_new(context), _lib.SSL_free)
+        self._into, self._out = _lib.BIO_new(_memory), _lib.BIO_new(_memory)
+        _lib.SSL_set_bio(self._ssl, self._into, self._out)  # SSL_free frees both
+        _lib.SSL_set_accept_state(self._ssl)
         self.closed = False
-        self._no_unasked_output = False
+        self.knows_renegotiation = False
 
     @override
     def handshake(self, data: bytes) -> bool:
+        _clear_errors()
+        _refused.clear()
         _bio_write(self._into, data, len(data))
         result = _lib.SSL_do_handshake(self._ssl)
-        if result == 1:
-            self._no_unasked_output = _lib.SSL_version(self._ssl) <= _TLS1_2
-            return True
-        if _get_error(self._ssl, result) == _WANT_READ:
+        if result != 1 and _get_error(self._ssl, result) != _WANT_READ:
+            raise self._failure()
+        _clear_errors()  # also a handshake that goes well may have tried something in vain
+        if result != 1:
             return False
-        raise self._failure()
+        self.knows_renegotiation = _lib.SSL_version(self._ssl) <= _TLS1_2
+        return True
 
     def _failure(self) -> TLSFailure:
         verify_code = _lib.SSL_get_verify_result(self._ssl)
@@ -81,7 +92,9 @@ class _Connection(TLSConnection):
         if verify_code:
             explained = _ffi.string(_lib.X509_verify_cert_error_string(verify_code)).decode()
             text = f"{text}: {explained}"
-        return reason_for_openssl(text, verify_code)
+        failure = reason_for_openssl(text, verify_code)
+        failure.certificate_sha256 = _refused[0] if verify_code and _refused else ""
+        return failure
 
     @override
     def output(self) -> bytes:
@@ -89,23 +102,28 @@ class _Connection(TLSConnection):
         if size <= 0:
             return b""
         if size < _BUFFER_BYTES:
-            return bytes(_view[:size])
-        parts = [bytes(_view[:size])]
+            return _unpack(_buffer, size)
+        parts = [_unpack(_buffer, size)]
         while (size := _bio_read(self._out, _buffer, _BUFFER_BYTES)) > 0:
-            parts.append(bytes(_view[:size]))
+            parts.append(_unpack(_buffer, size))
         return b"".join(parts)
 
     @override
     def facts(self) -> TLSFacts:
-        owner = self._owner
-        leaf = owner.get_peer_certificate(as_cryptography=True)
-        return TLSFacts(
-            version=owner.get_protocol_version_name(),
-            cipher=owner.get_cipher_name() or "",
-            server_name=(owner.get_servername() or b"").decode("ascii", "backslashreplace").lower(),
-            leaf_der=leaf.public_bytes(Encoding.DER) if leaf is not None else b"",
-            resumed=_lib.SSL_session_reused(self._ssl) == 1,
+        ssl = self._ssl
+        name = _lib.SSL_get_servername(ssl, _HOST_NAME)
+        found = TLSFacts(
+            version=_text(_lib.SSL_get_version(ssl)),
+            cipher=_text(_lib.SSL_CIPHER_get_name(_lib.SSL_get_current_cipher(ssl))),
+            server_name=_ffi.string(name).decode("ascii", "backslashreplace").lower() if name != _ffi.NULL else "",
+            leaf_der=_leaf_der(ssl),
+            resumed=_lib.SSL_session_reused(ssl) == 1,
         )
+        # The flight and its tickets have been taken; the buffer they needed is not needed again.
+        self._out = _lib.BIO_new(_memory)
+        _lib.SSL_set_bio(ssl, self._into, self._out)
+        _clear_errors()
+        return found
 
     @override
     def decrypt(self, data: bytes) -> bytes:
@@ -115,7 +133,7 @@ class _Connection(TLSConnection):
         size = _read(ssl, _buffer, _BUFFER_BYTES)
         plain = b""
         while size > 0:
-            plain = plain + _view[:size] if plain else bytes(_view[:size])
+            plain = plain + _unpack(_buffer, size) if plain else _unpack(_buffer, size)
             size = _read(ssl, _buffer, _BUFFER_BYTES)
         error = _get_error(ssl, size)
         if error != _WANT_READ:
@@ -123,13 +141,15 @@ class _Connection(TLSConnection):
         return plain
 
     def _ended(self, error: int) -> None:
-        if error == _ZERO_RETURN:
-            self.closed = True
-            return
-        if error == _SYSCALL:
-            _lib.ERR_clear_error()
-            raise TLSFailure(Reason.PEER_WENT_AWAY, "end of stream inside a record")
-        raise reason_for_openssl(_error_text() or "unknown error", 0)
+        if error != _ZERO_RETURN:
+            text = _error_text()
+            if _lib.SSL_want_read(self._ssl):
+                return  # all is well here: the error in the queue was not ours
+            error = _get_error(self._ssl, _read(self._ssl, _buffer, _BUFFER_BYTES))
+            _clear_errors()
+            if error != _ZERO_RETURN:
+                raise reason_for_openssl(text or "end of stream inside a record", 0)
+        self.closed = True
 
     @override
     def encrypt(self, data: bytes) -> bytes:
@@ -142,14 +162,48 @@ class _Connection(TLSConnection):
         return self.output()
 
     @override
-    def renegotiation_refused(self) -> bytes:
-        return self.output() if self._no_unasked_output else b""
-
-    @override
     def shutdown(self) -> bytes:
         _lib.SSL_shutdown(self._ssl)
-        _lib.ERR_clear_error()
+        _clear_errors()
         return self.output()
+
+
+def _text(name: Any) -> str:
+    """A constant of OpenSSL, one object for all connections."""
+    return intern(_ffi.string(name).decode("ascii"))
+
+
+def _leaf_der(ssl: Any) -> bytes:
+    """The peer's certificate as it is, not parsed: control parses it once and remembers it."""
+    certificate = _lib.SSL_get_peer_certificate(ssl)
+    if certificate == _ffi.NULL:
+        return b""
+    try:
+        return _der(certificate)
+    finally:
+        _lib.X509_free(certificate)
+
+
+def _der(certificate: Any) -> bytes:
+    _lib.i2d_X509_bio(_scratch, certificate)
+    der = b""
+    while (size := _bio_read(_scratch, _buffer, _BUFFER_BYTES)) > 0:
+        der += _unpack(_buffer, size)
+    return der
+
+
+_refused: Final[list[str]] = []
+"""Fingerprint of the certificate refused in the handshake that runs right now: a thread runs one at a time."""
+
+
+@_ffi.callback("int (*)(int, X509_STORE_CTX *)")  # type: ignore[untyped-decorator]
+def _note_refused(verified: int, store: Any) -> int:
+    """Chain verification stays OpenSSL's; this only learns which certificate it refused."""
+    if verified != 1:
+        certificate = _lib.X509_STORE_CTX_get_current_cert(store)
+        if certificate != _ffi.NULL:
+            _refused.append(hashlib.sha256(_der(certificate)).hexdigest())
+    return verified
 
 
 class PyOpenSSLContext(TLSContext):
@@ -178,17 +232,21 @@ class PyOpenSSLContext(TLSContext):
                 context.use_certificate_chain_file(path)
             key: Any = load_pem_private_key(pem.key, None)
             context.use_privatekey(key)
+            context.check_privatekey()
         _trust(context, tls, settings.client_trust_pem)
+        _clear_errors()
         self._context = context
 
     @override
     def accept(self) -> _Connection:
-        return _Connection(self._context)
+        return _Connection(self._context._context)  # noqa: SLF001  the SSL_CTX
 
 
 def _trust(context: SSL.Context, tls: ListenerTLS, client_trust_pem: bytes) -> None:
     """Chain verification as server: OpenSSL sets the purpose, path length and signatures are its business."""
-    context.set_verify(_VERIFY[tls.client_certificate])
+    mode = _VERIFY[tls.client_certificate]
+    context.set_verify(mode)
+    _lib.SSL_CTX_set_verify(context._context, mode, _note_refused)  # noqa: SLF001
     if tls.client_certificate == "none":
         return
     with memory_file(client_trust_pem) as path:

@@ -31,7 +31,7 @@ def _failure(error: ssl.SSLError) -> TLSFailure:
 class _Connection(TLSConnection):
     """One server-side connection over two memory BIOs."""
 
-    __slots__ = ("_first", "_into", "_out", "_server_name", "_ssl", "closed")
+    __slots__ = ("_first", "_into", "_out", "_server_name", "_ssl", "closed", "knows_renegotiation")
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._into, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -39,6 +39,7 @@ class _Connection(TLSConnection):
         self._first: bytes | None = b""
         self._server_name = ""
         self.closed = False
+        self.knows_renegotiation = False
 
     @override
     def handshake(self, data: bytes) -> bool:
@@ -54,6 +55,7 @@ class _Connection(TLSConnection):
         # The server side of Python's ssl does not tell the SNI without a callback; the ClientHello does.
         self._server_name = read_client_hello(self._first or b"").server_name
         self._first = None
+        self.knows_renegotiation = self._ssl.version() != "TLSv1.3"
         return True
 
     @override
@@ -98,10 +100,6 @@ class _Connection(TLSConnection):
         except ssl.SSLError as error:
             raise _failure(error) from error
         return self._out.read()
-
-    @override
-    def renegotiation_refused(self) -> bytes:
-        return self._out.read() if self._ssl.version() != "TLSv1.3" else b""
 
     @override
     def shutdown(self) -> bytes:

@@ -8,8 +8,10 @@ from functools import partial
 from itertools import count
 
 import structlog
+from msgspec.structs import replace
 
 from gateway.audit.event import SecurityEvent, Severity
+from gateway.config.model import WebSocketSettings
 from gateway.edge.control_link import ControlLink
 from gateway.edge.csms import CSMSDialler, Dialled
 from gateway.edge.deadlines import Deadlines
@@ -21,6 +23,8 @@ from gateway.edge.refusals import CLOSE_CODES
 from gateway.edge.source_limits import SourceLimits
 from gateway.edge.tls import TLSConnection
 from gateway.identity.evidence import Admission, CertificateProof, Transport
+from gateway.identity.refusal import Reason, Refusal
+from gateway.link.collector import Collector
 from gateway.link.messages import (
     AdmitGranted,
     AdmitRefused,
@@ -56,6 +60,7 @@ _FROM_CHARGE_POINT, _FROM_CSMS = (
     for name in ("charge-point", "csms")
 )
 _PROBE_POLL_S = 0.05
+_LAST_WORDS_S = 1.0
 _log = structlog.get_logger("edge.worker")
 
 
@@ -70,6 +75,8 @@ class Worker:
         self.bridges: dict[str, Bridge] = {}
         self.listeners: dict[str, ListenerState] = {}
         self.diallers: dict[str, CSMSDialler] = {}
+        self.entering: dict[str, Entrance] = {}
+        """Connections between their request for admission and their 101: they may still be disconnected or probed."""
         self.draining = False
         self.ready = asyncio.Event()
         self.settings: EdgeSettings
@@ -77,6 +84,11 @@ class Worker:
         self.deadlines: Deadlines
         self._listening = dict(listening)
         self._servers: dict[str, asyncio.Server] = {}
+        self._serving = asyncio.Lock()
+        self._reader_limits: ReaderLimits
+        self._relay_limits: RelayLimits
+        """Made once for all sessions that begin under the same settings."""
+        self._collector = Collector()
         self._numbers = count(1)
         self._boot = f"{os.getpid():x}{int(time.time()) & 0xFFFFFF:06x}"
         self.link = ControlLink(control_path, hello=self._hello, on_message=self._told)
@@ -97,16 +109,18 @@ class Worker:
         while True:
             due = max(due + 1.0, loop.time())
             await asyncio.sleep(due - loop.time())
-            self.deadlines.tick()
+            try:
+                self.deadlines.tick()
+                self._collector.tick()
+            except Exception:  # noqa: BLE001  the defect of one session must not end the timers of all
+                _log.exception("tick_failed")
 
     async def _flush_forever(self) -> None:
         for number in count():
             await asyncio.sleep(_FLUSH_S)
             if not self.link.connected:
                 continue
-            events = self.events.take()
-            if events:
-                self.link.send(Report(events))
+            self._send_events()
             if number % _COUNTERS_EVERY_FLUSHES == 0:
                 self._send_counters()
 
@@ -118,8 +132,30 @@ class Worker:
             _add_traffic(values, bridge)
         self.link.send(Counters(values))
 
+    def _send_events(self) -> None:
+        events = self.events.take()
+        if events:
+            self.link.send(Report(events))
+
+    async def stop(self) -> None:
+        """Abort what is still open and tell control the rest."""
+        for bridge in list(self.bridges.values()):
+            bridge.abort("edge-stopped")
+        await self.tasks.close()
+        await asyncio.sleep(0)  # the aborted transports report now
+        if self.link.connected:
+            self._send_events()
+            self._send_counters()
+        await self.link.close(_LAST_WORDS_S)
+
     def _hello(self) -> Hello:
+        # A control that does not know of an admission must not find it used: it may give another one meanwhile.
+        self._turn_away(Refusal(Reason.CONTROL_DOWN, "control was replaced meanwhile"))
         return Hello(self.slot, os.getpid(), tuple(_live(bridge) for bridge in self.bridges.values()))
+
+    def _turn_away(self, refusal: Refusal) -> None:
+        for entrance in list(self.entering.values()):
+            entrance.turn_away(refusal)
 
     # -- settings and listeners
 
@@ -134,6 +170,8 @@ class Worker:
             self.link.send(SettingsApplied(settings.generation, f"{type(error).__name__}: {error}"))
             return
         self.settings, self.listeners, self.diallers = settings, listeners, diallers
+        self._reader_limits = _reader_limits(settings.websocket)
+        self._relay_limits = _relay_limits(settings.websocket)
         limits = settings.limits
         self.limits.max_handshakes = limits.max_handshakes
         self.limits.handshakes_per_address = limits.handshakes_per_address
@@ -141,7 +179,7 @@ class Worker:
         if first:
             self.deadlines = Deadlines(settings.websocket)
         else:
-            self.deadlines.settings = settings.websocket
+            self.deadlines.use(settings.websocket)
         self.tasks.start(self._serve(settings.generation), "serve")
 
     def _dialler(self, name: str, entry: "object") -> CSMSDialler:
@@ -152,19 +190,29 @@ class Worker:
 
     async def _serve(self, generation: int) -> None:
         """Accept on every listener that has both a socket and settings; stop on those that are gone."""
-        loop = asyncio.get_running_loop()
-        for name in [name for name in self._servers if name not in self.listeners or name not in self._listening]:
-            self._servers.pop(name).close()
-        if not self.draining:
-            for name, descriptor in self._listening.items():
-                if name in self.listeners and name not in self._servers:
-                    self._servers[name] = await loop.create_server(
-                        partial(self._accept, name),
-                        sock=_listening_socket(descriptor),
-                        backlog=4096,
-                    )
-        self.ready.set()
-        self.link.send(SettingsApplied(generation))
+        error = ""
+        async with self._serving:
+            for name in [name for name in self._servers if name not in self.listeners or name not in self._listening]:
+                self._servers.pop(name).close()
+            try:
+                for name, descriptor in list(self._listening.items()):
+                    if name in self.listeners and name not in self._servers and not self.draining:
+                        await self._listen(name, descriptor)
+            except OSError as failed:
+                error = f"cannot accept: {failed}"
+                _log.error("cannot_accept", error=str(failed))
+        if not error:
+            self.ready.set()
+        self.link.send(SettingsApplied(generation, error))
+
+    async def _listen(self, name: str, descriptor: int) -> None:
+        server = await asyncio.get_running_loop().create_server(
+            partial(self._accept, name), sock=_listening_socket(descriptor), backlog=4096
+        )
+        if self._listening.get(name) == descriptor:
+            self._servers[name] = server
+        else:  # taken away meanwhile
+            server.close()
 
     def _accept(self, listener: str) -> Entrance:
         return Entrance(self, self.listeners[listener], f"{self._boot}-{self.slot}-{next(self._numbers)}")
@@ -202,18 +250,13 @@ class Worker:
     ) -> None:
         """The last step of the entrance: build the relay from the admission, answer 101, start pumping."""
         settings = self.settings.websocket
-        limits = RelayLimits(
-            messages_per_s=settings.messages_per_s,
-            messages_burst=settings.messages_burst,
-            flood_grace_s=settings.flood_grace_s,
-        )
         bridge = Bridge(
             owner=self,
             admission=admission,
-            transport_facts=facts,
+            transport_facts=_without_certificate(facts),
             version=version,
             subprotocol=version.subprotocol,
-            relay=Relay(admission, version, limits),
+            relay=Relay(admission, version, self._relay_limits),
             wall_opened_at=time.time(),
         )
         bridge.connect(
@@ -222,26 +265,17 @@ class Worker:
             charge_point_deflate=deflate,
             csms=dialled.transport,
             csms_deflate=dialled.deflate,
-            limits=self._reader_limits(),
+            limits=self._reader_limits,
             tcp_user_timeout_s=settings.tcp_user_timeout_s,
             max_write_buffer_bytes=settings.max_write_buffer_bytes,
         )
         self.bridges[admission.session] = bridge
+        self._collector.born()
         self.deadlines.add(bridge)
         self.counts.add(f'ocpp_gateway_sessions_opened_total{{security_profile="{int(admission.security_profile)}"}}')
         self.link.send(SessionOpened(_live(bridge)))
         bridge.charge_point.write(answer)
         bridge.start(early, dialled.early)
-
-    def _reader_limits(self) -> ReaderLimits:
-        settings = self.settings.websocket
-        return ReaderLimits(
-            max_message_bytes=settings.max_message_bytes,
-            max_fragments=settings.max_fragments,
-            fragment_deadline_s=settings.fragment_deadline_s,
-            control_frames_per_s=settings.control_frames_per_s,
-            control_frames_burst=settings.control_frames_burst,
-        )
 
     def released(self, admission: Admission, reason: str) -> None:
         """An admission that never became a session."""
@@ -329,6 +363,9 @@ class Worker:
                 raise AssertionError("answered by the link")
 
     def _disconnect(self, session: str, reason: str) -> None:
+        entrance = self.entering.get(session)
+        if entrance is not None:
+            entrance.turn_away(Refusal(Reason.CONTROL_DOWN, f"the admission was revoked: {reason}"))
         bridge = self.bridges.get(session)
         if bridge is not None:
             bridge.close(
@@ -339,7 +376,8 @@ class Worker:
         """Is the charge point of this session still there? If not, both legs are closed before we answer."""
         bridge = self.bridges.get(probe.session)
         if bridge is None:
-            self.link.send(ProbeAnswer(probe.request_id, alive=False))
+            alive = await self._probe_entering(probe.session)
+            self.link.send(ProbeAnswer(probe.request_id, alive=alive))
             return
         leg = bridge.charge_point
         asked_at = time.monotonic()
@@ -355,10 +393,21 @@ class Worker:
             await asyncio.sleep(0)
         self.link.send(ProbeAnswer(probe.request_id, alive=alive))
 
+    async def _probe_entering(self, session: str) -> bool:
+        """One on its way to the CSMS will get its 101 soon, unless the charge point has given up waiting for it."""
+        entrance = self.entering.get(session)
+        if entrance is None or not entrance.has_gone():
+            return entrance is not None
+        entrance.turn_away(Refusal(Reason.PEER_WENT_AWAY))
+        while session in self.entering:
+            await asyncio.sleep(0)
+        return False
+
     async def drain(self, timeout_s: float) -> None:
         """Accept nothing new and close every session, spread over most of the time there is."""
         self.draining = True
         self.remove_sockets(list(self._listening))
+        self._turn_away(Refusal(Reason.DRAINING))
         sessions = list(self.bridges.values())
         pause_s = timeout_s * 0.7 / max(1, len(sessions))
         for bridge in sessions:
@@ -379,9 +428,33 @@ def _add_traffic(values: dict[str, float], bridge: Bridge) -> None:
         values[size] = values.get(size, 0) + leg.byte_count
 
 
+def _reader_limits(settings: WebSocketSettings) -> ReaderLimits:
+    return ReaderLimits(
+        max_message_bytes=settings.max_message_bytes,
+        max_fragments=settings.max_fragments,
+        fragment_deadline_s=settings.fragment_deadline_s,
+        control_frames_per_s=settings.control_frames_per_s,
+        control_frames_burst=settings.control_frames_burst,
+    )
+
+
+def _relay_limits(settings: WebSocketSettings) -> RelayLimits:
+    return RelayLimits(
+        messages_per_s=settings.messages_per_s,
+        messages_burst=settings.messages_burst,
+        flood_grace_s=settings.flood_grace_s,
+    )
+
+
+def _without_certificate(facts: Transport) -> Transport:
+    """Its proof is in the admission; of the certificate itself nothing is needed any more."""
+    if facts.tls is None or not facts.tls.leaf_der:
+        return facts
+    return Transport(peer=facts.peer, tls=replace(facts.tls, leaf_der=b""))
+
+
 def _live(bridge: Bridge) -> LiveSession:
     admission = bridge.admission
-    proof = admission.proof
     return LiveSession(
         session=admission.session,
         charge_point_id=admission.charge_point_id,
@@ -392,5 +465,6 @@ def _live(bridge: Bridge) -> LiveSession:
         listener=bridge.transport_facts.peer.listener,
         csms=admission.csms,
         opened_at=bridge.wall_opened_at,
-        certificate_sha256=proof.sha256 if isinstance(proof, CertificateProof) else "",
+        proof=admission.proof,
+        registered=bridge.relay.registered,
     )

@@ -8,7 +8,7 @@ from gateway.identity.record import ChargePointRecord
 from gateway.identity.refusal import Reason, Refusal
 from gateway.ocpp.vocabulary import OCPPVersion, SecurityProfile
 
-__all__ = ["ListenerFacts", "admit", "floor_to_raise", "used_security_profile"]
+__all__ = ["ListenerFacts", "admit", "floor_to_raise", "profiles_to_try"]
 
 
 class ListenerFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,25 +19,25 @@ class ListenerFacts(msgspec.Struct, frozen=True, kw_only=True):
     csms: str
 
 
-def used_security_profile(claim: Claim, record: ChargePointRecord | None) -> SecurityProfile:
-    """The profile a claim is an attempt at.
+def profiles_to_try(claim: Claim, record: ChargePointRecord | None) -> tuple[SecurityProfile, ...]:
+    """The profiles a claim may be an attempt at, in the order in which its proofs are looked at.
 
-    A certificate makes it profile 3, except where the record wants profile 2 and Basic credentials are there as well
-    (a listener with optional client certificates; requirements, appendix B, vector 5).
+    A certificate makes it profile 3 (requirements, appendix B, vector 5), except where the record takes profile 2
+    and not 3: many charge points show a factory certificate to a listener that asks for one, and send Basic, perhaps
+    only after a 401. While an upgrade between the two is running, the certificate is looked at first, and one that
+    is not good (the factory's) does not keep the charge point from going on with its password.
     """
     tls = claim.transport.tls
     if tls is None:
-        return SecurityProfile.BASIC
+        return (SecurityProfile.BASIC,)
     if not tls.leaf_der:
-        return SecurityProfile.TLS_BASIC
-    wants_basic = (
-        record is not None
-        and record.security_profile is SecurityProfile.TLS_BASIC
-        and record.pending_security_profile is not SecurityProfile.TLS_CLIENT_CERTIFICATE
-    )
-    return (
-        SecurityProfile.TLS_BASIC if wants_basic and claim.basic is not None else SecurityProfile.TLS_CLIENT_CERTIFICATE
-    )
+        return (SecurityProfile.TLS_BASIC,)
+    taken = set() if record is None else {record.security_profile, record.pending_security_profile}
+    if SecurityProfile.TLS_BASIC not in taken:
+        return (SecurityProfile.TLS_CLIENT_CERTIFICATE,)
+    if SecurityProfile.TLS_CLIENT_CERTIFICATE not in taken:
+        return (SecurityProfile.TLS_BASIC,)
+    return (SecurityProfile.TLS_CLIENT_CERTIFICATE, SecurityProfile.TLS_BASIC)
 
 
 def admit(

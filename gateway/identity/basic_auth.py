@@ -26,6 +26,7 @@ def read_basic(header: str | None, charge_point_id: ChargePointId) -> BasicCrede
     """The credentials in an Authorization header, None if there is no header (RFC 7617, A00.FR.202).
 
     The text before the password is compared with the identity from the URL, as identities of 1.6 may contain colons.
+    Whether a user name in another case will do is for the caller, who knows the record (`claim.ignores_case`).
     Raises Refusal AUTH_MALFORMED for another scheme, bad base64, no colon, an empty password or an over-long header.
     """
     if header is None:
@@ -39,16 +40,15 @@ def read_basic(header: str | None, charge_point_id: ChargePointId) -> BasicCrede
         raise Refusal(Reason.AUTH_MALFORMED, "not base64") from None
     prefix = charge_point_id.encode("utf-8") + b":"
     if decoded.startswith(prefix):
-        password, matches = decoded[len(prefix) :], True
+        password, matches, in_other_case = decoded[len(prefix) :], True, False
     else:
         user, colon, password = decoded.partition(b":")
         if not colon:
             raise Refusal(Reason.AUTH_MALFORMED, "no colon")
-        # 2.x identities ignore case (T-04); an exact 1.6 spelling is checked against the record by the caller.
-        matches = user.lower() == prefix[:-1].lower()
+        matches, in_other_case = False, user.lower() == prefix[:-1].lower()
     if not password:
         raise Refusal(Reason.AUTH_MALFORMED, "empty password")
-    return BasicCredentials(username_matches=matches, password=password)
+    return BasicCredentials(username_matches=matches, username_differs_in_case=in_other_case, password=password)
 
 
 def readings(password: bytes) -> tuple[tuple[Reading, bytes], ...]:

@@ -20,6 +20,7 @@ __all__ = [
     "choose_subprotocols",
     "encode_identity",
     "fold",
+    "ignores_case",
     "matches",
     "read_target",
     "require_tolerances",
@@ -78,6 +79,8 @@ def _read_segment(segment: str, max_chars: int) -> ChargePointId:
         raise Refusal(Reason.IDENTITY_TOO_LONG, f"more than {max_chars} characters")
     if "%" in _ESCAPE.sub("", segment):
         raise Refusal(Reason.IDENTITY_CONFUSION, "incomplete percent-encoding")
+    if not segment.isascii():
+        raise Refusal(Reason.IDENTITY_CONFUSION, "not percent-encoded: " + printable(segment, 80))
     raw = _ESCAPE.sub(lambda match: chr(int(match[0][1:], 16)), segment).encode("latin-1")
     if any(byte < 0x20 or byte == 0x7F for byte in raw):  # noqa: PLR2004  controls and DEL
         raise Refusal(Reason.IDENTITY_INVALID, "control character: " + printable(raw, 80))
@@ -116,15 +119,20 @@ def matches(claimed: ChargePointId, record: ChargePointRecord) -> bool:
     """Exact spelling; another case only where every version of the record is 2.x, whose identities ignore case."""
     if claimed == record.charge_point_id:
         return True
-    only_2x = bool(record.ocpp_versions) and OCPPVersion.V1_6 not in record.ocpp_versions
-    return only_2x and fold(claimed) == fold(record.charge_point_id)
+    return ignores_case(record) and fold(claimed) == fold(record.charge_point_id)
+
+
+def ignores_case(record: ChargePointRecord) -> bool:
+    """True where every version of the record is 2.x, whose identities ignore case (T-04)."""
+    return bool(record.ocpp_versions) and OCPPVersion.V1_6 not in record.ocpp_versions
 
 
 def require_tolerances(needs: tuple[Tolerance, ...], granted: tuple[Tolerance, ...]) -> None:
     """Raise the Refusal of the first need that the registry does not grant."""
     for need in needs:
         if need not in granted:
-            raise Refusal(_MISSING[need], f"tolerance {need} is not granted")
+            reason = _MISSING.get(need, Reason.TOLERANCE_NOT_GRANTED)
+            raise Refusal(reason, f"tolerance {need} is not granted")
 
 
 def choose_subprotocols(

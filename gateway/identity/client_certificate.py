@@ -24,7 +24,16 @@ __all__ = ["LeafCertificate", "parse_leaf", "verify_leaf"]
 
 _MIN_RSA_BITS: Final = 2048
 _MIN_EC_BITS: Final = 224
-_HASHES: Final = frozenset({"sha224", "sha256", "sha384", "sha512", "sha3-256", "sha3-384", "sha3-512"})
+_HASHES: Final = frozenset({"sha256", "sha384", "sha512", "sha3-256", "sha3-384", "sha3-512"})
+_UNREADABLE: Final = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.UnsupportedGeneralNameType,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+)
+"""What the parser raises for certificates that cannot be read, or that two readers could understand differently."""
 
 
 class LeafCertificate(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +87,8 @@ def parse_leaf(der: bytes) -> LeafCertificate:
     """The facts of a certificate. Raises Refusal CERT_INVALID if it cannot be read without doubt."""
     try:
         certificate = x509.load_der_x509_certificate(der)
+        if certificate.serial_number <= 0:
+            raise ValueError("a serial number that no revocation can name")
         public_key = certificate.public_key()
         kind, bits = _key(public_key)
         constraints = _extension(certificate, x509.BasicConstraints)
@@ -104,7 +115,7 @@ def parse_leaf(der: bytes) -> LeafCertificate:
             else None,
             digital_signature=usage.digital_signature if isinstance(usage, x509.KeyUsage) else None,
         )
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.UnsupportedGeneralNameType) as error:
+    except _UNREADABLE as error:
         raise Refusal(Reason.CERT_INVALID, f"certificate cannot be read: {type(error).__name__}") from None
 
 
@@ -148,7 +159,8 @@ def verify_leaf(
     # Step 5.
     if len(leaf.common_names) != 1 or not record.serial_number or leaf.common_names[0] != record.serial_number:
         shown = ", ".join(printable(name, 64) for name in leaf.common_names[:3]) or "none"
-        raise Refusal(Reason.CERT_WRONG_IDENTITY, f"CN is {shown}")
+        expected = printable(record.serial_number, 64) if record.serial_number else "none"
+        raise Refusal(Reason.CERT_WRONG_IDENTITY, f"CN is {shown}, the registered serial number is {expected}")
     # Step 6.
     if key_owner is not None and key_owner != record.charge_point_id:
         raise Refusal(Reason.CERT_KEY_SHARED, f"key {leaf.spki_sha256[:16]}")
@@ -157,6 +169,7 @@ def verify_leaf(
         spki_sha256=leaf.spki_sha256,
         serial_number=leaf.serial_number,
         common_name=leaf.common_names[0],
+        issuer=leaf.issuer,
         not_after=leaf.not_after,
     )
 

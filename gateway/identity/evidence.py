@@ -73,7 +73,9 @@ class BasicCredentials(msgspec.Struct, frozen=True, kw_only=True):
     """A parsed Basic header for a known identity. Bytes, because 1.6 keys are not text (OCPP-J 1.6, 6.2)."""
 
     username_matches: bool
-    """True if the user name equals the identity in the URL (A00.FR.204)."""
+    """True if the user name equals the identity in the URL, byte for byte (A00.FR.204)."""
+    username_differs_in_case: bool = False
+    """True if it would, did case not count: good enough where 2.x, whose identities ignore case, is all there is."""
     password: bytes
 
     def __repr__(self) -> str:
@@ -109,8 +111,10 @@ class CertificateProof(msgspec.Struct, frozen=True, kw_only=True, tag="certifica
     serial_number: str
     """Certificate serial, lower-case hex without leading zeroes."""
     common_name: str
+    issuer: str = ""
+    """RFC 4514 text of the issuer's name: with the serial number it is how a revocation may name the certificate."""
     not_after: float
-    """Seconds since the epoch; a long-lived session is judged against it again."""
+    """Seconds since the epoch. A live session outlasts it, because that is where the charge point gets a new one."""
 
 
 Proof = PasswordProof | CertificateProof

@@ -1,17 +1,51 @@
 """Limits guessing without letting anybody lock out the real charge point. Pure: time is an argument.
 
-Only failures are counted: per source address, and per identity over all addresses that never proved it. An address
-from which the identity has proven itself is exempt, for that identity, from both limits, and a password that is
-already known good is never even asked about here. So somebody who hammers an identity, from elsewhere or from behind
-the same address translation, uses up budgets that the real charge point does not draw from.
+Only failures are counted: per source, and per identity over all sources. A source is an IPv4 address or an IPv6 /64,
+because whoever has one IPv6 address has 2^64. Three ways around the limits belong to the real charge point:
+
+- a source from which the identity has proven itself is exempt, for that identity, from both limits;
+- a source that has not failed for an identity yet has one attempt even if strangers have used up that identity's
+  budget: a charge point whose address has changed gets in at once;
+- a password that is already known good is never even asked about here.
+
+So somebody who hammers an identity, from elsewhere or from behind the same address translation, uses up budgets that
+the real charge point does not draw from. Attempts that are checked at the same time may overdraw a budget; that debt,
+of at most one minute's budget, is paid off before the next attempt.
+
+A request without credentials guesses nothing, and many charge points send theirs only after a 401. Going through names
+without credentials is a sweep all the same: per source, each name is counted once, and given back when it proves itself.
 """
 
+import ipaddress
 from collections import OrderedDict
+from functools import lru_cache
+from typing import Final
 
-__all__ = ["GuessingLimiter"]
+from gateway.identity.claim import fold
+
+__all__ = ["GuessingLimiter", "source_of"]
 
 _MAX_ENTRIES = 65_536
+_MAX_PROVEN = 262_144
+_MAX_SWEEPERS = 16_384
+_MAX_TRIED: Final = 16
+"""More than enough to call it a sweep."""
 _MAX_EXEMPT_FAILURES = 100
+_PREFIX_BITS: Final = 64
+
+
+@lru_cache(maxsize=4096)
+def source_of(address: str) -> str:
+    """What is counted as one source: an IPv4 address (IPv4-mapped ones too), or the /64 of an IPv6 address."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(ip, ipaddress.IPv4Address):
+        return str(ip)
+    if ip.ipv4_mapped is not None:
+        return str(ip.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(ip), _PREFIX_BITS), strict=False))
 
 
 class _Buckets:
@@ -29,11 +63,16 @@ class _Buckets:
         return min(float(self.per_minute), tokens + (now - at) * self.per_minute / 60.0)
 
     def take(self, key: str, now: float) -> None:
-        tokens = max(0.0, self.tokens(key, now) - 1.0)
+        tokens = max(-float(self.per_minute), self.tokens(key, now) - 1.0)
         if key not in self._buckets and len(self._buckets) >= _MAX_ENTRIES:
             self._buckets.popitem(last=False)
         self._buckets[key] = (tokens, now)
         self._buckets.move_to_end(key)
+
+    def give_back(self, key: str) -> None:
+        if key in self._buckets:
+            tokens, at = self._buckets[key]
+            self._buckets[key] = (tokens + 1.0, at)
 
     def wait_s(self, key: str, now: float) -> int:
         tokens = self.tokens(key, now)
@@ -41,49 +80,91 @@ class _Buckets:
 
 
 class GuessingLimiter:
-    """Asks before an attempt, hears its outcome."""
+    """Asks before an attempt, hears its outcome. Identities are folded: another case is not another budget."""
 
     def __init__(self, per_address_per_minute: int, per_identity_per_minute: int) -> None:
-        self._addresses = _Buckets(per_address_per_minute)
+        self._sources = _Buckets(per_address_per_minute)
         self._identities = _Buckets(per_identity_per_minute)
+        self._names = _Buckets(per_address_per_minute)
+        self._asked: OrderedDict[tuple[str, int], None] = OrderedDict()
+        """(source, hash of the identity) of names that were only asked for so far."""
         self._proven: OrderedDict[tuple[str, str], int] = OrderedDict()
-        self._tried: OrderedDict[str, set[str]] = OrderedDict()
+        self._tried: OrderedDict[str, set[int]] = OrderedDict()
+        """By source, the identities it has failed for, as hashes: names that peers choose take memory of their choice."""
 
     def limit(self, per_address_per_minute: int, per_identity_per_minute: int) -> None:
         """New limits after a reload; what was counted stays."""
-        self._addresses.per_minute = per_address_per_minute
+        self._sources.per_minute = self._names.per_minute = per_address_per_minute
         self._identities.per_minute = per_identity_per_minute
+
+    def has_proven(self, address: str, identity: str) -> bool:
+        """True if the identity has proven itself from this source."""
+        return (source_of(address), fold(identity)) in self._proven
 
     def may_try(self, address: str, identity: str, now: float) -> int:
         """0 if this attempt may be checked, else seconds to wait."""
-        if (address, identity) in self._proven:
+        source, name = source_of(address), fold(identity)
+        if (source, name) in self._proven:
             return 0
-        return max(self._addresses.wait_s(address, now), self._identities.wait_s(identity, now))
+        wait_s = self._sources.wait_s(source, now)
+        tried = self._tried.get(source, set())
+        if hash(name) in tried or len(tried) >= _MAX_TRIED:
+            wait_s = max(wait_s, self._identities.wait_s(name, now))
+        return wait_s
+
+    def may_ask(self, address: str, identity: str, now: float) -> int:
+        """0 if a request without credentials may hear that they are missing, else seconds to wait."""
+        source, name = source_of(address), fold(identity)
+        if (source, name) in self._proven or (source, hash(name)) in self._asked:
+            return 0
+        return self._names.wait_s(source, now)
+
+    def asked(self, address: str, identity: str, now: float) -> None:
+        """Count a request without credentials."""
+        source, name = source_of(address), fold(identity)
+        pair = (source, hash(name))
+        if (source, name) in self._proven or pair in self._asked:
+            return
+        self._names.take(source, now)
+        self._asked[pair] = None
+        if len(self._asked) > _MAX_ENTRIES:
+            self._asked.popitem(last=False)
 
     def failed(self, address: str, identity: str, now: float) -> int:
-        """Count a failed attempt. Returns how many different identities this address has failed for."""
-        self._addresses.take(address, now)
-        if (address, identity) not in self._proven:
-            self._identities.take(identity, now)
-        elif self._worn_out(address, identity):
-            del self._proven[(address, identity)]
-        tried = self._tried.setdefault(address, set())
-        self._tried.move_to_end(address)
-        if len(tried) < 64:  # noqa: PLR2004  enough to call it a sweep
-            tried.add(identity)
-        if len(self._tried) > _MAX_ENTRIES:
+        """Count a failed attempt.
+
+        Returns how many different identities this source has failed for, up to 16, when this one is new among them,
+        else 0: so each number is heard once, however often the same few keep failing.
+        """
+        source, name = source_of(address), fold(identity)
+        self._sources.take(source, now)
+        if (source, name) not in self._proven:
+            self._identities.take(name, now)
+        elif self._worn_out(source, name):
+            del self._proven[(source, name)]
+        tried = self._tried.setdefault(source, set())
+        self._tried.move_to_end(source)
+        if len(self._tried) > _MAX_SWEEPERS:
             self._tried.popitem(last=False)
+        if hash(name) in tried or len(tried) >= _MAX_TRIED:
+            return 0
+        tried.add(hash(name))
         return len(tried)
 
-    def _worn_out(self, address: str, identity: str) -> bool:
+    def _worn_out(self, source: str, name: str) -> bool:
         """True once an exempt pair has failed so often that the exemption itself would serve a guesser."""
-        failures = self._proven[(address, identity)] = self._proven[(address, identity)] + 1
+        failures = self._proven[(source, name)] = self._proven[(source, name)] + 1
         return failures > _MAX_EXEMPT_FAILURES
 
     def proven(self, address: str, identity: str) -> None:
         """The identity proved itself from this address."""
-        self._proven[(address, identity)] = 0
-        self._proven.move_to_end((address, identity))
-        self._tried.pop(address, None)
-        if len(self._proven) > _MAX_ENTRIES:
+        pair = (source_of(address), fold(identity))
+        self._proven[pair] = 0
+        self._proven.move_to_end(pair)
+        self._tried.get(pair[0], set()).discard(hash(pair[1]))
+        asked = (pair[0], hash(pair[1]))
+        if asked in self._asked:
+            del self._asked[asked]
+            self._names.give_back(pair[0])
+        if len(self._proven) > _MAX_PROVEN:
             self._proven.popitem(last=False)

@@ -18,8 +18,10 @@ class LinkBroken(Exception):  # noqa: N818  names the state, as BrokenPipeError 
 
 
 def encode(message: EdgeMessage | ControlMessage) -> bytes:
-    """One framed message, ready to write."""
+    """One framed message, ready to write. Raises ValueError for one that the other side would not take."""
     body = _encoder.encode(message)
+    if len(body) > MAX_MESSAGE_BYTES:
+        raise ValueError(f"{type(message).__name__} of {len(body)} bytes is too long for the link")
     return len(body).to_bytes(4, "big") + body
 
 
@@ -44,7 +46,8 @@ class FrameReader(Generic[_T]):
             del buffer[: 4 + size]
             try:
                 message = self._decoder.decode(body)
-            except msgspec.MsgspecError as error:
+            except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+                # Text that is not UTF-8 is a UnicodeDecodeError to msgspec, which is a ValueError.
                 raise LinkBroken(str(error)) from error
             yield message
 

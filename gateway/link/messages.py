@@ -1,8 +1,8 @@
 """Messages between edge and control, and their framing: u32 big-endian length, then msgpack of one tagged array.
 
 Edge asks, control answers: an edge holds no database and no password hashes, and admits nobody by itself.
-A message is at most `MAX_MESSAGE_BYTES`; a longer one, or one that does not decode, is a programming error on our own
-side and ends the link (the peer reconnects), never a crash.
+A message is at most `MAX_MESSAGE_BYTES`; a longer one is not sent. One that is longer all the same, or does not decode,
+is a programming error on our own side and ends the link (the peer reconnects), never a crash.
 """
 
 from typing import Final
@@ -11,7 +11,7 @@ import msgspec
 
 from gateway.audit.event import SecurityEvent
 from gateway.config.model import CSMS, Limits, Listener, WebSocketSettings
-from gateway.identity.evidence import Admission, Claim
+from gateway.identity.evidence import Admission, Claim, Proof
 from gateway.ocpp.vocabulary import ChargePointId, SecurityProfile
 
 __all__ = [
@@ -40,7 +40,8 @@ __all__ = [
     "SettingsUpdate",
 ]
 
-MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
+MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
+"""Room for a Hello with every session of a large edge."""
 
 
 class CertificatePEM(msgspec.Struct, frozen=True, array_like=True):
@@ -97,7 +98,10 @@ class LiveSession(msgspec.Struct, frozen=True, array_like=True):
     listener: str
     csms: str
     opened_at: float
-    certificate_sha256: str = ""
+    proof: Proof
+    """How the identity was proven; judged again when the registry changes."""
+    registered: bool = False
+    """The CSMS has accepted its registration, perhaps while control was away and could not be told."""
 
 
 # ---------------------------------------------------------------- edge -> control

@@ -4,9 +4,9 @@ Refused is whatever two JSON parsers could read differently: duplicate keys (esc
 depth, numbers beyond what a double holds, trailing data, wrong frame shapes. What passes is forwarded as the sender's
 own bytes; nothing here ever writes a payload.
 
-The common case, no backslash anywhere, is proven clean with C-level scans: without escapes the quotes delimit the
-strings, so the colons between strings are the keys, and a decoded object with fewer keys than colons had duplicates.
-Only texts with escapes or extreme numbers take the slow way through `json` with hooks.
+The common case, no backslash anywhere, is proven clean by counting: without escapes the number of quotes is twice the
+number of strings in the text, and a duplicate key is lost in decoding, so a decoded object with fewer strings than that
+(keys and values) had duplicates. Only texts with escapes take the slow way through `json` with hooks.
 """
 
 import json
@@ -29,13 +29,15 @@ _MAX_INTEGER: Final = 2**53
 
 _decode_all: Final = msgspec.json.Decoder(Call | CallResult | CallError | CallResultError | Send).decode
 _decode_value: Final = msgspec.json.Decoder().decode
-_CALL_START: Final = re.compile(rb'\s*\[\s*([0-9]{1,3})\s*,\s*"([\x20-\x21\x23-\x5b\x5d-\x7e]{1,36})"\s*,')
-_ANY_TYPE: Final = re.compile(rb"\s*\[\s*(-?[0-9]{1,9})\s*,")
-_ODD_NUMBER: Final = re.compile(rb"[0-9]{16}|[0-9][eE]")
-_NOT_A_NUMBER: Final = re.compile(rb"[\[,:]\s*-?(?:NaN|Infinity)\b")
-_SURROGATE_ESCAPE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
-_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
-_NEVER_ANSWERED: Final = frozenset({3, 4, 5, 6})
+_ENVELOPE_STRINGS: Final = {Call: 2, CallResult: 1, CallError: 3, CallResultError: 3, Send: 2}
+_START: Final = re.compile(
+    rb"[ \t\r\n]*\[[ \t\r\n]*(0|-?[1-9][0-9]{0,8})[ \t\r\n]*,"
+    rb'(?:[ \t\r\n]*"([\x20-\x21\x23-\x5b\x5d-\x7e]{1,36})"[ \t\r\n]*[,\]])?'
+)
+"""Message type and, if it needs no decoding, message id of a text that may be broken further on."""
+_NOT_A_NUMBER: Final = re.compile(rb"[\[,:][ \t\r\n]*-?(?:NaN|Infinity)\b")
+_CALL: Final = 2
+_MESSAGE_TYPES: Final = frozenset({2, 3, 4, 5, 6})
 
 
 class MalformedFrame(Exception):  # noqa: N818  what the peer sent
@@ -47,21 +49,18 @@ class MalformedFrame(Exception):  # noqa: N818  what the peer sent
         detail: str,
         *,
         message_id: str | None = None,
-        is_call: bool = False,
-        is_answer: bool = False,
+        message_type: int | None = None,
         parsed: bool = False,
     ) -> None:
         super().__init__(detail)
         self.event = event
         """``json.malformed`` (lenient parsers read it), ``json.depth``, ``json.duplicate_key``, ``json.number_range``,
-        ``json.limit``, ``json.surrogate``, ``rpc.malformed``, ``rpc.message_id``, ``rpc.message_type``,
-        ``rpc.unknown_action`` (no action name at all)."""
+        ``json.limit``, ``json.surrogate``, ``json.nul``, ``rpc.malformed``, ``rpc.message_id``, ``rpc.message_type``,
+        ``rpc.unknown_action`` (nothing that could be an action's name)."""
         self.detail = detail
         self.message_id = message_id
-        self.is_call = is_call
-        """True if it began like a Call, so that an answer makes sense."""
-        self.is_answer = is_answer
-        """True if it began like a message of another known type: those are never answered."""
+        self.message_type = message_type
+        """What it began like, if that was readable: 2 wants an answer, the other known types are never answered."""
         self.parsed = parsed
         """True if the frame itself was readable and only its payload is at fault."""
 
@@ -81,29 +80,48 @@ def decode(data: bytes, version: OCPPVersion) -> Frame:
     message_id = frame.message_id
     if not 0 < len(message_id) <= MAX_MESSAGE_ID_CHARS or not message_id.isprintable():
         raise MalformedFrame(
-            "rpc.message_id", "message id empty, too long or not printable", is_call=type(frame) is Call
+            "rpc.message_id", "message id empty, too long or not printable", message_type=_type_of(frame)
         )
-    if isinstance(frame, Call):
+    if type(frame) is Call:
+        _check_action(frame)
         raw = frame.payload
-        if not 0 < len(frame.action) <= _MAX_ACTION_CHARS:
-            raise MalformedFrame(
-                "rpc.unknown_action", "action empty or too long", message_id=message_id, is_call=True, parsed=True
-            )
-    elif isinstance(frame, CallResult):
+    elif type(frame) is CallResult:
         raw = frame.payload
-    elif isinstance(frame, CallError):
+    elif type(frame) is CallError:
         raw = frame.details
+    elif version is not OCPPVersion.V2_1:
+        raise MalformedFrame("rpc.message_type", "message type of OCPP 2.1", message_type=_type_of(frame))
+    elif type(frame) is Send:
+        _check_action(frame)
+        raw = frame.payload
     else:
-        if version is not OCPPVersion.V2_1:
-            raise MalformedFrame("rpc.message_type", "message type of OCPP 2.1")
-        raw = frame.payload if isinstance(frame, Send) else frame.details
+        assert type(frame) is CallResultError
+        raw = frame.details
     try:
-        _check_object(bytes(raw), data)
+        _check_object(raw, data, frame)
     except _Odd as odd:
         raise MalformedFrame(
-            odd.event, str(odd), message_id=message_id, is_call=isinstance(frame, Call), parsed=True
+            odd.event, str(odd), message_id=message_id, message_type=_type_of(frame), parsed=True
         ) from None
     return frame
+
+
+def _check_action(frame: Call | Send) -> None:
+    action = frame.action
+    if not 0 < len(action) <= _MAX_ACTION_CHARS or not action.isascii() or not action.isprintable():
+        raise MalformedFrame(
+            "rpc.unknown_action",
+            "not the name of an action",
+            message_id=frame.message_id,
+            message_type=_type_of(frame),
+            parsed=True,
+        )
+
+
+def _type_of(frame: Frame) -> int:
+    tag = frame.__struct_config__.tag
+    assert isinstance(tag, int)
+    return tag
 
 
 def decode_payload(raw: msgspec.Raw) -> dict[str, Any]:
@@ -114,67 +132,68 @@ def decode_payload(raw: msgspec.Raw) -> dict[str, Any]:
 
 def _refuse_envelope(data: bytes, error: Exception) -> NoReturn:
     """Say what is wrong with a text that is no frame, and find its message id if it can be trusted."""
-    start = _CALL_START.match(data)
-    message_id = start[2].decode("ascii") if start else None
-    is_call = start is not None and start[1] == b"2"
+    start = _START.match(data)
+    message_type = int(start[1]) if start else None
+    message_id = start[2].decode("ascii") if start and start[2] else None
+    event, detail = "rpc.malformed", "not valid JSON"
     if isinstance(error, RecursionError):
-        raise MalformedFrame(
-            "json.depth", "nested too deeply", message_id=message_id, is_call=is_call, parsed=is_call
-        ) from None
-    if _NOT_A_NUMBER.search(data):
-        raise MalformedFrame("json.malformed", "NaN or Infinity", message_id=message_id, is_call=is_call) from None
-    kind = _ANY_TYPE.match(data)
-    if kind is not None and int(kind[1]) not in {2, 3, 4, 5, 6} and isinstance(error, msgspec.ValidationError):
-        raise MalformedFrame("rpc.message_type", "unknown message type") from None
-    if isinstance(error, msgspec.ValidationError):
-        readable = is_call and start is not None
-        raise MalformedFrame(
-            "rpc.malformed", "not the shape of a frame", message_id=message_id, is_call=readable
-        ) from None
-    raise MalformedFrame("rpc.malformed", "not valid JSON", message_id=message_id, is_call=is_call) from None
+        event, detail = "json.depth", "nested too deeply"
+    elif _NOT_A_NUMBER.search(data):
+        event, detail = "json.malformed", "NaN or Infinity"
+    elif isinstance(error, msgspec.ValidationError):
+        detail = "not the shape of a frame"
+        if message_type is not None and message_type not in _MESSAGE_TYPES:
+            event, detail = "rpc.message_type", "unknown message type"
+        elif str(error).endswith("`$[1]`"):
+            event, detail = "rpc.message_id", "message id is not a string"
+    raise MalformedFrame(
+        event,
+        detail,
+        message_id=message_id,
+        message_type=message_type,
+        parsed=event == "json.depth" and message_id is not None,
+    ) from None
 
 
-def _check_object(raw: bytes, data: bytes) -> None:
-    """Raise _Odd unless `raw` is one object that every parser reads alike. `data`: the whole frame, for cheap scans."""
-    if raw[:1] != b"{":
-        raise _Odd("rpc.malformed", "payload is not an object")
-    if len(raw) == 2:  # noqa: PLR2004  {}
+def _check_object(raw: msgspec.Raw, data: bytes, frame: Frame) -> None:
+    """Raise _Odd unless `raw` is one object that every parser reads alike. `data`: all of the frame that it is of."""
+    if data.endswith(b"{}]"):  # the last element of a valid frame can only be empty then
         return
-    outside = b"" if b"\\" in data else b"".join(raw.split(b'"')[::2])
-    if not outside or _ODD_NUMBER.search(outside):
-        _check_slowly(raw)
+    if b"\\" in data:
+        _check_slowly(bytes(raw))
         return
     try:
         value = _decode_value(raw)
     except RecursionError:
         raise _Odd("json.depth", "nested too deeply") from None
     except (msgspec.MsgspecError, ValueError):
-        raise _Odd("json.malformed", "payload is not valid JSON") from None
-    colons = outside.count(b":")
-    if colons > _MAX_KEYS:
+        value = None
+        _check_slowly(bytes(raw))  # finds the reason
+    if type(value) is not dict:
+        raise _Odd("rpc.malformed", "payload is not an object")
+    strings = _count_strings(value, 2)
+    if strings > _MAX_KEYS or len(data) > _MAX_VALUES:
         _check_limits(value)
-    if _count_keys(value, 2) != colons:
+    if data.count(b'"') != 2 * (strings + _ENVELOPE_STRINGS[type(frame)]):
         raise _Odd("json.duplicate_key", "a key stands twice in one object")
 
 
-def _count_keys(value: Any, depth: int) -> int:
-    """Number of keys in all objects of `value`. Raises _Odd beyond the depth."""
+def _count_strings(value: Any, depth: int) -> int:
+    """Number of strings, keys and values, in a container. Raises _Odd beyond the depth and the range of integers."""
     if depth > MAX_DEPTH:
         raise _Odd("json.depth", "nested too deeply")
+    total = 0
     if type(value) is dict:
         total = len(value)
-        for item in value.values():
-            kind = type(item)
-            if kind is dict or kind is list:
-                total += _count_keys(item, depth + 1)
-        return total
-    total = 0
-    if len(value) > _MAX_VALUES:
-        raise _Odd("json.limit", "too many values")
+        value = value.values()
     for item in value:
         kind = type(item)
-        if kind is dict or kind is list:
-            total += _count_keys(item, depth + 1)
+        if kind is str:
+            total += 1
+        elif kind is dict or kind is list:
+            total += _count_strings(item, depth + 1)
+        elif kind is int and not -_MAX_INTEGER <= item <= _MAX_INTEGER:
+            raise _Odd("json.number_range", "integer beyond 2**53")
     return total
 
 
@@ -233,13 +252,15 @@ def _check_slowly(raw: bytes) -> None:
         raise _Odd("json.depth", "nested too deeply") from None
     except (ValueError, UnicodeDecodeError):
         raise _Odd("json.malformed", "payload is not valid JSON") from None
-    _count_keys(value, 2)
+    if type(value) is not dict:
+        raise _Odd("rpc.malformed", "payload is not an object")
+    _count_strings(value, 2)
     _check_limits(value)
     _check_strings(value)
 
 
 def _check_strings(value: Any) -> None:
-    """Lone surrogates, which escapes can hide: some parsers replace them, some refuse, some pass them on."""
+    """What escapes can hide: lone surrogates, which parsers replace, refuse or pass on, and NUL, which ends strings in C."""
     waiting = [value]
     while waiting:
         item = waiting.pop()
@@ -248,6 +269,8 @@ def _check_strings(value: Any) -> None:
             waiting.extend(item.values())
         elif type(item) is list:
             waiting.extend(item)
+        elif type(item) is str and "\0" in item:
+            raise _Odd("json.nul", "NUL in a string")
         elif type(item) is str and not item.isascii():
             try:
                 item.encode("utf-8")

@@ -11,9 +11,14 @@ from typing import Any, Final
 __all__ = [
     "charging_limits",
     "configuration_changes",
+    "connectors",
     "every_string",
+    "is_signed_firmware",
+    "longest_list",
     "pem_texts",
     "periods",
+    "schedule_start",
+    "set_point_w",
     "timestamps",
     "tokens",
     "url_texts",
@@ -22,11 +27,13 @@ __all__ = [
 Payload = dict[str, Any]
 
 _MAX_STRINGS = 10_000
-_URL_NAMES: Final = frozenset({"location", "remoteLocation", "ocppCsmsUrl", "responderURL"})
+_URL_NAMES: Final = frozenset({"location", "remoteLocation", "ocppCsmsUrl", "responderURL", "receiptUrl", "urls"})
+_WITH_PLACES_OF_MEASURING: Final = frozenset({"MeterValues", "StopTransaction", "TransactionEvent"})
+"""There `location` says where a value was measured (Outlet, EV, ...), and is no URL."""
 _PEM_ONLY: Final = frozenset({"certificate", "certificateChain", "signingCertificate"})
 _LIMIT_NAMES: Final = tuple(
     f"{name}{phase}"
-    for name in ("limit", "dischargeLimit", "setpoint", "setpointReactive")
+    for name in ("limit", "dischargeLimit", "setpoint", "setpointReactive", "v2xBaseline")
     for phase in ("", "_L2", "_L3")
 )
 
@@ -48,12 +55,32 @@ def _schedules(payload: Payload) -> Iterator[Payload]:
             yield from _objects(profile.get("chargingSchedule"))
 
 
+def schedule_start(payload: Payload) -> str:
+    """When the first schedule that says so starts, as sent; empty where it is relative or there is none."""
+    starts = (schedule.get("startSchedule") for schedule in _schedules(payload))
+    return next((start for start in starts if isinstance(start, str)), "")
+
+
+def set_point_w(action: str, payload: Payload, volts: float = 230.0) -> float:
+    """What a message sets first, in watt: a limit in ampere counts for its phases (3 where it does not say). -1: nothing."""
+    for schedule in _schedules(payload):
+        for period in _objects(schedule.get("chargingSchedulePeriod"))[:1]:
+            limit = _number(period.get("limit", period.get("setpoint")))
+            phases = _number(period.get("numberPhases")) or 3.0
+            if limit is not None:
+                return abs(limit) * (volts * phases if schedule.get("chargingRateUnit") == "A" else 1.0)
+    limits = [value for _, value in charging_limits(action, payload)]
+    return limits[0] if limits else -1.0
+
+
 def charging_limits(action: str, payload: Payload) -> Iterator[tuple[str, float]]:
     """(unit ``A`` or ``W``, magnitude) of every limit and set-point; discharge counts as much as charge."""
     for schedule in _schedules(payload):
         unit = "A" if schedule.get("chargingRateUnit") == "A" else "W"
         for period in _objects(schedule.get("chargingSchedulePeriod")):
             yield from _magnitudes(period, unit)
+        for place in _objects(schedule.get("limitAtSoC")):
+            yield from _magnitudes(place, unit)
     if action == "UpdateDynamicSchedule":
         for update in _objects(payload.get("scheduleUpdate")):
             yield from _magnitudes(update, "W")
@@ -68,6 +95,11 @@ def _magnitudes(item: Payload, unit: str) -> Iterator[tuple[str, float]]:
         value = _number(item.get(name))
         if value is not None:
             yield unit, abs(value)
+    for curve in ("v2xFreqWattCurve", "v2xSignalWattCurve"):
+        for point in _objects(item.get(curve)):
+            power = _number(point.get("power"))
+            if power is not None:
+                yield "W", abs(power)
 
 
 def periods(payload: Payload) -> list[list[float]]:
@@ -117,11 +149,55 @@ def timestamps(payload: Payload) -> Iterator[str]:
             yield text
 
 
-def url_texts(payload: Payload) -> Iterator[str]:
-    """Every text in a place that OCPP gives to a URL."""
+def url_texts(action: str, payload: Payload) -> Iterator[str]:
+    """Every text in a place that OCPP gives to a URL: firmware, logs, the CSMS, OCSP responders, displayed links."""
+    if action in _WITH_PLACES_OF_MEASURING:
+        return
     for name, text in _named_strings(payload):
         if name in _URL_NAMES:
             yield text
+    for message in _displayed(payload):
+        if message.get("format") == "URI" and isinstance(message.get("content"), str):
+            yield message["content"]
+
+
+def _displayed(payload: Payload) -> Iterator[Payload]:
+    """MessageContent objects, wherever a message shows one."""
+    for name in ("message", "messageExtra", "personalMessage", "personalMessageExtra"):
+        for message in _objects(payload.get(name)):
+            yield message
+            yield from _displayed(message)
+
+
+def connectors(payload: Payload) -> Iterator[int]:
+    """Every connector and EVSE number that a message names, at the top or in an `evse`."""
+    holders = [payload, *_objects(payload.get("evse"))]
+    for holder in holders:
+        for name in ("connectorId", "evseId", "id") if holder is not payload else ("connectorId", "evseId"):
+            value = holder.get(name)
+            if isinstance(value, int) and not isinstance(value, bool):
+                yield value
+
+
+def longest_list(payload: Payload) -> int:
+    """Length of the longest list anywhere in a payload."""
+    longest, waiting = 0, [payload]
+    while waiting:
+        value: Any = waiting.pop()
+        if isinstance(value, dict):
+            waiting.extend(value.values())
+        elif isinstance(value, list):
+            longest = max(longest, len(value))
+            waiting.extend(value)
+    return longest
+
+
+def is_signed_firmware(payload: Payload) -> bool:
+    """Whether a firmware update carries a certificate and a signature that a charge point could check."""
+    return any(
+        bool(item.get("signingCertificate")) and bool(item.get("signature"))
+        for item in _objects(payload.get("firmware"))
+    )
 
 
 def pem_texts(payload: Payload, *, requests: bool) -> Iterator[str]:

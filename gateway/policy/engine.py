@@ -1,38 +1,51 @@
 """The decision on one message: which rules match, which effect wins, what has to be asked. Pure; time is an argument.
 
 1. Active throttles of this session come first: they are the consequence of an earlier match.
-2. Every candidate rule is evaluated; an error in a restrictive one counts as a match (fail closed).
+2. Every candidate rule is evaluated; an error in a restrictive one counts as a match (fail closed), any error is reported.
 3. Exceptions and modes decide whether a match is enforced. All matches are reported.
-4. Counters are drawn on last, and only if nothing stronger refuses the message already.
-5. The highest enforced effect wins; ties go to the graver severity, then to the smaller id.
+4. Counters are drawn on last, the gravest first, and only while nothing refuses the message (those of attempts always).
+5. The highest enforced effect wins; ties go to the graver severity, then to the smaller id. The order of rules is nothing.
 """
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
 
 from gateway.audit.event import printable
-from gateway.policy.cel import EvaluationError, Program
-from gateway.policy.cel.times import from_unix
-from gateway.policy.facts import Facts
+from gateway.policy.cel import EvaluationError
+from gateway.policy.classes import CLASSES, expand
 from gateway.policy.limits import Distinct, Rates, Sum
-from gateway.policy.rules import Counter, Effect, Response
+from gateway.policy.rules import Counter, Effect, Match, Phase, Response, Rule
 from gateway.policy.session import Message, SessionFacts
 from gateway.policy.snapshot import CompiledRule, View
 from gateway.policy.transactions import Transactions
+from gateway.policy.values import Values
 from gateway.policy.verdict import ALLOWED, FleetAsk, RuleMatch, Verdict
 
-__all__ = ["ActiveThrottle", "PolicyState", "decide", "settle"]
+__all__ = ["NOT_LISTED", "ActiveThrottle", "PolicyState", "decide", "settle"]
 
 _SEVERITY: Final = {"info": 0, "low": 1, "medium": 2, "high": 3, "critical": 4}
-_MAX_KEY_CHARS: Final = 200
+_MAX_VALUE_CHARS: Final = 128
+_MAX_ERROR_CHARS: Final = 120
+NOT_LISTED: Final = Rule(
+    id="policy/not-listed",
+    title="This group only lets through what a rule allows",
+    level=1,
+    severity="medium",
+    mode="enforce",
+    match=Match(),
+    effect=Effect.DENY,
+    event="policy.not_listed",
+)
+"""Stands in records where the stance of a group refuses."""
 
 
 class ActiveThrottle(msgspec.Struct, frozen=True):
     """A throttle that a match has started on one session."""
 
-    rule: str
+    source: Rule
     actions: frozenset[str]
     limit: int
     window_s: float
@@ -53,130 +66,65 @@ class PolicyState:
         """Rule by identity: no CSMS command reaches these."""
 
 
-class _Values:
-    """The values of the root names for one message, each made when first needed."""
+class _Outcome:
+    """Collects what came of the rules for one message."""
 
-    __slots__ = ("_facts", "_made", "_now", "message", "session", "transactions")
+    __slots__ = ("asks", "errors", "matches", "now", "state", "values")
 
-    def __init__(self, message: Message, session: SessionFacts, transactions: Transactions, now: float) -> None:
-        self.message = message
-        self.session = session
-        self.transactions = transactions
-        self._now = now
-        self._made: dict[str, Any] = {}
-        self._facts: Facts | None = None
+    def __init__(self, values: Values, state: PolicyState, now: float) -> None:
+        self.values = values
+        self.state = state
+        self.now = now
+        self.matches: list[RuleMatch] = []
+        self.asks: list[FleetAsk] = []
+        self.errors: list[tuple[str, str]] = []
 
-    def get(self, name: str, rule: CompiledRule) -> Any:
-        if name == "payload":
-            return self.message.payload
-        if name == "params":
-            return rule.params
-        if name == "sets":
-            return rule.sets
-        made = self._made.get(name)
-        if made is None:
-            made = self._made[name] = self._make(name)
-        return made
-
-    def _make(self, name: str) -> Any:
-        message = self.message
-        match name:
-            case "facts":
-                return Facts(message.action, message.payload)
-            case "tx":
-                asked = message.payload if message.request is None else message.request.payload
-                return self.transactions.view(message.action, asked)
-            case "now":
-                return from_unix(int(self._now))
-            case "msg":
-                return message
-            case "req":
-                return message.request
-            case _:
-                return self.session
-
-
-def _run(program: Program, values: _Values, rule: CompiledRule) -> Any:
-    return program.test(*(values.get(name, rule) for name in program.names))
-
-
-def _matches(rule: CompiledRule, values: _Values) -> tuple[bool, str]:
-    """(whether the conditions hold, the failing sub-expression where they could not be evaluated)."""
-    try:
-        if rule.when is not None and not _run(rule.when, values, rule):
-            return False, ""
-        if rule.unless is not None and _run(rule.unless, values, rule):
-            return False, ""
-    except EvaluationError as error:
-        return rule.rule.matches_on_error, printable(error.text or error.reason, 120)
-    return True, ""
-
-
-def _excepted(rule: CompiledRule, values: _Values, now: float) -> str:
-    """The owner of the exception that takes this session out of the rule, empty if there is none."""
-    session = values.session
-    for item in rule.exemptions:
-        exemption = item.exemption
-        if now >= exemption.until:
-            continue
-        if exemption.identities and session.identity not in exemption.identities:
-            continue
-        if exemption.groups and session.group not in exemption.groups:
-            continue
+    def holds(self, rule: CompiledRule) -> tuple[bool, str]:
+        """(whether the conditions hold, the failing sub-expression where they have no value)."""
         try:
-            if item.when is None or _run(item.when, values, rule):
-                return exemption.owner
-        except EvaluationError:
-            continue
-    return ""
+            if rule.when is not None and not self.values.run(rule.when, rule):
+                return False, ""
+            if rule.unless is not None and self.values.run(rule.unless, rule):
+                return False, ""
+        except EvaluationError as error:
+            return rule.rule.matches_on_error, self.note(rule, error)
+        return True, ""
 
+    def note(self, rule: CompiledRule, error: EvaluationError) -> str:
+        shown = printable(error.text or error.reason, _MAX_ERROR_CHARS)
+        self.errors.append((rule.rule.id, shown))
+        return shown
 
-def _key(rule: CompiledRule, values: _Values) -> str:
-    parts = [str(_run(program, values, rule)) for program in rule.counter_key]
-    return "\0".join([rule.state_key, *parts])[:_MAX_KEY_CHARS]
+    def match(self, rule: CompiledRule, error: str, exception: str = "") -> RuleMatch:
+        return RuleMatch(rule.rule, rule.enforced and not exception, _why(rule, self.values), exception, error)
 
+    @property
+    def refused(self) -> bool:
+        """Whether an enforced rule keeps the message back. A throttle does not: it is for the next ones."""
+        return any(_refuses(match) for match in self.matches)
 
-def _counted(rule: CompiledRule, values: _Values, state: PolicyState, now: float) -> tuple[bool, FleetAsk | None]:
-    """(whether the counter is exceeded, a question for control). Draws on the counter."""
-    counter: Counter | None = rule.rule.counter
-    if counter is None:
-        return True, None
-    try:
-        key = _key(rule, values)
-        value = _run(rule.counter_of, values, rule) if rule.counter_of is not None else ""
-    except EvaluationError:
-        return rule.rule.matches_on_error, None
-    if counter.fleet:
-        amount = float(value) if counter.kind == "sum" and isinstance(value, int | float) else 0.0
-        return False, FleetAsk(_match(rule, values, "", now), key, str(value)[:_MAX_KEY_CHARS], amount)
-    limit, window_s = counter.limit, counter.window_s
-    if counter.kind == "rate":
-        return not state.rates.take(key, int(limit), window_s, now), None
-    if counter.kind == "distinct":
-        return not state.distinct.take(key, str(value), int(limit), window_s, now), None
-    return not state.sums.take(key, float(value), limit, window_s, now), None
-
-
-def _why(rule: CompiledRule, values: _Values) -> str:
-    if rule.message is None:
-        return ""
-    shown: str = rule.message.render({name: values.get(name, rule) for name in rule.message.names})
-    return shown
-
-
-def _throttled(message: Message, session: SessionFacts, state: PolicyState, now: float) -> Verdict | None:
-    """The answer of an active throttle, None if there is none or it lets this message through."""
-    active = state.throttles.get(session.identity)
-    if not active:
-        return None
-    for rule, throttle in list(active.items()):
-        if now >= throttle.until:
-            del active[rule]
-        elif message.action in throttle.actions:
-            key = f"throttle\0{rule}\0{session.identity}\0{message.action}"
-            if not state.rates.take(key, throttle.limit, throttle.window_s, now):
-                return Verdict(Effect.THROTTLE, rule, throttle.response)
-    return None
+    def count(self, rule: CompiledRule, error: str) -> None:
+        """Draw on a counter; note a match if it is used up."""
+        counter = rule.rule.counter
+        assert counter is not None
+        if self.refused and not counter.attempts:
+            return
+        exception = _excepted(rule, self.values, self.now)
+        try:
+            key, value = _key(rule, self.values), _counted_value(rule, self.values)
+        except EvaluationError as failed:
+            shown = self.note(rule, failed)
+            if rule.rule.matches_on_error:
+                self.matches.append(self.match(rule, shown, exception))
+            return
+        if exception:
+            # Who is excepted uses up nobody's budget, and is reported where the own share would be used up.
+            if not counter.fleet and not _within(rule, counter, key, value, self.state, self.now, take=False):
+                self.matches.append(self.match(rule, error, exception))
+        elif counter.fleet:
+            self.asks.append(_ask(rule, counter, self.match(rule, error), key, value))
+        elif not _within(rule, counter, key, value, self.state, self.now, take=True):
+            self.matches.append(self.match(rule, error))
 
 
 def decide(
@@ -188,93 +136,197 @@ def decide(
 ) -> Verdict:
     """Judge one message. `now`: seconds since the epoch. Raises nothing that a peer could cause."""
     session = view.session
-    if message.request is None and state.throttles:
-        throttled = _throttled(message, session, state, now)
+    if state.throttles and message.request is None:
+        throttled = _throttled(view, message, state, now)
         if throttled is not None:
             return throttled
-    rules = view.rules(message.origin, message.phase, message.action)
-    if not rules:
+    rules = view.rules(message.origin, message.phase, message.action, message.version)
+    if not rules and not view.listed_only:
         return ALLOWED
     session.now = now
-    values = _Values(message, session, transactions, now)
-    plain: list[RuleMatch] = []
+    outcome = _Outcome(Values(message, session, transactions, now), state, now)
     counting: list[tuple[CompiledRule, str]] = []
     for rule in rules:
-        holds, error = _matches(rule, values)
+        holds, error = outcome.holds(rule)
         if not holds:
             continue
         if rule.rule.counter is not None:
             counting.append((rule, error))
         else:
-            plain.append(_match(rule, values, error, now))
-    return _combine(plain, counting, values, state, now)
-
-
-def _match(rule: CompiledRule, values: _Values, error: str, now: float) -> RuleMatch:
-    exception = _excepted(rule, values, now) if rule.exemptions else ""
-    return RuleMatch(rule.rule, rule.enforced and not exception, _why(rule, values), exception, error)
-
-
-def _combine(
-    plain: list[RuleMatch],
-    counting: list[tuple[CompiledRule, str]],
-    values: _Values,
-    state: PolicyState,
-    now: float,
-) -> Verdict:
-    """Steps 3 to 5."""
-    if not plain and not counting:
+            exception = _excepted(rule, outcome.values, now) if rule.exemptions else ""
+            outcome.matches.append(outcome.match(rule, error, exception))
+    _count_all(outcome, counting)
+    if not outcome.matches and not outcome.asks and not outcome.errors and not view.listed_only:
         return ALLOWED
-    refused = any(match.enforced and match.rule.effect.restrictive for match in plain)
-    asks: list[FleetAsk] = []
-    for rule, error in counting if not refused else ():
-        exceeded, ask = _counted(rule, values, state, now)
-        if ask is not None:
-            asks.append(ask)
-        elif exceeded:
-            plain.append(_match(rule, values, error, now))
-            _start_throttle(rule, plain[-1], values.session, state, now)
-    winner = max((m for m in plain if m.enforced), key=_weight, default=None)
+    if view.listed_only and _must_be_listed(message) and not any(_allows(match) for match in outcome.matches):
+        outcome.matches.append(RuleMatch(NOT_LISTED, enforced=True))
+    _start(outcome.matches, session, state, now)
+    asks = () if outcome.refused else tuple(outcome.asks)
+    return _verdict(outcome.matches, asks, tuple(outcome.errors))
+
+
+def _count_all(outcome: _Outcome, counting: list[tuple[CompiledRule, str]]) -> None:
+    """Counters of attempts first, for they count in any case; then the gravest, so that a refusal spares the others."""
+    counting.sort(key=lambda item: (_attempts(item[0].rule), _weight(item[0].rule)), reverse=True)
+    for rule, error in counting:
+        outcome.count(rule, error)
+
+
+def _attempts(rule: Rule) -> bool:
+    return rule.counter is not None and rule.counter.attempts
+
+
+def _refuses(match: RuleMatch) -> bool:
+    return match.enforced and match.rule.effect.restrictive and match.rule.effect is not Effect.THROTTLE
+
+
+def _allows(match: RuleMatch) -> bool:
+    return match.enforced and match.rule.effect is Effect.ALLOW
+
+
+def _must_be_listed(message: Message) -> bool:
+    """Answers belong to a call that was let through; what carries billing data is never lost for want of a rule."""
+    return message.phase in {Phase.CALL, Phase.SEND} and message.action not in CLASSES["@transaction"]
+
+
+def _verdict(
+    matches: Iterable[RuleMatch], asks: tuple[FleetAsk, ...] = (), errors: tuple[tuple[str, str], ...] = ()
+) -> Verdict:
+    found = tuple(sorted(matches, key=lambda match: _weight(match.rule), reverse=True))
+    winner = next((match.rule for match in found if match.enforced), None)
     if winner is None:
-        return Verdict(None, matches=tuple(plain), asks=tuple(asks))
-    for match in plain:
-        if match.enforced and (match.rule.effect is Effect.QUARANTINE or "quarantine" in match.rule.then):
-            state.quarantined[values.session.identity] = match.rule.id
-    effect = winner.rule.effect
-    if effect is Effect.THROTTLE:
-        # The throttle holds for later messages; the one that started it has already happened.
-        effect = Effect.ALERT
-    return Verdict(effect, winner.rule.id, winner.rule.response, tuple(plain), tuple(asks))
+        return Verdict(None, matches=found, asks=asks, errors=errors)
+    # A throttle holds for later messages; the one that started it has already happened.
+    effect = Effect.ALERT if winner.effect is Effect.THROTTLE else winner.effect
+    return Verdict(effect, winner.id, winner.response, found, asks, errors)
 
 
-def _start_throttle(
-    rule: CompiledRule, match: RuleMatch, session: SessionFacts, state: PolicyState, now: float
-) -> None:
-    throttle = rule.rule.throttle
-    if throttle is None or not match.enforced:
-        return
-    state.throttles.setdefault(session.identity, {})[rule.rule.id] = ActiveThrottle(
-        rule=rule.rule.id,
-        actions=frozenset(throttle.actions),
-        limit=throttle.limit,
-        window_s=throttle.window_s,
-        until=now + throttle.for_s,
-        response=throttle.response,
-    )
-
-
-def _weight(match: RuleMatch) -> tuple[int, int, str]:
-    """Rank, severity, and the smaller id last so that `max` prefers it."""
-    rule = match.rule
+def _weight(rule: Rule) -> tuple[int, int, str]:
+    """Rank, severity, and of equal ones the smaller id as the heavier."""
     inverted = "".join(chr(0x10FFFF - ord(char)) for char in rule.id)
     return (int(rule.effect), _SEVERITY[rule.severity], inverted)
 
 
-def settle(verdict: Verdict, answers: Mapping[str, bool]) -> Verdict:
-    """The verdict once control has answered its questions: `answers` says by rule whether the budget was kept."""
-    exceeded = tuple(ask.match for ask in verdict.asks if not answers.get(ask.rule.id, False))
-    matches = verdict.matches + exceeded
-    winner = max((m for m in matches if m.enforced), key=_weight, default=None)
-    if winner is None:
-        return Verdict(None, matches=matches)
-    return Verdict(winner.rule.effect, winner.rule.id, winner.rule.response, matches)
+# -- exceptions and messages
+
+
+def _excepted(rule: CompiledRule, values: Values, now: float) -> str:
+    """The owner of the exception that takes this session out of the rule, empty if there is none."""
+    session = values.session
+    for item in rule.exemptions:
+        exemption = item.exemption
+        if now >= exemption.until:
+            continue
+        if exemption.identities and session.identity not in exemption.identities:
+            continue
+        if exemption.groups and session.group not in exemption.groups:
+            continue
+        if item.when is None or values.holds(item.when, rule, default=False):
+            return exemption.owner
+    return ""
+
+
+def _why(rule: CompiledRule, values: Values) -> str:
+    if rule.message is None:
+        return ""
+    shown: str = rule.message.render({name: values.get(name, rule) for name in rule.message.names})
+    return shown
+
+
+# -- counters
+
+
+def _bounded(text: str) -> str:
+    """A text of bounded length that stays different from other texts."""
+    return text if len(text) <= _MAX_VALUE_CHARS else hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _key(rule: CompiledRule, values: Values) -> str:
+    parts = (_bounded(str(values.run(program, rule))) for program in rule.counter_key)
+    return "\0".join([rule.state_key, *parts])
+
+
+def _counted_value(rule: CompiledRule, values: Values) -> Any:
+    """What is counted: a number for a sum, a text for distinct values. Raises EvaluationError."""
+    counter = rule.rule.counter
+    if counter is None or rule.counter_of is None:
+        return ""
+    value = values.run(rule.counter_of, rule)
+    if counter.kind != "sum":
+        return _bounded(str(value))
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise EvaluationError("a sum needs numbers", text=rule.counter_of.text)
+    return float(value)
+
+
+def _within(
+    rule: CompiledRule, counter: Counter, key: str, value: Any, state: PolicyState, now: float, *, take: bool
+) -> bool:
+    """Whether the counter still has room; with `take` it is drawn on."""
+    limit, window_s = rule.limit, rule.window_s
+    match counter.kind:
+        case "rate":
+            return (state.rates.take if take else state.rates.peek)(key, int(limit), window_s, now)
+        case "distinct":
+            return (state.distinct.take if take else state.distinct.peek)(key, value, int(limit), window_s, now)
+        case _:
+            return (state.sums.take if take else state.sums.peek)(key, value, limit, window_s, now)
+
+
+def _ask(rule: CompiledRule, counter: Counter, match: RuleMatch, key: str, value: Any) -> FleetAsk:
+    amount = value if isinstance(value, float) else 0.0
+    text = "" if isinstance(value, float) else str(value)
+    return FleetAsk(match, key, text, amount, counter.kind, rule.limit, rule.window_s, counter.share_of_online)
+
+
+# -- what outlasts the message
+
+
+def _throttled(view: View, message: Message, state: PolicyState, now: float) -> Verdict | None:
+    """The answer of an active throttle, None if there is none or it lets this message through."""
+    identity = view.session.identity
+    active = state.throttles.get(identity)
+    if not active:
+        return None
+    for rule, throttle in sorted(active.items()):
+        if now >= throttle.until or view.mode(throttle.source) != "enforce":
+            del active[rule]
+        elif message.action in throttle.actions:
+            key = f"throttle\0{rule}\0{identity}\0{message.action}"
+            if not state.rates.take(key, throttle.limit, throttle.window_s, now):
+                match = RuleMatch(throttle.source, enforced=True, why=f"{message.action} is throttled for a while")
+                return Verdict(Effect.THROTTLE, rule, throttle.response, (match,))
+    if not active:
+        del state.throttles[identity]
+    return None
+
+
+def _start(matches: Iterable[RuleMatch], session: SessionFacts, state: PolicyState, now: float) -> None:
+    """Quarantines and throttles that enforced matches begin."""
+    for match in matches:
+        rule = match.rule
+        if not match.enforced:
+            continue
+        if rule.effect is Effect.QUARANTINE or "quarantine" in rule.then:
+            state.quarantined[session.identity] = rule.id
+        if rule.throttle is not None:
+            state.throttles.setdefault(session.identity, {})[rule.id] = ActiveThrottle(
+                source=rule,
+                actions=expand(rule.throttle.actions, session.version),
+                limit=rule.throttle.limit,
+                window_s=rule.throttle.window_s,
+                until=now + rule.throttle.for_s,
+                response=rule.throttle.response,
+            )
+
+
+def settle(
+    verdict: Verdict, answers: Mapping[str, bool], session: SessionFacts, state: PolicyState, now: float
+) -> Verdict:
+    """The verdict once control has answered its questions: `answers` says by rule whether the budget was kept.
+
+    A question without an answer counts as a budget that is used up where its rule matches on errors.
+    """
+    exceeded = [ask.match for ask in verdict.asks if not answers.get(ask.rule.id, not ask.rule.matches_on_error)]
+    _start(exceeded, session, state, now)
+    return _verdict((*verdict.matches, *exceeded), errors=verdict.errors)

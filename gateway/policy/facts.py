@@ -20,19 +20,22 @@ from gateway.policy import carriers, metering
 from gateway.policy.cel.times import parse_timestamp
 from gateway.policy.urls import Url, read_url
 
-__all__ = ["CertificateFact", "FactMissing", "Facts", "RequestFact"]
+__all__ = ["CertificateFact", "ChangeFact", "FactMissing", "Facts", "RequestFact"]
 
 Payload = dict[str, Any]
 _PEM: Final = re.compile(r"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----")
+_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?![0-9])")
 _MAX_CERTIFICATES = 10
+_MAX_CSR_CHARS = 5_500
 _NO_PERIOD_S = 2**31
 _SPELLINGS: Final = (
     "AdditionalRootCertificateCheck AllowOfflineTxForUnknownId AuthorizationKey AuthorizeRemoteTxRequests "
     "CentralSystemRootCertificate CertificateSignedMaxChainSize CertificateStoreMaxLength CpoName "
-    "LocalAuthorizeOffline LocalPreAuthorize RandomisedDelay SecurityProfile StopTransactionOnInvalidId "
+    "LocalAuthorizeOffline LocalPreAuthorize SecurityProfile StopTransactionOnInvalidId "
     "SecurityCtrlr.BasicAuthPassword SecurityCtrlr.Identity SecurityCtrlr.SecurityProfile "
     "SecurityCtrlr.AllowSecurityProfileDowngrade SecurityCtrlr.AllowCSMSTLSWildcards "
     "SecurityCtrlr.OrganizationName OCPPCommCtrlr.NetworkConfigurationPriority "
+    "RandomisedDelay RandomizedDelay RandomDelay SmartChargingCtrlr.RandomisedDelay SmartChargingCtrlr.RandomizedDelay "
     "NetworkConfiguration.SecurityProfile NetworkConfiguration.BasicAuthPassword NetworkConfiguration.OcppCsmsUrl "
     "AuthCtrlr.OfflineTxForUnknownIdEnabled AuthCtrlr.AuthorizeRemoteStart AuthCtrlr.Enabled"
 )
@@ -98,6 +101,8 @@ def _read_certificate(pem: str) -> CertificateFact:
 
 
 def _read_request(pem: str) -> RequestFact:
+    if len(pem) > _MAX_CSR_CHARS or pem.count("-----BEGIN") != 1:
+        return RequestFact()
     try:
         request = x509.load_pem_x509_csr(pem.encode("ascii"))
         key = request.public_key()
@@ -116,17 +121,32 @@ def _read_request(pem: str) -> RequestFact:
         return RequestFact()
 
 
-class Facts:
-    """Facts of one payload. `action` is the inner one where a message was signed or tunnelled."""
+class ChangeFact(msgspec.Struct, frozen=True):
+    """One thing that a message sets."""
 
-    def __init__(self, action: str, payload: Payload) -> None:
+    key: str
+    """Known names in the standard's spelling whatever case was sent."""
+    name: str
+    """The same in lower case: what to look up in a parameter of type ``list<name>``."""
+    value: str
+    """Never put it into a message template: it may be a password."""
+
+
+class Facts:
+    """Facts of one payload. `action` is the inner one where a message was signed or tunnelled.
+
+    `asked` is the payload of the call, where this is a result.
+    """
+
+    def __init__(self, action: str, payload: Payload, asked: Payload | None = None) -> None:
         self._action = action
         self._payload = payload
+        self._asked = asked
 
     @functools.cached_property
     def urls(self) -> list[Url]:
         """Every URL that the message gives the charge point."""
-        return [read_url(text) for text in carriers.url_texts(self._payload)]
+        return [read_url(text) for text in carriers.url_texts(self._action, self._payload)]
 
     @functools.cached_property
     def _limits(self) -> list[tuple[str, float]]:
@@ -163,6 +183,43 @@ class Facts:
         return list(carriers.tokens(self._payload))
 
     @functools.cached_property
+    def asked_tokens(self) -> list[str]:
+        """In a result: every token in the call that is answered."""
+        return [] if self._asked is None else list(carriers.tokens(self._asked))
+
+    @property
+    def starts_transaction(self) -> bool:
+        """True for StartTransaction, and for the first event of a 2.x transaction."""
+        if self._action == "TransactionEvent":
+            return bool(self._payload.get("eventType") == "Started")
+        return self._action == "StartTransaction"
+
+    @functools.cached_property
+    def setpoint_w(self) -> float:
+        """What the message makes the charge point draw or feed first, in watt; -1 where it says nothing about that."""
+        return carriers.set_point_w(self._action, self._payload)
+
+    @functools.cached_property
+    def schedule_start(self) -> str:
+        """When the charging schedule starts, as sent; empty where it does not say."""
+        return carriers.schedule_start(self._payload)
+
+    @functools.cached_property
+    def firmware_signed(self) -> bool:
+        """True if a firmware update carries a certificate and a signature."""
+        return carriers.is_signed_firmware(self._payload)
+
+    @functools.cached_property
+    def longest_list(self) -> int:
+        """Length of the longest list in the message."""
+        return carriers.longest_list(self._payload)
+
+    @functools.cached_property
+    def connectors(self) -> list[int]:
+        """Every connector and EVSE number in the message."""
+        return list(carriers.connectors(self._payload))
+
+    @functools.cached_property
     def token_status(self) -> str:
         """Status that a result gives a token; empty where there is none."""
         for name in ("idTagInfo", "idTokenInfo"):
@@ -172,27 +229,28 @@ class Facts:
         return ""
 
     @functools.cached_property
-    def _changes(self) -> list[tuple[str, str]]:
+    def config_changes(self) -> list[ChangeFact]:
+        """What the message sets, keys and values."""
         changed = carriers.configuration_changes(self._action, self._payload)
-        return [(_CANONICAL.get(key.lower(), key), value) for key, value in changed]
+        return [
+            ChangeFact(_CANONICAL.get(key.strip().lower(), key), key.strip().lower(), value) for key, value in changed
+        ]
 
     @functools.cached_property
     def config_keys(self) -> list[str]:
         """What the message sets; known names in the standard's spelling whatever case was sent."""
-        return [key for key, _ in self._changes]
+        return [change.key for change in self.config_changes]
 
     @functools.cached_property
-    def config_values(self) -> list[str]:
-        """The values, in the order of `config_keys`. Never put them into a message template."""
-        return [value for _, value in self._changes]
+    def config_names(self) -> list[str]:
+        """What the message sets in lower case: what to look up in a parameter of type ``list<name>``."""
+        return [change.name for change in self.config_changes]
 
     @functools.cached_property
     def security_profile(self) -> int:
-        """The security profile a message sets; 0 where it sets none, -1 where it is not a number."""
-        for key, value in self._changes:
-            if key.endswith("SecurityProfile"):
-                return int(value) if value.isascii() and value.isdigit() and len(value) < 4 else -1  # noqa: PLR2004
-        return 0
+        """The lowest security profile a message sets; 0 where it sets none, -1 where one is not a profile."""
+        values = [change.value for change in self.config_changes if change.key.endswith("SecurityProfile")]
+        return min((int(value) if value in {"1", "2", "3"} else -1 for value in values), default=0)
 
     @functools.cached_property
     def certificates(self) -> list[CertificateFact]:
@@ -211,7 +269,7 @@ class Facts:
     @functools.cached_property
     def meter_wh(self) -> list[float]:
         """Readings of the energy register in Wh."""
-        return metering.energies_wh(self._action, self._payload)
+        return metering.energies_wh(self._payload)
 
     @functools.cached_property
     def soc(self) -> list[float]:
@@ -241,14 +299,15 @@ class Facts:
                 found.append(parse_timestamp(text))
         return found
 
+    @functools.cached_property
+    def absurd_times(self) -> int:
+        """How many places for a moment hold something that does not even begin like a date.
+
+        A missing time zone or a blank for the T is common among charge points and not counted.
+        """
+        return sum(bool(text) and _DATE.match(text) is None for text in carriers.timestamps(self._payload))
+
     @property
     def connector(self) -> int:
         """Connector (1.6) or EVSE (2.x) the message is about; -1 where it names none."""
-        for value in (self._payload.get("connectorId"), self._payload.get("evseId"), self._evse_id()):
-            if isinstance(value, int) and not isinstance(value, bool):
-                return value
-        return -1
-
-    def _evse_id(self) -> Any:
-        evse = self._payload.get("evse")
-        return evse.get("id") if isinstance(evse, dict) else None
+        return next(carriers.connectors(self._payload), -1)

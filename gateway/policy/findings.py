@@ -32,10 +32,12 @@ CODES: Final = {
     "P032": "refuses a message that carries billing data",
     "P040": "nested loops over lists without a bound",
     "P041": "regular expression that could take too long",
+    "P052": "actions of a class that the rule misses",
     "P053": "`allow` without effect where known messages are allowed anyway",
     "P060": "exception without an end, or past it",
     "P061": "exception for a rule that does not exist",
     "P070": "parameter that is missing, of the wrong type or never used",
+    "P071": "pack or rule that an `include` names but that does not exist",
     "P080": "level 1 rule that only watches",
     "P090": "rule without a firing and a non-firing case",
 }

@@ -1,119 +1,195 @@
-"""Rates and distinct counts in bounded memory. Pure: time is an argument.
+"""Rates, distinct counts and sums over a sliding window, in bounded memory. Pure: time is an argument.
 
-`Rates` is GCRA: one number a key. `Distinct` counts different values in a sliding window. Keys belong to a rule and its
-parameters, so a reload that does not touch a limit does not reset it. When a table is full, new keys share one
-overflow slot: an attacker with ever new keys shares a budget with himself, and `overflowed` says so.
+Exact: in no window of `window_s` seconds does more than `limit` pass, wherever the window begins. Keys belong to a rule and
+its parameters, so a reload that does not touch a limit does not reset it. When a table is full, the key that has been quiet
+longest makes room if its window is over; if none is, new keys share one overflow slot: an attacker with ever new keys shares
+a budget with himself and cannot push anybody else's counter out. `overflowed` counts how often that happened.
 """
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
+from typing import Final, Generic, TypeVar
 
-__all__ = ["Distinct", "Rates", "Sum"]
+__all__ = ["MAX_LIMIT", "Distinct", "Rates", "Sum"]
 
-_OVERFLOW = "\0overflow"
+MAX_LIMIT: Final = 10_000
+"""The largest limit a rule may have: so many moments are remembered for a key."""
+_OVERFLOW: Final = "\0overflow"
+_T = TypeVar("_T")
+
+
+class _Window(Generic[_T]):
+    """What one key has used up; `ends` is when nothing of it counts any more."""
+
+    __slots__ = ("content", "ends")
+
+    def __init__(self, content: _T) -> None:
+        self.content = content
+        self.ends = 0.0
+
+
+class _Table(Generic[_T]):
+    """Windows by key, least recently used first."""
+
+    __slots__ = ("_max_keys", "_windows", "overflowed")
+
+    def __init__(self, max_keys: int) -> None:
+        self._max_keys = max_keys
+        self._windows: OrderedDict[str, _Window[_T]] = OrderedDict()
+        self.overflowed = 0
+
+    def __len__(self) -> int:
+        return len(self._windows)
+
+    def find(self, key: str) -> _Window[_T] | None:
+        """The window of a key without touching anything; of the overflow slot where the key would end there."""
+        found = self._windows.get(key)
+        if found is None and len(self._windows) >= self._max_keys:
+            return self._windows.get(_OVERFLOW)
+        return found
+
+    def open(self, key: str, empty: _T, now: float) -> _Window[_T]:
+        """The window of a key, made if need be."""
+        found = self._windows.get(key)
+        if found is None:
+            if len(self._windows) >= self._max_keys:
+                oldest, window = next(iter(self._windows.items()))
+                if window.ends <= now:
+                    del self._windows[oldest]
+                else:
+                    self.overflowed += 1
+                    key = _OVERFLOW
+            found = self._windows.get(key)
+            if found is None:
+                found = self._windows[key] = _Window(empty)
+        self._windows.move_to_end(key)
+        return found
 
 
 class Rates:
-    """GCRA per key: `limit` events per `window_s`, all of them at once if need be."""
+    """At most `limit` events per key in any window; all of them at once if need be."""
 
-    __slots__ = ("_max_keys", "_tat", "overflowed")
+    __slots__ = ("_table",)
 
-    def __init__(self, max_keys: int = 65_536) -> None:
-        self._max_keys = max_keys
-        self._tat: OrderedDict[str, float] = OrderedDict()
-        """Theoretical arrival time of the next event, by key."""
-        self.overflowed = 0
+    def __init__(self, max_keys: int = 16_384) -> None:
+        self._table: _Table[deque[float]] = _Table(max_keys)
 
-    def _slot(self, key: str, now: float) -> str:
-        if key in self._tat or len(self._tat) < self._max_keys:
-            return key
-        oldest, tat = next(iter(self._tat.items()))
-        if tat <= now:
-            del self._tat[oldest]
-            return key
-        self.overflowed += 1
-        return _OVERFLOW
+    @property
+    def overflowed(self) -> int:
+        """How often a new key had to share the overflow slot."""
+        return self._table.overflowed
 
     def peek(self, key: str, limit: int, window_s: float, now: float) -> bool:
         """True if one more event now would be within the limit. Consumes nothing."""
-        slot = key if key in self._tat or len(self._tat) < self._max_keys else _OVERFLOW
-        return max(self._tat.get(slot, 0.0), now) - now <= window_s - window_s / limit + 1e-9
+        window = self._table.find(key)
+        return window is None or _fits(window.content, limit, window_s, now)
 
     def take(self, key: str, limit: int, window_s: float, now: float) -> bool:
         """Consume one event; False (and nothing consumed) if it is above the limit."""
-        slot = self._slot(key, now)
-        interval = window_s / limit
-        tat = max(self._tat.get(slot, 0.0), now)
-        if tat - now > window_s - interval + 1e-9:
+        window = self._table.open(key, deque(), now)
+        moments = window.content
+        while len(moments) > limit:  # the limit was larger once
+            moments.popleft()
+        if not _fits(moments, limit, window_s, now):
             return False
-        self._tat[slot] = tat + interval
-        self._tat.move_to_end(slot)
+        if len(moments) >= limit:
+            moments.popleft()
+        # The clock of a host may step back; moments stay in order all the same.
+        moments.append(now if not moments else max(now, moments[-1]))
+        window.ends = moments[-1] + window_s
         return True
+
+
+def _fits(moments: deque[float], limit: int, window_s: float, now: float) -> bool:
+    return len(moments) < limit or moments[-limit] <= now - window_s
 
 
 class Distinct:
-    """Different values per key within the last `window_s` seconds."""
+    """Different values per key: at most `limit` in any window."""
 
-    __slots__ = ("_max_keys", "_max_values", "_seen", "overflowed")
+    __slots__ = ("_table",)
 
-    def __init__(self, max_keys: int = 4_096, max_values: int = 4_096) -> None:
-        self._max_keys, self._max_values = max_keys, max_values
-        self._seen: OrderedDict[str, OrderedDict[str, float]] = OrderedDict()
-        self.overflowed = 0
+    def __init__(self, max_keys: int = 4_096) -> None:
+        self._table: _Table[OrderedDict[str, float]] = _Table(max_keys)
 
-    def _window(self, key: str, window_s: float, now: float) -> OrderedDict[str, float]:
-        if key not in self._seen and len(self._seen) >= self._max_keys:
-            self._seen.popitem(last=False)
-            self.overflowed += 1
-        seen = self._seen.setdefault(key, OrderedDict())
-        self._seen.move_to_end(key)
-        while seen and next(iter(seen.values())) <= now - window_s:
-            seen.popitem(last=False)
-        return seen
+    @property
+    def overflowed(self) -> int:
+        """How often a new key had to share the overflow slot."""
+        return self._table.overflowed
 
-    def count(self, key: str, window_s: float, now: float) -> int:
-        """How many different values there are."""
-        return len(self._window(key, window_s, now))
+    def peek(self, key: str, value: str, limit: int, window_s: float, now: float) -> bool:
+        """True if `value` would be within the limit. Counts nothing."""
+        window = self._table.find(key)
+        if window is None:
+            return True
+        live = {text for text, moment in window.content.items() if moment > now - window_s}
+        return value in live or len(live) < limit
 
     def take(self, key: str, value: str, limit: int, window_s: float, now: float) -> bool:
         """Count `value`; False (and not counted) if it would be one more than `limit`. A value that is there is free."""
-        seen = self._window(key, window_s, now)
-        if value not in seen and (len(seen) >= limit or len(seen) >= self._max_values):
+        window = self._table.open(key, OrderedDict(), now)
+        seen = window.content
+        while seen and next(iter(seen.values())) <= now - window_s:
+            seen.popitem(last=False)
+        if value not in seen and len(seen) >= min(limit, MAX_LIMIT):
             return False
         seen[value] = now
         seen.move_to_end(value)
+        window.ends = now + window_s
         return True
 
 
+class _Amounts:
+    """Moments and amounts with their sum."""
+
+    __slots__ = ("entries", "total")
+
+    def __init__(self) -> None:
+        self.entries: deque[tuple[float, float]] = deque()
+        self.total = 0.0
+
+    def expire(self, before: float) -> None:
+        """Forget what lies outside the window."""
+        gone = False
+        while self.entries and self.entries[0][0] <= before:
+            self.entries.popleft()
+            gone = True
+        if gone:
+            self.total = sum(amount for _, amount in self.entries)
+
+
 class Sum:
-    """A sliding sum per key: how much has been moved within the last `window_s` seconds (kW swing)."""
+    """A sliding sum of magnitudes per key: how much has been moved within a window (kW swing)."""
 
-    __slots__ = ("_entries", "_max_entries", "_max_keys", "_totals")
+    __slots__ = ("_table",)
 
-    def __init__(self, max_keys: int = 4_096, max_entries: int = 16_384) -> None:
-        self._max_keys, self._max_entries = max_keys, max_entries
-        self._entries: OrderedDict[str, list[tuple[float, float]]] = OrderedDict()
-        self._totals: dict[str, float] = {}
+    def __init__(self, max_keys: int = 4_096) -> None:
+        self._table: _Table[_Amounts] = _Table(max_keys)
 
-    def _expire(self, key: str, window_s: float, now: float) -> float:
-        entries = self._entries.get(key)
-        if entries is None:
-            return 0.0
-        kept = [entry for entry in entries if entry[0] > now - window_s]
-        if len(kept) != len(entries):
-            self._entries[key] = kept
-            self._totals[key] = sum(amount for _, amount in kept)
-        return self._totals.get(key, 0.0)
+    @property
+    def overflowed(self) -> int:
+        """How often a new key had to share the overflow slot."""
+        return self._table.overflowed
+
+    def peek(self, key: str, amount: float, limit: float, window_s: float, now: float) -> bool:
+        """True if `amount` would be within the limit. Adds nothing."""
+        window = self._table.find(key)
+        if window is None:
+            return abs(amount) <= limit
+        live = sum(each for moment, each in window.content.entries if moment > now - window_s)
+        return live + abs(amount) <= limit
 
     def take(self, key: str, amount: float, limit: float, window_s: float, now: float) -> bool:
-        """Add `amount`; False (and not added) if the sum would exceed `limit`, or too much is already remembered."""
-        total = self._expire(key, window_s, now)
-        entries = self._entries.setdefault(key, [])
-        self._entries.move_to_end(key)
-        if total + amount > limit or len(entries) >= self._max_entries:
+        """Add the magnitude of `amount`; False (and not added) if the sum would exceed `limit`.
+
+        Also False where more moments than `MAX_LIMIT` would have to be remembered.
+        """
+        window = self._table.open(key, _Amounts(), now)
+        amounts = window.content
+        amounts.expire(now - window_s)
+        if amounts.total + abs(amount) > limit or len(amounts.entries) >= MAX_LIMIT:
             return False
-        entries.append((now, amount))
-        self._totals[key] = total + amount
-        if len(self._entries) > self._max_keys:
-            forgotten, _ = self._entries.popitem(last=False)
-            self._totals.pop(forgotten, None)
+        if amount:
+            amounts.entries.append((now, abs(amount)))
+            amounts.total += abs(amount)
+            window.ends = now + window_s
         return True

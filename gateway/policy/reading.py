@@ -16,6 +16,7 @@ from gateway.policy.rules import (
     Counter,
     Effect,
     Exemption,
+    Include,
     Match,
     Mode,
     Pack,
@@ -70,6 +71,7 @@ def read_pack(value: Any, findings: Findings, *, shown_path: str, parse_date: An
         sets=_sets(table.table("sets")),
         rules=rules,
         exemptions=table.tables("exceptions", lambda item: _exemption(item, parse_date)),
+        includes=table.tables("include", _include),
         shown_path=shown_path,
     )
     table.done()
@@ -127,6 +129,8 @@ def read_parameter_value(value: Any, kind: str, path: DocumentPath, findings: Fi
         except ValueError as error:
             findings.error("P070", path, str(error))
             return 1.0
+    elif kind == "name" and isinstance(value, str):
+        return value.strip().lower()  # names of OCPP compare without case
     elif isinstance(value, bool):
         if kind == "bool":
             return value
@@ -147,6 +151,16 @@ def _sets(table: Table | None) -> dict[str, frozenset[str]]:
 
 
 # -- rules
+
+
+def _include(table: Table) -> Include:
+    include = Include(
+        pack=table.need("pack", str, ""),
+        mode=cast("Mode | None", table.choice("mode", {"monitor": "monitor", "enforce": "enforce"}, "") or None),
+        rules=table.words("rules"),
+    )
+    table.done()
+    return include
 
 
 def _rule(table: Table, pack: str) -> Rule:
@@ -230,7 +244,7 @@ def _profiles(table: Table) -> tuple[SecurityProfile, ...]:
     value = table.get("security_profile", object, [])
     items = value if isinstance(value, list) else [value]
     known = {int(profile): profile for profile in SecurityProfile}
-    if any(not isinstance(item, int) or item not in known for item in items):
+    if any(isinstance(item, bool) or not isinstance(item, int) or item not in known for item in items):
         table.findings.error("P005", (*table.path, "security_profile"), "must be 1, 2 or 3")
         return ()
     return tuple(known[item] for item in items if isinstance(item, int))
@@ -275,15 +289,18 @@ def _counter(table: Table) -> Counter | None:
     inner = table.table(kind)
     if inner is None:
         return None
-    limit, window_s = _limit_and_window(kind, inner)
     by = inner.words("by")
+    limit, window = _limit_and_window(kind, inner)
     counter = Counter(
         kind=cast("Any", kind),
-        limit=limit,
-        window_s=window_s,
-        key=inner.words("key") or tuple(word for word in by if word != "fleet"),
+        limit=limit if isinstance(limit, float) else 1.0,
+        window_s=window if isinstance(window, float) else 60.0,
+        limit_param=limit if isinstance(limit, str) else "",
+        window_param=window if isinstance(window, str) else "",
+        attempts=inner.choice("count", {"attempts": True, "passed": False}, default=False),
+        key=inner.words("key") + tuple(word for word in by if word != "fleet"),
         of=inner.get("of", str, ""),
-        fleet="fleet" in by or (kind != "rate" and not by and not inner.values.get("key")),
+        fleet="fleet" in by,
         share_of_online=inner.get("share_of_online", float, 0.0),
     )
     inner.done()
@@ -292,15 +309,33 @@ def _counter(table: Table) -> Counter | None:
     return counter
 
 
-def _limit_and_window(kind: str, inner: Table) -> tuple[float, float]:
-    if kind == "rate":
+def _limit_and_window(kind: str, inner: Table) -> tuple[float | str, float | str]:
+    """Numbers, or names of the parameters that hold them."""
+    name = "limit" if kind == "rate" else "max"
+    value = inner.need(name, object, "1/1m" if kind == "rate" else 1.0)
+    if kind == "rate" and "window" not in inner and not is_parameter(value):
         try:
-            limit, window_s = read_limit(str(inner.need("limit", object, "1/1m")))
+            limit, window_s = read_limit(str(value))
         except ValueError as error:
-            inner.findings.error("P005", (*inner.path, "limit"), str(error))
+            inner.findings.error("P005", (*inner.path, name), str(error))
             return 1.0, 60.0
         return float(limit), window_s
-    return inner.need("max", float, 1.0), inner.seconds("window", 600.0)
+    window: float | str = inner.seconds("window", 600.0) if not is_parameter(inner.values.get("window")) else ""
+    if not window:
+        window = str(inner.get("window", str, "")).removeprefix("params.")
+    elif "window" not in inner:
+        inner.findings.error("P005", inner.path, "window is missing")
+    if is_parameter(value):
+        return str(value).removeprefix("params."), window
+    if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
+        return float(value), window
+    inner.findings.error("P005", (*inner.path, name), "must be a number above 0, or params.NAME")
+    return 1.0, window
+
+
+def is_parameter(value: object) -> bool:
+    """True for ``params.NAME`` in the place of a number."""
+    return isinstance(value, str) and value.startswith("params.") and value.removeprefix("params.").isidentifier()
 
 
 def _response(table: Table | None) -> Response:
@@ -337,6 +372,11 @@ def _throttle(table: Table | None, rule: Table, effect: Effect) -> Throttle | No
         response=_response(table.table("answer")),
     )
     table.done()
+    for index, word in enumerate(throttle.actions):
+        if word not in (CLASSES if is_class(word) else _EVERY_ACTION):
+            table.findings.unknown("P010", (*table.path, "action", index), "action", word, [*_EVERY_ACTION, *CLASSES])
+    if not throttle.actions:
+        table.findings.error("P005", table.path, "action is missing: what is limited")
     return throttle
 
 
@@ -367,10 +407,9 @@ def _check_rule(rule: Rule, table: Table) -> None:
         findings.warning("P032", (*table.path, "action"), "refuses messages that carry billing data: alert is safer")
     if rule.level == 1 and rule.mode == "monitor":
         findings.warning("P080", (*table.path, "mode"), "a level 1 rule that only watches")
-    if rule.effect is Effect.ALLOW and rule.mode == "enforce" and not rule.tags:
-        findings.warning(
-            "P053", (*table.path, "action"), "allow has an effect only in groups that allow listed messages"
-        )
+    if rule.effect is Effect.ALLOW and "allow-listed" not in rule.tags:
+        message = "has an effect only in groups that pass nothing unlisted; tag it allow-listed if that is meant"
+        findings.warning("P053", (*table.path, "action"), message)
 
 
 def _expanded(rule: Rule, version: OCPPVersion) -> frozenset[str]:

@@ -13,6 +13,7 @@ __all__ = [
     "Counter",
     "Effect",
     "Exemption",
+    "Include",
     "Match",
     "Mode",
     "Pack",
@@ -25,7 +26,9 @@ __all__ = [
 ]
 
 Mode = Literal["off", "monitor", "enforce"]
-ParameterType = Literal["string", "int", "number", "bool", "duration", "list<string>", "list<int>", "list<number>"]
+ParameterType = Literal[
+    "string", "int", "number", "bool", "duration", "list<string>", "list<name>", "list<int>", "list<number>"
+]
 ParameterValue = str | int | float | bool | tuple[str, ...] | tuple[int, ...] | tuple[float, ...]
 
 
@@ -81,6 +84,12 @@ class Counter(msgspec.Struct, frozen=True, kw_only=True):
     kind: Literal["rate", "distinct", "sum"]
     limit: float
     window_s: float
+    limit_param: str = ""
+    """Parameter that the limit comes from instead."""
+    window_param: str = ""
+    """Parameter that the window comes from instead."""
+    attempts: bool = False
+    """True: a message that something else refuses counts as well (floods); False: only what would pass."""
     key: tuple[str, ...] = ()
     """Expressions that make the key; empty is one budget for the rule."""
     of: str = ""
@@ -178,6 +187,15 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
         return self.by_group.get(group, self.default)
 
 
+class Include(msgspec.Struct, frozen=True, kw_only=True):
+    """Rules of another pack that a pack switches on: all, or those named."""
+
+    pack: str
+    mode: Mode | None = None
+    """The mode they run in; None: the one they have."""
+    rules: tuple[str, ...] = ()
+
+
 class Pack(msgspec.Struct, frozen=True, kw_only=True):
     """A file of rules that are shipped, versioned and switched on together."""
 
@@ -188,4 +206,5 @@ class Pack(msgspec.Struct, frozen=True, kw_only=True):
     sets: dict[str, frozenset[str]] = {}
     rules: tuple[Rule, ...] = ()
     exemptions: tuple[Exemption, ...] = ()
+    includes: tuple[Include, ...] = ()
     shown_path: str = ""

@@ -41,6 +41,7 @@ _URL: Final = Object(
         "userinfo": Field(STRING),
         "ip_literal": Field(BOOL),
         "private": Field(BOOL),
+        "local": Field(BOOL),
         "path": Field(STRING),
     },
 )
@@ -66,6 +67,7 @@ _CSR: Final = Object(
         "bits": Field(INT),
     },
 )
+_CHANGE: Final = Object("change", {"key": Field(STRING), "name": Field(STRING), "value": Field(STRING)})
 MESSAGE: Final = Object(
     "msg",
     {
@@ -103,6 +105,13 @@ TRANSACTION: Final = Object(
         "meter_start": Field(DOUBLE),
         "last_meter": Field(DOUBLE),
         "connector": Field(INT),
+        "open_connectors": Field(List(INT, 64)),
+        "tokens": Field(List(STRING, 64)),
+        "power_w": Field(DOUBLE),
+        "setpoint_w": Field(DOUBLE),
+        "last_change_w": Field(DOUBLE),
+        "csr_pending": Field(BOOL),
+        "open_streams": Field(List(INT, 64)),
     },
 )
 FACTS: Final = Object(
@@ -114,9 +123,17 @@ FACTS: Final = Object(
         "min_period_s": Field(INT),
         "periods": Field(INT),
         "tokens": Field(List(STRING, 10_000)),
+        "asked_tokens": Field(List(STRING, 10_000)),
         "token_status": Field(STRING),
+        "starts_transaction": Field(BOOL),
+        "setpoint_w": Field(DOUBLE),
+        "schedule_start": Field(STRING),
+        "firmware_signed": Field(BOOL),
+        "longest_list": Field(INT),
+        "connectors": Field(List(INT, 4)),
         "config_keys": Field(List(STRING, 1_000)),
-        "config_values": Field(List(STRING, 1_000)),
+        "config_names": Field(List(STRING, 1_000)),
+        "config_changes": Field(List(_CHANGE, 1_000)),
         "security_profile": Field(INT),
         "certificates": Field(List(_CERTIFICATE, 100)),
         "csrs": Field(List(_CSR, 10)),
@@ -124,6 +141,7 @@ FACTS: Final = Object(
         "soc": Field(List(DOUBLE, 10_000)),
         "strings": Field(List(STRING, 10_000)),
         "expiry": Field(TIMESTAMP),
+        "absurd_times": Field(INT),
         "timestamps": Field(List(TIMESTAMP, 10_000)),
         "connector": Field(INT),
     },
@@ -137,6 +155,7 @@ _PARAMETER_TYPES: Final[dict[str, Type]] = {
     "bool": BOOL,
     "duration": DURATION,
     "list<string>": List(STRING, 10_000),
+    "list<name>": List(STRING, 10_000),
     "list<int>": List(INT, 10_000),
     "list<number>": List(DOUBLE, 10_000),
 }

@@ -8,11 +8,11 @@ import msgspec
 from gateway.ocpp.vocabulary import OCPPVersion, Origin, SecurityProfile
 from gateway.policy.rules import Phase
 
-__all__ = ["Message", "Request", "SessionFacts"]
+__all__ = ["Message", "Request", "SessionFacts", "SessionView"]
 
 
 class SessionFacts(msgspec.Struct, kw_only=True):
-    """`session` in rules. One object per session; what can change is set by the relay."""
+    """What is known of a session. One object per session; what can change is set by the relay."""
 
     identity: str
     group: str
@@ -34,6 +34,28 @@ class SessionFacts(msgspec.Struct, kw_only=True):
     def age(self) -> datetime.timedelta:
         """How long the session has been open."""
         return datetime.timedelta(seconds=max(0.0, self.now - self.opened_at))
+
+
+class SessionView:
+    """`session` in rules: the same values as plain numbers and texts, for expressions compare exact types."""
+
+    __slots__ = ("_session",)
+
+    def __init__(self, session: SessionFacts) -> None:
+        self._session = session
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+    @property
+    def version(self) -> str:
+        """``1.6``, ``2.0.1`` or ``2.1``."""
+        return self._session.version.value
+
+    @property
+    def security_profile(self) -> int:
+        """1, 2 or 3."""
+        return int(self._session.security_profile)
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -58,3 +80,5 @@ class Message(msgspec.Struct, kw_only=True):
     """Bytes of the message as it came."""
     signed: bool = False
     request: Request | None = None
+    version: OCPPVersion | None = None
+    """Of the payload, where it is not the session's: the ISO 15118 tunnel carries 2.0.1 messages over 1.6."""

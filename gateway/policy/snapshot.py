@@ -25,15 +25,17 @@ from gateway.policy.cel import (
     parse_template,
 )
 from gateway.policy.classes import expand
-from gateway.policy.rules import Exemption, Pack, ParameterValue, Phase, Rule
+from gateway.policy.rules import Exemption, Mode, Pack, ParameterValue, Phase, Rule
 from gateway.policy.scopes import Scopes, params_type, sets_type
 from gateway.policy.session import SessionFacts
 from gateway.policy.site import SitePolicy
 
-__all__ = ["CompiledExemption", "CompiledRule", "Snapshot", "View"]
+__all__ = ["CompiledExemption", "CompiledRule", "Snapshot", "View", "in_rollout", "mismatches"]
 
 _MAX_PERCENT: Final = 100.0
-Key = tuple[Origin, Phase, str]
+_MAX_KINDS: Final = 1_000
+"""Kinds of messages whose rules are remembered: a peer that invents actions cannot fill the memory."""
+Key = tuple[Origin, Phase, str, OCPPVersion, str]
 
 
 class CompiledExemption(msgspec.Struct, frozen=True):
@@ -47,8 +49,8 @@ class CompiledRule:
     """A rule ready to run for one (version, action) and the parameters of one group."""
 
     __slots__ = (
-        "counter_key", "counter_of", "enforced", "exemptions", "message", "params", "rule", "sets", "state_key",
-        "unless", "when",
+        "counter_key", "counter_of", "enforced", "exemptions", "limit", "message", "params", "rule", "sets", "state_key",
+        "unless", "when", "window_s",
     )  # fmt: skip
 
     def __init__(self, rule: Rule, params: dict[str, Any], sets: dict[str, frozenset[str]], *, enforced: bool) -> None:
@@ -62,12 +64,35 @@ class CompiledRule:
         self.counter_key: tuple[Program, ...] = ()
         self.counter_of: Program | None = None
         self.exemptions: tuple[CompiledExemption, ...] = ()
-        self.state_key = _state_key(rule, params)
+        self.limit, self.window_s = _limit_of(rule, params)
+        self.state_key = ""
+
+    def programs(self) -> tuple[Program, ...]:
+        """Every expression of the rule itself."""
+        found = (self.when, self.unless, *self.counter_key, self.counter_of)
+        return tuple(program for program in found if program is not None)
 
 
-def _state_key(rule: Rule, params: Mapping[str, Any]) -> str:
-    """Counters belong to a rule and its parameters: a reload that touches neither resets nothing."""
-    text = repr((rule.id, rule.counter, sorted((name, repr(value)) for name, value in params.items())))
+def _limit_of(rule: Rule, params: Mapping[str, Any]) -> tuple[float, float]:
+    """(limit, seconds) of the counter, from its parameters where it names some."""
+    counter = rule.counter
+    if counter is None:
+        return 0.0, 0.0
+    limit = params[counter.limit_param] if counter.limit_param else counter.limit
+    window: Any = params[counter.window_param] if counter.window_param else counter.window_s
+    return float(limit), window.total_seconds() if isinstance(window, datetime.timedelta) else float(window)
+
+
+def _state_key(compiled: CompiledRule) -> str:
+    """Counters belong to a rule and what it is made of: a reload that touches none of it resets nothing."""
+    rule, counter = compiled.rule, compiled.rule.counter
+    used = {
+        path[1] for program in compiled.programs() for path in program.uses if path[0] == "params" and len(path) > 1
+    }
+    if counter is not None:
+        used |= {counter.limit_param, counter.window_param} - {""}
+    values = [(name, repr(compiled.params.get(name))) for name in sorted(used)]
+    text = repr((rule.id, rule.when, rule.unless, counter, values))
     return rule.id + "#" + hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -141,6 +166,7 @@ class Snapshot:
             compiled.counter_of = program(rule.counter.of, boolean=False)
         exemptions = self._exemptions.get(rule.id, [])
         compiled.exemptions = tuple(CompiledExemption(item, program(item.when)) for item in exemptions)
+        compiled.state_key = _state_key(compiled)
         return compiled
 
     def _parameter(self, name: str, group: str, default: ParameterValue) -> ParameterValue:
@@ -158,49 +184,64 @@ def _value(value: ParameterValue, kind: str) -> Any:
 class View:
     """The rules of one session by kind of message, found and compiled at first use."""
 
-    __slots__ = ("_rules", "session", "snapshot")
+    __slots__ = ("_rules", "listed_only", "session", "snapshot")
 
     def __init__(self, snapshot: Snapshot, session: SessionFacts) -> None:
         self.snapshot = snapshot
         self.session = session
+        self.listed_only = snapshot.site.stance(session.group) == "allow-listed"
+        """True if a message needs an `allow` rule to pass."""
         self._rules: dict[Key, tuple[CompiledRule, ...]] = {}
 
-    def rules(self, origin: Origin, phase: Phase, action: str) -> tuple[CompiledRule, ...]:
-        """What has to be asked about such a message. One dict access once known."""
-        key = (origin, phase, action)
+    def rules(
+        self, origin: Origin, phase: Phase, action: str, version: OCPPVersion | None = None
+    ) -> tuple[CompiledRule, ...]:
+        """What has to be asked about such a message. One dict access once known. `version`: where not the session's."""
+        key = (origin, phase, action, version or self.session.version, self.session.boot_state)
         found = self._rules.get(key)
         if found is None:
-            found = self._rules[key] = self._find(origin, phase, action)
+            found = self._find(origin, phase, action, version or self.session.version)
+            if len(self._rules) < _MAX_KINDS:
+                self._rules[key] = found
         return found
 
     def forget(self) -> None:
         """Something static about the session has changed (BootNotification told its model)."""
         self._rules.clear()
 
-    def _find(self, origin: Origin, phase: Phase, action: str) -> tuple[CompiledRule, ...]:
+    def mode(self, rule: Rule) -> Mode:
+        """In which mode a rule runs for this session; outside its rollout it only watches."""
+        mode = self.snapshot.site.mode(self.session.group, rule.id, rule.mode, rule.level)
+        return "monitor" if mode == "enforce" and not in_rollout(rule, self.session) else mode
+
+    def _find(self, origin: Origin, phase: Phase, action: str, version: OCPPVersion) -> tuple[CompiledRule, ...]:
         session, snapshot = self.session, self.snapshot
         found = []
-        for rule in snapshot.candidates(session.version, origin, phase, action):
-            mode = snapshot.site.mode(session.group, rule.id, rule.mode, rule.level)
-            if mode == "off" or not _concerns(rule, session):
-                continue
-            enforced = mode == "enforce" and _in_rollout(rule, session)
-            found.append(snapshot.compile(rule, session.version, action, session.group, enforced))
+        for rule in snapshot.candidates(version, origin, phase, action):
+            mode = self.mode(rule)
+            if mode != "off" and not mismatches(rule, session):
+                found.append(snapshot.compile(rule, version, action, session.group, mode == "enforce"))
         return tuple(found)
 
 
-def _concerns(rule: Rule, session: SessionFacts) -> bool:
+def mismatches(rule: Rule, session: SessionFacts) -> list[tuple[str, str, str]]:
+    """(field of `match`, what it wants, what the session is) of everything about a session that a rule does not want."""
     match = rule.match
-    return (
-        (not match.identities or session.identity in match.identities)
-        and (not match.groups or session.group in match.groups)
-        and (not match.vendors or session.vendor in match.vendors)
-        and (not match.models or session.model in match.models)
-        and (not match.security_profiles or session.security_profile in match.security_profiles)
+    asked: tuple[tuple[str, tuple[Any, ...], Any], ...] = (
+        ("identity", match.identities, session.identity),
+        ("group", match.groups, session.group),
+        ("vendor", match.vendors, session.vendor),
+        ("model", match.models, session.model),
+        ("security_profile", match.security_profiles, session.security_profile),
+        ("state", match.states, session.boot_state),
     )
+    return [
+        (name, ", ".join(map(str, wanted)), str(is_)) for name, wanted, is_ in asked if wanted and is_ not in wanted
+    ]
 
 
-def _in_rollout(rule: Rule, session: SessionFacts) -> bool:
+def in_rollout(rule: Rule, session: SessionFacts) -> bool:
+    """Whether the part of the fleet that has a rule enforced includes this charge point."""
     rollout = rule.rollout
     if rollout.groups and session.group not in rollout.groups:
         return False

@@ -1,24 +1,30 @@
-"""Which transactions a charge point has open, learnt from its messages and the CSMS's answers. Pure and bounded.
+"""What a charge point has going on: open transactions, last meter readings, set-point, certificate request, event streams.
+
+Learnt from its messages and the CSMS's; pure and bounded.
 
 `history_complete` is False until the tracker has seen the charge point from a BootNotification on: before that an
 unknown transaction may stem from before a restart, and a rule must not take it for a stranger's.
 """
 
-from typing import Any
+from collections import OrderedDict
+from typing import Any, Final
 
 import msgspec
 
 from gateway.ocpp.vocabulary import OCPPVersion
-from gateway.policy import metering
+from gateway.policy import carriers, metering
+from gateway.policy.metering import Reading
 
-__all__ = ["Transaction", "TransactionView", "Transactions"]
+__all__ = ["Transaction", "TransactionId", "TransactionView", "Transactions", "named_transaction"]
 
 Payload = dict[str, Any]
-_MAX_OPEN = 64
-
-
 TransactionId = int | str
 """A number that the CSMS gives (1.6), or a text that the charge point makes (2.x)."""
+
+_MAX_OPEN = 64
+_MAX_STREAMS = 64
+_SHORTEST_S: Final = 60.0
+"""Readings closer than this count as so far apart: clocks of charge points are coarse."""
 
 
 class Transaction(msgspec.Struct):
@@ -34,11 +40,12 @@ class Transaction(msgspec.Struct):
 class TransactionView:
     """What rules see as `tx` for one message. Attributes of a transaction are those of the one the message names."""
 
-    __slots__ = ("_named", "_tracker")
+    __slots__ = ("_named", "_payload", "_tracker")
 
-    def __init__(self, tracker: "Transactions", named: TransactionId | None) -> None:
+    def __init__(self, tracker: "Transactions", named: TransactionId | None, payload: Payload) -> None:
         self._tracker = tracker
         self._named = tracker.open.get(named) if named is not None else None
+        self._payload = payload
 
     @property
     def open_ids(self) -> list[TransactionId]:
@@ -75,76 +82,189 @@ class TransactionView:
         """How many are open."""
         return len(self._tracker.open)
 
+    @property
+    def open_connectors(self) -> list[int]:
+        """Connectors (1.6) or EVSEs (2.x) with an open transaction."""
+        return [each.connector for each in self._tracker.open.values()]
+
+    @property
+    def tokens(self) -> list[str]:
+        """Tokens of open transactions."""
+        return [each.token for each in self._tracker.open.values() if each.token]
+
+    @property
+    def power_w(self) -> float:
+        """Largest mean power that the readings in the message stand for, from the last one of that connector on.
+
+        0 where there is no earlier reading.
+        """
+        last = self._tracker.readings.get(_connector(self._payload, self._named))
+        largest, steps = 0.0, metering.readings(self._payload)
+        for reading in steps:
+            if last is not None and last.at is not None and reading.at is not None:
+                largest = max(largest, (reading.wh - last.wh) * 3600.0 / max(reading.at - last.at, _SHORTEST_S))
+            last = reading
+        return largest
+
+    @property
+    def setpoint_w(self) -> float:
+        """What the CSMS last made the charge point draw or feed; -1 where unknown."""
+        return self._tracker.setpoint_w
+
+    @property
+    def last_change_w(self) -> float:
+        """How much it changed then, and in which direction; 0 where unknown."""
+        return self._tracker.last_change_w
+
+    @property
+    def csr_pending(self) -> bool:
+        """True if the charge point has asked for a certificate and got none yet."""
+        return self._tracker.csr_pending
+
+    @property
+    def open_streams(self) -> list[int]:
+        """Ids of periodic event streams that the CSMS has accepted."""
+        return list(self._tracker.streams)
+
 
 class Transactions:
     """The tracker of one charge point."""
 
-    __slots__ = ("history_complete", "open")
+    __slots__ = ("csr_pending", "history_complete", "last_change_w", "open", "readings", "setpoint_w", "streams")
 
     def __init__(self) -> None:
-        self.open: dict[TransactionId, Transaction] = {}
+        self.open: OrderedDict[TransactionId, Transaction] = OrderedDict()
         self.history_complete = False
+        self.readings: OrderedDict[int, Reading] = OrderedDict()
+        """Last reading by connector (1.6) or EVSE (2.x)."""
+        self.setpoint_w = -1.0
+        self.last_change_w = 0.0
+        self.csr_pending = False
+        self.streams: OrderedDict[int, None] = OrderedDict()
 
     def view(self, action: str, payload: Payload) -> TransactionView:
         """For judging a message, before it is `seen`."""
-        return TransactionView(self, named_transaction(action, payload))
+        return TransactionView(self, named_transaction(action, payload), payload)
 
     def seen(self, version: OCPPVersion, action: str, payload: Payload, result: Payload | None = None) -> None:
-        """A message was relayed; `result` is its answer where that has come (StartTransaction needs it)."""
-        if action == "BootNotification" and result is not None and result.get("status") == "Accepted":
+        """A call was relayed; once more with its `result` when that is relayed."""
+        if result is None:
+            self._called(action, payload)
+        else:
+            self._answered(version, action, payload, result)
+
+    def _answered(self, version: OCPPVersion, action: str, payload: Payload, result: Payload) -> None:
+        accepted = result.get("status") == "Accepted"
+        if action == "BootNotification" and accepted:
             self.history_complete = True
-            if version is OCPPVersion.V1_6:
-                return
-        if action == "StartTransaction" and result is not None:
+        elif action == "StartTransaction" and version is OCPPVersion.V1_6:
             self._started(_identity(result.get("transactionId")), payload)
-        elif action == "StopTransaction" and result is None:
-            self.open.pop(_identity(payload.get("transactionId")) or "", None)
-        elif action == "TransactionEvent" and result is None:
-            self._event(payload)
-        elif action == "MeterValues" and result is None:
-            self._metered(named_transaction(action, payload), action, payload)
+        elif action == "SignCertificate" and not accepted:
+            self.csr_pending = False
+        elif action == "OpenPeriodicEventStream" and accepted:
+            stream = _stream(payload)
+            if stream is not None and len(self.streams) < _MAX_STREAMS:
+                self.streams[stream] = None
+
+    def _called(self, action: str, payload: Payload) -> None:
+        match action:
+            case "StopTransaction":
+                self._metered(self._ended(named_transaction(action, payload)), payload)
+            case "TransactionEvent":
+                self._event(payload)
+            case "MeterValues":
+                named = named_transaction(action, payload)
+                self._metered(self.open.get(named) if named is not None else None, payload)
+            case "SignCertificate":
+                self.csr_pending = True
+            case "CertificateSigned":
+                self.csr_pending = False
+            case "ClosePeriodicEventStream":
+                self.streams.pop(_identity_number(payload.get("id")), None)
+            case _:
+                self._set(action, payload)
+
+    def _set(self, action: str, payload: Payload) -> None:
+        wanted = carriers.set_point_w(action, payload)
+        if wanted < 0:
+            return
+        if self.setpoint_w >= 0 and wanted != self.setpoint_w:
+            self.last_change_w = wanted - self.setpoint_w
+        self.setpoint_w = wanted
 
     def _started(self, identity: TransactionId | None, payload: Payload) -> None:
         if identity is None:
             return
-        if len(self.open) >= _MAX_OPEN:
-            self.open.pop(next(iter(self.open)))
+        if identity not in self.open and len(self.open) >= _MAX_OPEN:
+            self.open.popitem(last=False)
             self.history_complete = False
-        readings = metering.energies_wh("StartTransaction", payload)
-        first = readings[0] if readings else -1.0
-        connector = payload.get("connectorId")
-        token = payload.get("idTag")
-        self.open[identity] = Transaction(
+        energies = metering.energies_wh(payload)
+        transaction = Transaction(
             id=identity,
-            connector=connector if isinstance(connector, int) else -1,
-            meter_start_wh=first,
-            last_meter_wh=readings[-1] if readings else -1.0,
-            token=token if isinstance(token, str) else "",
+            connector=_connector(payload, None),
+            meter_start_wh=energies[0] if energies else -1.0,
+            last_meter_wh=energies[-1] if energies else -1.0,
+            token=next(iter(carriers.tokens(payload)), ""),
         )
+        self.open[identity] = transaction
+        self._metered(transaction, payload)
 
     def _event(self, payload: Payload) -> None:
         identity = named_transaction("TransactionEvent", payload)
         kind = payload.get("eventType")
         if kind == "Started":
-            evse = payload.get("evse")
-            connector = evse.get("id") if isinstance(evse, dict) else -1
-            self._started(identity, {**payload, "connectorId": connector})
-        elif kind == "Ended":
-            self.open.pop(identity or "", None)
-        else:
-            self._metered(identity, "TransactionEvent", payload)
-
-    def _metered(self, identity: TransactionId | None, action: str, payload: Payload) -> None:
+            self._started(identity, payload)
+            return
         known = self.open.get(identity) if identity is not None else None
-        readings = metering.energies_wh(action, payload)
-        if known is not None and readings:
-            known.last_meter_wh = readings[-1]
+        token = next(iter(carriers.tokens(payload)), "")
+        if known is not None and token:
+            known.token = token
+        self._metered(known, payload)
+        if kind == "Ended":
+            self._ended(identity)
+
+    def _ended(self, identity: TransactionId | None) -> Transaction | None:
+        return self.open.pop(identity, None) if identity is not None else None
+
+    def _metered(self, known: Transaction | None, payload: Payload) -> None:
+        steps = metering.readings(payload)
+        if not steps:
+            return
+        connector = _connector(payload, known)
+        if connector not in self.readings and len(self.readings) >= _MAX_OPEN:
+            self.readings.popitem(last=False)
+        self.readings[connector] = steps[-1]
+        if known is not None:
+            known.last_meter_wh = steps[-1].wh
             if known.meter_start_wh < 0:
-                known.meter_start_wh = readings[0]
+                known.meter_start_wh = steps[0].wh
+
+
+def _connector(payload: Payload, known: Transaction | None) -> int:
+    """Connector (1.6) or EVSE (2.x) that readings belong to; -1 where nobody says."""
+    evse = payload.get("evse")
+    for value in (
+        payload.get("evseId"),
+        evse.get("id") if isinstance(evse, dict) else None,
+        payload.get("connectorId"),
+    ):
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+    return known.connector if known is not None else -1
 
 
 def _identity(value: Any) -> TransactionId | None:
     return value if isinstance(value, int | str) and not isinstance(value, bool) else None
+
+
+def _identity_number(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else -1
+
+
+def _stream(payload: Payload) -> int | None:
+    data = payload.get("constantStreamData")
+    value = data.get("id") if isinstance(data, dict) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def named_transaction(action: str, payload: Payload) -> TransactionId | None:

@@ -24,6 +24,7 @@ _PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ENCODED_TRICK: Final = re.compile(r"%(?:0[0-9A-Fa-f]|1[0-9A-Fa-f]|2[eEfF]|5[cC]|7[fF])")
 _LOCAL_NAMES: Final = ("localhost", ".localhost", ".local", ".internal", ".home.arpa")
 _MAX_PORT = 65_535
+_NAT64: Final = 0x0064_FF9B << 64
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80, "ftp": 21, "ftps": 990, "sftp": 22, "ws": 80, "wss": 443}
 
 
@@ -40,6 +41,8 @@ class Url(msgspec.Struct, frozen=True):
     ip_literal: bool = False
     private: bool = False
     """Loopback, link-local, private, unspecified, multicast, or a name that means this machine or network."""
+    local: bool = False
+    """Loopback, link-local, unspecified, multicast or ``localhost``: no file server of an operator is ever there."""
     path: str = ""
 
 
@@ -53,7 +56,7 @@ def read_url(text: str) -> Url:
     user, colon, _ = userinfo.partition(":")
     shown = (user + (":..." if colon else "")) if at else ""
     host, port, host_ok = _host_and_port(hostport, scheme)
-    literal, private, address_ok = _address(host)
+    literal, private, local, address_ok = _address(host)
     clean = _ALLOWED.fullmatch(text) is not None and _plain_path(path) and "@" not in path
     return Url(
         ok=bool(clean and host_ok and address_ok and host),
@@ -63,6 +66,7 @@ def read_url(text: str) -> Url:
         userinfo=shown,
         ip_literal=literal,
         private=private,
+        local=local,
         path=path,
     )
 
@@ -88,18 +92,31 @@ def _host_and_port(hostport: str, scheme: str) -> tuple[str, int, bool]:
     return name.rstrip("."), port, ok and (bracketed or not name.endswith("."))
 
 
-def _address(host: str) -> tuple[bool, bool, bool]:
-    """(an IP address in any notation, private or local, unambiguous)."""
+def _address(host: str) -> tuple[bool, bool, bool, bool]:
+    """(an IP address in any notation, private or local, local, unambiguous)."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
         numeric = bool(host) and all(_NUMERIC_LABEL.fullmatch(label) for label in host.split("."))
+        here = host == "localhost" or host.endswith(".localhost")
         # 2130706433, 0x7f.1 and 127.1 are addresses to some parsers and names to others.
-        return numeric, numeric or _is_local_name(host), not numeric
-    mapped = getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None)
-    judged = mapped or address
-    private = not judged.is_global or judged.is_multicast
-    return True, private, "%" not in host
+        return numeric, numeric or _is_local_name(host), numeric or here, not numeric
+    hidden = _hidden_address(address)
+    judged = hidden or address
+    local = judged.is_loopback or judged.is_link_local or judged.is_unspecified or judged.is_multicast
+    private = not judged.is_global or local
+    # An IPv4 address dressed up as IPv6 has no purpose but to slip past a list.
+    return True, private, local, hidden is None and "%" not in host
+
+
+def _hidden_address(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address inside a mapped, 6to4, NAT64 or IPv4-compatible IPv6 address."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return None
+    if address.ipv4_mapped is not None or address.sixtofour is not None:
+        return address.ipv4_mapped or address.sixtofour
+    high, low = int(address) >> 32, int(address) & 0xFFFFFFFF
+    return ipaddress.IPv4Address(low) if high == _NAT64 or (high == 0 and low > 1) else None
 
 
 def _is_local_name(host: str) -> bool:

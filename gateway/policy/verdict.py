@@ -1,6 +1,6 @@
 """What a decision says. A Verdict always names its rule and has no truth value: somebody has to look at the effect."""
 
-from typing import Any, Final, NoReturn
+from typing import Any, Final, Literal, NoReturn
 
 import msgspec
 
@@ -31,6 +31,11 @@ class FleetAsk(msgspec.Struct, frozen=True):
     key: str
     value: str
     amount: float
+    kind: Literal["rate", "distinct", "sum"]
+    limit: float
+    window_s: float
+    share_of_online: float = 0.0
+    """The limit grows to this fraction of the connected charge points, where that is more."""
 
     @property
     def rule(self) -> Rule:
@@ -48,6 +53,8 @@ class Verdict(msgspec.Struct, frozen=True):
     matches: tuple[RuleMatch, ...] = ()
     asks: tuple[FleetAsk, ...] = ()
     """To be answered before a message that would pass may pass."""
+    errors: tuple[tuple[str, str], ...] = ()
+    """(rule, failing sub-expression) of every rule that could not be evaluated, whatever came of it: ``policy.error``."""
 
     def __bool__(self) -> NoReturn:
         raise TypeError("a Verdict has no truth value: look at its effect")
@@ -65,7 +72,9 @@ class Verdict(msgspec.Struct, frozen=True):
             "matches": [
                 {
                     "rule": match.rule.id,
-                    "effect": match.rule.effect.name.lower(),
+                    "event": match.rule.event,
+                    "severity": match.rule.severity,
+                    ("effect" if match.enforced else "would"): match.rule.effect.name.lower(),
                     "enforced": match.enforced,
                     **({"why": match.why} if match.why else {}),
                     **({"exception": match.exception} if match.exception else {}),
@@ -73,6 +82,7 @@ class Verdict(msgspec.Struct, frozen=True):
                 }
                 for match in self.matches
             ],
+            **({"errors": [{"rule": rule, "at": text} for rule, text in self.errors]} if self.errors else {}),
         }
 
 

@@ -10,6 +10,7 @@ __all__ = [
     "FORWARD",
     "NOTHING",
     "CloseBoth",
+    "Deliver",
     "Effect",
     "Effects",
     "Forward",
@@ -22,6 +23,12 @@ __all__ = [
 
 class Forward(msgspec.Struct, frozen=True, gc=False):
     """Deliver the sender's original bytes to the other side."""
+
+
+class Deliver(msgspec.Struct, frozen=True, gc=False):
+    """Send a text that the gateway made to the other side, in the place of what it waits for."""
+
+    text: bytes
 
 
 class Reply(msgspec.Struct, frozen=True, gc=False):
@@ -61,7 +68,7 @@ class NoteRegistered(msgspec.Struct, frozen=True, gc=False):
     firmware: str = ""
 
 
-Effect = Forward | Reply | ReportEvent | CloseBoth | PauseReading | NoteRegistered
+Effect = Forward | Deliver | Reply | ReportEvent | CloseBoth | PauseReading | NoteRegistered
 Effects = tuple[Effect, ...]
 
 FORWARD: Final[Effects] = (Forward(),)

@@ -15,19 +15,25 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
+def _serial_number(value: Any) -> str:
+    """A value of the wrong type is no way around the comparison with the certificate."""
+    return "" if value is None else str(value)
+
+
 def read_boot_notification(version: OCPPVersion, payload: msgspec.Raw) -> NoteRegistered:
-    """Serial number, vendor, model and firmware of a BootNotification request; empty where absent or not text."""
+    """Serial number, vendor, model and firmware of a BootNotification request; empty where absent."""
     claims = decode_payload(payload)
     if version is OCPPVersion.V1_6:
         # Two fields exist in 1.6 and the standard does not say which is "the" serial number.
-        serial = _text(claims.get("chargePointSerialNumber")) or _text(claims.get("chargeBoxSerialNumber"))
+        fields = claims.get("chargePointSerialNumber"), claims.get("chargeBoxSerialNumber")
+        serial = _serial_number(fields[0]) or _serial_number(fields[1])
         vendor, model = claims.get("chargePointVendor"), claims.get("chargePointModel")
         return NoteRegistered(serial, _text(vendor), _text(model), _text(claims.get("firmwareVersion")))
     station = claims.get("chargingStation")
     if not isinstance(station, dict):
         return NoteRegistered()
     return NoteRegistered(
-        _text(station.get("serialNumber")),
+        _serial_number(station.get("serialNumber")),
         _text(station.get("vendorName")),
         _text(station.get("model")),
         _text(station.get("firmwareVersion")),

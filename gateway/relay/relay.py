@@ -3,19 +3,22 @@
 Issue 3's gates (direction, state, schema, rules) belong between `decode` and correlation, in `_judge_call`.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
 
 from gateway.identity.evidence import Admission
-from gateway.ocpp.build import UNREADABLE_ID, build_call_error
+from gateway.ocpp.build import UNREADABLE_ID, build_call_error, build_call_result_error
 from gateway.ocpp.codec import MalformedFrame, decode
-from gateway.ocpp.error_codes import ErrorMeaning
+from gateway.ocpp.error_codes import ErrorMeaning, meaning_of
 from gateway.ocpp.frames import Call, CallError, CallResult, CallResultError, Frame, Send
 from gateway.ocpp.vocabulary import OCPPVersion, Origin
 from gateway.relay.effects import (
     FORWARD,
+    NOTHING,
     CloseBoth,
+    Deliver,
     Effects,
     Forward,
     NoteRegistered,
@@ -32,6 +35,14 @@ _TRANSACTION_ACTIONS: Final = frozenset({"StartTransaction", "StopTransaction", 
 """Losing one of these costs revenue; a flood answer never refuses them."""
 _MALFORMED_PER_MINUTE: Final = 20
 _REMEMBERED_RESULTS: Final = 4
+_MAX_DESCRIPTION_CHARS: Final = 255
+_MAX_DETAILS_BYTES: Final = 1_024
+_CALL: Final = 2
+_CALL_RESULT: Final = 3
+_CALL_ERROR: Final = 4
+_NEVER_ANSWERED: Final = frozenset({3, 4, 5, 6})
+_AMBIGUOUS: Final = ""
+_UNSOLICITED: Final[Effects] = (ReportEvent("rpc.unsolicited_result", "high", "drop"),)
 
 
 class RelayLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +64,7 @@ class _Side:
     def __init__(self) -> None:
         self.pending: dict[str, tuple[str, float]] = {}
         self.answered: tuple[str, ...] = ()
-        """Ids of the last calls of this sender that were answered: a CallResultError may refer to them."""
+        """Ids of this sender's calls that have just got a result: each may be followed by one CallResultError (2.1)."""
         self.malformed = 0
         self.malformed_since = 0.0
 
@@ -86,6 +97,11 @@ class Relay:
         self._tokens_at = 0.0
         self._throttled_since = 0.0
 
+    @property
+    def registered(self) -> bool:
+        """True once the CSMS has accepted this charge point (NoteRegistered was among the effects)."""
+        return self._registered
+
     # -- frames
 
     def from_charge_point(self, data: bytes, now: float) -> Effects:
@@ -109,7 +125,7 @@ class Relay:
     def _from_charge_point(self, frame: Frame, now: float) -> Effects:
         if type(frame) is Call:
             return self._call(frame, self._charge_point, Origin.CHARGE_POINT, now)
-        return self._answer(frame, self._csms)
+        return self._answer(frame, self._csms, now)
 
     def from_csms(self, data: bytes, now: float) -> Effects:
         """Judge one text message of the CSMS."""
@@ -119,21 +135,25 @@ class Relay:
             return self._malformed(malformed, self._csms, now)
         if type(frame) is Call:
             return self._call(frame, self._csms, Origin.CSMS, now)
-        if type(frame) is CallResult:
-            return self._result_of_csms(frame)
-        return self._answer(frame, self._charge_point)
+        return self._answer(frame, self._charge_point, now)
 
     # -- calls
 
     def _call(self, call: Call, side: _Side, origin: Origin, now: float) -> Effects:
         pending = side.pending
-        if len(pending) >= self._limits.max_pending and not self._expire(pending, now):
+        open_call = pending.get(call.message_id)
+        if open_call is None and len(pending) >= self._limits.max_pending and not self._expire(pending, now):
             reply = build_call_error(self._version, call.message_id, ErrorMeaning.GENERIC, "too many open calls")
             return (ReportEvent("rpc.too_many_pending", "medium", "callerror"), Reply(reply))
         effects = self._judge_call(call, origin)
-        if effects is FORWARD or any(isinstance(effect, Forward) for effect in effects):
+        if effects is not FORWARD and not any(isinstance(effect, Forward) for effect in effects):
+            return effects
+        if open_call is None or open_call[0] == call.action:  # part 4, 4.1.4: a retry may come under the same id
             pending[call.message_id] = (call.action, now)
-        return effects
+            return effects
+        # Which of the two calls the answer belongs to cannot be known: it proves nothing about either.
+        pending[call.message_id] = (_AMBIGUOUS, now)
+        return (ReportEvent("rpc.id_reused", "low", "allow_alert", "an open message id with another action"), *effects)
 
     def _judge_call(self, call: Call, origin: Origin) -> Effects:
         """The place of the gates and rules."""
@@ -166,41 +186,68 @@ class Relay:
 
     # -- answers
 
-    def _answer(self, frame: Frame, asker: _Side) -> Effects:
+    def _answer(self, frame: Frame, asker: _Side, now: float) -> Effects:
         """Anything that is not a Call: passes only if `asker` has that call open."""
-        kind = type(frame)
-        if kind is CallResult or kind is CallError:
-            if asker.pending.pop(frame.message_id, None) is None:
-                return (ReportEvent("rpc.unsolicited_result", "high", "drop"),)
-            self._remember(asker, frame.message_id)
+        if type(frame) is CallResult:
+            action = self._take(asker, frame.message_id, now)
+            if action is None:
+                return _UNSOLICITED
+            if self._version is OCPPVersion.V2_1:
+                asker.answered = (*asker.answered[1 - _REMEMBERED_RESULTS :], frame.message_id)
+            if asker is self._charge_point and (action == _BOOT or not self._registered):
+                return self._registration(frame, action)
             return FORWARD
-        if kind is Send:
+        if type(frame) is CallError:
+            return self._call_error(frame, asker, now)
+        if type(frame) is Send:
             return FORWARD
-        assert kind is CallResultError
-        # Part 4, 4.2.5: it refers to a result, so whoever sends it is the one who had asked.
-        other = self._charge_point if asker is self._csms else self._csms
-        if frame.message_id in other.answered:
-            return FORWARD
-        return (ReportEvent("rpc.unsolicited_result", "high", "drop"),)
+        assert type(frame) is CallResultError
+        return self._call_result_error(frame, self._charge_point if asker is self._csms else self._csms)
 
-    @staticmethod
-    def _remember(asker: _Side, message_id: str) -> None:
-        asker.answered = (*asker.answered[1 - _REMEMBERED_RESULTS :], message_id)
+    def _take(self, asker: _Side, message_id: str, now: float) -> str | None:
+        """Action of the call that is answered and hereby no longer open; None if there is none, or not any more."""
+        asked = asker.pending.pop(message_id, None)
+        if asked is None or now - asked[1] > self._limits.pending_expiry_s:
+            return None
+        return asked[0]
 
-    def _result_of_csms(self, result: CallResult) -> Effects:
-        asked = self._charge_point.pending.pop(result.message_id, None)
-        if asked is None:
-            return (ReportEvent("rpc.unsolicited_result", "high", "drop"),)
-        if self._version is OCPPVersion.V2_1:
-            self._remember(self._charge_point, result.message_id)
-        if self._registered:
-            return FORWARD
+    def _registration(self, result: CallResult, action: str) -> Effects:
+        """A result of the CSMS that may say that it has accepted the charge point."""
         # After a mere reconnect a 1.6 charge point need not send BootNotification (OCPP 1.6, 4.2).
         without_boot = self._version is OCPPVersion.V1_6 and self._boot is None
-        if not (is_accepted(result.payload) if asked[0] == _BOOT else without_boot):
+        if not (is_accepted(result.payload) if action == _BOOT else without_boot and not self._registered):
             return FORWARD
         self._registered = True
         return (Forward(), self._boot or NoteRegistered())
+
+    def _call_error(self, error: CallError, asker: _Side, now: float) -> Effects:
+        if self._take(asker, error.message_id, now) is None:
+            if error.message_id == UNREADABLE_ID and self._version.is_2x:
+                # It says that some message could not be read. Nobody can be told which.
+                return (ReportEvent("rpc.unsolicited_result", "low", "drop", "the peer could not read a message"),)
+            return _UNSOLICITED
+        return self._clean(error, build_call_error)
+
+    def _call_result_error(self, error: CallResultError, sender: _Side) -> Effects:
+        """Part 4, 4.2.5: it refers to a result, so whoever sends it is the one who had asked."""
+        if error.message_id not in sender.answered:
+            return _UNSOLICITED
+        sender.answered = tuple(each for each in sender.answered if each != error.message_id)
+        return self._clean(error, build_call_result_error)
+
+    def _clean(self, error: CallError | CallResultError, build: Callable[..., bytes]) -> Effects:
+        """Forward an error as it is if it is one that may be shown and logged; else what is left of it (CWE-117)."""
+        meaning, description = meaning_of(error.code), error.description
+        if (
+            meaning is not None
+            and len(description) <= _MAX_DESCRIPTION_CHARS
+            and description.isprintable()
+            and len(error.details) <= _MAX_DETAILS_BYTES
+        ):
+            return FORWARD
+        shown = "".join(char for char in description if char.isprintable())[:_MAX_DESCRIPTION_CHARS]
+        text = build(self._version, error.message_id, meaning or ErrorMeaning.GENERIC, shown)
+        return (ReportEvent("rpc.error_sanitized", "medium", "sanitize"), Deliver(text))
 
     # -- what does not pass
 
@@ -211,7 +258,7 @@ class Relay:
         side.malformed += 1
         answer = self._answer_to_malformed(malformed)
         report = ReportEvent(malformed.event, "medium", "callerror" if answer else "drop", malformed.detail)
-        effects: Effects = (report, Reply(answer)) if answer else (report,)
+        effects: Effects = (report, Reply(answer)) if answer else (report, *self._instead_of(malformed, side, now))
         if side.malformed > _MALFORMED_PER_MINUTE:
             return (*effects, CloseBoth(1008, "malformed messages"))
         return effects
@@ -219,16 +266,29 @@ class Relay:
     def _answer_to_malformed(self, malformed: MalformedFrame) -> bytes:
         """CALLERROR for what looks like a Call; answers are never answered."""
         version = self._version
-        if malformed.event == "rpc.message_type":
+        if malformed.message_type in _NEVER_ANSWERED or malformed.event == "rpc.message_type":
             return b""
-        if malformed.message_id is None or not malformed.is_call:
-            if not version.is_2x or (malformed.message_id is not None and not malformed.is_call):
+        if malformed.message_id is None or malformed.message_type != _CALL:
+            if not version.is_2x:
                 return b""
             return build_call_error(version, UNREADABLE_ID, ErrorMeaning.RPC_FRAMEWORK, "not an OCPP-J message")
         meaning = _MEANINGS.get(
             malformed.event, ErrorMeaning.FORMAT if malformed.parsed else ErrorMeaning.RPC_FRAMEWORK
         )
         return build_call_error(version, malformed.message_id, meaning, malformed.detail)
+
+    def _instead_of(self, malformed: MalformedFrame, sender: _Side, now: float) -> Effects:
+        """An answer that cannot be passed on: whoever waits for it hears so, and in 2.1 its sender too (FR.06)."""
+        message_id, kind = malformed.message_id, malformed.message_type
+        asker = self._csms if sender is self._charge_point else self._charge_point
+        if message_id is None or kind not in {_CALL_RESULT, _CALL_ERROR} or self._take(asker, message_id, now) is None:
+            return NOTHING
+        detail = "the answer was malformed"
+        instead = Deliver(build_call_error(self._version, message_id, ErrorMeaning.FORMAT, detail))
+        if kind == _CALL_RESULT and self._version is OCPPVersion.V2_1:
+            reply = build_call_result_error(self._version, message_id, ErrorMeaning.FORMAT, malformed.detail)
+            return (instead, Reply(reply))
+        return (instead,)
 
     def _throttle(self, frame: Frame, effects: Effects, now: float) -> Effects:
         """Above the rate: backpressure first, and the end only if it goes on (WS-19)."""
@@ -239,7 +299,8 @@ class Relay:
         if now - self._throttled_since <= self._limits.flood_grace_s:
             return (*effects, pause)
         end = (ReportEvent("rpc.flood", "high", "ws_close", "went on above the limit"), CloseBoth(1008, "message rate"))
-        if type(frame) is Call and frame.action not in _TRANSACTION_ACTIONS:
+        if effects is FORWARD and type(frame) is Call and frame.action not in _TRANSACTION_ACTIONS:
+            self._charge_point.pending.pop(frame.message_id)
             reply = build_call_error(self._version, frame.message_id, ErrorMeaning.GENERIC, "message rate exceeded")
             return (Reply(reply), *end)
         return (*effects, *end)

@@ -2,6 +2,7 @@
 
 StoreError                      the database cannot be used, or the request contradicts it
 ├── StoreBusy                   another process held the write lock for too long; trying again helps
+├── DamagedRow                  somebody has put nonsense into the row of one charge point
 ├── NotFound                    no charge point of exactly this identity
 ├── AlreadyExists               the identity, or a case variant of it, is taken
 ├── BelowFloor                  the change would take a charge point below its floor (A05.FR.09)
@@ -13,7 +14,7 @@ No text contains a password, a hash, or the password of a database URL.
 from gateway.audit.event import printable
 from gateway.ocpp.vocabulary import ChargePointId, SecurityProfile
 
-__all__ = ["AlreadyExists", "BelowFloor", "KeyBoundElsewhere", "NotFound", "StoreBusy", "StoreError"]
+__all__ = ["AlreadyExists", "BelowFloor", "DamagedRow", "KeyBoundElsewhere", "NotFound", "StoreBusy", "StoreError"]
 
 
 class StoreError(Exception):
@@ -22,6 +23,14 @@ class StoreError(Exception):
 
 class StoreBusy(StoreError):  # noqa: N818  names the state
     """Another process held the write lock for longer than the busy timeout. Nothing was changed."""
+
+
+class DamagedRow(StoreError):  # noqa: N818  names the state
+    """The row of one charge point cannot be read; the others can."""
+
+    def __init__(self, charge_point_id: str, why: str) -> None:
+        name = printable(charge_point_id)
+        super().__init__(f"The row of charge point '{name}' is damaged ({why}); correct or remove it.")
 
 
 class NotFound(StoreError):  # noqa: N818  names the state

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, Self
 
 import msgspec
-from sqlalchemy import Connection, Select, delete, insert, or_, select, update
+from sqlalchemy import Connection, Select, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from gateway.audit.event import printable
@@ -20,7 +20,7 @@ from gateway.ocpp.vocabulary import ChargePointId, SecurityProfile
 from gateway.store import certificates, changes, refusals, schema
 from gateway.store.certificates import Revocations
 from gateway.store.database import Database, open_database
-from gateway.store.errors import AlreadyExists, BelowFloor, NotFound, StoreError
+from gateway.store.errors import AlreadyExists, BelowFloor, DamagedRow, NotFound, StoreError
 from gateway.store.refusals import RefusalEntry
 from gateway.store.rows import checked, from_row, to_row
 from gateway.store.tables import bound_keys, charge_points, lowered_floors
@@ -31,6 +31,20 @@ PasswordSlot = Literal["current", "pending"]
 _SLOTS: dict[PasswordSlot, str] = {"current": "password", "pending": "pending_password"}
 _identity = charge_points.c.charge_point_id
 _FIELDS = frozenset(ChargePointRecord.__struct_fields__)
+_LEARNT = frozenset(
+    {"password_reading", "answers_pings", "vendor", "model", "firmware", "last_seen_at", "last_address"}
+)
+_LEARN = (
+    update(charge_points)
+    .where(_identity == bindparam("known_identity"))
+    .values(
+        {
+            name: func.coalesce(bindparam(f"learnt_{name}", type_=charge_points.c[name].type), charge_points.c[name])
+            for name in sorted(_LEARNT)
+        }
+    )
+)
+"""One statement for whatever was learnt (NULL: nothing), so that a reconnect storm is one executemany and no compiling."""
 
 
 class LoweredFloor(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,9 +86,11 @@ class Registry:
 
     # reading
 
-    def load_all(self) -> dict[ChargePointId, ChargePointRecord]:
-        """Every record by identity. Raises StoreError naming the charge point of a damaged row."""
-        return {record.charge_point_id: record for record in self._records(select(charge_points))}
+    def load_all(
+        self, *, on_damage: Callable[[DamagedRow], None] | None = None
+    ) -> dict[ChargePointId, ChargePointRecord]:
+        """Every record by identity. A damaged row is left out and told to `on_damage`; without it raises DamagedRow."""
+        return {record.charge_point_id: record for record in self._records(select(charge_points), on_damage)}
 
     def load(self, ids: Iterable[ChargePointId]) -> dict[ChargePointId, ChargePointRecord]:
         """The records of these identities in one transaction; removed ones are missing from the answer."""
@@ -115,9 +131,20 @@ class Registry:
         with self._database.reading() as connection:
             return changes.changed_since(connection, counter)
 
-    def _records(self, query: Select[Any]) -> list[ChargePointRecord]:
+    def _records(
+        self, query: Select[Any], on_damage: Callable[[DamagedRow], None] | None = None
+    ) -> list[ChargePointRecord]:
         with self._database.reading() as connection:
-            return [from_row(row) for row in connection.execute(query).mappings()]
+            rows = connection.execute(query).mappings().all()
+        records = []
+        for row in rows:
+            try:
+                records.append(from_row(row))
+            except DamagedRow as error:
+                if on_damage is None:
+                    raise
+                on_damage(error)
+        return records
 
     # operator's changes
 
@@ -238,23 +265,33 @@ class Registry:
 
         self._change(charge_point_id, change)
 
-    def promote_pending(self, charge_point_id: str) -> None:
+    def promote_pending(self, charge_point_id: str, phc: str | None = None) -> None:
         """The pending password was used: it becomes the current one. Raises NotFound.
 
-        Nothing pending: no change, so that two sessions may both report it.
+        Nothing pending: no change, so that two sessions may both report it. `phc`: the hash that was matched; another
+        one that is pending by now was not used, and stays.
         """
 
         def change(record: ChargePointRecord) -> ChargePointRecord:
-            if record.pending_password is None:
+            if record.pending_password is None or phc not in {None, record.pending_password.phc}:
                 return record
             promoted = record.pending_password
             return msgspec.structs.replace(record, password=promoted, pending_password=None, password_reading="")
 
         self._change(charge_point_id, change)
 
-    def drop_pending(self, charge_point_id: str) -> None:
-        """The current password was used after all: forget the pending one. Raises NotFound."""
-        self._change(charge_point_id, lambda record: msgspec.structs.replace(record, pending_password=None))
+    def drop_pending(self, charge_point_id: str, phc: str | None = None) -> None:
+        """The current password was used after all: forget the pending one. Raises NotFound.
+
+        `phc`: the pending hash that this refutes; another one that is pending by now stays.
+        """
+
+        def change(record: ChargePointRecord) -> ChargePointRecord:
+            if record.pending_password is None or phc not in {None, record.pending_password.phc}:
+                return record
+            return msgspec.structs.replace(record, pending_password=None)
+
+        self._change(charge_point_id, change)
 
     def replace_phc(self, charge_point_id: str, old_phc: str, new_phc: str) -> bool:
         """Store the same password under a better hash, wherever `old_phc` still is. False if it is gone.
@@ -301,11 +338,10 @@ class Registry:
 
     def learn_many(self, observed: dict[str, dict[str, Any]]) -> None:
         """`learn` for several charge points in one transaction: field values by identity."""
-        with self._database.writing() as connection:
-            for charge_point_id, fields in sorted(observed.items()):
-                values = _known(**fields)
-                if values:
-                    connection.execute(update(charge_points).where(_identity == charge_point_id).values(**values))
+        rows = [_learnt_row(charge_point_id, fields) for charge_point_id, fields in sorted(observed.items())]
+        if rows:
+            with self._database.writing() as connection:
+                connection.execute(_LEARN, rows)
 
     # certificates
 
@@ -430,6 +466,13 @@ def _with_floor(record: ChargePointRecord, floor: SecurityProfile) -> ChargePoin
 def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
     """SQLAlchemy's keys are a subclass of str, which msgspec does not take."""
     return {str.__str__(key): value for key, value in row.items()}
+
+
+def _learnt_row(charge_point_id: str, fields: dict[str, Any]) -> dict[str, Any]:
+    """Parameters of `_LEARN`."""
+    if not fields.keys() <= _LEARNT:
+        raise TypeError(f"nothing that is learnt in passing: {', '.join(fields.keys() - _LEARNT)}")
+    return {"known_identity": charge_point_id, **{f"learnt_{name}": fields.get(name) for name in _LEARNT}}
 
 
 def _known(**fields: Any) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """ChargePointRecord to and from a row. Reading is strict except where less means fewer rights.
 
 A tolerance or OCPP version this release does not know (a newer one wrote it) is left out: it grants nothing.
-Anything else that does not fit is a damaged row and raises StoreError.
+Anything else that does not fit is a damaged row and raises DamagedRow, a StoreError.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from gateway.identity.claim import fold
 from gateway.identity.evidence import Tolerance
 from gateway.identity.record import ChargePointRecord, StoredPassword
 from gateway.ocpp.vocabulary import OCPPVersion
-from gateway.store.errors import StoreError
+from gateway.store.errors import DamagedRow, StoreError
 
 __all__ = ["checked", "from_row", "to_row"]
 
@@ -49,7 +49,7 @@ def to_row(record: ChargePointRecord) -> dict[str, Any]:
 
 
 def from_row(row: Mapping[Any, Any]) -> ChargePointRecord:
-    """The record in a row. Raises StoreError if somebody has put nonsense into the database."""
+    """The record in a row. Raises DamagedRow if somebody has put nonsense into the database."""
     # SQLAlchemy's keys are a subclass of str, which msgspec does not take.
     values: dict[str, Any] = {str.__str__(key): value for key, value in row.items()}
     del values["fold"]
@@ -62,8 +62,7 @@ def from_row(row: Mapping[Any, Any]) -> ChargePointRecord:
                 values[name] = {"phc": values[name], "created_at": created_at}
         return msgspec.convert(values, ChargePointRecord)
     except (msgspec.MsgspecError, TypeError) as error:
-        name = printable(str(row["charge_point_id"]))
-        raise StoreError(f"The row of charge point '{name}' is damaged ({error}); correct or remove it.") from None
+        raise DamagedRow(str(row["charge_point_id"]), str(error)) from None
 
 
 def _known_only(name: str, values: list[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, column, inspect, select, table
+from sqlalchemy import Connection, column, func, inspect, select, table
 
 from gateway.store.database import Database
 from gateway.store.errors import StoreError
@@ -16,6 +16,7 @@ NEWEST_REVISION = "0001"
 """Compared before alembic is imported, because its import costs more than everything else a command does."""
 
 _VERSION = table("alembic_version", column("version_num"))
+_MIGRATION_LOCK = 0x0C99
 
 
 def migration_config(connection: Connection) -> "Config":
@@ -35,6 +36,9 @@ def migrate(database: Database) -> None:
         if _revision(connection) == NEWEST_REVISION:
             return
     with database.writing() as connection:
+        if connection.dialect.name == "postgresql":
+            # SQLite has one writer; here two nodes that start together would both create the tables.
+            connection.execute(select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
         _upgrade(connection)
 
 

@@ -5,18 +5,25 @@ from typing import Final
 
 import msgspec
 
+from gateway.websocket.extensions import Extension, read_extension
 from gateway.websocket.frames import FrameViolation
 from gateway.websocket.violation import HandshakeInvalid
 
-__all__ = ["DeflateParameters", "Inflater", "client_offer", "deflate", "negotiate", "read_client_answer"]
+__all__ = [
+    "DeflateParameters",
+    "Inflater",
+    "client_offer",
+    "deflate",
+    "negotiate",
+    "read_client_answer",
+]
 
 _NAME: Final = "permessage-deflate"
 _TAIL: Final = b"\x00\x00\xff\xff"
+_LAST_BLOCK: Final = b"\x01\x00\x00\xff\xff"
+"""An empty final block: where it is read as such, the stream before it was complete."""
 _MIN_BITS, _MAX_BITS = 9, 15
 """zlib cannot do a raw window of 8 bits reliably; an offer that insists on it is declined."""
-_CHUNK_BYTES = 65_536
-
-Offer = tuple[str, tuple[tuple[str, str | None], ...]]
 
 
 class DeflateParameters(msgspec.Struct, frozen=True):
@@ -62,7 +69,7 @@ def _read_offer(parameters: tuple[tuple[str, str | None], ...]) -> tuple[Deflate
     return DeflateParameters(server_bits, client_bits), "; ".join(answer)
 
 
-def negotiate(offers: tuple[Offer, ...]) -> tuple[DeflateParameters, str] | None:
+def negotiate(offers: tuple[Extension, ...]) -> tuple[DeflateParameters, str] | None:
     """The first acceptable offer as (parameters, value of our Sec-WebSocket-Extensions), or None to decline all."""
     for name, parameters in offers:
         if name == _NAME:
@@ -79,18 +86,19 @@ def client_offer() -> str:
 
 def read_client_answer(value: str) -> DeflateParameters:
     """The CSMS's answer to `client_offer`. Raises HandshakeInvalid when it is not what was offered (RFC 7692, 7.1)."""
-    parts = [part.strip() for part in value.split(";")]
-    seen: dict[str, str | None] = {}
-    for part in parts[1:]:
-        name, equals, text = part.partition("=")
-        if name.strip() in seen:
-            raise HandshakeInvalid("extension parameter twice")
-        seen[name.strip()] = text.strip().strip('"') if equals else None
-    if parts[0] != _NAME or "server_no_context_takeover" not in seen:
+    read = read_extension(value)
+    if read is None or read[0] != _NAME:
         raise HandshakeInvalid("not the extension that was offered")
-    if not seen.keys() <= {"server_no_context_takeover", "client_no_context_takeover", "server_max_window_bits"}:
+    seen = dict(read[1])
+    if len(seen) != len(read[1]):
+        raise HandshakeInvalid("extension parameter twice")
+    bits = seen.pop("server_max_window_bits", str(_MAX_BITS))
+    if "server_no_context_takeover" not in seen:
+        raise HandshakeInvalid("context takeover was not offered")
+    if not seen.keys() <= {"server_no_context_takeover", "client_no_context_takeover"} or any(seen.values()):
         raise HandshakeInvalid("extension parameter that was not offered")
-    server_bits = _bits(seen["server_max_window_bits"]) if "server_max_window_bits" in seen else _MAX_BITS
+    # 8 is a promise that zlib reads as well with a window of 9.
+    server_bits = _MIN_BITS if bits == "8" else _bits(bits)
     if server_bits is None:
         raise HandshakeInvalid("window bits")
     return DeflateParameters(server_max_window_bits=server_bits)
@@ -110,12 +118,15 @@ class Inflater:
         inflater = zlib.decompressobj(-self._window_bits)
         try:
             text = inflater.decompress(data + _TAIL, self._max_bytes + 1)
+            if len(text) > self._max_bytes or inflater.unconsumed_tail:
+                raise FrameViolation(1009, "ws.inflate", "message too large after inflation")
+            # RFC 7692, 7.2.3.4: behind a block with BFINAL stands the header of an empty block, and nothing else.
+            ended, behind = inflater.eof, inflater.unused_data
+            more = b"" if ended else inflater.decompress(_LAST_BLOCK, 1)
         except zlib.error as error:
             raise FrameViolation(1007, "ws.inflate", "compressed data is damaged") from error
-        if len(text) > self._max_bytes or inflater.unconsumed_tail:
-            raise FrameViolation(1009, "ws.inflate", "message too large after inflation")
-        if inflater.unused_data and not inflater.unused_data.endswith(_TAIL):
-            raise FrameViolation(1007, "ws.inflate", "data behind the end of the stream")
+        if behind != b"\x00" + _TAIL if ended else more or not inflater.eof:
+            raise FrameViolation(1007, "ws.inflate", "compressed data is cut off, or goes on behind its end")
         return text
 
 

@@ -1,6 +1,6 @@
 """RFC 6455 frames: constants, building, and the one exception for a peer that breaks the rules."""
 
-from typing import Final
+from typing import Final, Literal
 
 from websockets.speedups import apply_mask
 
@@ -28,13 +28,14 @@ _MAX_CONTROL_PAYLOAD_BYTES = 125
 
 
 class FrameViolation(Exception):  # noqa: N818  what the peer did, not what we did
-    """A peer broke RFC 6455 or a limit. `close_code` is what it hears, `event` and `detail` what we record."""
+    """A peer broke RFC 6455 or a limit. `close_code` is what it hears, the rest what we record."""
 
-    def __init__(self, close_code: int, event: str, detail: str) -> None:
+    def __init__(self, close_code: int, event: str, detail: str, *, severity: Literal["low", "high"] = "high") -> None:
         super().__init__(detail)
         self.close_code = close_code
         self.event = event
         self.detail = detail
+        self.severity = severity
 
 
 def is_valid_close_code(code: int) -> bool:

@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from gateway.websocket.extensions import Extension, read_extension
 from gateway.websocket.head import RequestHead, ResponseHead
 from gateway.websocket.violation import HandshakeInvalid, UpgradeViolation
 
@@ -49,7 +50,7 @@ class UpgradeRequest(msgspec.Struct, frozen=True, kw_only=True):
     subprotocols: tuple[str, ...]
     authorization: str | None
     origin: str | None
-    extensions: tuple[tuple[str, tuple[tuple[str, str | None], ...]], ...]
+    extensions: tuple[Extension, ...]
     flaws: tuple[Flaw, ...]
     foreign_headers: tuple[str, ...]
     """Names of headers that back ends trust and a charge point has no business to send."""
@@ -107,25 +108,11 @@ def _read_subprotocols(head: RequestHead) -> tuple[tuple[str, ...], tuple[Flaw, 
     return tuple(dict.fromkeys(tokens)), flaws
 
 
-def _read_extension(text: str) -> tuple[str, tuple[tuple[str, str | None], ...]] | None:
-    name, *parameters = (part.strip(" \t") for part in text.split(";"))
-    if not _TOKEN.fullmatch(name):
-        return None
-    read: list[tuple[str, str | None]] = []
-    for parameter in parameters:
-        key, equals, value = parameter.partition("=")
-        value = value.strip(" \t")
-        if len(value) > 1 and value[0] == value[-1] == '"':
-            value = value[1:-1]
-        read.append((key.strip(" \t"), value if equals else None))
-    return name, tuple(read)
-
-
-def _read_extensions(head: RequestHead) -> tuple[tuple[str, tuple[tuple[str, str | None], ...]], ...]:
-    """Offers in order; one that cannot be read is as good as not made (RFC 6455, 9.1)."""
+def _read_extensions(head: RequestHead) -> tuple[Extension, ...]:
+    """Offers in order. Where one of them cannot be read, none is made: nobody needs an extension."""
     values = head.get_all("sec-websocket-extensions")
-    offers = (_read_extension(element) for element in (_elements(values) if values else ()) if element)
-    return tuple(offer for offer in offers if offer is not None)
+    offers = [read_extension(element) for element in (_elements(values) if values else ()) if element]
+    return () if None in offers else tuple(offer for offer in offers if offer is not None)
 
 
 def read_upgrade(head: RequestHead) -> UpgradeRequest:
@@ -229,7 +216,7 @@ def verify_server_response(head: ResponseHead, key: str, offered: tuple[str, ...
         raise HandshakeInvalid(f"HTTP {head.status} instead of 101", head.status)
     if (_only(head, "upgrade") or "").lower() != "websocket":
         raise HandshakeInvalid("no Upgrade: websocket")
-    options = {part.strip().lower() for value in head.get_all("connection") for part in value.split(",")}
+    options = {part.strip(" \t").lower() for value in head.get_all("connection") for part in value.split(",")}
     if "upgrade" not in options:
         raise HandshakeInvalid("no Connection: Upgrade")
     if _only(head, "sec-websocket-accept") != accept_token(key):

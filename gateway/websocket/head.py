@@ -4,6 +4,7 @@ Incremental and bounded: at most `max_head_bytes` are held. Only heads are read 
 """
 
 import re
+from abc import ABC, abstractmethod
 from typing import Final, Generic, TypeVar
 
 import msgspec
@@ -63,7 +64,7 @@ class ResponseHead(_Headers, frozen=True, kw_only=True):
 _Head = TypeVar("_Head", RequestHead, ResponseHead)
 
 
-class _Reader(Generic[_Head]):
+class _Reader(ABC, Generic[_Head]):
     """Collects bytes until the empty line."""
 
     __slots__ = ("_buffer", "_limits", "_searched", "rest")
@@ -107,11 +108,13 @@ class _Reader(Generic[_Head]):
             seen.add(name)
         return headers
 
+    @abstractmethod
     def _check_unfinished(self, buffer: bytes) -> None:
-        raise NotImplementedError
+        """Raise HeadViolation for what can never become a legal head."""
 
+    @abstractmethod
     def _parse(self, first: bytes, headers: tuple[tuple[str, str], ...]) -> _Head:
-        raise NotImplementedError
+        """The head, from its first line and its headers."""
 
 
 def _parse_header(line: bytes) -> tuple[str, str]:
@@ -129,8 +132,8 @@ class RequestHeadReader(_Reader[RequestHead]):
     __slots__ = ()
 
     def _check_unfinished(self, buffer: bytes) -> None:
-        line_end = buffer.find(b"\r\n", 0, self._limits.max_request_line_bytes + 2)
-        if line_end < 0 and len(buffer) > self._limits.max_request_line_bytes:
+        longest = self._limits.max_request_line_bytes + 2
+        if len(buffer) >= longest and buffer.find(b"\r\n", 0, longest) < 0:
             if not _TOKEN.fullmatch(buffer[: _MAX_METHOD_BYTES + 1].split(b" ", 1)[0]):
                 raise HeadViolation("malformed", "request line")
             raise HeadViolation("uri-too-long", f"request line over {self._limits.max_request_line_bytes} bytes")
@@ -145,6 +148,8 @@ class RequestHeadReader(_Reader[RequestHead]):
         parts = first.split(b" ")
         if len(parts) != 3 or not _TOKEN.fullmatch(parts[0]) or not _TARGET.fullmatch(parts[1]):  # noqa: PLR2004
             raise HeadViolation("malformed", "request line")
+        if len(parts[0]) > _MAX_METHOD_BYTES:
+            raise HeadViolation("malformed", "method")
         if parts[2] != b"HTTP/1.1":
             raise HeadViolation("malformed", "not HTTP/1.1")
         head = RequestHead(headers=headers, method=parts[0].decode("ascii"), target=parts[1].decode("ascii"))

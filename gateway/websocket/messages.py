@@ -4,10 +4,12 @@
 which tests/websocket/test_messages.py holds them to.
 """
 
+from collections.abc import Iterator
+
 import msgspec
 from websockets.speedups import apply_mask
 
-from gateway.websocket.deflate import Inflater
+from gateway.websocket.deflate import DeflateParameters, Inflater
 from gateway.websocket.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, FrameViolation, is_valid_close_code
 
 __all__ = ["CloseReceived", "Event", "Message", "MessageReader", "Ping", "Pong", "ReaderLimits"]
@@ -73,17 +75,41 @@ class _Assembly:
 class MessageReader:
     """`expect_masked`: True where the peer is a client. `inflater`: None unless permessage-deflate was agreed."""
 
-    __slots__ = ("_assembly", "_budget", "_budget_at", "_buffer", "_closed", "_expect_masked", "_inflater", "_limits")
+    __slots__ = (
+        "_assembly",
+        "_budget",
+        "_budget_at",
+        "_closed",
+        "_expect_masked",
+        "_held",
+        "_held_since",
+        "_inflater",
+        "_limits",
+        "_needed",
+    )
 
     def __init__(self, *, expect_masked: bool, limits: ReaderLimits, inflater: Inflater | None) -> None:
         self._expect_masked = expect_masked
         self._limits = limits
         self._inflater = inflater
-        self._buffer = b""
+        self._held: bytearray | None = None
+        """The beginning of an incomplete frame. Not looked at again before `_needed` bytes are there, so that a peer
+        that trickles costs no more than one that does not."""
+        self._held_since = 0.0
+        self._needed = 0
         self._assembly: _Assembly | None = None
         self._budget = float(limits.control_frames_burst)
         self._budget_at = 0.0
         self._closed = False
+
+    @classmethod
+    def for_peer(cls, limits: ReaderLimits, agreed: DeflateParameters | None, *, from_client: bool) -> "MessageReader":
+        """For one side of a session. `agreed`: with this peer, who compresses with a window of its own."""
+        inflater = None
+        if agreed is not None:
+            bits = agreed.client_max_window_bits if from_client else agreed.server_max_window_bits
+            inflater = Inflater(limits.max_message_bytes, bits)
+        return cls(expect_masked=from_client, limits=limits, inflater=inflater)
 
     # -- the hot path
 
@@ -93,7 +119,7 @@ class MessageReader:
         Else None, and nothing has changed: give the same bytes to `feed`.
         """
         size = len(data)
-        if size < 2 or data[0] != _SINGLE or self._buffer or self._assembly is not None or self._closed:  # noqa: PLR2004
+        if size < 2 or data[0] != _SINGLE or self._held is not None or self._assembly is not None or self._closed:  # noqa: PLR2004
             return None
         length = data[1]
         if self._expect_masked:
@@ -133,38 +159,64 @@ class MessageReader:
 
     @property
     def assembling_since(self) -> float | None:
-        """When the fragmented message under construction began, or None."""
-        return None if self._assembly is None else self._assembly.since
+        """When the incomplete message began, be it short of fragments or of the rest of a frame; None if there is none."""
+        if self._assembly is not None:
+            return self._assembly.since
+        return None if self._held is None else self._held_since
 
     def check_deadline(self, now: float) -> None:
-        """Raise FrameViolation if a fragmented message is taking too long."""
-        assembly = self._assembly
-        if assembly is not None and now - assembly.since > self._limits.fragment_deadline_s:
+        """Raise FrameViolation if a message is taking too long."""
+        since = self.assembling_since
+        if since is None or now - since <= self._limits.fragment_deadline_s:
+            return
+        fragmented = self._assembly is not None
+        self._end()
+        if fragmented:
             raise FrameViolation(1008, "ws.fragment_flood", "fragmented message not finished in time")
+        # A radio link that dies in the middle of a frame looks the same: no reason for an alarm.
+        raise FrameViolation(1008, "ws.slow_message", "frame not finished in time", severity="low")
 
-    def feed(self, data: bytes, now: float) -> list[Event]:
-        """Events completed by `data`, in order. Raises FrameViolation; the reader is then of no more use."""
-        events: list[Event] = []
+    def _end(self) -> None:
+        self._closed = True
+        self._held = self._assembly = None
+
+    def feed(self, data: bytes, now: float) -> Iterator[Event]:
+        """Events completed by `data`, in order; iterate to the end.
+
+        Raises FrameViolation, after the events before it. Nothing is heard of a peer behind its close frame or
+        behind a violation.
+        """
         if self._closed:
-            return events
-        data = self._buffer + data if self._buffer else data
+            return
+        since = now
+        if self._held is not None:
+            since = self._held_since
+            self.check_deadline(now)
+            self._held += data
+            if len(self._held) < self._needed:
+                return
+            data, self._held = bytes(self._held), None
+        try:
+            yield from self._frames(data, since, now)
+        except FrameViolation:
+            self._end()
+            raise
+
+    def _frames(self, data: bytes, since: float, now: float) -> Iterator[Event]:
+        """`since`: when the first byte of `data` came."""
         at, size = 0, len(data)
         while at < size:
-            head = self._header(data, at)
-            if head is None:
-                break
-            body_at, length = head
+            body_at, length = self._header(data, at) or (at, size - at + 1)  # an incomplete header needs one byte more
             end = body_at + length
             if end > size:
-                break
+                self._held, self._needed, self._held_since = bytearray(data[at:]), end - at, now if at else since
+                return
             event = self._frame(data, at, body_at, end, now)
-            if event is not None:
-                events.append(event)
             at = end
-            if isinstance(event, CloseReceived):
-                at = size  # nothing counts behind a close frame
-        self._buffer = data[at:]
-        return events
+            if event is not None:
+                yield event
+            if self._closed:
+                return
 
     def _header(self, data: bytes, at: int) -> tuple[int, int] | None:
         """(start of the payload, its length) or None if the header is incomplete. Decides what a header can decide."""
@@ -192,7 +244,7 @@ class MessageReader:
 
     def _check_first(self, first: int) -> None:
         opcode, final = first & 0x0F, first & 0x80
-        if first & 0x30 or (first & 0x40 and (self._inflater is None or opcode != TEXT)):
+        if first & 0x30 or (first & 0x40 and (self._inflater is None or opcode not in (TEXT, BINARY))):
             raise FrameViolation(1002, "ws.protocol", "reserved bit set")
         if opcode in (CLOSE, PING, PONG):
             if not final:
@@ -270,7 +322,7 @@ class MessageReader:
         return self._close(payload)
 
     def _close(self, payload: bytes) -> CloseReceived:
-        self._closed = True
+        self._end()
         if not payload:
             return CloseReceived(None, "")
         code = int.from_bytes(payload[:2], "big")

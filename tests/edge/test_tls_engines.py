@@ -4,8 +4,12 @@ import contextlib
 import datetime
 import ssl
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from OpenSSL import SSL
 
 from gateway.config.model import CipherPolicy, Listener, ListenerTLS
 from gateway.edge.memory_file import memory_file
@@ -16,6 +20,7 @@ from gateway.link.messages import CertificatePEM, ListenerSettings
 from gateway.ocpp.vocabulary import SecurityProfile
 from tests.support.tls_material import DAY, Authority, Issued
 
+_lib = SSL._lib  # type: ignore[attr-defined]
 AUTHORITY = Authority()
 SERVER_EC, SERVER_RSA = AUTHORITY.server("ec"), AUTHORITY.server("rsa")
 CHARGE_POINT = AUTHORITY.charge_point("SN-1")
@@ -56,7 +61,7 @@ class Client:
         self,
         server: TLSConnection,
         *,
-        certificate: Issued | None = CHARGE_POINT,
+        certificate: "Issued | Chain | None" = CHARGE_POINT,
         configure: Callable[[ssl.SSLContext], None] = lambda _: None,
         server_name: str | None = "gw.example.test",
         context: ssl.SSLContext | None = None,
@@ -69,7 +74,9 @@ class Client:
         self.alert = ""
 
     @staticmethod
-    def new_context(certificate: Issued | None, configure: Callable[[ssl.SSLContext], None]) -> ssl.SSLContext:
+    def new_context(
+        certificate: "Issued | Chain | None", configure: Callable[[ssl.SSLContext], None]
+    ) -> ssl.SSLContext:
         made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         made.check_hostname = False
         made.load_verify_locations(cadata=AUTHORITY.pem.decode())
@@ -149,7 +156,7 @@ def test_good_client_gets_through_and_bytes_go_both_ways(engine: str, version: s
         wire = client.send(text)
         cut = len(wire) // 2
         assert server.decrypt(wire[:cut]) + server.decrypt(wire[cut:]) == text
-    assert server.renegotiation_refused() == b""
+    assert server.output() == b""
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -175,7 +182,7 @@ def test_peer_close_is_seen_and_ours_is_sent(engine: str) -> None:
         "ECDHE-RSA-AES128-GCM-SHA256",
     ],
 )
-@pytest.mark.requirement("A00.FR.317", "A00.FR.318", "A00.FR.421", "TC_086", "TC_A_04")
+@pytest.mark.requirement("A00.FR.317", "A00.FR.318", "A00.FR.421", "TC_086_CSMS", "TC_A_04_CSMS")
 def test_each_ocpp_suite_is_negotiated(engine: str, suite: str) -> None:
     def configure(made: ssl.SSLContext) -> None:
         made.maximum_version = ssl.TLSVersion.TLSv1_2
@@ -202,7 +209,7 @@ def test_modern_policy_refuses_static_rsa_and_keeps_forward_secrecy(engine: str)
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
-@pytest.mark.requirement("A00.FR.313", "A00.FR.314", "A00.FR.417", "A00.FR.418", "TC_A_06")
+@pytest.mark.requirement("A00.FR.313", "A00.FR.314", "A00.FR.417", "A00.FR.418", "TC_A_06_CSMS")
 def test_old_version_is_refused_with_protocol_version(engine: str, version: ssl.TLSVersion) -> None:
     client = Client(context(engine).accept(), configure=only(version))
     with pytest.raises(TLSFailure) as failure:
@@ -244,7 +251,7 @@ EXPIRED = AUTHORITY.charge_point("SN-1", start=-10 * DAY, end=-datetime.timedelt
     ],
     ids=["expired", "not-yet-valid", "other-root", "self-signed", "server-certificate", "none"],
 )
-@pytest.mark.requirement("A00.FR.403", "A00.FR.407", "TC_A_08")
+@pytest.mark.requirement("A00.FR.403", "A00.FR.407", "TC_A_08_CSMS")
 def test_bad_client_certificate_has_its_reason_and_alert(
     engine: str, version: ssl.TLSVersion, certificate: Issued | None, reason: Reason, alert: str
 ) -> None:
@@ -253,6 +260,64 @@ def test_bad_client_certificate_has_its_reason_and_alert(
         client.handshake()
     assert failure.value.reason is reason
     assert alert in client.alert.replace("_", " ")
+    assert "alert" in client.alert
+
+
+class Chain(NamedTuple):
+    """A leaf with the intermediate that signed it."""
+
+    pem: bytes
+    key_pem: bytes
+
+
+def chain(*, ca: bool = True, path_length: int | None = None, deeper: bool = False) -> Chain:
+    """Root, an intermediate (a CA or not; with a path length or not), perhaps a second one, and a leaf."""
+    above, pems = AUTHORITY, b""
+    for level in range(2 if deeper else 1):
+        made = Authority(f"Intermediate {level}")
+        start, usage = made.root.not_valid_before_utc, made.root.extensions.get_extension_for_class(x509.KeyUsage)
+        issuer_key = above.key.public_key()
+        made.root = (
+            x509.CertificateBuilder()
+            .subject_name(made.name)
+            .issuer_name(above.name)
+            .public_key(made.key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(start)
+            .not_valid_after(made.root.not_valid_after_utc)
+            .add_extension(x509.BasicConstraints(ca=ca, path_length=path_length if level == 0 else None), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(made.key.public_key()), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key), critical=False)
+            .add_extension(usage.value, critical=True)
+            .sign(above.key, hashes.SHA256())
+        )
+        above, pems = made, made.pem + pems
+    leaf = above.charge_point("SN-1")
+    return Chain(leaf.pem + pems, leaf.key_pem)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({}, None),
+        ({"path_length": 0}, None),
+        ({"deeper": True, "path_length": 1}, None),
+        ({"deeper": True, "path_length": 0}, Reason.CERT_INVALID),
+        ({"ca": False}, Reason.CERT_INVALID),
+    ],
+)
+@pytest.mark.requirement("A00.FR.403")
+def test_path_of_the_client_certificate_is_validated(
+    engine: str, options: dict[str, Any], reason: Reason | None
+) -> None:
+    client = Client(context(engine).accept(), certificate=chain(**options))
+    if reason is None:
+        assert client.handshake().facts().leaf_der
+        return
+    with pytest.raises(TLSFailure) as failure:
+        client.handshake()
+    assert failure.value.reason is reason
     assert "alert" in client.alert
 
 
@@ -301,6 +366,127 @@ def test_damaged_record_ends_the_connection(engine: str) -> None:
     with pytest.raises(TLSFailure) as failure:
         server.decrypt(bytes(wire))
     assert failure.value.reason is Reason.TLS_PROTOCOL
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_damaged_record_is_answered_with_an_alert_and_the_next_connection_is_not_touched(engine: str) -> None:
+    made = context(engine)
+    first, second = Client(made.accept()), Client(made.accept())
+    broken, sound = first.handshake(), second.handshake()
+    wire = bytearray(first.send(b"hello"))
+    wire[-1] ^= 1
+    with pytest.raises(TLSFailure):
+        broken.decrypt(bytes(wire))
+    first.incoming.write(broken.output())
+    with pytest.raises(ssl.SSLError, match=r"(?i)bad.record.mac"):
+        first.ssl.read(1)
+    assert sound.decrypt(second.send(b"hello")) == b"hello"
+
+
+def leave_an_error() -> None:
+    """What another user of OpenSSL in this thread might leave behind."""
+    _lib.BIO_new_file(b"/nonexistent", b"r")
+    assert _lib.ERR_peek_error()
+
+
+def test_error_left_in_the_queue_by_somebody_else_ends_no_connection() -> None:
+    client = Client(context("pyopenssl").accept())
+    server = client.handshake()
+    leave_an_error()
+    assert server.decrypt(client.send(b"one")) == b"one"
+    leave_an_error()
+    assert server.decrypt(b"") == b""
+    before = server.closed
+    with pytest.raises(ssl.SSLWantReadError):
+        client.ssl.unwrap()
+    leave_an_error()
+    assert server.decrypt(client.outgoing.read()) == b""
+    assert (before, server.closed) == (False, True)
+    _lib.ERR_clear_error()
+
+
+def test_failure_of_one_connection_leaves_nothing_behind_for_the_next() -> None:
+    first, second = Client(context("pyopenssl").accept()), Client(context("pyopenssl").accept())
+    broken, other = first.handshake(), second.handshake()
+    wire, last = bytearray(first.send(b"hello")), bytearray(second.send(b"hello"))
+    wire[-1] ^= 1
+    last[0] = 0x63
+    with pytest.raises(TLSFailure):
+        broken.decrypt(bytes(wire))
+    assert _lib.ERR_peek_error() == 0
+    with pytest.raises(TLSFailure) as failure:
+        other.decrypt(bytes(last))
+    assert "bad record mac" not in failure.value.detail
+
+
+def test_error_left_in_the_queue_does_not_become_the_reason_of_a_failed_handshake() -> None:
+    client = Client(context("pyopenssl").accept(), certificate=EXPIRED)
+    leave_an_error()
+    with pytest.raises(TLSFailure) as failure:
+        client.handshake()
+    assert failure.value.reason is Reason.CERT_EXPIRED
+    assert "no such file" not in failure.value.detail
+    assert _lib.ERR_peek_error() == 0
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_data_and_close_notify_in_one_segment_are_both_seen(engine: str) -> None:
+    client = Client(context(engine).accept())
+    server = client.handshake()
+    wire = client.send(b"last words")
+    with pytest.raises(ssl.SSLWantReadError):
+        client.ssl.unwrap()
+    assert server.decrypt(wire + client.outgoing.read()) == b"last words"
+    assert server.closed
+    assert not Client(context(engine).accept()).handshake().closed
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_nothing_is_encrypted_behind_our_close_notify(engine: str) -> None:
+    client = Client(context(engine).accept())
+    server = client.handshake()
+    assert server.encrypt(b"before")
+    server.shutdown()
+    with pytest.raises(TLSFailure):
+        server.encrypt(b"behind")
+
+
+def legacy(version: ssl.TLSVersion) -> Callable[[ssl.SSLContext], None]:
+    def configure(made: ssl.SSLContext) -> None:
+        only(version)(made)
+        made.set_ciphers("AES128-SHA:@SECLEVEL=0")
+
+    return configure
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
+@pytest.mark.requirement("A00.FR.313", "A00.FR.318", "A00.FR.416")
+def test_old_version_and_its_suite_get_through_in_quarantine_and_nowhere_else(
+    engine: str, version: ssl.TLSVersion
+) -> None:
+    quarantine = context(engine, policy="legacy-quarantine")
+    facts = Client(quarantine.accept(), configure=legacy(version)).handshake().facts()
+    assert (facts.version, facts.cipher) == (version.name.replace("_", ".").removesuffix(".0"), "AES128-SHA")
+    for policy in ("ocpp-cert", "modern"):
+        with pytest.raises(TLSFailure) as failure:
+            Client(context(engine, policy=policy).accept(), configure=legacy(version)).handshake()
+        assert failure.value.reason is Reason.TLS_VERSION
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_only_up_to_tls_1_2_unasked_output_can_be_a_refused_renegotiation(engine: str, version: ssl.TLSVersion) -> None:
+    server = Client(context(engine).accept(), configure=only(version)).handshake()
+    assert server.knows_renegotiation is (version is ssl.TLSVersion.TLSv1_2)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_settings_without_tls_or_with_a_damaged_key_make_no_context(engine: str) -> None:
+    plain = Listener(name="p", address="127.0.0.1:0", security_profiles=(SecurityProfile.BASIC,), csms="c")
+    assert build_tls_context(ListenerSettings(plain, (), b""), 1) is None
+    with pytest.raises((ValueError, ssl.SSLError, SSL.Error)):
+        context(engine, certificates=(Issued(SERVER_EC.certificate, SERVER_RSA.key),))
 
 
 @pytest.mark.parametrize(

@@ -49,9 +49,12 @@ class FakeCSMS:
         refuse: HTTPStatus | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
+        connection_class: type[ServerConnection] = ServerConnection,
     ) -> None:
         self.answer = answer
         self.refuse = refuse
+        self.delay_s = 0.0
+        """How long an upgrade request waits for its answer."""
         self.requests: list[Request] = []
         self.texts: dict[str, list[str]] = defaultdict(list)
         self.connections: dict[str, ServerConnection] = {}
@@ -59,6 +62,7 @@ class FakeCSMS:
         self._changed = asyncio.Condition()
         self._subprotocols = [Subprotocol(token) for token in subprotocols]
         self._tls, self._compression, self._host, self.port = tls, compression, host, port
+        self._connection_class = connection_class
         self._server: Server | None = None
 
     @property
@@ -78,6 +82,7 @@ class FakeCSMS:
             ping_interval=None,
             max_size=None,
             close_timeout=2,
+            create_connection=self._connection_class,
         )
         self.port = self._server.sockets[0].getsockname()[1]
         return self
@@ -93,8 +98,11 @@ class FakeCSMS:
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
-    def _request(self, connection: ServerConnection, request: Request) -> Response | None:
+    async def _request(self, connection: ServerConnection, request: Request) -> Response | None:
         self.requests.append(request)
+        await self._note()
+        if self.delay_s:
+            await asyncio.sleep(self.delay_s)
         return connection.respond(self.refuse, "no\n") if self.refuse else None
 
     async def _note(self) -> None:
@@ -127,6 +135,15 @@ class FakeCSMS:
         await self.until(lambda: identity in self.connections)
         return self.connections[identity]
 
+    async def asked(self, identity: str) -> None:
+        """Wait until an upgrade request for this identity has arrived, answered or not."""
+        await self.until(lambda: any(request.path.endswith(f"/{identity}") for request in self.requests))
+
+    async def closed(self, identity: str, times: int = 1) -> list[int | None]:
+        """Wait until so many connections of an identity are over; their close codes."""
+        await self.until(lambda: len(self.closes[identity]) >= times)
+        return self.closes[identity]
+
     async def received(self, identity: str, text: str) -> None:
         """Wait until exactly this text has arrived."""
         await self.until(lambda: text in self.texts[identity])
@@ -143,6 +160,8 @@ class HostileCSMS:
         self.raw_answer, self.then = answer, then
         self.heads: list[bytes] = []
         self.received: bytes = b""
+        self.behind: list[bytearray] = []
+        """What came behind each of `heads`."""
         self.port = 0
         self._server: asyncio.Server | None = None
 
@@ -165,6 +184,8 @@ class HostileCSMS:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             head = await reader.readuntil(b"\r\n\r\n")
             self.heads.append(head)
+            behind = bytearray()
+            self.behind.append(behind)
             key = next(
                 line.partition(b":")[2].strip().decode()
                 for line in head.split(b"\r\n")
@@ -174,4 +195,5 @@ class HostileCSMS:
             await writer.drain()
             while data := await reader.read(65536):
                 self.received += data
+                behind += data
         writer.close()

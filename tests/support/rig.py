@@ -10,6 +10,7 @@ async with FakeCSMS() as csms:
 import asyncio
 import contextlib
 import functools
+import http.client
 import json
 import os
 import signal
@@ -20,7 +21,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from gateway.control.credentials import hash_password
 from gateway.identity.basic_auth import canonical_secret
@@ -198,12 +199,13 @@ class GatewayProcess:
         self.log_path = rig.work / "gateway.log"
         self.out_path = rig.work / "gateway.out"
 
-    def start(self) -> None:
+    def start(self, stderr: IO[bytes] | None = None) -> None:
+        """`stderr`: where its log goes, if not to `log_path`."""
         with self.log_path.open("ab") as log, self.out_path.open("wb") as out:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "gateway", "run", "--config", str(self.rig.config_path), "--json"],
                 stdout=out,
-                stderr=log,
+                stderr=stderr or log,
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
                 start_new_session=True,
             )
@@ -263,6 +265,24 @@ class GatewayProcess:
         found: dict[str, Any] = json.loads(done.stdout)
         return found
 
+    def live_status(self) -> dict[str, Any]:
+        """The same, straight from the admin socket; empty if nobody answers there."""
+        connection = http.client.HTTPConnection("localhost", timeout=5)
+        connection.sock = socket.socket(socket.AF_UNIX)
+        try:
+            connection.sock.connect(str(self.rig.state / "run" / "admin.sock"))
+            connection.request("GET", "/status")
+            found: dict[str, Any] = json.loads(connection.getresponse().read())
+        except (OSError, http.client.HTTPException):
+            return {}
+        finally:
+            connection.close()
+        return found
+
+    def sessions(self) -> dict[str, dict[str, Any]]:
+        """Sessions in the status, by identity."""
+        return {str(one["charge_point_id"]): one for one in self.live_status().get("sessions", [])}
+
     # -- events and logs
 
     @property
@@ -314,10 +334,17 @@ class GatewayProcess:
                         found[f"edge-{slot}"] = int(word)
         return found
 
-    async def reload(self) -> dict[str, Any]:
-        """SIGHUP with the configuration as it is now; the event that says how it went."""
+    @property
+    def pid(self) -> int:
+        """The supervisor's process id."""
         assert self.process is not None
-        self.rig.write_config()
+        return self.process.pid
+
+    async def reload(self, *, write: bool = True) -> dict[str, Any]:
+        """SIGHUP with the configuration as it is now; the event that says how it went. `write`: the rig's own first."""
+        assert self.process is not None
+        if write:
+            self.rig.write_config()
         since = self.mark()
         self.process.send_signal(signal.SIGHUP)
         deadline = time.monotonic() + EVENT_WAIT_S

@@ -1,11 +1,11 @@
 """Throw-away certificates for tests, made on the fly: nothing is ever committed."""
 
 import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa, x25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
@@ -59,7 +59,7 @@ class Authority:
         key: Key,
         *,
         ca: bool = False,
-        server: bool = False,
+        server: tuple[str, ...] = (),
         client: bool = True,
         start: datetime.timedelta = -DAY,
         end: datetime.timedelta = 30 * DAY,
@@ -93,8 +93,8 @@ class Authority:
             )
         )
         if server:
-            names = [x509.DNSName("localhost"), x509.DNSName("gw.example.test")]
-            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+            names = x509.SubjectAlternativeName([x509.DNSName(name) for name in server])
+            builder = builder.add_extension(names, critical=False)
             builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         elif not ca and client:
             builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
@@ -104,9 +104,9 @@ class Authority:
     def pem(self) -> bytes:
         return self.root.public_bytes(Encoding.PEM)
 
-    def server(self, kind: str = "ec") -> Issued:
+    def server(self, kind: str = "ec", names: tuple[str, ...] = ("localhost", "gw.example.test")) -> Issued:
         key = new_key(kind)
-        return Issued(self._build(_name("localhost", "Test"), key, server=True), key)
+        return Issued(self._build(_name(names[0], "Test"), key, server=names), key)
 
     def charge_point(
         self,
@@ -121,3 +121,16 @@ class Authority:
     ) -> Issued:
         own = key or new_key(kind)
         return Issued(self._build(_name(serial_number, organization), own, start=start, end=end, client=client), own)
+
+
+def self_signed(common_name: str, organization: str) -> Issued:
+    """A charge point's certificate that nobody but itself has signed."""
+    maker = Authority(common_name)
+    maker.name = _name(common_name, organization)
+    return Issued(maker._build(maker.name, maker.key), maker.key)
+
+
+def useless_server(authority: Authority) -> Issued:
+    """A server certificate that is well-formed, fits its key, and is of a kind that no TLS server can use."""
+    key: Any = x25519.X25519PrivateKey.generate()
+    return Issued(authority._build(_name("localhost", "Test"), key, server=("localhost",)), key)

@@ -1,4 +1,4 @@
-"""Calls of functions: name, form, number and types of operands (P020, P021), and patterns (P041).
+"""Calls of functions: form, number and types of operands (P021), and patterns (P041).
 
 The operands are already typed; nothing here looks below them.
 """
@@ -16,9 +16,9 @@ from gateway.policy.cel.operators import kind_of
 from gateway.policy.cel.regex import PatternRefused
 from gateway.policy.cel.types import BOOL, NOTHING, Optional, String, Type, describe, join
 
-__all__ = ["CallRefused", "CallType", "type_call"]
+__all__ = ["CallRefused", "CallType", "is_function", "similar_function", "type_call"]
 
-_NAMES: Final = (*FUNCTIONS, "matches", "orValue", "has", *get_args(Macro))
+_SPECIAL: Final = ("matches", "orValue")
 _COUNTED: Final = ("no arguments", "one argument", "two arguments")
 
 
@@ -42,16 +42,23 @@ class CallType:
     constant: Any = None
 
 
+def is_function(name: str) -> bool:
+    """True if there is a function of that name."""
+    return name in FUNCTIONS or name in _SPECIAL
+
+
+def similar_function(name: str) -> str:
+    """A suggestion for a function that does not exist."""
+    return did_you_mean(name, (*FUNCTIONS, *_SPECIAL, "has", *get_args(Macro)))
+
+
 def type_call(node: Call, operands: Sequence[Type]) -> CallType:
-    """The type of a call whose operands (receiver first) have these types. Raises CallRefused."""
+    """The type of a call whose operands (receiver first) have these types, for a function that exists. Raises CallRefused."""
     if node.function == "orValue":
         return CallType(_or_value(node, operands))
     if node.function == "matches":
         return _matches(node, operands)
-    function = FUNCTIONS.get(node.function)
-    if function is None:
-        hint = did_you_mean(node.function, _NAMES)
-        raise CallRefused("P020", node, f"unknown function {node.function}()", hint)
+    function = FUNCTIONS[node.function]
     _check_form(node, function, operands)
     _check_kinds(node, function, operands)
     if function.name == "lowerAscii":
@@ -105,7 +112,7 @@ def _or_value(node: Call, operands: Sequence[Type]) -> Type:
         raise CallRefused("P021", node, "orValue() takes one argument", "x.?field.orValue(y)")
     value, other = operands
     if value is NOTHING:
-        return other
+        return NOTHING
     if not isinstance(value, Optional):
         raise CallRefused("P021", node, f"{describe(value)} is never missing", "write x.?field.orValue(y)")
     if isinstance(other, Optional):

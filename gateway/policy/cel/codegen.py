@@ -19,7 +19,7 @@ from gateway.policy.cel import operations
 from gateway.policy.cel.checked import Checked
 from gateway.policy.cel.codegen_comparison import comparison, membership
 from gateway.policy.cel.codegen_invariant import invariants, python_types
-from gateway.policy.cel.cost import RESULT_SHIFT, TEXT_SHIFT, Meter, meter_of, weight
+from gateway.policy.cel.cost import RESULT_SHIFT, TEXT_SHIFT, Costs, Meter
 from gateway.policy.cel.errors import BudgetExceeded
 from gateway.policy.cel.functions import FUNCTIONS
 from gateway.policy.cel.nodes import (
@@ -98,12 +98,12 @@ _GLOBALS: Final[dict[str, Any]] = {
 }
 
 
-def generate(checked: Checked, budget: int, recover: Callable[..., Any]) -> Callable[..., Any]:
+def generate(checked: Checked, costs: Costs, budget: int, recover: Callable[..., Any]) -> Callable[..., Any]:
     """The function of an expression. Its parameters are `checked.names`, in order.
 
     `recover` is called with the same arguments when the fast path gives up, and its result is returned.
     """
-    return _Generator(checked, budget).function(recover)
+    return _Generator(checked, costs, budget).function(recover)
 
 
 def _get(container: ast.expr, field: str, default: ast.expr) -> ast.expr:
@@ -112,8 +112,9 @@ def _get(container: ast.expr, field: str, default: ast.expr) -> ast.expr:
 
 
 class _Generator:
-    def __init__(self, checked: Checked, budget: int) -> None:
+    def __init__(self, checked: Checked, costs: Costs, budget: int) -> None:
         self.checked = checked
+        self._costs = costs
         self._budget = budget
         self._globals = dict(_GLOBALS)
         self._body: list[ast.stmt] = []
@@ -309,14 +310,14 @@ class _Generator:
         operation = self.checked.operations.get(node)
         if operation is not None:
             return self._arithmetic(node, operation.__name__)
-        meter = meter_of(node, self.checked)
+        meter = self._costs.meters.get(node)
         if node.operator == "in":
             return membership(self, node, meter)
         return comparison(self, node, meter)
 
     def _arithmetic(self, node: Binary, operation: str) -> ast.expr:
         value = call(f"_op_{operation}", self.value(node.left), self.value(node.right))
-        meter = meter_of(node, self.checked)
+        meter = self._costs.meters.get(node)
         if meter is None:
             return value
         first, again = self.keep(value)
@@ -384,7 +385,7 @@ class _Generator:
         """contains() or lowerAscii(), which look at the whole text."""
         first, again = self.keep(self.value(operands[0]))
         tests = [is_a(first, "_str")]
-        if meter_of(node, self.checked) is Meter.TEXT:
+        if self._costs.meters.get(node) is Meter.TEXT:
             tests.append(self.paid(call("_len", again), TEXT_SHIFT))
         rest = [self.value(each) for each in operands[1:]]
         if node.function == "contains" and self.is_certain(operands[1]):
@@ -455,10 +456,9 @@ class _Generator:
                     self._body.append(when(negate(either(*kinds)), [ast.Expr(call("_slow"))]))
             self._kept[select] = by_path[path]
 
-    @staticmethod
-    def _charge(node: Comprehension, items: str) -> ast.expr:
+    def _charge(self, node: Comprehension, items: str) -> ast.expr:
         length = call("_len", name(items))
-        per_element = weight(node)
+        per_element = self._costs.weights[node]
         return length if per_element == 1 else ast.BinOp(length, ast.Mult(), const(per_element))
 
     def _loop_body(self, node: Comprehension, result: str, variable: str) -> ast.expr:

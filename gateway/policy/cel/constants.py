@@ -35,14 +35,14 @@ def never_equal(kind: Type, text: str) -> tuple[str, str] | None:
 
 def impossible_literals(node: Binary, left: Type, right: Type) -> list[tuple[Literal, str, str]]:
     """String literals that this `==`, `!=` or `in` compares in vain, each with a message and a suggestion."""
-    compared: list[tuple[Type, Node]] = []
+    compared: list[tuple[Node, Type, Node]] = []
     if node.operator in {"==", "!="}:
-        compared = [(left, node.right), (right, node.left)]
+        compared = [(node.left, left, node.right), (node.right, right, node.left)]
     elif isinstance(node.right, ListLiteral):
-        compared = [(left, item) for item in node.right.items]
+        compared = [(node.left, left, item) for item in node.right.items]
     found = []
-    for kind, literal in compared:
-        if isinstance(literal, Literal) and isinstance(literal.value, str):
+    for other, kind, literal in compared:
+        if isinstance(literal, Literal) and isinstance(literal.value, str) and not is_constant(other):
             reason = never_equal(kind, literal.value)
             if reason is not None:
                 found.append((literal, *reason))

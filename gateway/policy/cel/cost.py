@@ -6,22 +6,22 @@
 - `in` of a list: 1 per 64 elements. `==` of lists and maps: 1 per value in the left one.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
 from gateway.policy.cel import operations
 from gateway.policy.cel.checked import Checked
 from gateway.policy.cel.functions import FUNCTIONS
-from gateway.policy.cel.nodes import Binary, Call, Comprehension, ListLiteral, Literal, Node, children
+from gateway.policy.cel.nodes import Binary, Call, Comprehension, ListLiteral, Literal, Node, children, walk
 from gateway.policy.cel.types import DYN, List, Map, Record, String
 
-__all__ = ["ITEMS_SHIFT", "RESULT_SHIFT", "TEXT_SHIFT", "VISITS_PER_STEP", "Meter", "meter_of", "weight"]
+__all__ = ["ITEMS_SHIFT", "RESULT_SHIFT", "TEXT_SHIFT", "Costs", "Meter", "costs_of"]
 
 TEXT_SHIFT: Final = 12
 RESULT_SHIFT: Final = 8
 ITEMS_SHIFT: Final = 6
-VISITS_PER_STEP: Final = 10
-"""Nodes that the walker may visit for each step of the budget."""
 _NODES_PER_STEP: Final = 32
 _MATCHES_WEIGHT: Final = 8
 
@@ -36,8 +36,28 @@ class Meter(Enum):
     DEEP = "values of the left operand"
 
 
-def meter_of(node: Binary | Call, checked: Checked) -> Meter | None:
-    """The charge of one operation, or None if it is cheap whatever the message."""
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """The charges of one expression, by node. What is not here is cheap whatever the message."""
+
+    meters: Mapping[Node, Meter]
+    weights: Mapping[Node, int]
+    """Steps per element of each comprehension: 1, and 1 more for each 32 operations of its body."""
+
+
+def costs_of(checked: Checked) -> Costs:
+    """The charges of an expression."""
+    meters: dict[Node, Meter] = {}
+    weights: dict[Node, int] = {}
+    for node in walk(checked.expression.root):
+        if isinstance(node, Comprehension):
+            weights[node] = _weight(node)
+        elif isinstance(node, Binary | Call) and (meter := _meter(node, checked)) is not None:
+            meters[node] = meter
+    return Costs(meters, weights)
+
+
+def _meter(node: Binary | Call, checked: Checked) -> Meter | None:
     if isinstance(node, Call):
         return _meter_of_call(node, checked)
     operation = checked.operations.get(node)
@@ -60,8 +80,7 @@ def _meter_of_call(node: Call, checked: Checked) -> Meter | None:
     return None if is_short else Meter.TEXT
 
 
-def weight(node: Comprehension) -> int:
-    """Steps per element: 1, and 1 more for each 32 operations of the body."""
+def _weight(node: Comprehension) -> int:
     total = sum(_operations(part) for part in (node.body, node.transform) if part is not None)
     return 1 + total // _NODES_PER_STEP
 

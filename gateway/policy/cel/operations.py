@@ -35,8 +35,8 @@ __all__ = [
     "mul_double",
     "mul_int",
     "neg_double",
-    "neg_duration",
     "neg_int",
+    "of_nothing",
     "size",
     "sub_double",
     "sub_int",
@@ -65,6 +65,7 @@ ABSENT: Final = _Absent()
 _NUMBERS: Final = frozenset({int, float})
 _ORDERED: Final = frozenset({str, bool, datetime, timedelta})
 _LISTS: Final = frozenset({list, tuple})
+_KEYS: Final = frozenset({str, bool, int, float})
 _SCALARS: Final = frozenset({str, bool, int, float, type(None), datetime, timedelta})
 _MAX_INT: Final = 2**63 - 1
 _MIN_INT: Final = -(2**63)
@@ -150,6 +151,8 @@ def member(value: Any, container: Any) -> bool:
         return any(equal(value, each) for each in container)
     if kind in _SCALARS or not hasattr(kind, "__contains__"):
         raise OperationError(f"in: expected a list, set or map, found {_named(container)}")
+    if type(value) not in _KEYS:
+        raise OperationError(f"in: {_named(value)} is no key")
     return type(value) is str and value in container
 
 
@@ -353,11 +356,9 @@ def _time(value: Any) -> Any:
     return value
 
 
-def neg_duration(value: Any) -> timedelta:
-    """Minus a duration."""
-    if type(value) is not timedelta:
-        raise OperationError(f"expected duration, found {_named(value)}")
-    return -value
+def of_nothing(*_operands: Any) -> Any:
+    """Arithmetic on the elements of an empty list: there are none."""
+    raise OperationError("an empty list has no elements")
 
 
 # Cost

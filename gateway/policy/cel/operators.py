@@ -64,7 +64,6 @@ _SCALAR_ARITHMETIC: Final[dict[tuple[str, Scalar, Scalar], tuple[Operation, Type
 _NEGATIONS: Final[dict[Type, Operation]] = {
     INT: operations.neg_int,
     DOUBLE: operations.neg_double,
-    DURATION: operations.neg_duration,
 }
 _ORDERED: Final[frozenset[Type]] = frozenset({BOOL, TIMESTAMP, DURATION})
 _KINDS: Final[dict[type, str]] = {

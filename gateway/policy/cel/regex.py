@@ -202,7 +202,7 @@ class _Parser:
         if isinstance(item, Anchor):
             raise PatternRefused("nothing to repeat", start)
         if bounds[1] != 1 and _varies(item):
-            raise PatternRefused("a quantifier under a quantifier", start)
+            raise PatternRefused("a varying quantifier under a repetition", start)
         self._accept("?")
         if self._quantifier() is not None:
             raise PatternRefused("a quantifier after a quantifier", start)
@@ -230,7 +230,7 @@ class _Parser:
             case "(":
                 return self._group(start)
             case "[":
-                return self._characters(self._class(start))
+                return Characters(self._class(start))
             case ".":
                 return Characters(_EVERYTHING if self._dot_all else _ANY)
             case "^" | "$":
@@ -240,10 +240,11 @@ class _Parser:
             case "*" | "+" | "?" | "{":
                 raise PatternRefused("nothing to repeat", start)
             case _:
-                return self._characters(((ord(character), ord(character)),))
+                return Characters(self._fold(ord(character), ord(character)))
 
-    def _characters(self, ranges: Ranges) -> Characters:
-        return Characters(_folded(ranges) if self._ignore_case else ranges)
+    def _fold(self, first: int, last: int) -> Ranges:
+        """The characters between two, with their other cases if the pattern ignores case."""
+        return _folded(((first, last),)) if self._ignore_case else ((first, last),)
 
     def _group(self, start: int) -> Pattern:
         self._depth += 1
@@ -274,25 +275,31 @@ class _Parser:
         if character in {"A", "z"}:
             self.at += 1
             return Anchor(is_start=character == "A")
-        return self._characters(self._escape(start))
+        return Characters(self._escape(start))
 
     def _escape(self, start: int) -> Ranges:
         """What follows a backslash, in a class or outside."""
+        character = self._peek()
+        if character.lower() not in _CLASSES:
+            code = self._escaped_code(start)
+            return self._fold(code, code)
+        self.at += 1
+        ranges = _CLASSES[character.lower()]
+        ranges = _folded(ranges) if self._ignore_case else ranges
+        return ranges if character.islower() else _negated(ranges)
+
+    def _escaped_code(self, start: int) -> int:
+        """The character that a backslash and what follows stand for."""
         character = self._take()
-        if character.lower() in _CLASSES:
-            ranges = _CLASSES[character.lower()]
-            return ranges if character.islower() else _negated(ranges)
         if character in _CONTROLS:
-            code = _CONTROLS[character]
-        elif character in {"x", "0"}:
-            code = self._code_point(character, start)
-        elif character in _PUNCTUATION and character:
-            code = ord(character)
-        elif character.isdigit():
+            return _CONTROLS[character]
+        if character in {"x", "0"}:
+            return self._code_point(character, start)
+        if character in _PUNCTUATION and character:
+            return ord(character)
+        if character.isdigit():
             raise PatternRefused("back-references are not supported", start)
-        else:
-            raise PatternRefused(_REFUSED_ESCAPES.get(character, "unknown escape"), start)
-        return ((code, code),)
+        raise PatternRefused(_REFUSED_ESCAPES.get(character, "unknown escape"), start)
 
     def _code_point(self, kind: str, start: int) -> int:
         if kind == "0":
@@ -302,7 +309,7 @@ class _Parser:
             self.at += len(digits) + 1
             is_closed = len(self._text) - self.at == len(tail)
         else:
-            digits, is_closed = self.rest[:2], True
+            digits, is_closed = self.rest[:2], len(self.rest) > 1
             self.at += 2
         is_hexadecimal = bool(digits) and all(digit in "0123456789abcdefABCDEF" for digit in digits)
         if not is_closed or not is_hexadecimal or int(digits, 16) > _LAST:
@@ -322,28 +329,27 @@ class _Parser:
             is_first = False
         self.at += 1
         normal = _normal(ranges)
-        if self._ignore_case and is_negated:
-            normal = _folded(normal)
         return _negated(normal) if is_negated else normal
 
     def _class_item(self) -> Ranges:
         place = self.at
         first = self._class_end()
-        if self._peek() != "-" or self._text[self.at + 1 : self.at + 2] in {"]", ""}:
+        if isinstance(first, tuple):
             return first
+        if self._peek() != "-" or self._text[self.at + 1 : self.at + 2] in {"]", ""}:
+            return self._fold(first, first)
         self.at += 1
         last = self._class_end()
-        if not _is_single(first) or not _is_single(last) or last[0][0] < first[0][0]:
+        if isinstance(last, tuple) or last < first:
             raise PatternRefused("bad range in a class", place)
-        return ((first[0][0], last[0][0]),)
+        return self._fold(first, last)
 
-    def _class_end(self) -> Ranges:
+    def _class_end(self) -> int | Ranges:
+        """A character, or one of the classes."""
         start, character = self.at, self._take()
-        return self._escape(start) if character == "\\" else ((ord(character), ord(character)),)
-
-
-def _is_single(ranges: Ranges) -> bool:
-    return len(ranges) == 1 and ranges[0][0] == ranges[0][1]
+        if character != "\\":
+            return ord(character)
+        return self._escape(start) if self._peek().lower() in _CLASSES else self._escaped_code(start)
 
 
 def _is_number(text: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from gateway.policy.cel.automaton import Automaton
-from gateway.policy.cel.calls import CallRefused, type_call
+from gateway.policy.cel.calls import CallRefused, is_function, similar_function, type_call
 from gateway.policy.cel.checked import Checked
 from gateway.policy.cel.constants import constant_comparison, impossible_literals, is_constant
 from gateway.policy.cel.findings import Finding, Severity, did_you_mean
@@ -29,6 +29,7 @@ from gateway.policy.cel.nodes import (
     Select,
     Unary,
 )
+from gateway.policy.cel.operations import of_nothing
 from gateway.policy.cel.operators import (
     Mismatch,
     arithmetic,
@@ -62,7 +63,7 @@ from gateway.policy.cel.types import (
 
 __all__ = ["Visitor"]
 
-_LITERALS: Final[dict[type, Type]] = {bool: BOOL, int: INT, float: DOUBLE, str: STRING, type(None): NULL}
+_LITERALS: Final[dict[type, Type]] = {bool: BOOL, int: INT, float: DOUBLE, type(None): NULL}
 _ARITHMETIC: Final = frozenset({"+", "-", "*", "/", "%"})
 _EQUALITY: Final = frozenset({"==", "!="})
 
@@ -113,8 +114,10 @@ class Visitor:
         self._types[node] = found
         return found
 
-    def _typed(self, node: Node, place: Place) -> Type:  # noqa: C901, PLR0911  one row per kind of node
+    def _typed(self, node: Node, place: Place) -> Type:  # noqa: C901, PLR0911, PLR0912  one row per kind of node
         match node:
+            case Literal(value=str() as text):
+                return String(frozenset({text}), len(text))
             case Literal():
                 return _LITERALS[type(node.value)]
             case Name():
@@ -225,7 +228,8 @@ class Visitor:
         base = operand.value if isinstance(operand, Optional) else operand
         found = self._element(node, base, index, place, is_maybe=is_maybe)
         self._note_use(node, place)
-        return Optional(found) if (node.optional or is_maybe) and found is not NOTHING else found
+        is_typed = found is not NOTHING or base == List(NOTHING, 0)
+        return Optional(found) if (node.optional or is_maybe) and is_typed else found
 
     def _element(self, node: Index, base: Type, index: Type, place: Place, *, is_maybe: bool) -> Type:
         literal = node.index.value if isinstance(node.index, Literal) else None
@@ -300,10 +304,8 @@ class Visitor:
 
     def _negative(self, node: Unary, place: Place) -> Type:
         operand = self.visit(node.operand, place)
-        if operand is NOTHING:
-            return NOTHING
         try:
-            self._operations[node] = negation(operand)
+            self._operations[node] = of_nothing if operand is NOTHING else negation(operand)
         except Mismatch as mismatch:
             return self._report("P021", node, mismatch.message, mismatch.suggestion)
         return operand
@@ -331,6 +333,7 @@ class Visitor:
 
     def _arithmetic(self, node: Binary, left: Type, right: Type) -> Type:
         if NOTHING in {left, right}:
+            self._operations[node] = of_nothing
             return NOTHING
         try:
             self._operations[node], result = arithmetic(node.operator, left, right, node)
@@ -358,6 +361,8 @@ class Visitor:
 
     def _call(self, node: Call, place: Place) -> Type:
         operands = [] if node.receiver is None else [self.visit(node.receiver, place)]
+        if not is_function(node.function):
+            return self._report("P020", node, f"unknown function {node.function}()", similar_function(node.function))
         operands += [self.visit(argument, place) for argument in node.arguments]
         try:
             call = type_call(node, operands)

@@ -4,6 +4,7 @@ Slow and plain. It runs when the generated code has given up, to find the value 
 sub-expression failed, and for `explain`. What it computes is the meaning of an expression.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any, Final
 
 from gateway.policy.cel import operations
 from gateway.policy.cel.checked import Checked
-from gateway.policy.cel.cost import ITEMS_SHIFT, RESULT_SHIFT, TEXT_SHIFT, VISITS_PER_STEP, Meter, meter_of, weight
+from gateway.policy.cel.cost import ITEMS_SHIFT, RESULT_SHIFT, TEXT_SHIFT, Costs, Meter
 from gateway.policy.cel.errors import BudgetExceeded, EvaluationError
 from gateway.policy.cel.functions import FUNCTIONS
 from gateway.policy.cel.nodes import (
@@ -67,11 +68,23 @@ class Step:
 class Walker:
     """One evaluation of one checked expression."""
 
-    def __init__(self, checked: Checked, budget: int, steps: list[Step] | None = None) -> None:
+    def __init__(
+        self,
+        checked: Checked,
+        costs: Costs,
+        budget: int,
+        *,
+        visits: float = math.inf,
+        steps: list[Step] | None = None,
+    ) -> None:
+        """`visits`: how many nodes it may visit, beside the budget that the fast path has too."""
         self._checked = checked
+        self._types = checked.types
+        self._meters = costs.meters
+        self._weights = costs.weights
         self._expression = checked.expression
         self._left = budget
-        self._visits = budget * VISITS_PER_STEP
+        self._visits = visits
         self._steps = steps
         self._iteration: tuple[int, ...] = ()
 
@@ -95,17 +108,20 @@ class Walker:
         try:
             value = _EVALUATE[type(node)](self, node, env)
         except EvaluationError as error:
-            self._record(node, None, error.reason)
+            if self._steps is not None:
+                self._record(node, None, error.reason)
             raise
         except OperationError as error:
-            self._record(node, None, str(error))
-            raise self._located(EvaluationError, str(error), node) from None
-        except Exception as error:
-            reason = f"{type(error).__name__} in a value of the gateway"
-            self._record(node, None, reason)
-            raise self._located(EvaluationError, reason, node) from error
-        self._record(node, value, None)
-        return value
+            failed = self._located(EvaluationError, str(error), node)
+        except Exception as error:  # noqa: BLE001  whatever a lazy fact raises must not get past a rule
+            failed = self._located(EvaluationError, f"{type(error).__name__} in a value of the gateway", node)
+            failed.__cause__ = error
+        else:
+            if self._steps is not None:
+                self._record(node, value, None)
+            return value
+        self._record(node, None, failed.reason)
+        raise failed
 
     def _located(self, kind: type[EvaluationError], reason: str, node: Node) -> EvaluationError:
         return kind(reason, start=node.start, end=node.end, text=self._expression.source(node))
@@ -140,7 +156,7 @@ class Walker:
         operand = self._value(node.operand, env)
         if operand is ABSENT:
             return ABSENT
-        kind = self._checked.types[node.operand]
+        kind = self._types[node.operand]
         is_optional = node.optional or isinstance(kind, Optional)
         return _field(operand, kind, node.field, is_optional=is_optional)
 
@@ -172,7 +188,7 @@ class Walker:
 
     def _binary(self, node: Binary, env: _Env) -> Any:
         left, right = self._value(node.left, env), self._value(node.right, env)
-        meter = meter_of(node, self._checked)
+        meter = self._meters.get(node)
         if meter is Meter.ITEMS and type(right) in {list, tuple}:
             self._charge(len(right) >> ITEMS_SHIFT, node)
         elif meter is Meter.DEEP:
@@ -217,7 +233,7 @@ class Walker:
             text = operands[0] if operands else self._value(node.arguments[0], env)
             return pattern.search(text)
         operands += [self._value(argument, env) for argument in node.arguments]
-        if meter_of(node, self._checked) is Meter.TEXT and type(operands[0]) is str:
+        if self._meters.get(node) is Meter.TEXT and type(operands[0]) is str:
             self._charge(len(operands[0]) >> TEXT_SHIFT, node)
         return FUNCTIONS[node.function].run(*operands)
 
@@ -226,7 +242,7 @@ class Walker:
 
     def _comprehension(self, node: Comprehension, env: _Env) -> Any:
         items = operations.elements(self._value(node.range, env))
-        self._charge(len(items) * weight(node), node)
+        self._charge(len(items) * self._weights[node], node)
         outer = self._iteration
         inner = dict(env)
         try:

@@ -1,0 +1,387 @@
+"""Loads rule packs: shipped ones by name, others from files. What is wrong gets its file, line and column.
+
+A bundle is everything that decides: packs with what they include, in the modes that come of it, and the site's values.
+Its revision says what was loaded, not from where: two nodes with the same rules have the same revision.
+"""
+
+import datetime
+import functools
+import hashlib
+import importlib.resources
+from collections.abc import Iterable, Mapping, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import msgspec
+
+from gateway.config.ocpp_schemas import load_schemas, schema_gate
+from gateway.config.problems import ConfigError, Problem
+from gateway.config.suggest import did_you_mean
+from gateway.config.yaml_file import YAMLDocument, read_yaml
+from gateway.ocpp.vocabulary import OCPPVersion
+from gateway.policy.findings import Finding, Findings
+from gateway.policy.lint import lint_pack, lint_references
+from gateway.policy.reading import read_pack, read_parameter_value
+from gateway.policy.rules import Include, Mode, Pack, Parameter, ParameterValue
+from gateway.policy.scopes import Scopes
+from gateway.policy.site import GroupPolicy, SitePolicy
+from gateway.policy.snapshot import Snapshot
+
+__all__ = ["DEFAULT_PACKS", "Bundle", "PackProblem", "load_bundle", "load_tests", "policy_scopes", "shipped_packs"]
+
+DEFAULT_PACKS: Final = ("baseline", "observe")
+"""What a new installation runs: enforce what is safe in front of any fleet, watch for everything else."""
+_PACKAGE: Final = "policies"
+_SUFFIX: Final = ".yaml"
+_TESTS: Final = ".test.yaml"
+_MODES: Final[dict[Mode, int]] = {"off": 0, "monitor": 1, "enforce": 2}
+
+
+class PackProblem(Problem, frozen=True, kw_only=True):
+    """One finding in a pack or in how the site uses it."""
+
+    code: str = ""
+    severity: Literal["error", "warning"] = "error"
+
+
+class Bundle(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything loaded. Usable only without errors."""
+
+    packs: tuple[Pack, ...]
+    site: SitePolicy
+    revision: str
+    problems: tuple[PackProblem, ...]
+
+    @property
+    def errors(self) -> tuple[PackProblem, ...]:
+        """What makes the bundle unusable; the last good one stays in force."""
+        return tuple(problem for problem in self.problems if problem.severity == "error")
+
+    def snapshot(self) -> Snapshot:
+        """What decides. Raises ConfigError while there are errors."""
+        if self.errors:
+            raise ConfigError(list(self.errors))
+        return Snapshot(self.revision, self.packs, self.site, policy_scopes())
+
+
+class _Loaded:
+    """One file: its pack, its document and what was found in it."""
+
+    def __init__(self, pack: Pack, document: YAMLDocument, text: str, findings: Findings) -> None:
+        self.pack = pack
+        self.document = document
+        self.lines = text.splitlines()
+        self.findings = findings
+
+    def problems(self) -> list[PackProblem]:
+        return [self.problem(finding) for finding in self.findings.all]
+
+    def problem(self, finding: Finding) -> PackProblem:
+        line, column = self._place(finding)
+        message, suggestion = f"{finding.code} {finding.message}", finding.suggestion
+        if " " in suggestion:  # a sentence says for itself what it is
+            message, suggestion = f"{message}; {suggestion}", ""
+        return PackProblem(
+            path=self.document.shown_path,
+            message=message,
+            line=line,
+            column=column,
+            key=".".join(map(str, finding.path)),
+            suggestion=suggestion,
+            code=finding.code,
+            severity=finding.severity,
+        )
+
+    def _place(self, finding: Finding) -> tuple[int, int]:
+        """Where a finding stands: in the value if it is one of an expression, else at the nearest key."""
+        positions = self.document.positions
+        value = positions.get((*finding.path, "")) or positions.get(finding.path)
+        if value is not None and self._is_text(finding):
+            return self._in_scalar(value, finding)
+        path = finding.path
+        while path and path not in positions:
+            path = path[:-1]
+        return positions.get(path, (1, 1))
+
+    def _is_text(self, finding: Finding) -> bool:
+        value: Any = self.document.value
+        for step in finding.path:
+            try:
+                value = value[step]
+            except (KeyError, IndexError, TypeError):
+                return False
+        return isinstance(value, str)
+
+    def _in_scalar(self, place: tuple[int, int], finding: Finding) -> tuple[int, int]:
+        """Exact where the whole scalar stands on its line as it is; the line where it begins otherwise."""
+        line, column = place
+        written = self.lines[line - 1][column - 1 :] if line <= len(self.lines) else ""
+        value: Any = self.document.value
+        for step in finding.path:
+            value = value[step]
+        for quote in ("", '"', "'"):
+            if written.startswith(quote + value) and (quote or written[:1] not in "|>"):
+                return line, column + len(quote) + finding.offset
+        return line, column
+
+
+@functools.cache
+def policy_scopes() -> dict[OCPPVersion, Scopes]:
+    """Types of every version's payloads; made once per process."""
+    return {version: Scopes(load_schemas(version)) for version in OCPPVersion}
+
+
+def shipped_packs() -> tuple[str, ...]:
+    """Names of the packs that come with the gateway, e.g. ``firmware`` and ``quirks/alfen``."""
+    found = []
+    root = importlib.resources.files(_PACKAGE)
+    for prefix, directory in (("", root), ("quirks/", root / "quirks")):
+        if directory.is_dir():
+            found += [prefix + item.name for item in directory.iterdir() if item.name.endswith(_SUFFIX)]
+    return tuple(sorted(name.removesuffix(_SUFFIX) for name in found if not name.endswith(_TESTS)))
+
+
+def _read_text(name: str) -> tuple[str, str]:
+    """(shown path, text) of a shipped pack's name or a path. Raises ConfigError."""
+    if name in shipped_packs():
+        shown = f"{_PACKAGE}/{name}{_SUFFIX}"
+        return shown, (importlib.resources.files(_PACKAGE) / f"{name}{_SUFFIX}").read_text(encoding="utf-8")
+    path = Path(name)
+    if path.suffix not in {".yaml", ".yml"}:
+        hint = did_you_mean(name, shipped_packs())
+        problem = PackProblem(
+            path=name, message="no such pack: not shipped, and no .yaml file", suggestion=hint, code="P071"
+        )
+        raise ConfigError([problem])
+    try:
+        return name, path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise ConfigError([PackProblem(path=name, message=f"cannot be read: {why}", code="P001")]) from None
+
+
+def _end_of_day(text: str) -> float:
+    day = datetime.date.fromisoformat(text)
+    return datetime.datetime.combine(day, datetime.time.max, datetime.UTC).timestamp()
+
+
+def _load(name: str) -> _Loaded:
+    shown, text = _read_text(name)
+    document = read_yaml(text, shown)
+    findings = Findings()
+    pack = read_pack(document.value, findings, shown_path=shown, parse_date=_end_of_day)
+    loaded = _Loaded(pack, document, text, findings)
+    rules = tuple(
+        msgspec.structs.replace(
+            rule, place=":".join(map(str, (shown, *document.positions.get(("rules", i, "id"), (0, 0)))))
+        )
+        for i, rule in enumerate(pack.rules)
+    )
+    loaded.pack = msgspec.structs.replace(pack, rules=rules)
+    if not findings.errors:
+        gates = {version: schema_gate(version) for version in OCPPVersion}
+        lint_pack(loaded.pack, policy_scopes(), gates, findings)
+    return loaded
+
+
+class _Collection:
+    """Packs by name, and the strictest mode that anything asks of each rule."""
+
+    def __init__(self) -> None:
+        self.loaded: dict[str, _Loaded] = {}
+        self.problems: list[PackProblem] = []
+        self._modes: dict[str, Mode] = {}
+        self._open: list[str] = []
+        self._files: dict[str, _Loaded] = {}
+
+    def add(self, name: str) -> None:
+        """A pack that the site names: its rules in their own modes."""
+        loaded = self._get(name, None)
+        if loaded is not None:
+            self._switch_on(loaded, Include(pack=name), None)
+
+    def _get(self, name: str, shown: PackProblem | None) -> _Loaded | None:
+        try:
+            found = self._files.get(name) or _load(name)
+        except ConfigError as error:
+            for problem in error.problems:
+                code = getattr(problem, "code", "P001") or "P001"
+                place = shown or problem
+                self.problems.append(
+                    PackProblem(
+                        path=place.path,
+                        message=f"{code} {problem.message}",
+                        line=place.line,
+                        column=place.column,
+                        suggestion=problem.suggestion,
+                        code=code,
+                    )
+                )
+            return None
+        self._files[name] = found
+        name = found.pack.name
+        known = self.loaded.get(name)
+        if known is not None and known.document.shown_path != found.document.shown_path:
+            message = f"P004 {known.document.shown_path} is a pack {name!r} too"
+            self.problems.append(PackProblem(path=found.document.shown_path, message=message, code="P004"))
+        return self.loaded.setdefault(name, found)
+
+    def _switch_on(self, loaded: _Loaded, include: Include, mode: Mode | None) -> None:
+        pack = loaded.pack
+        if pack.name in self._open:
+            loaded.findings.error("P071", ("include",), f"{' -> '.join([*self._open, pack.name])} is a circle")
+            return
+        self._open.append(pack.name)
+        for rule in pack.rules:
+            if not include.rules or rule.id in include.rules:
+                self._strictest(rule.id, rule.mode if mode is None or rule.mode == "off" else mode)
+        for index, item in enumerate(pack.includes):
+            self._include(loaded, index, item, mode)
+        self._open.pop()
+
+    def _include(self, loaded: _Loaded, index: int, item: Include, mode: Mode | None) -> None:
+        place = loaded.problem(Finding(code="P071", path=("include", index, "pack"), message=""))
+        found = self._get(item.pack, place)
+        if found is None:
+            return
+        known = [rule.id for rule in found.pack.rules]
+        for number, rule in enumerate(item.rules):
+            if rule not in known:
+                loaded.findings.unknown("P071", ("include", index, "rules", number), "rule", rule, known)
+        self._switch_on(found, item, mode or item.mode)
+
+    def _strictest(self, rule: str, mode: Mode) -> None:
+        before = self._modes.get(rule)
+        if before is None or _MODES[mode] > _MODES[before]:
+            self._modes[rule] = mode
+
+    def packs(self) -> tuple[Pack, ...]:
+        """With the rules that are switched on, in the modes they run in."""
+        found = []
+        for loaded in self.loaded.values():
+            rules = tuple(
+                msgspec.structs.replace(rule, mode=self._modes[rule.id])
+                for rule in loaded.pack.rules
+                if rule.id in self._modes
+            )
+            found.append(msgspec.structs.replace(loaded.pack, rules=rules))
+        return tuple(found)
+
+
+def load_bundle(names: Sequence[str], site: SitePolicy, *, now: float) -> Bundle:
+    """Load packs by name or path with everything they include, and check them and the site's use of them.
+
+    `now` (seconds since the epoch) decides which exceptions have expired. Nothing is raised: look at `errors`.
+    """
+    collection = _Collection()
+    for name in names:
+        collection.add(name)
+    packs = collection.packs()
+    whole = tuple(loaded.pack for loaded in collection.loaded.values())
+    for pack, findings in lint_references(whole, now, policy_scopes()):
+        collection.loaded[pack.name].findings.all += findings.all
+    problems = [problem for loaded in collection.loaded.values() for problem in loaded.problems()]
+    site, wrong = _checked_site(site, whole)
+    revision = _revision(packs, site)
+    return Bundle(packs=packs, site=site, revision=revision, problems=(*collection.problems, *problems, *wrong))
+
+
+# -- the site's values
+
+
+def _checked_site(site: SitePolicy, packs: Iterable[Pack]) -> tuple[SitePolicy, list[PackProblem]]:
+    """The site with its values in the types of the parameters, and what is wrong with it."""
+    packs = list(packs)
+    parameters = {parameter.name: parameter for pack in packs for parameter in pack.parameters}
+    rules = {rule.id for pack in packs for rule in pack.rules}
+    problems: list[PackProblem] = []
+
+    def checked(label: str, policy: GroupPolicy) -> GroupPolicy:
+        unknown = [rule for rule in policy.modes if rule not in rules]
+        problems.extend(
+            _site_problem("P061", f"{label}: mode of a rule that is not loaded: {rule}", rule, rules)
+            for rule in unknown
+        )
+        values = _converted(label, policy.params, parameters, problems)
+        return msgspec.structs.replace(policy, params=values)
+
+    groups = {name: checked(f"group {name}", policy) for name, policy in site.groups.items()}
+    return msgspec.structs.replace(site, everyone=checked("site", site.everyone), groups=groups), problems
+
+
+def _converted(
+    label: str, values: Mapping[str, Any], parameters: Mapping[str, Parameter], problems: list[PackProblem]
+) -> dict[str, ParameterValue]:
+    found: dict[str, ParameterValue] = {}
+    for name, value in values.items():
+        parameter = parameters.get(name)
+        if parameter is None:
+            problems.append(_site_problem("P070", f"{label}: no loaded pack has a parameter {name}", name, parameters))
+            continue
+        findings = Findings()
+        plain = list(value) if isinstance(value, tuple) else value
+        if parameter.type == "duration" and isinstance(value, int | float) and not isinstance(value, bool):
+            found[name] = float(value)  # seconds, as read before
+            continue
+        found[name] = read_parameter_value(plain, parameter.type, ("params", name), findings)
+        problems += [_site_problem("P070", f"{label}: {name} {each.message}", "", ()) for each in findings.all]
+    return found
+
+
+def _site_problem(code: str, message: str, word: str, known: Iterable[str]) -> PackProblem:
+    hint = did_you_mean(word, known) if word else ""
+    return PackProblem(path="gateway.toml", message=f"{code} {message}", key="policy", suggestion=hint, code=code)
+
+
+# -- revision
+
+
+def _revision(packs: Iterable[Pack], site: SitePolicy) -> str:
+    """SHA-256 of what was loaded, whatever its files are called, how they are laid out and in which order they came."""
+    content = [sorted((_canonical(pack) for pack in packs), key=repr), _canonical(site)]
+    return hashlib.sha256(msgspec.json.encode(content)).hexdigest()
+
+
+def _canonical(value: Any) -> Any:
+    """Plain lists and texts in one order."""
+    if isinstance(value, Pack):
+        fields = {"rules": value.rules, "exemptions": value.exemptions, "parameters": value.parameters}
+        ordered = {name: sorted((_canonical(item) for item in items), key=repr) for name, items in fields.items()}
+        return [
+            value.name,
+            value.version,
+            ordered["rules"],
+            ordered["exemptions"],
+            ordered["parameters"],
+            _canonical(value.sets),
+        ]
+    if isinstance(value, msgspec.Struct):
+        shown = [name for name in value.__struct_fields__ if name not in {"place", "shown_path"}]
+        return [[name, _canonical(getattr(value, name))] for name in shown]
+    if isinstance(value, Enum):
+        return value.name
+    if isinstance(value, dict):
+        return [[key, _canonical(value[key])] for key in sorted(value)]
+    if isinstance(value, frozenset | set):
+        return sorted((_canonical(item) for item in value), key=repr)
+    if isinstance(value, list | tuple):
+        return [_canonical(item) for item in value]
+    return value
+
+
+# -- tests beside packs
+
+
+def load_tests(name: str) -> YAMLDocument | None:
+    """The test document beside a pack (``firmware.test.yaml`` beside ``firmware.yaml``), None if there is none.
+
+    `name` may be the test file itself. Raises ConfigError if it cannot be read.
+    """
+    if name in shipped_packs():
+        file = importlib.resources.files(_PACKAGE) / f"{name}{_TESTS}"
+        return read_yaml(file.read_text(encoding="utf-8"), f"{_PACKAGE}/{name}{_TESTS}") if file.is_file() else None
+    path = Path(name) if name.endswith(_TESTS) else Path(name).with_suffix("").with_suffix(_TESTS)
+    if not path.is_file():
+        return None
+    return read_yaml(path.read_text(encoding="utf-8"), str(path))

@@ -1,0 +1,48 @@
+"""Whether a session that was admitted once would be admitted now, and what is known of one that outlived control."""
+
+from collections.abc import Callable
+
+from gateway.control.sessions import Entry
+from gateway.identity.evidence import CertificateProof, PasswordProof
+from gateway.identity.record import ChargePointRecord
+
+__all__ = ["no_longer", "recall"]
+
+_UNKNOWN_HASH = "?"
+"""Equal to no stored hash."""
+
+
+def recall(entry: Entry, record: ChargePointRecord) -> None:
+    """Fill in what a control process before this one knew of a live session.
+
+    Which stored password it rests on was never told to the edge; only one that is older than the session can be it.
+    """
+    entry.upgrade_pending = (
+        entry.security_profile is record.pending_security_profile
+        and entry.security_profile is not record.security_profile
+    )
+    if entry.password_phc or entry.live is None or not isinstance(entry.proof, PasswordProof):
+        return
+    older = [
+        stored.phc
+        for stored in (record.password, record.pending_password)
+        if stored is not None and stored.created_at <= entry.live.opened_at
+    ]
+    entry.password_phc = older[0] if older else _UNKNOWN_HASH
+
+
+def no_longer(entry: Entry, record: ChargePointRecord | None, is_revoked: Callable[[CertificateProof], bool]) -> str:
+    """Why this session would not be admitted any more, or an empty string."""
+    if record is None or record.charge_point_id != entry.charge_point_id:
+        return "removed from the registry"
+    if not record.enabled:
+        return "disabled"
+    below_floor = record.floor is not None and entry.security_profile < record.floor
+    if below_floor or entry.security_profile not in {record.security_profile, record.pending_security_profile}:
+        return "security profile changed"
+    if isinstance(entry.proof, CertificateProof):
+        if is_revoked(entry.proof):
+            return "certificate revoked"
+        return "" if entry.proof.common_name == record.serial_number else "serial number changed"
+    stored = {x.phc for x in (record.password, record.pending_password) if x is not None}
+    return "" if entry.password_phc in stored else "password replaced"

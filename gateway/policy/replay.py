@@ -1,0 +1,251 @@
+"""Recorded traffic under two policies: what would a candidate refuse that passes now, and the other way round? Pure.
+
+A recording is JSON lines, one frame each, in the order they were relayed::
+
+    {"time": 1767225600.0, "identity": "CP-A01", "group": "public", "version": "1.6", "security_profile": 2,
+     "origin": "charge-point", "text": "[2,...]"}
+
+`origin` is ``charge-point`` or ``csms``; `vendor`, `model`, `ip`, `online` are optional. The clock is the recording's. Both
+policies see the same conversation: transactions, open calls and answers are those that were recorded, so that one early
+refusal does not make everything behind it incomparable. Counters and throttles are each policy's own.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final, Literal
+
+import msgspec
+
+from gateway.ocpp.vocabulary import OCPPVersion, Origin, SecurityProfile
+from gateway.policy.budgets import FleetBudgets
+from gateway.policy.conversation import Conversation, NotJudged
+from gateway.policy.engine import PolicyState, decide, settle
+from gateway.policy.session import Message, SessionFacts
+from gateway.policy.snapshot import Snapshot, View
+from gateway.policy.verdict import Verdict
+
+__all__ = ["Change", "Delta", "Recorded", "RecordingInvalid", "Replay", "ReplayResult", "read_recorded", "replay"]
+
+_ORIGINS: Final = {"charge-point": Origin.CHARGE_POINT, "csms": Origin.CSMS}
+_MAX_CHANGES: Final = 1_000
+"""So many changes are kept one by one; all are counted."""
+
+
+class RecordingInvalid(ValueError):  # noqa: N818  what the line is
+    """A line that is no recorded frame."""
+
+
+class Recorded(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One recorded frame."""
+
+    time: float
+    identity: str
+    group: str
+    version: OCPPVersion
+    security_profile: SecurityProfile
+    origin: Literal["charge-point", "csms"]
+    text: str
+    vendor: str = ""
+    model: str = ""
+    ip: str = ""
+    online: int = 0
+    """Connected charge points at that time; 0: as many as the recording has shown so far."""
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """A message that the two policies decide differently."""
+
+    line: int
+    time: float
+    identity: str
+    group: str
+    action: str
+    current: str
+    """Effect and rule under the current policy, e.g. ``deny firmware/location-allowlist``; ``allow`` if it passes."""
+    candidate: str
+
+
+class Delta(msgspec.Struct, frozen=True, kw_only=True):
+    """How often a rule matched under each policy, for one action, group and charge point."""
+
+    rule: str
+    action: str
+    group: str
+    identity: str
+    current: int
+    candidate: int
+    current_enforced: int
+    candidate_enforced: int
+
+
+class ReplayResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What a replay has brought."""
+
+    current_revision: str
+    candidate_revision: str
+    messages: int
+    unjudged: int
+    """Frames that a gate refuses before any rule, or answers to calls that the recording does not have."""
+    new_denies: int
+    new_allows: int
+    denies: tuple[Change, ...]
+    allows: tuple[Change, ...]
+    deltas: tuple[Delta, ...]
+    """Only where something differs."""
+
+    @property
+    def share_denied(self) -> float:
+        """Fraction of all messages that would be refused anew; for a threshold."""
+        return self.new_denies / self.messages if self.messages else 0.0
+
+    def by_rule(self) -> dict[str, tuple[int, int]]:
+        """(matches now, matches with the candidate) by rule."""
+        found: dict[str, tuple[int, int]] = {}
+        for delta in self.deltas:
+            now, then = found.get(delta.rule, (0, 0))
+            found[delta.rule] = (now + delta.current, then + delta.candidate)
+        return found
+
+
+_decode: Final = msgspec.json.Decoder(Recorded).decode
+_Key = tuple[str, str, str, str]
+
+
+def read_recorded(line: bytes) -> Recorded:
+    """One line of a recording. Raises RecordingInvalid."""
+    try:
+        return _decode(line)
+    except msgspec.MsgspecError as error:
+        raise RecordingInvalid(str(error)) from None
+
+
+class _Side:
+    """One policy with what it remembers."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self._state = PolicyState()
+        self._budgets = FleetBudgets()
+        self._views: dict[str, View] = {}
+        self.matches: Counter[_Key] = Counter()
+        self.enforced: Counter[_Key] = Counter()
+
+    def judge(self, conversation: Conversation, message: Message, online: int, now: float) -> Verdict:
+        session = conversation.session
+        view = self._views.get(session.identity)
+        if view is None or view.session is not session:
+            view = self._views[session.identity] = self.snapshot.view(session)
+        verdict = decide(view, message, conversation.transactions, self._state, now)
+        if verdict.asks:
+            answers = self._budgets.answers(verdict.asks, online, now)
+            verdict = settle(verdict, answers, session, self._state, now)
+        for match in verdict.matches:
+            key = (match.rule.id, message.action, session.group, session.identity)
+            self.matches[key] += 1
+            self.enforced[key] += match.enforced
+        return verdict
+
+
+class Replay:
+    """Takes frames one by one, so that a recording of any length can be read as a stream."""
+
+    def __init__(self, current: Snapshot, candidate: Snapshot) -> None:
+        self._sides = (_Side(current), _Side(candidate))
+        self._conversations: dict[str, Conversation] = {}
+        self._messages = self._unjudged = self._line = 0
+        self._totals = {"denies": 0, "allows": 0}
+        self._changes: dict[str, list[Change]] = {"denies": [], "allows": []}
+
+    def _conversation(self, recorded: Recorded) -> Conversation:
+        found = self._conversations.get(recorded.identity)
+        session = None if found is None else found.session
+        if found is None or session is None or (session.version, session.group) != (recorded.version, recorded.group):
+            session = SessionFacts(
+                identity=recorded.identity,
+                group=recorded.group,
+                version=recorded.version,
+                ip=recorded.ip,
+                security_profile=recorded.security_profile,
+                vendor=recorded.vendor,
+                model=recorded.model,
+                serial=recorded.identity,
+                opened_at=recorded.time,
+            )
+            found = self._conversations[recorded.identity] = Conversation(session)
+        return found
+
+    def add(self, recorded: Recorded) -> None:
+        """Judge one frame under both policies."""
+        self._line += 1
+        conversation = self._conversation(recorded)
+        try:
+            message = conversation.message(_ORIGINS[recorded.origin], recorded.text.encode(), recorded.time)
+        except NotJudged:
+            self._unjudged += 1
+            return
+        self._messages += 1
+        online = recorded.online or len(self._conversations)
+        now, then = (side.judge(conversation, message, online, recorded.time) for side in self._sides)
+        conversation.passed(message, recorded.time)
+        if now.passes == then.passes:
+            return
+        kind = "denies" if now.passes else "allows"
+        self._totals[kind] += 1
+        if len(self._changes[kind]) < _MAX_CHANGES:
+            self._changes[kind].append(
+                Change(
+                    line=self._line,
+                    time=recorded.time,
+                    identity=recorded.identity,
+                    group=recorded.group,
+                    action=message.action,
+                    current=_said(now),
+                    candidate=_said(then),
+                )
+            )
+
+    def result(self) -> ReplayResult:
+        """What has come of it so far."""
+        current, candidate = self._sides
+        return ReplayResult(
+            current_revision=current.snapshot.revision,
+            candidate_revision=candidate.snapshot.revision,
+            messages=self._messages,
+            unjudged=self._unjudged,
+            new_denies=self._totals["denies"],
+            new_allows=self._totals["allows"],
+            denies=tuple(self._changes["denies"]),
+            allows=tuple(self._changes["allows"]),
+            deltas=_deltas(current, candidate),
+        )
+
+
+def _said(verdict: Verdict) -> str:
+    return "allow" if verdict.passes or verdict.effect is None else f"{verdict.effect.name.lower()} {verdict.rule}"
+
+
+def _deltas(current: _Side, candidate: _Side) -> tuple[Delta, ...]:
+    found = []
+    for key in sorted(current.matches.keys() | candidate.matches.keys()):
+        rule, action, group, identity = key
+        delta = Delta(
+            rule=rule,
+            action=action,
+            group=group,
+            identity=identity,
+            current=current.matches[key],
+            candidate=candidate.matches[key],
+            current_enforced=current.enforced[key],
+            candidate_enforced=candidate.enforced[key],
+        )
+        if (delta.current, delta.current_enforced) != (delta.candidate, delta.candidate_enforced):
+            found.append(delta)
+    return tuple(found)
+
+
+def replay(recording: Iterable[Recorded], current: Snapshot, candidate: Snapshot) -> ReplayResult:
+    """Run a whole recording."""
+    running = Replay(current, candidate)
+    for recorded in recording:
+        running.add(recorded)
+    return running.result()

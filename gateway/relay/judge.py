@@ -1,0 +1,327 @@
+"""The gates and rules between decoding and correlation: may this call, answer or SEND pass? Pure.
+
+1. Direction: the action exists in this version and its sender may send it. A `-Signed` or tunnelled call is its inner one.
+2. State: what may be said while the CSMS has not accepted the charge point.
+3. Schema of the version, on the inner payload.
+4. Rules of the snapshot in force when the message came.
+
+A gate in monitor mode reports what it would have refused. Answers of the gateway carry a fixed text: nothing of the input.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from gateway.ocpp.actions import lookup
+from gateway.ocpp.build import build_call_error, build_call_result
+from gateway.ocpp.codec import decode_payload
+from gateway.ocpp.error_codes import ErrorMeaning
+from gateway.ocpp.frames import Call, CallError, CallResult, Send
+from gateway.ocpp.schema_gate import Kind, SchemaGate
+from gateway.ocpp.vocabulary import OCPPVersion, Origin
+from gateway.ocpp.wrapped import InnerCall, Unreadable, inner_call
+from gateway.policy.engine import PolicyState, decide, settle
+from gateway.policy.responses import native_result
+from gateway.policy.rules import Effect, Phase
+from gateway.policy.session import Message, Request, SessionFacts
+from gateway.policy.site import GateMode, Gates
+from gateway.policy.snapshot import Snapshot, View
+from gateway.policy.transactions import Transactions
+from gateway.policy.verdict import FleetAsk, Verdict
+from gateway.relay.effects import FORWARD, CloseBoth, Effects, Forward, Reply, ReportEvent
+
+__all__ = ["Judge", "PolicyInForce", "Ruling"]
+
+_BOOT: Final = "BootNotification"
+_WHILE_PENDING_FROM_CSMS_NOT: Final = frozenset(
+    {"RemoteStartTransaction", "RemoteStopTransaction", "RequestStartTransaction", "RequestStopTransaction"}
+)
+"""B02.FR.05: no transactions are started or stopped while Pending."""
+_POLICY_CLOSE: Final = 1008
+_MAX_REMEMBERED: Final = 64
+
+
+class PolicyInForce:
+    """What a worker judges by. One attribute swap puts a new snapshot in force; a message uses the one it began with."""
+
+    __slots__ = ("schema_gates", "snapshot", "state")
+
+    def __init__(self, snapshot: Snapshot, schema_gates: Callable[[OCPPVersion], SchemaGate]) -> None:
+        self.snapshot = snapshot
+        self.schema_gates = schema_gates
+        self.state = PolicyState()
+
+
+class Ruling(msgspec.Struct, frozen=True):
+    """`effects` if nothing has to be asked; else they are what happens once control has said that budgets were kept."""
+
+    effects: Effects
+    asks: tuple[FleetAsk, ...] = ()
+    verdict: Verdict | None = None
+
+
+_PASS: Final = Ruling(FORWARD)
+
+
+class _Open(msgspec.Struct, frozen=True):
+    """A call that was forwarded and whose answer rules may want to see with it."""
+
+    action: str
+    payload: dict[str, Any]
+    since: float
+
+
+class Judge:
+    """Gates and rules of one session."""
+
+    __slots__ = ("_gates", "_open", "_policy", "_session", "_transactions", "_version", "_view", "boot_state")
+
+    def __init__(self, policy: PolicyInForce, session: SessionFacts, *, boot_state: str = "unknown") -> None:
+        self._policy = policy
+        self._session = session
+        self._version = session.version
+        self._transactions = Transactions()
+        self._open: dict[tuple[Origin, str], _Open] = {}
+        self._view = View(policy.snapshot, session)
+        self._gates = policy.snapshot.site.gates(session.group)
+        self.boot_state = boot_state
+        """unknown (nothing observed: nothing may be concluded), pending, rejected or accepted."""
+
+    @property
+    def revision(self) -> str:
+        """Of the snapshot in force."""
+        return self._policy.snapshot.revision
+
+    def identify(self, *, vendor: str, model: str, firmware: str) -> None:
+        """BootNotification was accepted: rules that name models apply from now on."""
+        session = self._session
+        if (session.vendor, session.model, session.firmware) != (vendor, model, firmware):
+            session.vendor, session.model, session.firmware = vendor, model, firmware
+            self._view.forget()
+
+    def _current(self) -> View:
+        snapshot = self._policy.snapshot
+        if self._view.snapshot is not snapshot:
+            self._view = View(snapshot, self._session)
+            self._gates = snapshot.site.gates(self._session.group)
+        return self._view
+
+    # -- calls and SENDs
+
+    def call(self, frame: Call | Send, origin: Origin, size: int, now: float) -> Ruling:
+        """Judge a Call or SEND. `now`: seconds since the epoch."""
+        view = self._current()
+        gates, payload = self._gates, decode_payload(frame.payload)
+        try:
+            inner = inner_call(self._version, frame.action, payload)
+        except Unreadable:
+            event = ReportEvent("policy.unreadable", "high", "callerror", "the inner call cannot be read")
+            return self._refused(frame, event, ErrorMeaning.SECURITY)
+        action = inner.action if inner is not None else frame.action
+        refusal = self._direction(frame, action, origin, inner) or self._state(frame, action, origin)
+        mode: GateMode = "enforce"
+        if refusal is not None:
+            event, meaning, mode = refusal
+            if mode == "enforce":
+                return self._refused(frame, event, meaning)
+        reports: Effects = () if refusal is None else (_would(refusal[0]),)
+        judged = inner.payload if inner is not None else payload
+        violation = self._schema(action, "call", judged, inner)
+        if violation is not None:
+            event, meaning = violation
+            if gates.schema == "enforce":
+                return self._refused(frame, event, meaning)
+            reports += (_would(event),)
+        phase = Phase.SEND if isinstance(frame, Send) else Phase.CALL
+        message = Message(
+            origin=origin,
+            phase=phase,
+            action=action,
+            payload=judged,
+            type=6 if phase is Phase.SEND else 2,
+            id=frame.message_id,
+            size=size,
+            signed=inner is not None and inner.signed,
+        )
+        ruling = self._rules(view, frame, message, now, reports)
+        if ruling is _PASS or any(isinstance(effect, Forward) for effect in ruling.effects):
+            self._remember(frame, origin, action, judged, now)
+        return ruling
+
+    def _direction(
+        self, frame: Call | Send, action: str, origin: Origin, inner: InnerCall | None
+    ) -> tuple[ReportEvent, ErrorMeaning, GateMode] | None:
+        version = inner.version if inner is not None else self._version
+        known = lookup(version, action)
+        mode = self._gates.direction
+        if known is None or known.is_send != isinstance(frame, Send):
+            event = ReportEvent("rpc.unknown_action", "medium", "callerror", "no such action in this version")
+            return event, ErrorMeaning.NOT_IMPLEMENTED, mode
+        if origin not in known.senders:
+            event = ReportEvent("rpc.direction", "high", "callerror", f"{action} is not for this sender")
+            return event, ErrorMeaning.NOT_SUPPORTED, mode
+        return None
+
+    def _state(
+        self, frame: Call | Send, action: str, origin: Origin
+    ) -> tuple[ReportEvent, ErrorMeaning, GateMode] | None:
+        """B01.FR.08 to B03.FR.07: only what was observed counts, so that a charge point that merely reconnects passes."""
+        del frame
+        state = self.boot_state
+        if state in {"accepted", "unknown"} or action == _BOOT:
+            return None
+        if origin is Origin.CHARGE_POINT:
+            triggered = state == "pending"
+            if triggered:
+                # What a TriggerMessage or report asked for is legal; telling the two apart is the CSMS's own business.
+                return None
+            event = ReportEvent("state.not_accepted", "medium", "callerror", "the CSMS has rejected this charge point")
+            return event, ErrorMeaning.SECURITY, self._gates.state
+        if state == "rejected" or action in _WHILE_PENDING_FROM_CSMS_NOT:
+            event = ReportEvent("state.not_accepted", "medium", "callerror", f"{action} while {state}")
+            return event, ErrorMeaning.SECURITY, self._gates.state
+        return None
+
+    def _schema(
+        self, action: str, kind: Kind, payload: dict[str, Any], inner: InnerCall | None
+    ) -> tuple[ReportEvent, ErrorMeaning] | None:
+        version = inner.version if inner is not None else self._version
+        violation = self._policy.schema_gates(version).check(action, kind, payload)
+        if violation is None:
+            return None
+        detail = f"{action}: {violation.keyword} at {violation.path or 'the top'}"
+        return ReportEvent("schema.violation", "medium", "callerror", detail), violation.meaning
+
+    # -- rules
+
+    def _rules(
+        self, view: View, frame: Call | Send | CallResult | CallError, message: Message, now: float, reports: Effects
+    ) -> Ruling:
+        verdict = decide(view, message, self._transactions, self._policy.state, now)
+        if not reports and verdict.effect is None and not verdict.matches and not verdict.asks and not verdict.errors:
+            return _PASS
+        return Ruling((*reports, *self._effects(frame, message, verdict)), verdict.asks, verdict)
+
+    def settled(self, ruling: Ruling, frame: Call | Send, origin: Origin, answers: dict[str, bool]) -> Effects:
+        """The effects once control has answered the questions of a ruling."""
+        assert ruling.verdict is not None
+        verdict = settle(ruling.verdict, answers)
+        payload = decode_payload(frame.payload)
+        message = Message(
+            origin=origin, phase=Phase.CALL, action=frame.action, payload=payload, type=2, id=frame.message_id, size=0
+        )
+        return self._effects(frame, message, verdict)
+
+    def _effects(self, frame: Call | Send | CallResult | CallError, message: Message, verdict: Verdict) -> Effects:
+        effects = self._reports(verdict)
+        match verdict.effect:
+            case None | Effect.ALERT | Effect.ALLOW:
+                return (*effects, Forward())
+            case Effect.DISCONNECT:
+                return (*effects, CloseBoth(_POLICY_CLOSE, "policy"))
+            case Effect.DROP:
+                return effects
+            case _:
+                return (*effects, *self._answer(frame, message, verdict))
+
+    def _reports(self, verdict: Verdict) -> Effects:
+        found: list[ReportEvent] = []
+        for match in verdict.matches:
+            rule = match.rule
+            decision = rule.effect.name.lower() if match.enforced else f"would:{rule.effect.name.lower()}"
+            detail = f"{rule.id}" + (f": {match.why}" if match.why else "")
+            if match.exception:
+                detail += f" (exception of {match.exception})"
+            found.append(ReportEvent(rule.event, rule.severity, decision, detail))
+        found += [
+            ReportEvent("policy.error", "high", "fail_closed", f"{rule}: {text}") for rule, text in verdict.errors
+        ]
+        if verdict.effect is Effect.THROTTLE:
+            found.append(ReportEvent("policy.throttled", "low", "rate_limit", verdict.rule))
+        return tuple(found)
+
+    def _answer(self, frame: Call | Send | CallResult | CallError, message: Message, verdict: Verdict) -> Effects:
+        """What the sender of a refused Call hears. A SEND and an answer are never answered."""
+        if not isinstance(frame, Call):
+            return ()
+        response = verdict.response
+        if response.status:
+            gate = self._policy.schema_gates(self._version)
+            payload = native_result(self._version, frame.action, response.status, gate)
+            if payload is not None:
+                return (Reply(build_call_result(frame.message_id, payload)),)
+        del message
+        return (Reply(build_call_error(self._version, frame.message_id, response.callerror, "refused by policy")),)
+
+    def _refused(self, frame: Call | Send, event: ReportEvent, meaning: ErrorMeaning) -> Ruling:
+        """A gate refuses. A SEND is dropped in silence (FR.07)."""
+        if isinstance(frame, Send):
+            return Ruling((msgspec.structs.replace(event, decision="drop"),))
+        reply = build_call_error(self._version, frame.message_id, meaning, _PHRASES.get(event.event, "refused"))
+        return Ruling((event, Reply(reply)))
+
+    # -- answers
+
+    def _remember(self, frame: Call | Send, origin: Origin, action: str, payload: dict[str, Any], now: float) -> None:
+        if isinstance(frame, Send):
+            return
+        if len(self._open) >= _MAX_REMEMBERED:
+            del self._open[next(iter(self._open))]
+        self._open[origin, frame.message_id] = _Open(action, payload, now)
+        self._transactions.seen(self._version, action, payload)
+
+    def result(self, frame: CallResult | CallError, origin: Origin, size: int, now: float) -> Ruling:
+        """Judge an answer to a call that is open. `origin`: who answers."""
+        view = self._current()
+        asker = Origin.CSMS if origin is Origin.CHARGE_POINT else Origin.CHARGE_POINT
+        asked = self._open.pop((asker, frame.message_id), None)
+        if asked is None:
+            return _PASS
+        answered = isinstance(frame, CallResult)
+        payload = decode_payload(frame.payload if isinstance(frame, CallResult) else frame.details)
+        reports: Effects = ()
+        if answered:
+            violation = self._schema(asked.action, "result", payload, None)
+            if violation is not None:
+                reports = (_would(violation[0]),)
+            self._note_boot(asked, payload, asker)
+        message = Message(
+            origin=origin,
+            phase=Phase.RESULT if answered else Phase.ERROR,
+            action=asked.action,
+            payload=payload,
+            type=3 if answered else 4,
+            id=frame.message_id,
+            size=size,
+            request=Request(asked.action, asked.payload, int((now - asked.since) * 1000)),
+        )
+        ruling = self._rules(view, frame, message, now, reports)
+        if answered:
+            self._transactions.seen(self._version, asked.action, asked.payload, payload)
+        return ruling
+
+    def _note_boot(self, asked: _Open, payload: dict[str, Any], asker: Origin) -> None:
+        if asked.action == _BOOT and asker is Origin.CHARGE_POINT:
+            state = str(payload.get("status", "")).lower()
+            if state in {"accepted", "pending", "rejected"}:
+                self.boot_state = self._session.boot_state = state
+
+    @property
+    def gates(self) -> Gates:
+        """In force for this session."""
+        return self._gates
+
+
+def _would(event: ReportEvent) -> ReportEvent:
+    """The same event where a gate only watches."""
+    return msgspec.structs.replace(event, decision=f"would:{event.decision}")
+
+
+_PHRASES: Final = {
+    "rpc.unknown_action": "unknown action",
+    "rpc.direction": "not for this sender",
+    "state.not_accepted": "not accepted yet",
+    "schema.violation": "payload does not fit its schema",
+    "policy.unreadable": "unreadable signed or tunnelled message",
+}

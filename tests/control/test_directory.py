@@ -1,0 +1,178 @@
+"""The registry in memory: it follows every change, and nothing that is gone stays."""
+
+import sqlite3
+from pathlib import Path
+
+import msgspec
+import pytest
+import structlog
+
+from gateway.control.directory import Directory
+from gateway.control.store_thread import StoreThread
+from gateway.identity.evidence import CertificateProof
+from gateway.ocpp.vocabulary import ChargePointId, OCPPVersion
+from gateway.store.errors import StoreError
+from gateway.store.registry import Registry
+from tests.control.conftest import record_of
+
+CP, ONLY_2X = ChargePointId("CP-1"), (OCPPVersion.V2_1,)
+PROOF = CertificateProof(
+    sha256="ab" * 32, spki_sha256="0a" * 32, serial_number="abc", common_name="SN", issuer="CN=CA", not_after=1.0
+)
+
+
+class Following:
+    def __init__(self, url: str) -> None:
+        self.registry = Registry.open(url)
+        self.store = StoreThread(url)
+        self.directory = Directory()
+
+    async def refresh(self) -> tuple[frozenset[ChargePointId], bool]:
+        return await self.directory.refresh(self.store)
+
+    def known(self) -> set[str]:
+        return {str(record.charge_point_id) for record in self.directory.records()}
+
+
+@pytest.fixture
+async def following(url: str):
+    made = Following(url)
+    await made.directory.load(made.store)
+    yield made
+    await made.store.close()
+    made.registry.close()
+
+
+class TestFinding:
+    async def test_by_the_spelling_that_the_versions_allow(self, following: Following) -> None:
+        following.registry.add(record_of("CP-A"))
+        following.registry.add(record_of("CP-B", ocpp_versions=ONLY_2X))
+        await following.refresh()
+        found = following.directory
+        assert [found.find(ChargePointId(name)) is not None for name in ("CP-A", "cp-a", "CP-B", "cp-b", "CP-C")] == [
+            True,
+            False,
+            True,
+            True,
+            False,
+        ]
+        assert found.get("cp-a") is not None
+        assert found.get("CP-C") is None
+        assert len(found) == 2
+
+
+class TestFollowing:
+    async def test_nothing_new_is_nothing(self, following: Following) -> None:
+        assert await following.refresh() == (frozenset(), False)
+
+    async def test_what_other_processes_add_change_and_remove(self, following: Following) -> None:
+        following.registry.add(record_of("CP-1"))
+        following.registry.add(record_of("CP-2"))
+        changed, revoked = await following.refresh()
+        assert (set(changed), revoked) == ({"CP-1", "CP-2"}, False)
+        following.registry.update("CP-1", enabled=False)
+        following.registry.remove("CP-2")
+        changed, revoked = await following.refresh()
+        assert (set(changed), revoked) == ({"CP-1", "CP-2"}, False)
+        assert following.known() == {"CP-1"}
+        record = following.directory.find(CP)
+        assert record is not None and not record.enabled
+        assert await following.refresh() == (frozenset(), False)
+
+    @pytest.mark.parametrize(("before", "after"), [("CP-1", "cp-1"), ("cp-1", "CP-1"), ("Cp-1", "cP-1")])
+    async def test_removed_and_registered_in_another_case_at_once_is_known_in_the_new_one(
+        self, following: Following, before: str, after: str
+    ) -> None:
+        following.registry.add(record_of(before))
+        await following.refresh()
+        following.registry.remove(before)
+        following.registry.add(record_of(after))
+        assert (await following.refresh())[0] == {before, after}
+        assert following.known() == {after}
+
+    @pytest.mark.requirement("A00.FR.702", "A00.FR.705")
+    async def test_revocations_of_either_kind_are_noticed_and_nothing_else_is_taken_for_one(self, following) -> None:
+        following.registry.add(record_of("CP-1"))
+        assert (await following.refresh())[1] is False
+        assert not following.directory.is_revoked(PROOF)
+        following.registry.revoke_certificate(issuer="CN=CA", serial="ABC", reason="lost", now=1.0)
+        assert await following.refresh() == (frozenset(), True)
+        assert following.directory.is_revoked(PROOF)
+        assert not following.directory.is_revoked(msgspec.structs.replace(PROOF, serial_number="abd"))
+        assert not following.directory.is_revoked(msgspec.structs.replace(PROOF, issuer="CN=CB"))
+        following.registry.revoke_certificate(sha256="cd" * 32, reason="lost", now=1.0)
+        assert (await following.refresh())[1] is True
+        assert following.directory.is_revoked(msgspec.structs.replace(PROOF, sha256="cd" * 32, issuer="x"))
+        assert following.directory.revocations() == following.registry.revocations()
+
+    async def test_owners_of_keys_follow_too(self, following: Following) -> None:
+        following.registry.add(record_of("CP-1"))
+        following.registry.bind_key("0a" * 32, "CP-1", 1.0)
+        await following.refresh()
+        assert following.directory.owner_of("0a" * 32) == "CP-1"
+        following.registry.unbind_keys("CP-1")
+        await following.refresh()
+        assert following.directory.owner_of("0a" * 32) is None
+
+    async def test_what_this_process_has_just_done_is_known_at_once(self, following: Following) -> None:
+        following.directory.put(record_of("CP-1"))
+        following.directory.bound("0a" * 32, CP)
+        following.directory.learnt(CP, answers_pings=True)
+        following.directory.learnt(ChargePointId("nobody"), answers_pings=True)
+        record = following.directory.get("CP-1")
+        assert record is not None and record.answers_pings
+        assert following.directory.owner_of("0a" * 32) == "CP-1"
+        assert len(following.directory) == 1
+
+
+class TestTrouble:
+    async def test_a_registry_restored_from_a_backup_is_read_whole(self, following: Following, tmp_path: Path) -> None:
+        following.registry.add(record_of("old"))
+        following.registry.add(record_of("kept"))
+        with sqlite3.connect(tmp_path / "registry.sqlite") as live, sqlite3.connect(tmp_path / "backup") as backup:
+            live.backup(backup)
+        following.registry.remove("old")
+        following.registry.add(record_of("new"))
+        await following.refresh()
+        assert following.known() == {"kept", "new"}
+        with sqlite3.connect(tmp_path / "registry.sqlite") as live, sqlite3.connect(tmp_path / "backup") as backup:
+            backup.backup(live)
+        changed, _ = await following.refresh()
+        assert changed >= {"old", "new"}
+        assert following.known() == {"old", "kept"}
+
+    async def test_a_damaged_row_counts_as_removed_and_hides_no_other_change(self, following, tmp_path: Path) -> None:
+        for name in ("bad", "good"):
+            following.registry.add(record_of(name))
+        await following.refresh()
+        following.registry.update("bad", notes="x")
+        following.registry.update("good", enabled=False)
+        with sqlite3.connect(tmp_path / "registry.sqlite") as database:
+            database.execute("UPDATE charge_points SET tolerances = 'nonsense' WHERE charge_point_id = 'bad'")
+        with structlog.testing.capture_logs() as logs:
+            assert (await following.refresh())[0] == {"bad", "good"}
+        assert [entry["event"] for entry in logs] == ["row_damaged"]
+        assert following.known() == {"good"}
+        good = following.directory.get("good")
+        assert good is not None and not good.enabled
+
+    async def test_a_damaged_row_does_not_keep_the_others_from_being_loaded(self, following, tmp_path: Path) -> None:
+        for name in ("bad", "good"):
+            following.registry.add(record_of(name))
+        with sqlite3.connect(tmp_path / "registry.sqlite") as database:
+            database.execute("UPDATE charge_points SET ocpp_versions = '5' WHERE charge_point_id = 'bad'")
+        with structlog.testing.capture_logs() as logs:
+            assert await following.directory.load(following.store) is False
+        assert following.known() == {"good"}
+        assert "'bad' is damaged" in logs[0]["error"]
+
+    async def test_a_database_that_cannot_be_read_changes_nothing_that_is_known(
+        self, following, tmp_path: Path
+    ) -> None:
+        following.registry.add(record_of("CP-1"))
+        await following.refresh()
+        with sqlite3.connect(tmp_path / "registry.sqlite") as database:
+            database.execute("ALTER TABLE meta RENAME TO gone")
+        with pytest.raises(StoreError):
+            await following.refresh()
+        assert following.known() == {"CP-1"}

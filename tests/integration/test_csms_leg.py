@@ -1,0 +1,538 @@
+"""The leg towards the CSMS: address, credentials, headers, TLS, fail-over, and how the two legs live and end together."""
+
+import asyncio
+import base64
+import contextlib
+import socket
+import ssl
+import threading
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Self
+
+import pytest
+import pytest_asyncio
+
+from gateway.edge.memory_file import memory_file
+from gateway.websocket.handshake import accept_token
+from tests.support.csms import FakeCSMS, HostileCSMS
+from tests.support.peer import CLOSE, PING, PONG, TEXT, basic, frame, upgrade
+from tests.support.rig import PREFIX, Rig, free_port, shared_authority
+from tests.support.site import PASSWORD, Site, local_port, of, running
+from tests.support.tls_material import Authority
+
+pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
+STRANGER = Authority("Somebody Else")
+ACCEPT = (
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: ocpp1.6\r\n\r\n"
+)
+FIRST_CALL = '[2,"early","GetConfiguration",{"key":["A"]}]'
+HEARTBEAT = '[2,"h1","Heartbeat",{}]'
+
+
+def server_context(authority: Authority, *, demand: bool = False) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    issued = authority.server("ec")
+    with memory_file(issued.pem + issued.key_pem) as path:
+        context.load_cert_chain(path)
+    if demand:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(cadata=shared_authority().pem.decode())
+    return context
+
+
+class Raw:
+    """A server that says `answer` to whoever connects; with None it says nothing and keeps the connection."""
+
+    def __init__(self, answer: bytes | None) -> None:
+        self.answer, self.connections = answer, 0
+        self._server: asyncio.Server | None = None
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+
+    @property
+    def url(self) -> str:
+        assert self._server is not None
+        return f"ws://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/up"
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        if self.answer is not None:
+            writer.write(self.answer)
+        else:
+            with contextlib.suppress(OSError):
+                await reader.read(-1)
+        writer.close()
+
+
+class Alerting:
+    """A TLS server that demands a certificate and, other than asyncio's, says so with an alert before it closes."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"wss://localhost:{self._socket.getsockname()[1]}/up"
+
+    def close(self) -> None:
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                accepted, _ = self._socket.accept()
+                with self._context.wrap_socket(accepted, server_side=True, do_handshake_on_connect=False) as tls:
+                    with contextlib.suppress(ssl.SSLError):
+                        tls.do_handshake()
+                    tls.shutdown(socket.SHUT_WR)
+                    while tls.recv(65536):
+                        pass
+
+
+HOSTILE = {
+    "early": (ACCEPT, frame(TEXT, FIRST_CALL.encode(), mask=None)),
+    "recorder": (ACCEPT, b""),
+    "pinger": (ACCEPT, frame(PING, b"abc", mask=None)),
+    "closes": (ACCEPT, frame(CLOSE, (4001).to_bytes(2, "big") + b"bye", mask=None)),
+    "closes-without-code": (ACCEPT, frame(CLOSE, b"", mask=None)),
+    "masks": (ACCEPT, frame(TEXT, FIRST_CALL.encode())),
+    "wrong-accept": (ACCEPT.replace(b"{accept}", b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), b""),
+    "other-version": (ACCEPT.replace(b"ocpp1.6", b"ocpp2.1"), b""),
+    "extension": (ACCEPT.replace(b"\r\n\r\n", b"\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n"), b""),
+    "no-upgrade": (ACCEPT.replace(b"Upgrade: websocket\r\n", b""), b""),
+    "no-http": (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", b""),
+    "says-200": (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", b""),
+    "says-401": (b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n", b""),
+    "says-503": (b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n", b""),
+}
+
+
+class Upstreams:
+    """The CSMSs beside the site's own."""
+
+    def __init__(self) -> None:
+        self.tls = FakeCSMS(tls=server_context(shared_authority()))
+        self.mtls = FakeCSMS(tls=server_context(shared_authority(), demand=True))
+        self.stranger = FakeCSMS(tls=server_context(STRANGER))
+        self.hostile = {name: HostileCSMS(*what) for name, what in HOSTILE.items()}
+        self.alerting = Alerting(server_context(shared_authority(), demand=True))
+        self.silent, self.closing = Raw(None), Raw(b"")
+        self.dead = f"ws://127.0.0.1:{free_port()}/up"
+        self.revived_port = free_port()
+
+    def entries(self, rig: Rig, main: str) -> dict[str, dict[str, Any]]:
+        """The [[csms]] tables by name."""
+        root = str(rig.work / "root.pem")
+        own = rig.authority.charge_point("gateway")
+        (rig.work / "own.pem").write_bytes(own.pem)
+        rig.write_private("own.key", own.key_pem)
+        rig.write_private("csms.password", b"gateway-password\n")
+        identity = {"certificate": str(rig.work / "own.pem"), "key": str(rig.work / "own.key")}
+        by_address = f"wss://127.0.0.1:{self.tls.port}/up"
+        return {
+            "basic": {
+                "urls": [main],
+                "authentication": "basic",
+                "username": "gw-{id}",
+                "password_file": str(rig.work / "csms.password"),
+            },
+            "pass-through": {"urls": [main], "authentication": "pass-through"},
+            "headers": {
+                "urls": [main],
+                "headers": {"X-Who": "{id} at {address}", "X-Profile": "{security_profile}"},
+                "forwarded_headers": True,
+                "client_cert_header": True,
+            },
+            "tls": {"urls": [self.tls.url], "ca": root},
+            "tls-other-root": {"urls": [self.stranger.url], "ca": root},
+            "tls-system-roots": {"urls": [self.tls.url]},
+            "tls-other-name": {"urls": [by_address], "ca": root},
+            "tls-named": {"urls": [by_address], "ca": root, "server_name": "localhost"},
+            "tls-danger": {"urls": [self.stranger.url], "danger_accept_any_certificate": True},
+            "mtls": {"urls": [self.mtls.url], "ca": root, "authentication": "mtls", **identity},
+            "mtls-without": {"urls": [self.alerting.url], "ca": root},
+            "all-dead": {"urls": [self.dead]},
+            "first-dead": {"urls": [self.dead, main]},
+            "first-closes": {"urls": [self.closing.url, main]},
+            "first-silent": {"urls": [self.silent.url, main], "connect_timeout_s": 0.5},
+            "only-silent": {"urls": [self.silent.url], "connect_timeout_s": 0.5},
+            "first-busy": {"urls": [self.hostile["says-503"].url, main]},
+            "comes-back": {"urls": [f"ws://127.0.0.1:{self.revived_port}/up", main], "retry_unhealthy_after_s": 0.2},
+            **{name: {"urls": [each.url]} for name, each in self.hostile.items()},
+        }
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def upstreams() -> AsyncIterator[Upstreams]:
+    made = Upstreams()
+    async with contextlib.AsyncExitStack() as stack:
+        for each in (made.tls, made.mtls, made.stranger, *made.hostile.values(), made.silent, made.closing):
+            await stack.enter_async_context(each)  # type: ignore[arg-type]
+        stack.callback(made.alerting.close)
+        yield made
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def site(tmp_path_factory: pytest.TempPathFactory, upstreams: Upstreams) -> AsyncIterator[Site]:
+    def prepare(rig: Rig) -> None:
+        entries = upstreams.entries(rig, rig.config["csms"][0]["urls"][0])
+        rig.config["csms"] += [{"name": name, **entry} for name, entry in entries.items()]
+        for name in ("main", *entries):
+            rig.add(name, security_profile=1, password=PASSWORD, csms=name)
+        rig.add("P3", security_profile=3, serial_number="SN-3", csms="headers")
+        rig.add("P2", security_profile=2, password=PASSWORD, csms="headers")
+        rig.add("early-tls", security_profile=2, password=PASSWORD)
+        rig.config["listener"].append(
+            rig.listener("plain-deep", [1], allowed_networks=["127.0.0.0/8"], path_prefix="/a/b")
+        )
+
+    async with running(tmp_path_factory.mktemp("csms-leg"), prepare) as made:
+        yield made
+
+
+async def refused(site: Site, name: str) -> tuple[int, str, dict[str, Any]]:
+    """Status, event name and event of a charge point whose CSMS cannot be used."""
+    status, event = await site.refused(await site.peer(), f"{PREFIX}/{name}", authorization=basic(name, PASSWORD))
+    return status, event["event"], event
+
+
+def unmasked(data: bytes) -> list[tuple[int, bytes]]:
+    """(opcode, payload) of the masked frames in `data`."""
+    frames = []
+    while len(data) >= 6:
+        size, at = data[1] & 0x7F, 2
+        if size == 126:
+            size, at = int.from_bytes(data[2:4], "big"), 4
+        mask, body = data[at : at + 4], data[at + 4 : at + 4 + size]
+        frames.append((data[0] & 0x0F, bytes(byte ^ mask[i % 4] for i, byte in enumerate(body))))
+        data = data[at + 4 + size :]
+    return frames
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for something that a server without a condition variable will see."""
+    async with asyncio.timeout(15):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+# -- address and credentials
+
+
+async def test_identity_is_appended_to_the_configured_path_whatever_the_listener_s_path_is(site: Site) -> None:
+    for listener, target in (("plain", "/ocpp/main"), ("plain-deep", "/a/b/main")):
+        async with await site.peer(listener) as peer:
+            assert (await peer.ask(target, authorization=basic("main", PASSWORD))).status == 101
+        assert site.csms.requests[-1].path == "/up/main"
+        assert site.csms.header("host") == [f"127.0.0.1:{site.csms.port}"]
+    assert (await site.ask("main", "plain-deep")).status == 404
+
+
+@pytest.mark.parametrize(
+    ("name", "sent"),
+    [
+        ("main", []),
+        ("basic", [basic("gw-basic", "gateway-password")]),
+        ("pass-through", [basic("pass-through", PASSWORD)]),
+    ],
+)
+async def test_credentials_towards_the_csms_are_the_configured_ones(site: Site, name: str, sent: list[str]) -> None:
+    async with await site.session(name):
+        assert site.csms.header("authorization") == sent
+
+
+async def test_configured_headers_are_filled_in_and_the_certificate_goes_as_rfc_9440_says(site: Site) -> None:
+    certificate = site.rig.authority.charge_point("SN-3")
+    async with await site.peer("tls", certificate) as peer:
+        assert (await peer.ask("/ocpp/P3")).status == 101
+    expected = {
+        "x-who": ["P3 at 127.0.0.1"],
+        "x-profile": ["3"],
+        "x-forwarded-for": ["127.0.0.1"],
+        "x-forwarded-proto": ["https"],
+        "client-cert": [":" + base64.b64encode(certificate.der).decode() + ":"],
+    }
+    assert {name: site.csms.header(name) for name in expected} == expected
+    async with await site.session("headers"):
+        assert site.csms.header("x-forwarded-proto") == ["http"]
+        assert site.csms.header("client-cert") == []
+    async with await site.session("P2", "tls", extra=("Client-Cert: :AAAA:", "X-Forwarded-For: 203.0.113.9")):
+        assert site.csms.header("client-cert") == []
+        assert site.csms.header("x-forwarded-for") == ["127.0.0.1"]
+    async with await site.session("main"):
+        assert site.csms.header("x-forwarded-for") == []
+
+
+# -- TLS
+
+
+@pytest.mark.parametrize(
+    ("name", "works"),
+    [
+        ("tls", True),
+        ("tls-named", True),
+        ("tls-danger", True),
+        ("mtls", True),
+        ("tls-other-root", False),
+        ("tls-system-roots", False),
+        ("tls-other-name", False),
+        ("mtls-without", False),
+    ],
+)
+async def test_csms_is_verified_unless_danger_is_spelled_out(site: Site, name: str, works: bool) -> None:
+    if works:
+        async with await site.session(name) as peer:
+            peer.send_text(HEARTBEAT)
+            assert '"h1"' in await peer.text()
+        return
+    status, event, found = await refused(site, name)
+    assert (status, event, found["severity"]) == (502, "upstream.tls", "critical")
+
+
+# -- several addresses, timeouts
+
+
+@pytest.mark.parametrize("name", ["first-dead", "first-closes", "first-silent"])
+async def test_next_address_takes_over_when_the_first_cannot_be_reached(site: Site, name: str) -> None:
+    async with await site.session(name) as peer:
+        peer.send_text(HEARTBEAT)
+        await site.csms.received(name, HEARTBEAT)
+
+
+async def test_failed_address_is_left_alone_for_a_while(site: Site, upstreams: Upstreams) -> None:
+    before = upstreams.closing.connections
+    for _ in range(3):
+        async with await site.session("first-closes"):
+            pass
+        await site.closed("first-closes")
+    assert upstreams.closing.connections <= before + 1
+
+
+async def test_address_that_is_back_is_used_again(site: Site, upstreams: Upstreams) -> None:
+    async with await site.session("comes-back"):
+        assert "comes-back" in site.csms.connections
+    async with FakeCSMS(port=upstreams.revived_port) as revived:
+        while "comes-back" not in revived.connections:
+            async with await site.session("comes-back"):
+                await asyncio.sleep(0.05)
+        assert revived.requests[-1].path == "/up/comes-back"
+
+
+@pytest.mark.parametrize("name", ["all-dead", "only-silent"])
+async def test_no_address_that_answers_is_503_and_the_charge_point_may_come_back(site: Site, name: str) -> None:
+    status, event, _ = await refused(site, name)
+    assert (status, event) == (503, "upstream.unreachable")
+    answer = await site.ask(name)
+    assert answer.headers["retry-after"].isdigit()
+
+
+async def test_csms_that_answers_with_an_error_is_there_and_nobody_takes_over(site: Site) -> None:
+    status, event, found = await refused(site, "first-busy")
+    assert (status, event, found["detail"]) == (502, "upstream.refused", "HTTP 503")
+
+
+# -- handshakes that are not
+
+
+@pytest.mark.parametrize(
+    ("name", "event"),
+    [
+        ("wrong-accept", "upstream.handshake_invalid"),
+        ("other-version", "upstream.handshake_invalid"),
+        ("extension", "upstream.handshake_invalid"),
+        ("no-upgrade", "upstream.handshake_invalid"),
+        ("no-http", "upstream.handshake_invalid"),
+        ("says-200", "upstream.handshake_invalid"),
+        ("says-401", "upstream.refused"),
+        ("says-503", "upstream.refused"),
+    ],
+)
+async def test_answer_that_is_no_proper_upgrade_is_502_and_the_charge_point_is_not_upgraded(
+    site: Site, name: str, event: str
+) -> None:
+    assert (await refused(site, name))[:2] == (502, event)
+
+
+# -- no frame is lost
+
+
+async def test_frame_right_behind_the_csms_s_101_reaches_the_charge_point(site: Site) -> None:
+    async with await site.session("early") as peer:
+        assert await peer.text() == FIRST_CALL
+
+
+async def test_frame_right_behind_the_csms_s_101_reaches_the_charge_point_over_tls_too(site: Site) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        key = next(x.split(b": ")[1] for x in head.split(b"\r\n") if x.lower().startswith(b"sec-websocket-key"))
+        accepted = ACCEPT.replace(b"{accept}", accept_token(key.decode()).encode())
+        writer.write(accepted + HOSTILE["early"][1])
+        with contextlib.suppress(OSError):
+            await reader.read(-1)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=server_context(shared_authority()))
+    port = server.sockets[0].getsockname()[1]
+    entry = {"name": "early-tls", "urls": [f"wss://localhost:{port}/up"], "ca": str(site.rig.work / "root.pem")}
+    site.rig.config["csms"].append(entry)
+    assert (await site.gateway.reload())["event"] == "config.reloaded"
+    with site.rig.registry() as registry:
+        registry.update("early-tls", csms="early-tls")
+    received = ""
+    while not received:  # until control has seen the change, the site's own CSMS answers
+        async with await site.session("early-tls", "tls") as peer:
+            peer.send_text(HEARTBEAT)
+            first = await peer.text()
+            received = first if first != '[3,"h1",{"currentTime":"2026-01-01T00:00:00Z"}]' else ""
+    assert received == FIRST_CALL
+    server.close()
+
+
+@pytest.mark.parametrize("listener", ["plain", "tls"])
+async def test_frames_right_behind_the_request_reach_the_csms_in_order(site: Site, listener: str) -> None:
+    identity = {"plain": "main", "tls": "P2"}[listener]
+    texts = [f'[2,"{listener}{number}","Heartbeat",{{}}]' for number in range(3)]
+    behind = b"".join(frame(TEXT, text.encode()) for text in texts)
+    async with await site.peer(listener) as peer:
+        peer.send(upgrade(f"/ocpp/{identity}", authorization=basic(identity, PASSWORD)) + behind)
+        assert (await peer.answer()).status == 101
+        await site.csms.received(identity, texts[-1])
+    assert [text for text in site.csms.texts[identity] if listener in text] == texts
+
+
+async def test_bytes_behind_a_refused_request_are_smuggling_and_reach_nobody(site: Site) -> None:
+    since = site.gateway.mark()
+    async with await site.peer() as peer:
+        port = local_port(peer)
+        peer.send(upgrade("/elsewhere/main") + upgrade("/ocpp/main", authorization=basic("main", PASSWORD)))
+        assert (await peer.answer()).status == 404
+        assert await peer.ended()
+    await site.gateway.event("http.smuggling", since, of(port))
+
+
+# -- ending together
+
+
+async def test_csms_s_close_reaches_the_charge_point_with_code_and_reason(site: Site) -> None:
+    async with await site.session("main") as peer:
+        connection = await site.csms.connected("main")
+        closing = asyncio.get_running_loop().create_task(connection.close(4000, "because"))
+        received = await peer.frame()
+        assert (received.opcode, received.payload) == (CLOSE, (4000).to_bytes(2, "big") + b"because")
+        peer.send(frame(CLOSE, received.payload))
+        assert await peer.ended()
+        await closing
+
+
+async def test_charge_point_s_close_reaches_the_csms_with_its_code_and_is_echoed(site: Site) -> None:
+    for payload, code in (((3001).to_bytes(2, "big") + b"done", 3001), (b"", 1005)):
+        ended = len(site.csms.closes["main"])
+        async with await site.session("main") as peer:
+            peer.send(frame(CLOSE, payload))
+            assert (await peer.frame()).payload == payload[:2]
+            assert await peer.ended()
+        await site.closed("main", ended)
+        assert site.csms.closes["main"][-1] == code
+
+
+@pytest.mark.parametrize(
+    ("name", "payload"), [("closes", (4001).to_bytes(2, "big") + b"bye"), ("closes-without-code", b"")]
+)
+async def test_close_right_behind_the_101_is_not_lost_either(site: Site, name: str, payload: bytes) -> None:
+    async with await site.session(name) as peer:
+        received = await peer.frame()
+        assert (received.opcode, received.payload) == (CLOSE, payload)
+        peer.send(frame(CLOSE, payload))
+        assert await peer.ended()
+
+
+async def test_charge_point_that_vanishes_is_a_going_away_for_the_csms(site: Site) -> None:
+    ended = len(site.csms.closes["main"])
+    peer = await site.session("main")
+    peer.abort()
+    await site.closed("main", ended)
+    assert site.csms.closes["main"][-1] == 1001
+
+
+async def test_csms_that_vanishes_is_a_restart_for_the_charge_point_so_that_it_queues(site: Site) -> None:
+    async with await site.session("main") as peer:
+        (await site.csms.connected("main")).transport.abort()
+        assert await peer.close_code() == 1012
+
+
+async def test_csms_that_breaks_the_websocket_protocol_is_named_and_both_legs_close(site: Site) -> None:
+    since = site.gateway.mark()
+    async with await site.session("masks") as peer:
+        assert await peer.close_code() == 1011
+        event = await site.gateway.event("upstream.protocol", since)
+    assert event["charge_point_id"] == "masks"
+
+
+async def test_charge_point_that_breaks_the_websocket_protocol_hears_why_and_the_csms_only_that_it_left(
+    site: Site,
+) -> None:
+    ended = len(site.csms.closes["main"])
+    async with await site.session("main") as peer:
+        peer.send(frame(TEXT, HEARTBEAT.encode(), mask=None))
+        assert await peer.close_code() == 1002
+    await site.closed("main", ended)
+    assert site.csms.closes["main"][-1] == 1001
+    assert HEARTBEAT not in site.csms.texts["main"]
+
+
+# -- pings
+
+
+async def test_ping_is_answered_by_the_gateway_and_not_passed_on(site: Site, upstreams: Upstreams) -> None:
+    recorder = upstreams.hostile["recorder"]
+    async with await site.session("recorder") as peer:
+        peer.send(frame(PING, b"charge point"))
+        assert (await peer.frame()).payload == b"charge point"
+        peer.send_text(HEARTBEAT)
+        await until(lambda: (TEXT, HEARTBEAT.encode()) in unmasked(recorder.received))
+        assert not any(payload == b"charge point" for _, payload in unmasked(recorder.received))
+    async with await site.session("pinger"):
+        pinger = upstreams.hostile["pinger"]
+        await until(lambda: (PONG, b"abc") in unmasked(pinger.received))
+
+
+async def test_both_legs_are_pinged_and_only_who_once_answered_must_go_on_answering(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    async with HostileCSMS(ACCEPT) as upstream:
+
+        def prepare(rig: Rig) -> None:
+            rig.config["csms"][0]["urls"] = [upstream.url]
+            rig.config["websocket"] = {"ping_interval_s": 1.0, "ping_timeout_s": 1.0, "close_timeout_s": 0.5}
+            for identity in ("ANSWERS", "NEVER", "TOLERATED"):
+                tolerances = ("no-pong",) if identity == "TOLERATED" else ()
+                rig.add(identity, security_profile=1, password=PASSWORD, tolerances=tolerances)
+
+        async with running(tmp_path_factory.mktemp("pings"), prepare) as site:
+            since = site.gateway.mark()
+            never, tolerated = await site.session("NEVER"), await site.session("TOLERATED")
+            answers = await site.session("ANSWERS")
+            for peer in (answers, tolerated):
+                assert (await peer.frame()).opcode == PING
+                peer.send(frame(PONG, b""))
+            assert await answers.close_code() is None  # pinged again, not answered: dropped
+            event = await site.gateway.event("net.keepalive", since)
+            assert event["charge_point_id"] == "ANSWERS"
+            await until(lambda: (CLOSE, (1001).to_bytes(2, "big")) in unmasked(upstream.received))
+            assert (PING, b"") in unmasked(upstream.received)
+            for peer in (never, tolerated):
+                peer.send(frame(PING, b"still here"))
+                while (received := await peer.frame()).opcode != PONG:
+                    assert received.opcode == PING
+                peer.abort()
+            answers.abort()

@@ -1,0 +1,1 @@
+"""The expression language: parser, checker, fast path against walker, and both against Google's CEL."""
