@@ -35,6 +35,7 @@ DEFAULT_PACKS: Final = ("baseline", "observe")
 _PACKAGE: Final = "policies"
 _SUFFIX: Final = ".yaml"
 _TESTS: Final = ".test.yaml"
+_IN_EXPRESSIONS: Final = frozenset({"P019", "P020", "P021", "P022", "P023", "P024", "P025", "P040", "P041", "P070"})
 _MODES: Final[dict[Mode, int]] = {"off": 0, "monitor": 1, "enforce": 2}
 
 
@@ -97,7 +98,7 @@ class _Loaded:
         """Where a finding stands: in the value if it is one of an expression, else at the nearest key."""
         positions = self.document.positions
         value = positions.get((*finding.path, "")) or positions.get(finding.path)
-        if value is not None and self._is_text(finding):
+        if value is not None and finding.code in _IN_EXPRESSIONS and self._is_text(finding):
             return self._in_scalar(value, finding)
         path = finding.path
         while path and path not in positions:

@@ -9,6 +9,7 @@ derivation. What is remembered holds for one stored hash only: another password 
 import asyncio
 import base64
 import binascii
+import functools
 import hashlib
 import hmac
 import os
@@ -66,6 +67,12 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
 def hash_password(secret: bytes) -> str:
     """An argon2id hash string of `secret`. Takes tens of milliseconds."""
     return _HASHER.hash(secret)
+
+
+@functools.cache
+def _nobodys_hash() -> str:
+    """What a password for an unknown identity is compared with."""
+    return hash_password(os.urandom(20))
 
 
 def is_supported_hash(text: str) -> bool:
@@ -159,7 +166,7 @@ class PasswordVerifier:
         self._key = os.urandom(32)
         self._verified: OrderedDict[bytes, Reading] = OrderedDict()
         """By HMAC of identity, stored hash and password; where the hash stands may change, so that is not kept."""
-        self._dummy: tuple[tuple[Slot, str], ...] = (("current", hash_password(os.urandom(20))),)
+        self._dummy: tuple[tuple[Slot, str], ...] = (("current", _nobodys_hash()),)
 
     @staticmethod
     def _hashes(record: ChargePointRecord) -> tuple[tuple[Slot, str], ...]:

@@ -5,6 +5,7 @@ on a fact sees them all, a rule on one JSON path does not. Total on any payload:
 because the schema gate may be soft.
 """
 
+import math
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -45,7 +46,12 @@ def _objects(value: Any) -> list[Payload]:
 
 
 def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def _schedules(payload: Payload) -> Iterator[Payload]:

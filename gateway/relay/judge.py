@@ -203,10 +203,12 @@ class Judge:
             return _PASS
         return Ruling((*reports, *self._effects(frame, message, verdict)), verdict.asks, verdict)
 
-    def settled(self, ruling: Ruling, frame: Call | Send, origin: Origin, answers: dict[str, bool]) -> Effects:
+    def settled(
+        self, ruling: Ruling, frame: Call | Send, origin: Origin, answers: dict[str, bool], now: float
+    ) -> Effects:
         """The effects once control has answered the questions of a ruling."""
         assert ruling.verdict is not None
-        verdict = settle(ruling.verdict, answers)
+        verdict = settle(ruling.verdict, answers, self._session, self._policy.state, now)
         payload = decode_payload(frame.payload)
         message = Message(
             origin=origin, phase=Phase.CALL, action=frame.action, payload=payload, type=2, id=frame.message_id, size=0

@@ -44,7 +44,8 @@ _LEARN = (
         }
     )
 )
-"""One statement for whatever was learnt (NULL: nothing), so that a reconnect storm is one executemany and no compiling."""
+"""One statement for whatever was learnt (NULL: nothing), so that a reconnect storm is an executemany and no compiling."""
+_LEARN_ROWS = 500
 
 
 class LoweredFloor(msgspec.Struct, frozen=True, kw_only=True):
@@ -338,10 +339,13 @@ class Registry:
 
     def learn_many(self, observed: dict[str, dict[str, Any]]) -> None:
         """`learn` for several charge points in one transaction: field values by identity."""
-        rows = [_learnt_row(charge_point_id, fields) for charge_point_id, fields in sorted(observed.items())]
-        if rows:
-            with self._database.writing() as connection:
-                connection.execute(_LEARN, rows)
+        identities = sorted(observed)
+        if not identities:
+            return
+        with self._database.writing() as connection:
+            for start in range(0, len(identities), _LEARN_ROWS):
+                some = identities[start : start + _LEARN_ROWS]
+                connection.execute(_LEARN, [_learnt_row(identity, observed[identity]) for identity in some])
 
     # certificates
 

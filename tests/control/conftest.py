@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import functools
 import json
+import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -52,6 +53,23 @@ def record_of(identity: str = "CP-1", security_profile: int = 2, **fields: Any) 
     return ChargePointRecord(
         charge_point_id=ChargePointId(identity), security_profile=SecurityProfile(security_profile), **values
     )
+
+
+@functools.cache
+def empty_registry() -> bytes:
+    """A migrated database without rows: migrations cost time, a copy does not."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "registry.sqlite"
+        Registry.open(f"sqlite:///{path}").close()
+        return path.read_bytes()
+
+
+def new_registry(directory: Path) -> str:
+    """The URL of a fresh registry in `directory`."""
+    path = directory / "registry.sqlite"
+    path.write_bytes(empty_registry())
+    path.chmod(0o600)
+    return f"sqlite:///{path}"
 
 
 class Control:
@@ -136,7 +154,7 @@ class Control:
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'registry.sqlite'}"
+    return new_registry(tmp_path)
 
 
 @pytest.fixture
@@ -151,7 +169,7 @@ class NodeSite:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.url = f"sqlite:///{directory / 'registry.sqlite'}"
+        self.url = new_registry(directory)
         self.registry = Registry.open(self.url)
         self.socket = directory / "control.sock"
         self.events_path = directory / "events.jsonl"

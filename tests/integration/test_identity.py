@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from cryptography import x509
+from cryptography.x509.oid import NameOID
 
 from tests.support.peer import basic
 from tests.support.rig import OPERATOR, Rig, shared_authority
@@ -155,6 +157,19 @@ async def test_certificate_must_be_that_of_the_identity_in_the_url(
         return
     status, event = await site.refused(peer, f"/ocpp/{identity}")
     assert (status, event["reason"], event["charge_point_id"]) == (*outcome, identity)
+
+
+@pytest.mark.requirement("A00.FR.428")
+async def test_certificate_that_serves_iso_15118_as_well_is_as_good_as_any(site: Site) -> None:
+    components = [
+        (NameOID.DOMAIN_COMPONENT, "CPO"),
+        (NameOID.ORGANIZATION_NAME, OPERATOR),
+        (NameOID.COMMON_NAME, "SN-A"),
+    ]
+    key = new_key()
+    subject = x509.Name([x509.NameAttribute(oid, value) for oid, value in components])
+    shown = Issued(shared_authority()._build(subject, key), key)
+    assert (await site.ask("A", "mtls", password=None, certificate=shown)).status == 101
 
 
 @pytest.mark.requirement("A00.FR.427")

@@ -36,10 +36,10 @@ def _open_files(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
-def _waiting_on(path: Path) -> int:
-    """How many connections to a Unix socket are established or wait to be accepted."""
+def _connections(path: Path) -> set[str]:
+    """Inodes of connections to a Unix socket, established or waiting to be accepted."""
     lines = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()[1:]]
-    return sum(line[-1] == str(path) and line[3] != "00010000" for line in lines)  # that one listens
+    return {line[6] for line in lines if line[-1] == str(path) and line[3] != "00010000"}  # that one listens
 
 
 def _children_with_zombies(pid: int) -> list[str]:
@@ -51,13 +51,14 @@ async def test_while_control_is_dead_live_sessions_go_on_and_newcomers_get_503_a
 ) -> None:
     old, new = ChargePoint(rig, "CP-OLD"), ChargePoint(rig, "CP-NEW", 3)
     async with rig.gateway() as gateway, await old.enter(gateway) as peer:
-        before = gateway.children()["control"]
+        before, path = gateway.children()["control"], rig.state / "run" / "control.sock"
+        links = _connections(path)
         since = gateway.mark()
         with suspended(gateway.pid):
             os.kill(before, signal.SIGKILL)
             await until(lambda: _ends(before), "control is gone")
             # The supervisor holds the listening socket: an edge can connect to a control that is not there.
-            await until(lambda: _waiting_on(rig.state / "run" / "control.sock"), "the edge has connected again")
+            await until(lambda: _connections(path) - links, "the edge has connected again")
             await old.exchange(peer, csms)
             answer = await new.ask(gateway)
             assert (answer.status, answer.headers["retry-after"]) == (503, "5")

@@ -23,6 +23,7 @@ from gateway.policy.verdict import Verdict
 
 NOW = 1_767_225_600.0
 """2026-01-01T00:00:00Z."""
+PLAIN = SitePolicy()
 HEAD = 'apiVersion: ocpp-gateway/v1\nkind: PolicyPack\nmetadata: {name: t, version: "1"}\n'
 
 
@@ -75,7 +76,7 @@ def pack_of(*rules: dict[str, Any], **more: Any) -> Pack:
     return pack
 
 
-def snapshot_of(*rules: dict[str, Any], site: SitePolicy = SitePolicy(), revision: str = "r", **more: Any) -> Snapshot:
+def snapshot_of(*rules: dict[str, Any], site: SitePolicy = PLAIN, revision: str = "r", **more: Any) -> Snapshot:
     return Snapshot(revision, [pack_of(*rules, **more)], site, scopes())
 
 

@@ -39,6 +39,7 @@ def schedules_2x(*limits, unit="A"):
             [9e9],
         ),
         ("Reset", {"limit": 400}, [], []),
+        ("UpdateDynamicSchedule", {"scheduleUpdate": {"limit": 10**400}}, [], [float("inf")]),
         ("SetChargingProfile", {"csChargingProfiles": {"chargingSchedule": "x"}}, [], []),
         (
             "SetChargingProfile",

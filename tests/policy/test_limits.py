@@ -21,7 +21,8 @@ def test_a_rate_never_lets_more_through_than_its_limit_in_any_window(times, limi
 
 @given(moments, st.integers(1, 6))
 def test_a_rate_refuses_only_what_would_be_too_much(times, limit):
-    rates, taken = Rates(), []
+    rates = Rates()
+    taken: list[float] = []
     for now in times:
         fits = sum(other > now - WINDOW for other in taken) < limit
         assert rates.peek("k", limit, WINDOW, now) is fits

@@ -6,7 +6,8 @@ what `operations` would give, or raises: `payload["n"] == 1` alone would not do,
 
 Expressions become Python expressions. Comprehensions and whatever contains one become statements; the parts of `&&`,
 `||`, `?:` and orValue() that need statements go into an `if`, so nothing is evaluated that CEL would not evaluate.
-Evaluation order does not matter otherwise: expressions have no effects but errors, and those lead to the walker.
+Evaluation order does not matter otherwise: expressions have no effects but errors, and those lead to the walker. An
+exceeded budget does not: nothing absorbs it, so it is raised at once.
 """
 
 import ast
@@ -19,7 +20,7 @@ from gateway.policy.cel import operations
 from gateway.policy.cel.checked import Checked
 from gateway.policy.cel.codegen_comparison import comparison, membership
 from gateway.policy.cel.codegen_invariant import invariants, python_types
-from gateway.policy.cel.cost import RESULT_SHIFT, TEXT_SHIFT, Costs, Meter
+from gateway.policy.cel.cost import Costs
 from gateway.policy.cel.errors import BudgetExceeded
 from gateway.policy.cel.functions import FUNCTIONS
 from gateway.policy.cel.nodes import (
@@ -183,9 +184,10 @@ class _Generator:
         return conditional(test, value, call("_slow"))
 
     def paid(self, quantity: ast.expr, shift: int) -> ast.expr:
-        """An expression that is true while the budget covers `quantity >> shift`."""
+        """An expression that is true while the budget covers `quantity >> shift`, and stops the evaluation then."""
         charge = ast.BinOp(quantity, ast.RShift(), const(shift))
-        return compare(let(_LEFT, ast.BinOp(name(_LEFT), ast.Sub(), charge)), ast.GtE(), const(0))
+        is_covered = compare(let(_LEFT, ast.BinOp(name(_LEFT), ast.Sub(), charge)), ast.GtE(), const(0))
+        return either(is_covered, call("_exceeded"))
 
     def truth(self, node: Node) -> ast.expr:
         """The value of a condition, a bool for sure."""
@@ -321,8 +323,7 @@ class _Generator:
         if meter is None:
             return value
         first, again = self.keep(value)
-        shift = RESULT_SHIFT if meter is Meter.RESULT_TEXT else 0
-        return self.guarded(self.paid(call("_len", first), shift), again)
+        return self.guarded(self.paid(call("_len", first), meter.value), again)
 
     def _logical(self, node: Logical) -> ast.expr:
         join, is_and = (both, True) if node.operator == "&&" else (either, False)
@@ -363,14 +364,13 @@ class _Generator:
             return self._or_value(node.receiver, node.arguments[0])
         operands = [] if node.receiver is None else [node.receiver]
         operands += node.arguments
-        pattern = self.checked.patterns.get(node)
-        if pattern is not None:
-            return call(self._bound(pattern.search), self.value(operands[0]))
+        if node in self.checked.patterns or node.function in {"contains", "lowerAscii"}:
+            return self._scanning(node, operands)
         if node.function == "size":
             return call("_len", self.value(operands[0]))
-        if node.function in {"contains", "lowerAscii"}:
-            return self._scanning(node, operands)
-        if node.function in {"startsWith", "endsWith"} and self.is_certain(operands[1]):
+        if node.function in {"startsWith", "endsWith"}:
+            if not isinstance(operands[1], Literal):
+                return self._scanning(node, operands)
             method = attribute(self.value(operands[0]), node.function.lower())
             return call(method, self.value(operands[1]))
         return call(f"_fn_{node.function}", *(self.value(each) for each in operands))
@@ -382,11 +382,15 @@ class _Generator:
         return name(identifier)
 
     def _scanning(self, node: Call, operands: list[Node]) -> ast.expr:
-        """contains() or lowerAscii(), which look at the whole text."""
+        """A function that may look at the whole text."""
         first, again = self.keep(self.value(operands[0]))
         tests = [is_a(first, "_str")]
-        if self._costs.meters.get(node) is Meter.TEXT:
-            tests.append(self.paid(call("_len", again), TEXT_SHIFT))
+        meter = self._costs.meters.get(node)
+        if meter is not None:
+            tests.append(self.paid(call("_len", again), meter.value))
+        pattern = self.checked.patterns.get(node)
+        if pattern is not None:
+            return self.guarded(both(*tests), call(self._bound(pattern.search), again))
         rest = [self.value(each) for each in operands[1:]]
         if node.function == "contains" and self.is_certain(operands[1]):
             return self.guarded(both(*tests), compare(rest[0], ast.In(), again))

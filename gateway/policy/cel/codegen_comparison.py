@@ -8,7 +8,7 @@ import ast
 from collections.abc import Mapping
 from typing import Final, Protocol
 
-from gateway.policy.cel.cost import ITEMS_SHIFT, Meter
+from gateway.policy.cel.cost import Meter
 from gateway.policy.cel.nodes import Binary, ListLiteral, Literal, Node
 from gateway.policy.cel.pyast import both, call, compare, const, either, is_a, negate
 from gateway.policy.cel.types import BOOL, DURATION, TIMESTAMP, List, Map, Set, String, Type, is_numeric
@@ -51,7 +51,7 @@ def comparison(to: Generator, node: Binary, meter: Meter | None) -> ast.expr:
     if is_numeric(left) and is_numeric(right):
         return _numbers(to, node)
     if isinstance(left, String) and isinstance(right, String):
-        return _strings(to, node)
+        return _strings(to, node, meter)
     if left is right and left in {TIMESTAMP, DURATION}:
         return _native(node, to.value(node.left), to.value(node.right))
     if left is right is BOOL and node.operator in _EQUALITY and (flag := _flag(to, node)) is not None:
@@ -106,13 +106,18 @@ def _equals_literal(to: Generator, node: Binary, value: ast.expr) -> ast.expr:
     return (both if is_equal else either)(_native(node, first, const(number)), is_bool)
 
 
-def _strings(to: Generator, node: Binary) -> ast.expr:
+def _strings(to: Generator, node: Binary, meter: Meter | None) -> ast.expr:
     """A string on one side is enough: equality with anything else is false, order raises."""
-    left, right = to.value(node.left), to.value(node.right)
-    if to.is_certain(node.left) or to.is_certain(node.right):
-        return _native(node, left, right)
-    first, again = to.keep(left)
-    return to.guarded(is_a(first, "_str"), _native(node, again, right))
+    first, again = to.keep(to.value(node.left))
+    tests: list[ast.expr] = []
+    if not to.is_certain(node.left) and (meter is not None or not to.is_certain(node.right)):
+        tests.append(is_a(first, "_str"))
+        first = again
+    if meter is not None:
+        tests.append(to.paid(call("_len", first), meter.value))
+        first = again
+    plain = _native(node, first, to.value(node.right))
+    return to.guarded(both(*tests), plain) if tests else plain
 
 
 def _flag(to: Generator, node: Binary) -> ast.expr | None:
@@ -138,7 +143,7 @@ def membership(to: Generator, node: Binary, meter: Meter | None) -> ast.expr:
     if meter is not Meter.ITEMS:
         return call("_op_member", value, items)
     first, again = to.keep(items)
-    return to.guarded(to.paid(call("_len", first), ITEMS_SHIFT), call("_op_member", value, again))
+    return to.guarded(to.paid(call("_len", first), meter.value), call("_op_member", value, again))
 
 
 def _constant_list(node: ListLiteral) -> list[object] | None:
@@ -168,7 +173,7 @@ def _in_list(to: Generator, node: Binary, meter: Meter | None) -> ast.expr:
         tests.append(either(is_a(first, "_list"), is_a(again, "_tuple")))
         first = again
     if meter is Meter.ITEMS:
-        tests.append(to.paid(call("_len", first), ITEMS_SHIFT))
+        tests.append(to.paid(call("_len", first), meter.value))
         first = again
     found = compare(value, ast.In(), first)
     return to.guarded(both(*tests), found) if tests else found

@@ -1,9 +1,10 @@
-"""What an evaluation is charged for, in steps. Walker and generated code follow these same rules.
+"""What an evaluation is charged for, in steps of one or two microseconds. Walker and generated code follow these rules.
 
 - Entering a comprehension: its number of elements, times a weight that grows with the size of its body.
 - `+` that makes a longer text or list: 1 per 256 characters, or per element.
-- contains() and lowerAscii() of texts without a short maxLength: 1 per 4096 characters.
-- `in` of a list: 1 per 64 elements. `==` of lists and maps: 1 per value in the left one.
+- contains() and lowerAscii(), comparing a text with a text, startsWith() and endsWith() with what is no literal: 1 per
+  2048 characters; matches(): 1 per 32 characters. Nothing for texts whose maxLength is below that.
+- `in` of a list: 1 per 32 elements. `==` of lists and maps: 1 per value in the left one.
 """
 
 from collections.abc import Mapping
@@ -15,25 +16,31 @@ from gateway.policy.cel import operations
 from gateway.policy.cel.checked import Checked
 from gateway.policy.cel.functions import FUNCTIONS
 from gateway.policy.cel.nodes import Binary, Call, Comprehension, ListLiteral, Literal, Node, children, walk
-from gateway.policy.cel.types import DYN, List, Map, Record, String
+from gateway.policy.cel.types import DYN, List, Map, Record, String, Type
 
-__all__ = ["ITEMS_SHIFT", "RESULT_SHIFT", "TEXT_SHIFT", "Costs", "Meter", "costs_of"]
+__all__ = ["Costs", "Meter", "costs_of"]
 
-TEXT_SHIFT: Final = 12
-RESULT_SHIFT: Final = 8
-ITEMS_SHIFT: Final = 6
 _NODES_PER_STEP: Final = 32
 _MATCHES_WEIGHT: Final = 8
+_SCANNING: Final = frozenset({"contains", "lowerAscii"})
+_COMPARING: Final = frozenset({"startsWith", "endsWith"})
 
 
 class Meter(Enum):
-    """How an operation is charged, beside comprehensions."""
+    """How an operation is charged, beside comprehensions. The value: 2 to the power of it cost one step."""
 
-    RESULT_TEXT = "characters of the result"
-    RESULT_ITEMS = "elements of the result"
-    TEXT = "characters of the receiver"
-    ITEMS = "elements of the list on the right"
-    DEEP = "values of the left operand"
+    RESULT_ITEMS = 0
+    """Elements of the resulting list."""
+    DEEP = 1
+    """Values of the left operand, see `operations.weigh`."""
+    PATTERN = 5
+    """Characters of the text that is matched."""
+    ITEMS = 5
+    """Elements of the list on the right."""
+    RESULT_TEXT = 8
+    """Characters of the resulting text."""
+    TEXT = 11
+    """Characters of the receiver, or of the text on the left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +73,28 @@ def _meter(node: Binary | Call, checked: Checked) -> Meter | None:
     if operation is operations.concat_lists:
         return Meter.RESULT_ITEMS
     left, right = checked.types[node.left], checked.types[node.right]
-    if node.operator == "in" and isinstance(right, List) and not isinstance(node.right, ListLiteral):
-        return Meter.ITEMS
+    if node.operator == "in":
+        return Meter.ITEMS if isinstance(right, List) and not isinstance(node.right, ListLiteral) else None
+    if isinstance(left, String) and isinstance(right, String):
+        return None if _is_short(left, Meter.TEXT) or _is_short(right, Meter.TEXT) else Meter.TEXT
     is_deep = all(isinstance(kind, List | Map | Record) or kind is DYN for kind in (left, right))
     return Meter.DEEP if node.operator in {"==", "!="} and is_deep else None
 
 
 def _meter_of_call(node: Call, checked: Checked) -> Meter | None:
-    if node.function not in {"contains", "lowerAscii"} or node.receiver is None or isinstance(node.receiver, Literal):
+    text = node.arguments[0] if node.receiver is None else node.receiver
+    if node in checked.patterns:
+        meter = Meter.PATTERN
+    elif node.function in _SCANNING or (node.function in _COMPARING and not isinstance(node.arguments[0], Literal)):
+        meter = Meter.TEXT
+    else:
         return None
-    text = checked.types[node.receiver]
-    is_short = isinstance(text, String) and text.max_length is not None and text.max_length < 1 << TEXT_SHIFT
-    return None if is_short else Meter.TEXT
+    return None if _is_short(checked.types[text], meter) else meter
+
+
+def _is_short(kind: Type, meter: Meter) -> bool:
+    """True if a text of that type costs nothing by that meter. The schema gate holds senders to maxLength."""
+    return isinstance(kind, String) and kind.max_length is not None and kind.max_length < 1 << meter.value
 
 
 def _weight(node: Comprehension) -> int:

@@ -70,7 +70,8 @@ def contains(text: Any, part: Any) -> bool:
 
 def lower_ascii(text: Any) -> str:
     """`text.lowerAscii()`: A to Z only."""
-    return _text(text, "lowerAscii").translate(_LOWER)
+    found = _text(text, "lowerAscii")
+    return found.lower() if found.isascii() else found.translate(_LOWER)
 
 
 def to_timestamp(value: Any) -> datetime:

@@ -148,7 +148,9 @@ def member(value: Any, container: Any) -> bool:
     """CEL's `in`: elements of a list, keys of a map, members of a set; never substrings."""
     kind = type(container)
     if kind in _LISTS:
-        return any(equal(value, each) for each in container)
+        if type(value) in _SCALARS and value not in container:
+            return False  # Python finds more than CEL does: True among [1]
+        return type(value) is str or any(equal(value, each) for each in container)
     if kind in _SCALARS or not hasattr(kind, "__contains__"):
         raise OperationError(f"in: expected a list, set or map, found {_named(container)}")
     if type(value) not in _KEYS:
@@ -365,7 +367,7 @@ def of_nothing(*_operands: Any) -> Any:
 
 
 def weigh(value: Any) -> int:
-    """Roughly how many steps it takes to compare a value: one per element and per 4096 characters."""
+    """Roughly how many steps it takes to compare a value: one per value and per 4096 characters."""
     total, waiting = 0, [value]
     while waiting:
         each = waiting.pop()

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from gateway.policy.cel import operations
 from gateway.policy.cel.checked import Checked
-from gateway.policy.cel.cost import ITEMS_SHIFT, RESULT_SHIFT, TEXT_SHIFT, Costs, Meter
+from gateway.policy.cel.cost import Costs, Meter
 from gateway.policy.cel.errors import BudgetExceeded, EvaluationError
 from gateway.policy.cel.functions import FUNCTIONS
 from gateway.policy.cel.nodes import (
@@ -39,6 +39,7 @@ __all__ = ["MAX_STEPS", "Step", "Walker"]
 MAX_STEPS: Final = 1000
 """An explanation holds no more, and the whole expression."""
 
+_VISITS_PER_ERROR: Final = 3
 _Env = dict[str, Any]
 _COMPARISONS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "==": operations.equal,
@@ -120,6 +121,7 @@ class Walker:
             if self._steps is not None:
                 self._record(node, value, None)
             return value
+        self._visits -= _VISITS_PER_ERROR
         self._record(node, None, failed.reason)
         raise failed
 
@@ -189,17 +191,20 @@ class Walker:
     def _binary(self, node: Binary, env: _Env) -> Any:
         left, right = self._value(node.left, env), self._value(node.right, env)
         meter = self._meters.get(node)
-        if meter is Meter.ITEMS and type(right) in {list, tuple}:
-            self._charge(len(right) >> ITEMS_SHIFT, node)
-        elif meter is Meter.DEEP:
+        if meter is Meter.DEEP:
             self._charge(operations.weigh(left), node)
+        elif meter is Meter.TEXT or meter is Meter.ITEMS:
+            self._pay(meter, left if meter is Meter.TEXT else right, node)
         operation = self._checked.operations.get(node) or _COMPARISONS[node.operator]
         value: Any = operation(left, right)
-        if meter is Meter.RESULT_TEXT:
-            self._charge(len(value) >> RESULT_SHIFT, node)
-        elif meter is Meter.RESULT_ITEMS:
-            self._charge(len(value), node)
+        if meter is Meter.RESULT_TEXT or meter is Meter.RESULT_ITEMS:
+            self._pay(meter, value, node)
         return value
+
+    def _pay(self, meter: Meter, value: Any, node: Node) -> None:
+        """Charge for the length of a text or list; what is neither leads to an error anyway."""
+        if type(value) in {str, list, tuple}:
+            self._charge(len(value) >> meter.value, node)
 
     def _logical(self, node: Logical, env: _Env) -> bool:
         decides = node.operator == "||"
@@ -229,13 +234,12 @@ class Walker:
             return self._value(node.arguments[0], env) if value is ABSENT else value
         operands = [] if node.receiver is None else [self._value(node.receiver, env)]
         pattern = self._checked.patterns.get(node)
-        if pattern is not None:
-            text = operands[0] if operands else self._value(node.arguments[0], env)
-            return pattern.search(text)
-        operands += [self._value(argument, env) for argument in node.arguments]
-        if self._meters.get(node) is Meter.TEXT and type(operands[0]) is str:
-            self._charge(len(operands[0]) >> TEXT_SHIFT, node)
-        return FUNCTIONS[node.function].run(*operands)
+        arguments = node.arguments[:-1] if pattern is not None else node.arguments
+        operands += [self._value(argument, env) for argument in arguments]
+        meter = self._meters.get(node)
+        if meter is not None:
+            self._pay(meter, operands[0], node)
+        return pattern.search(*operands) if pattern is not None else FUNCTIONS[node.function].run(*operands)
 
     def _bind(self, node: Bind, env: _Env) -> Any:
         return self._value(node.body, {**env, node.variable: self._value(node.value, env)})

@@ -10,6 +10,7 @@ from gateway.policy.cel import (
     INT,
     STRING,
     TIMESTAMP,
+    ExpressionInvalid,
     Field,
     Finding,
     List,
@@ -23,6 +24,7 @@ from gateway.policy.cel import (
     Type,
     check,
     check_each,
+    finding_of,
     parse,
 )
 
@@ -151,6 +153,25 @@ def test_p020_unknown_names_and_functions(text: str, place: str, suggestion: str
         ("timestamp('yesterday') < now", "RFC 3339", ""),
         ("duration('1d') < age", "not a duration", ""),
         ("int(payload.flag) == 1", "does not take bool", ""),
+        ("payload.?few.orValue().size() == 1", "takes one argument", "orValue(y)"),
+        ("payload.?reservationId.orValue(payload.?connectorId) == 1", "missing too", ".orValue"),
+        ("payload.idTag.matches('a', 'b')", "takes one pattern", ""),
+        ("payload.few.matches('a')", "does not take list(int)", ""),
+        ("payload.?idTag.matches('a')", "does not take optional(string)", ".orValue"),
+        ("payload.?reservationId + 1 == 1", "no optional(int) + int", ".orValue"),
+        ("-payload.?reservationId == 1", "no -optional(int)", ".orValue"),
+        ("has(payload.data) && payload.data + 1 == 1", "no dyn + int", "int(x)"),
+        ("has(payload.data) && payload.data", "dyn is no condition", "x == true"),
+        ("now - payload.idTag > age", "no timestamp - string", "string(x)"),
+        ("now < payload.idTag", "cannot order timestamp and string", "timestamp(x)"),
+        ("payload.few + payload.states == []", "no list(int) + list(string)", ""),
+        ("1 in 2", "no int in int", "write a list"),
+        ("1 in payload.?few", "no int in optional", ".orValue([])"),
+        ("payload.?reservationId in [1]", "no optional(int) in list", ".orValue"),
+        ("[payload.?reservationId].size() == 1", "may be missing", ".orValue"),
+        ("payload.few.map(x, payload.?reservationId).size() == 1", "may be missing", ".orValue"),
+        ("keys[1] == 1", "no map(int)[int]", ""),
+        ("payload['typo'] == 1", "no field typo", ""),
     ],
 )
 def test_p021_types(text: str, part: str, suggestion: str) -> None:
@@ -185,6 +206,10 @@ def test_p021_types(text: str, part: str, suggestion: str) -> None:
         "keys.all(k, k.size() > 1)",
         "false < payload.flag",
         "[[1], [2]].exists(x, x == payload.few)",
+        "has((payload.flag ? keys : keys).a)",
+        "has(payload.data) && payload.data.lowerAscii() == 'a'",
+        "payload.few == ([] + [])",
+        "[].all(x, x + 1 > -x)",
     ],
 )
 def test_well_typed_expressions_have_no_error(text: str) -> None:
@@ -197,6 +222,8 @@ def test_a_condition_must_be_bool_and_a_key_may_be_anything() -> None:
     assert codes("session.identity", STRING) == []
     assert codes("payload.connectorId", DOUBLE) == []
     assert codes("payload.limit", INT) == ["P021"]
+    assert codes("payload.flag ? 'a' : session.identity", STRING) == []
+    assert codes("has(payload.data) ? payload.data : 'a'", STRING) == ["P021"]
 
 
 def test_p022_unknown_field() -> None:
@@ -406,6 +433,19 @@ def test_p041_plain_patterns_are_accepted() -> None:
 def test_all_findings_are_collected_in_order() -> None:
     text = "payload.conectorId == 1 && payload.reservationId == 'a' && nowhere && payload.flag + 1 == 2"
     assert codes(text) == ["P022", "P023", "P021", "P020", "P021"]
+
+
+def test_a_report_says_whether_the_expression_can_be_used() -> None:
+    assert check(parse("payload.typo == 1"), SCOPE).is_refused
+    assert not check(parse("payload.flag || true"), SCOPE).is_refused
+
+
+def test_a_text_that_cannot_be_parsed_is_a_finding_like_any_other() -> None:
+    with pytest.raises(ExpressionInvalid) as caught:
+        parse("a = 1")
+    finding = finding_of(caught.value)
+    assert (finding.code, finding.start, finding.end, finding.severity) == ("P019", 2, 3, Severity.ERROR)
+    assert finding.suggestion == "to compare, write =="
 
 
 def test_one_mistake_is_reported_once() -> None:

@@ -29,6 +29,7 @@ from gateway.policy.cel import (
     compile_program,
     parse,
 )
+from gateway.policy.cel.operations import OperationError, of_nothing
 
 URL = Object("url", {"host": Field(STRING), "port": Field(INT, optional=True)})
 SCOPE = Scope(
@@ -74,7 +75,11 @@ def program(text: str, expect: Type = DYN) -> Program:
 
 
 def value(text: str, **payload: Any) -> Any:
-    return program(text).evaluate({**VALUES, "payload": {**VALUES["payload"], **payload}})
+    """What both the fast path and the walker say."""
+    made, values = program(text), {**VALUES, "payload": {**VALUES["payload"], **payload}}
+    found = made.evaluate(values)
+    assert repr(made.walk(values)) == repr(found)
+    return found
 
 
 def failure(text: str, **payload: Any) -> EvaluationError:
@@ -122,6 +127,20 @@ def failure(text: str, **payload: Any) -> EvaluationError:
         ("'a' in payload.any", {"any": {"a": 1}}, True),
         ("payload.any == [[1], [2]]", {"any": [[1.0], [2]]}, True),
         ("int(payload.any) + 1", {"any": "41"}, 42),
+        ("int(payload.any)", {"any": 7}, 7),
+        ("double(payload.any)", {"any": "-1.5e1"}, -15.0),
+        ("payload.x - 0.5", {"x": 2}, 1.5),
+        ("payload.x * 2.0", {"x": 2}, 4.0),
+        ("payload.x / 0.0 == 1.0 / 0.0", {"x": 2}, True),
+        ("0.0 / payload.x == 0.0 / payload.x", {"x": 0}, False),
+        ("timestamp(now) == now && duration(age) == age", {}, True),
+        ("int(now)", {}, 1767225600),
+        ("[][?0].orValue(payload.n)", {}, 3),
+        ("has(payload.?sub.y)", {}, False),
+        ("has(payload.?sub.y)", {"sub": {"y": 1}}, True),
+        ("payload.?any.k[0].orValue('none')", {}, "none"),
+        ("has(facts.expiry)", {}, True),
+        ("facts.?vendor.orValue('a') + string(payload.b)", {}, "atrue"),
     ],
 )
 def test_values_are_compared_by_type_and_not_as_python_does(text: str, payload: dict[str, Any], expected: Any) -> None:
@@ -171,6 +190,13 @@ def test_values_are_compared_by_type_and_not_as_python_does(text: str, payload: 
         ("double(payload.s)", {"s": "1e1" * 50}, "double(payload.s)", "not a number"),
         ("facts.vendor == 'x'", {}, "facts.vendor", "no such field: vendor"),
         ("facts.urls[0].port > 1", {}, "facts.urls[0].port", "no such field: port"),
+        ("payload.n % 0", {}, "payload.n % 0", "modulus by zero"),
+        ("payload.n % -1", {"n": -(2**63)}, "payload.n % -1", "overflow"),
+        ("payload.l + payload.l", {"l": {}}, "payload.l + payload.l", "cannot add map and map"),
+        ("payload.any in payload.any", {"any": {"a": 1}}, "payload.any in payload.any", "map is no key"),
+        ("now - duration('87660000h')", {}, "now - duration('87660000h')", "out of range"),
+        ("duration('87660000h') + age", {}, "duration('87660000h') + age", "out of range"),
+        ("[].map(x, x + 1)[0]", {}, "[].map(x, x + 1)[0]", "no such index"),
         ("now + duration('87660000h') > now", {}, "now + duration('87660000h')", "out of range"),
     ],
 )
@@ -240,6 +266,28 @@ def test_an_optional_attribute_is_absent_while_it_is_none() -> None:
     assert value("facts.urls.exists(u, u.?port.orValue(443) == 443)") is True
 
 
+def test_a_fact_of_the_wrong_type_is_an_error() -> None:
+    for text in ("facts.expiry - age > now", "now + facts.expiry > now", "facts.expiry + age > now"):
+        if check(parse(text), SCOPE).checked is not None:
+            with pytest.raises(EvaluationError):
+                program(text).evaluate({**VALUES, "facts": SimpleNamespace(expiry="2026")})
+
+
+def test_after_an_error_the_walker_gives_up_early() -> None:
+    made = program("payload.l.exists(x, 1 / x == 2) || payload.b")
+    short, long = [0] * 100, [0] * 2000
+    assert made.test({"l": short, "b": True}) is True
+    with pytest.raises(BudgetExceeded, match="after an error"):
+        made.test({"l": long, "b": True})
+    assert made.walk({"payload": {"l": long, "b": True}}) is True
+
+
+def test_nothing_is_computed_with_the_elements_of_an_empty_list() -> None:
+    assert value("[].map(x, x + 1) + [].map(x, -x)") == []
+    with pytest.raises(OperationError):
+        of_nothing(1, 2)
+
+
 def test_a_set_may_be_any_container_of_strings() -> None:
     class Network:
         def __contains__(self, address: str) -> bool:
@@ -304,6 +352,8 @@ def test_explain_shows_every_sub_expression_in_evaluation_order() -> None:
     assert errors[0].error == "division by zero"
     assert steps[-1].text == "payload.n > 1 && payload.l.exists(x, x / 0 == payload.o)"
     assert steps[-1].error == "division by zero"
+    absent = program("payload.?o").explain(VALUES)[-1]
+    assert repr(absent.value) == "absent"
 
 
 def test_an_explanation_is_bounded_and_ends_with_the_whole() -> None:

@@ -73,6 +73,8 @@ def test_what_is_refused_says_why(pattern: str, reason: str | None) -> None:
             ["https://a.b.example/fw/x/y.bin"],
             ["http://a.example/fw/x.bin"],
         ),
+        ("(?i)^[a-z\u212a]$", ["k", "K", "\u212a", "ſ"], ["1"]),
+        (r"\Aab\z", ["ab"], ["ab\n", "xab"]),
         ("(?i)jndi", ["${JnDi:", "jndi"], ["jdni"]),
         ("^(?:DE|FR)\\*", ["DE*ICE*1", "FR*"], ["ES*1", "xDE*"]),
         ("^v?[0-9]+(\\.[0-9]+)?$", ["v1", "1.2"], ["1.", "v", "1.2.3"]),

@@ -1,0 +1,155 @@
+import pytest
+
+from gateway.config.policy_packs import load_bundle, load_tests, shipped_packs
+from gateway.config.problems import ConfigError
+from gateway.policy.site import GroupPolicy, SitePolicy
+
+PLAIN = SitePolicy()
+NOW = 1_767_225_600.0
+HEAD = 'apiVersion: ocpp-gateway/v1\nkind: PolicyPack\nmetadata: {name: mine, version: "1"}\n'
+RULE = "rules:\n  - id: a/b\n    title: t\n    match: {action: Reset, direction: to_station}\n    action: deny\n"
+
+
+def load(tmp_path, body, site=PLAIN, name="mine.yaml", more=()):
+    path = tmp_path / name
+    path.write_text(HEAD + body)
+    return load_bundle([str(path), *more], site, now=NOW)
+
+
+def places(bundle):
+    return [(problem.code, problem.line, problem.column) for problem in bundle.problems]
+
+
+@pytest.mark.parametrize(
+    ("line", "place"),
+    [
+        ("    when: payload.tpe == 'Hard'\n", ("P022", 9, 11)),
+        ("    when: msg.size > 9 && payload.tpe == 'Hard'\n", ("P022", 9, 27)),
+        ("    when: \"payload.tpe == 'Hard'\"\n", ("P022", 9, 12)),
+        ("    when: '  payload.tpe == \"x\"'\n", None),
+        ("    when: >-\n      payload.tpe == 'Hard'\n", ("P022", 9, 11)),
+        ("    unles: x\n", ("P003", 9, 5)),
+        ("    when: payload.type == 'Hard'\n", ()),
+    ],
+)
+def test_a_finding_has_its_line_and_column(tmp_path, line, place):
+    found = places(load(tmp_path, RULE + line))
+    if place is None:
+        assert found[0][:2] == ("P022", 9)
+    else:
+        assert found == ([place] if place else [])
+
+
+def test_a_list_of_expressions_has_the_place_of_its_item(tmp_path):
+    found = places(load(tmp_path, RULE + "    rate: {limit: 5/1m, key: [sesion.identity]}\n"))
+    assert found == [("P020", 9, 31)]
+
+
+def test_a_suggestion_is_said_once(tmp_path):
+    text = str(load(tmp_path, RULE + "    unles: x\n").problems[0])
+    assert text.endswith("mine.yaml:9:5: P003 unknown field 'unles' (did you mean 'unless'?)")
+    assert str(load(tmp_path, RULE + "    when: payload.tpe == 'x'\n").problems[0]).count("did you mean") <= 1
+
+
+def test_names_and_paths(tmp_path):
+    assert load_bundle(["firmware"], SitePolicy(), now=NOW).packs[0].name == "firmware"
+    wrong = load_bundle(["firmwar"], SitePolicy(), now=NOW)
+    assert (wrong.errors[0].code, wrong.errors[0].suggestion) == ("P071", "firmware")
+    missing = load_bundle([str(tmp_path / "x.yaml")], SitePolicy(), now=NOW)
+    assert "cannot be read" in missing.errors[0].message
+    with pytest.raises(ConfigError):
+        missing.snapshot()
+
+
+def test_the_revision_is_that_of_the_content(tmp_path):
+    other = "  - id: a/c\n    title: t\n    match: {action: Reset}\n    action: alert\n"
+    (tmp_path / "d").mkdir()
+    plain = load(tmp_path, RULE + other).revision
+    commented = load(
+        tmp_path, "# why\n" + RULE.replace("title: t", "title:   t  # x") + other, name="d/other.yaml"
+    ).revision
+    moved = load(tmp_path, "rules:\n" + other + RULE.removeprefix("rules:\n")).revision
+    assert plain == commented == moved
+    assert len(plain) == 64
+    assert load(tmp_path, RULE.replace("deny", "drop") + other).revision != plain
+    assert load(tmp_path, RULE + other, SitePolicy(everyone=GroupPolicy(mode="monitor"))).revision != plain
+
+
+def test_the_revision_does_not_depend_on_the_order_of_packs():
+    one = load_bundle(["firmware", "logs"], SitePolicy(), now=NOW).revision
+    assert one == load_bundle(["logs", "firmware"], SitePolicy(), now=NOW).revision
+
+
+def test_an_include_gives_the_mode_and_the_strictest_wins(tmp_path):
+    body = "include:\n  - {pack: logs, mode: monitor}\n  - {pack: logs, mode: enforce, rules: [logs/customer-data]}\n"
+    modes = {rule.id: rule.mode for pack in load(tmp_path, body).packs for rule in pack.rules}
+    assert modes == {"logs/upload-allowlist": "monitor", "logs/customer-data": "enforce"}
+
+
+def test_an_include_takes_only_the_rules_it_names(tmp_path):
+    body = "include:\n  - {pack: logs, rules: [logs/customer-data]}\n"
+    assert [rule.id for pack in load(tmp_path, body).packs for rule in pack.rules] == ["logs/customer-data"]
+
+
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        ("include:\n  - {pack: lgs}\n", ("P071", 5, 6)),
+        ("include:\n  - {pack: logs, rules: [logs/x]}\n", ("P071", 5, 27)),
+    ],
+)
+def test_an_include_of_nothing_is_found_where_it_stands(tmp_path, body, place):
+    found = places(load(tmp_path, body))
+    assert (found[0][0], found[0][1]) == place[:2]
+
+
+def test_packs_in_a_circle(tmp_path):
+    path = tmp_path / "mine.yaml"
+    bundle = load(tmp_path, f"include:\n  - {{pack: {path}}}\n")
+    assert [problem.code for problem in bundle.errors] == ["P071"]
+
+
+def test_two_packs_of_one_name(tmp_path):
+    other = tmp_path / "other.yaml"
+    other.write_text(HEAD + RULE)
+    assert "P004" in {problem.code for problem in load(tmp_path, RULE, more=[str(other)]).errors}
+
+
+@pytest.mark.parametrize(
+    ("params", "code"),
+    [
+        ({"firmware_hosts": ("a.example",)}, None),
+        ({"firmware_hosts": "a.example"}, "P070"),
+        ({"firmware_host": ("a.example",)}, "P070"),
+        ({"max_updates": True}, "P070"),
+    ],
+)
+def test_the_values_of_a_site_are_checked(params, code):
+    bundle = load_bundle(["firmware"], SitePolicy(groups={"g": GroupPolicy(params=params)}), now=NOW)
+    assert {problem.code for problem in bundle.errors} == ({code} if code else set())
+
+
+def test_durations_of_a_site_become_seconds():
+    bundle = load_bundle(["reservation"], SitePolicy(everyone=GroupPolicy(params={"max_reservation": "2h"})), now=NOW)
+    assert bundle.site.parameter("g", "max_reservation") == 7200
+
+
+def test_a_mode_for_a_rule_that_is_not_loaded():
+    site = SitePolicy(everyone=GroupPolicy(modes={"firmware/location-alowlist": "off"}))
+    problem = load_bundle(["firmware"], site, now=NOW).errors[0]
+    assert (problem.code, problem.suggestion) == ("P061", "firmware/location-allowlist")
+
+
+def test_a_duplicate_key_keeps_its_place(tmp_path):
+    assert places(load(tmp_path, "rules: []\nrules: []\n")) == [("P001", 5, 1)]
+
+
+def test_tests_beside_packs(tmp_path):
+    assert all(load_tests(name) is not None for name in shipped_packs())
+    (tmp_path / "mine.yaml").write_text(HEAD)
+    assert load_tests(str(tmp_path / "mine.yaml")) is None
+    (tmp_path / "mine.test.yaml").write_text("pack: mine\n")
+    for name in ("mine.yaml", "mine.test.yaml"):
+        found = load_tests(str(tmp_path / name))
+        assert found is not None
+        assert found.value == {"pack": "mine"}
