@@ -17,8 +17,10 @@ from gateway.edge.refusals import CLOSE_CODES
 from gateway.edge.tls import TLSConnection, TLSFailure
 from gateway.identity.evidence import Admission, Transport
 from gateway.ocpp.vocabulary import OCPPVersion, Origin
+from gateway.policy.verdict import FleetAsk
 from gateway.relay.effects import (
     FORWARD,
+    AskFleet,
     CloseBoth,
     Deliver,
     Effect,
@@ -55,6 +57,9 @@ class BridgeOwner(Protocol):
 
     def registered(self, bridge: "Bridge", effect: NoteRegistered) -> None:
         """The charge point registered."""
+
+    def ask_fleet(self, leg: "Leg", ticket: int, asks: tuple[FleetAsk, ...], wire: bytes) -> None:
+        """Ask control about budgets; `Bridge.answered` hears what it says, or that it is away."""
 
     def finished(self, bridge: "Bridge", reason: str) -> None:
         """Both legs are closed."""
@@ -403,6 +408,13 @@ class Bridge:
                 asyncio.get_running_loop().call_later(seconds, leg.resume, _PAUSED_BY_RATE)
             case NoteRegistered():
                 self.owner.registered(self, effect)
+            case AskFleet(ticket=ticket, asks=asks):
+                self.owner.ask_fleet(leg, ticket, asks, wire)
+
+    def answered(self, leg: Leg, ticket: int, answers: dict[str, bool], wire: bytes) -> None:
+        """Control has answered an AskFleet; nothing happens where the session has ended meanwhile."""
+        if not leg.lost and not leg.close_sent:
+            self.perform(leg, self.relay.answered(ticket, answers, _monotonic()), wire)
 
     # -- how sessions end
 

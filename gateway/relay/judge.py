@@ -29,7 +29,7 @@ from gateway.policy.site import GateMode, Gates
 from gateway.policy.snapshot import Snapshot, View
 from gateway.policy.transactions import Transactions
 from gateway.policy.verdict import FleetAsk, Verdict
-from gateway.relay.effects import FORWARD, CloseBoth, Effects, Forward, Reply, ReportEvent
+from gateway.relay.effects import FORWARD, CloseBoth, Deliver, Effects, Forward, Reply, ReportEvent
 
 __all__ = ["Judge", "PolicyInForce", "Ruling"]
 
@@ -244,7 +244,11 @@ class Judge:
         return tuple(found)
 
     def _answer(self, frame: Call | Send | CallResult | CallError, message: Message, verdict: Verdict) -> Effects:
-        """What the sender of a refused Call hears. A SEND and an answer are never answered."""
+        """What the sender of a refused Call hears, or who waits for a refused answer. A SEND is never answered."""
+        if isinstance(frame, CallResult | CallError):
+            # Whoever waits for the answer hears that there will be none.
+            error = build_call_error(self._version, frame.message_id, ErrorMeaning.SECURITY, "refused by policy")
+            return (Deliver(error),)
         if not isinstance(frame, Call):
             return ()
         response = verdict.response
