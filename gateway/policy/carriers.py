@@ -13,14 +13,13 @@ __all__ = [
     "charging_limits",
     "configuration_changes",
     "connectors",
-    "every_string",
     "is_signed_firmware",
     "longest_list",
+    "named_strings",
     "pem_texts",
     "periods",
     "schedule_start",
     "set_point_w",
-    "timestamps",
     "tokens",
     "url_texts",
 ]
@@ -148,18 +147,11 @@ def configuration_changes(action: str, payload: Payload) -> Iterator[tuple[str, 
                 yield "NetworkConfiguration.BasicAuthPassword", str(data["basicAuthPassword"])
 
 
-def timestamps(payload: Payload) -> Iterator[str]:
-    """Moments that a message states, not deadlines or validity: `timestamp` wherever it stands."""
-    for name, text in _named_strings(payload):
-        if name == "timestamp":
-            yield text
-
-
 def url_texts(action: str, payload: Payload) -> Iterator[str]:
     """Every text in a place that OCPP gives to a URL: firmware, logs, the CSMS, OCSP responders, displayed links."""
     if action in _WITH_PLACES_OF_MEASURING:
         return
-    for name, text in _named_strings(payload):
+    for name, text in named_strings(payload):
         if name in _URL_NAMES:
             yield text
     for message in _displayed(payload):
@@ -208,18 +200,13 @@ def is_signed_firmware(payload: Payload) -> bool:
 
 def pem_texts(payload: Payload, *, requests: bool) -> Iterator[str]:
     """Certificates, or (with `requests`) certificate signing requests, as sent."""
-    for name, text in _named_strings(payload):
+    for name, text in named_strings(payload):
         if (name == "csr") if requests else (name in _PEM_ONLY):
             yield text
 
 
-def every_string(payload: Payload) -> Iterator[str]:
-    """Every text value in a payload, at most 10 000."""
-    for _, text in _named_strings(payload):
-        yield text
-
-
-def _named_strings(payload: Payload) -> Iterator[tuple[str, str]]:
+def named_strings(payload: Payload) -> Iterator[tuple[str, str]]:
+    """Every text value in a payload with the name it stands under, at most 10 000."""
     waiting: list[tuple[str, Any]] = [("", payload)]
     count = 0
     while waiting and count < _MAX_STRINGS:

@@ -25,6 +25,7 @@ __all__ = ["CertificateFact", "ChangeFact", "FactMissing", "Facts", "RequestFact
 Payload = dict[str, Any]
 _PEM: Final = re.compile(r"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----")
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?![0-9])")
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _MAX_CERTIFICATES = 10
 _MAX_CSR_CHARS = 5_500
 _NO_PERIOD_S = 2**31
@@ -279,7 +280,21 @@ class Facts:
     @functools.cached_property
     def strings(self) -> list[str]:
         """Every text in the message, decoded."""
-        return list(carriers.every_string(self._payload))
+        return [text for _, text in self._texts]
+
+    @functools.cached_property
+    def _texts(self) -> list[tuple[str, str]]:
+        """Name and text of every text in the message: walked once, whatever is asked of them."""
+        return list(carriers.named_strings(self._payload))
+
+    @functools.cached_property
+    def _moments(self) -> list[str]:
+        return [text for name, text in self._texts if name == "timestamp"]
+
+    @functools.cached_property
+    def control_characters(self) -> bool:
+        """True if a text holds control characters other than tab and line ends."""
+        return any(_CONTROL.search(text) for text in self.strings)
 
     @property
     def expiry(self) -> datetime.datetime:
@@ -294,7 +309,7 @@ class Facts:
     def timestamps(self) -> list[datetime.datetime]:
         """Every moment of measuring or happening that the message states; what is no date-time is left out."""
         found = []
-        for text in carriers.timestamps(self._payload):
+        for text in self._moments:
             with contextlib.suppress(ValueError):
                 found.append(parse_timestamp(text))
         return found
@@ -305,7 +320,7 @@ class Facts:
 
         A missing time zone or a blank for the T is common among charge points and not counted.
         """
-        return sum(bool(text) and _DATE.match(text) is None for text in carriers.timestamps(self._payload))
+        return sum(bool(text) and _DATE.match(text) is None for text in self._moments)
 
     @property
     def connector(self) -> int:

@@ -17,7 +17,7 @@ _MAX_CHARS = 2_048
 _SHAPE: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]{1,15})://([^/?#]*)([^?#]*)(\?[^#]*)?(#.*)?", re.DOTALL)
 _ALLOWED: Final = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")
 _HOST: Final = re.compile(
-    r"(?=.{1,253}$)(?:[a-z0-9](?:[a-z0-9\-]{0,61}[a-z0-9])?)(?:\.[a-z0-9](?:[a-z0-9\-]{0,61}[a-z0-9])?)*"
+    r"(?=.{1,253}$)(?:[a-z0-9_](?:[a-z0-9_\-]{0,61}[a-z0-9_])?)(?:\.[a-z0-9_](?:[a-z0-9_\-]{0,61}[a-z0-9_])?)*"
 )
 _NUMERIC_LABEL: Final = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)")
 _PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -57,7 +57,7 @@ def read_url(text: str) -> Url:
     shown = (user + (":..." if colon else "")) if at else ""
     host, port, host_ok = _host_and_port(hostport, scheme)
     literal, private, local, address_ok = _address(host)
-    clean = _ALLOWED.fullmatch(text) is not None and _plain_path(path) and "@" not in path
+    clean = _ALLOWED.fullmatch(text) is not None and _plain_path(path, scheme) and "@" not in path
     return Url(
         ok=bool(clean and host_ok and address_ok and host),
         scheme=scheme,
@@ -123,9 +123,14 @@ def _is_local_name(host: str) -> bool:
     return any(host == name.lstrip(".") or (name.startswith(".") and host.endswith(name)) for name in _LOCAL_NAMES)
 
 
-def _plain_path(path: str) -> bool:
-    """No dot segments, empty segments or encodings that a parser could resolve into another path."""
+def _plain_path(path: str, scheme: str) -> bool:
+    """No dot segments, empty segments or encodings that a parser could resolve into another path.
+
+    ``ftp://host//var/log`` is how FTP spells an absolute path.
+    """
     if _PERCENT.search(path) or _ENCODED_TRICK.search(path):
         return False
     segments = path.split("/")[1:]
+    if segments[:1] == [""] and scheme in {"ftp", "ftps", "sftp"}:
+        segments = segments[1:]
     return all(segment not in {".", ".."} for segment in segments) and "" not in segments[:-1]

@@ -64,6 +64,11 @@ class Verdict(msgspec.Struct, frozen=True):
         """True if the message goes on unchanged."""
         return self.effect is None or not self.effect.restrictive
 
+    @property
+    def events(self) -> tuple[RuleMatch, ...]:
+        """The matches that are worth a security event, enforced or not; that something is on a list of the allowed is none."""
+        return tuple(match for match in self.matches if match.rule.effect is not Effect.ALLOW)
+
     def to_record(self) -> dict[str, Any]:
         """For the decision record: rules by id, what they wanted, whether it was enforced."""
         return {

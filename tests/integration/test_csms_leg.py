@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from gateway.websocket.handshake import accept_token
-from tests.support.csms import FakeCSMS, HostileCSMS
+from tests.support.csms import HostileCSMS
 from tests.support.peer import CLOSE, PING, PONG, TEXT, basic, frame, upgrade
 from tests.support.rig import PREFIX, Rig, shared_authority
 from tests.support.site import PASSWORD, Site, local_port, of, running
@@ -26,7 +26,7 @@ async def upstreams() -> AsyncIterator[Upstreams]:
     async with contextlib.AsyncExitStack() as stack:
         for each in (made.tls, made.mtls, made.stranger, *made.hostile.values(), made.silent, made.closing):
             await stack.enter_async_context(each)  # type: ignore[arg-type]
-        stack.callback(made.alerting.close)
+        stack.callback(made.close)
         yield made
 
 
@@ -156,7 +156,7 @@ async def test_failed_address_is_left_alone_for_a_while(site: Site, upstreams: U
 async def test_address_that_is_back_is_used_again(site: Site, upstreams: Upstreams) -> None:
     async with await site.session("comes-back"):
         assert "comes-back" in site.csms.connections
-    async with FakeCSMS(port=upstreams.revived_port) as revived:
+    async with upstreams.wake() as revived:
         while "comes-back" not in revived.connections:
             async with await site.session("comes-back"):
                 await asyncio.sleep(0.05)

@@ -19,6 +19,8 @@ from gateway.policy.urls import read_url
         "https://xn--bcher-kva.example/fw",
         "https://fw.vendor.example/.well-known/x",
         "https://fw.vendor.example/a..b",
+        "https://fw_vendor.example/x",
+        "ftp://fw.vendor.example//var/log",
     ],
 )
 def test_urls_that_every_parser_reads_alike(text):
@@ -52,7 +54,8 @@ def test_urls_that_every_parser_reads_alike(text):
         "https://fw.vendor.example/fw.bin\t.evil.test",
         " https://fw.vendor.example/x",
         "https://fw.vendor.example/x\n",
-        "https://fw_vendor.example/x",
+        "ftp://fw.vendor.example///x",
+        "https://fw.vendor.example//x",
         "https://-fw.example/x",
         "https://2130706433/x",
         "https://0x7f.1/x",

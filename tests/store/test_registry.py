@@ -266,6 +266,25 @@ class TestPasswords:
         record = stored(registry, "RDAM|123")
         assert (record.password, record.pending_password) == (FULL.pending_password, None)
 
+    def test_only_the_candidate_that_was_used_is_promoted_and_only_the_one_that_is_refuted_is_dropped(self, registry):
+        registry.add(FULL)
+        registry.promote_pending("RDAM|123", "$2b$12$another")
+        registry.drop_pending("RDAM|123", "$2b$12$another")
+        assert stored(registry, "RDAM|123").pending_password == FULL.pending_password
+        registry.promote_pending("RDAM|123", "$2b$12$pending")
+        record = stored(registry, "RDAM|123")
+        assert (record.password, record.pending_password) == (FULL.pending_password, None)
+        registry.set_password("RDAM|123", "$2b$12$next", "pending")
+        registry.drop_pending("RDAM|123", "$2b$12$next")
+        assert stored(registry, "RDAM|123").pending_password is None
+
+    def test_dropping_what_is_not_there_is_no_change(self, registry):
+        registry.add(make_record("CP-1"))
+        counter = registry.change_counter()
+        registry.drop_pending("CP-1")
+        registry.promote_pending("CP-1", "$x")
+        assert registry.change_counter() == counter
+
     def test_drop_pending(self, registry):
         registry.add(FULL)
         registry.drop_pending("RDAM|123")

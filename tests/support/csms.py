@@ -60,6 +60,7 @@ class FakeCSMS:
         self.connections: dict[str, ServerConnection] = {}
         self.closes: dict[str, list[int | None]] = defaultdict(list)
         self._changed = asyncio.Condition()
+        self._stopping = asyncio.Event()
         self._subprotocols = [Subprotocol(token) for token in subprotocols]
         self._tls, self._compression, self._host, self.port = tls, compression, host, port
         self._connection_class = connection_class
@@ -82,12 +83,14 @@ class FakeCSMS:
             ping_interval=None,
             max_size=None,
             close_timeout=2,
+            open_timeout=None,
             create_connection=self._connection_class,
         )
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
     async def stop(self) -> None:
+        self._stopping.set()
         if self._server is not None:
             self._server.close()
             await self._server.wait_closed()
@@ -102,7 +105,8 @@ class FakeCSMS:
         self.requests.append(request)
         await self._note()
         if self.delay_s:
-            await asyncio.sleep(self.delay_s)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), self.delay_s)
         return connection.respond(self.refuse, "no\n") if self.refuse else None
 
     async def _note(self) -> None:

@@ -54,7 +54,9 @@ class Site(NamedTuple):
         peer = await self.peer(listener, more.pop("certificate", None))
         password = more.pop("password", PASSWORD)
         answer = await peer.ask(f"/ocpp/{identity}", authorization=basic(identity, password), **more)
-        assert answer.status == 101, answer
+        if answer.status != 101:
+            peer.abort()
+            raise AssertionError(answer)
         return peer
 
     async def refused(self, peer: Peer, target: str, **options: Any) -> tuple[int, dict[str, Any]]:

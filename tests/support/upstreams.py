@@ -10,7 +10,7 @@ from typing import Any, Self
 from gateway.edge.memory_file import memory_file
 from tests.support.csms import FakeCSMS, HostileCSMS
 from tests.support.peer import CLOSE, PING, TEXT, frame
-from tests.support.rig import Rig, free_port, shared_authority
+from tests.support.rig import Rig, shared_authority
 from tests.support.tls_material import Authority
 
 __all__ = ["ACCEPT", "FIRST_CALL", "HOSTILE", "Upstreams", "server_context", "unmasked"]
@@ -120,8 +120,22 @@ class Upstreams:
         self.hostile = {name: HostileCSMS(*what) for name, what in HOSTILE.items()}
         self.alerting = Alerting(server_context(shared_authority(), demand=True))
         self.silent, self.closing = Raw(None), Raw(b"")
-        self.dead = f"ws://127.0.0.1:{free_port()}/up"
-        self.revived_port = free_port()
+        self._held = [socket.socket() for _ in range(2)]
+        for held in self._held:
+            held.bind(("127.0.0.1", 0))  # nobody listens, and nobody else can take the port
+        self.dead, self.sleeping = (f"ws://127.0.0.1:{held.getsockname()[1]}/up" for held in self._held)
+
+    def wake(self) -> FakeCSMS:
+        """A CSMS at the address of `sleeping`, not started yet."""
+        port = self._held[1].getsockname()[1]
+        self._held[1].close()
+        return FakeCSMS(port=port)
+
+    def close(self) -> None:
+        """Let go of what is no context manager."""
+        self.alerting.close()
+        for held in self._held:
+            held.close()
 
     def entries(self, rig: Rig, main: str) -> dict[str, dict[str, Any]]:
         """The [[csms]] tables by name."""
@@ -160,7 +174,7 @@ class Upstreams:
             "first-silent": {"urls": [self.silent.url, main], "connect_timeout_s": 0.5},
             "only-silent": {"urls": [self.silent.url], "connect_timeout_s": 0.5},
             "first-busy": {"urls": [self.hostile["says-503"].url, main]},
-            "comes-back": {"urls": [f"ws://127.0.0.1:{self.revived_port}/up", main], "retry_unhealthy_after_s": 0.2},
+            "comes-back": {"urls": [self.sleeping, main], "retry_unhealthy_after_s": 0.2},
             **{name: {"urls": [each.url]} for name, each in self.hostile.items()},
         }
 

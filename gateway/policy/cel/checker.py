@@ -53,7 +53,8 @@ def check(expression: Expression, scope: Scope, expect: Type = BOOL, *, guards: 
     `expect` is the type the result must have; DYN accepts any. With `guards` off, optional fields may be used as they
     are (no P023), for expressions whose errors do no harm.
     """
-    place = Place({name: Binding(kind, (name,), (name,)) for name, kind in scope.names.items()})
+    names = {name: Binding(kind, (name,), (name,)) for name, kind in scope.names.items()}
+    place = Place(names, fixed=scope.fixed)
     visitor = Visitor(expression, guards=guards)
     result = visitor.result(place, expect)
     findings = merge({"": tuple(visitor.findings)})

@@ -3,7 +3,7 @@
 - Entering a comprehension: its number of elements, times a weight that grows with the size of its body.
 - `+` that makes a longer text or list: 1 per 256 characters, or per element.
 - contains() and lowerAscii(), comparing a text with a text, startsWith() and endsWith() with what is no literal: 1 per
-  2048 characters; matches(): 1 per 32 characters. Nothing for texts whose maxLength is below that.
+  2048 characters; matches(): 1 per 16 characters. Nothing for texts whose maxLength is below that.
 - `in` of a list: 1 per 32 elements. `==` of lists and maps: 1 per value in the left one.
 """
 
@@ -33,7 +33,7 @@ class Meter(Enum):
     """Elements of the resulting list."""
     DEEP = 1
     """Values of the left operand, see `operations.weigh`."""
-    PATTERN = 5
+    PATTERN = 4
     """Characters of the text that is matched."""
     ITEMS = 5
     """Elements of the list on the right."""
@@ -58,7 +58,7 @@ def costs_of(checked: Checked) -> Costs:
     weights: dict[Node, int] = {}
     for node in walk(checked.expression.root):
         if isinstance(node, Comprehension):
-            weights[node] = _weight(node)
+            weights[node] = _weight(node, checked)
         elif isinstance(node, Binary | Call) and (meter := _meter(node, checked)) is not None:
             meters[node] = meter
     return Costs(meters, weights)
@@ -97,17 +97,17 @@ def _is_short(kind: Type, meter: Meter) -> bool:
     return isinstance(kind, String) and kind.max_length is not None and kind.max_length < 1 << meter.value
 
 
-def _weight(node: Comprehension) -> int:
-    total = sum(_operations(part) for part in (node.body, node.transform) if part is not None)
+def _weight(node: Comprehension, checked: Checked) -> int:
+    total = sum(_operations(part, checked) for part in (node.body, node.transform) if part is not None)
     return 1 + total // _NODES_PER_STEP
 
 
-def _operations(root: Node) -> int:
+def _operations(root: Node, checked: Checked) -> int:
     """Operations of one evaluation, where the bodies of inner comprehensions count on their own."""
     total, waiting = 0, [root]
     while waiting:
         node = waiting.pop()
-        total += _weight_of(node)
+        total += 0 if node in checked.constants else _weight_of(node)
         waiting.extend((node.range,) if isinstance(node, Comprehension) else children(node))
     return total
 

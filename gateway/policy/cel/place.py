@@ -20,6 +20,8 @@ class Loop:
     bound: int | None
     group: "Loop | None"
     """The enclosing loop whose elements it runs through: together they see each part of the message once."""
+    is_fixed: bool
+    """True if no message can make it longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,8 @@ class Place:
     known: frozenset[Path] = frozenset()
     """Optional fields that are present whenever this place is evaluated."""
     loops: tuple[Loop, ...] = ()
+    fixed: frozenset[str] = frozenset()
+    """Roots whose lists no message can make longer."""
 
     def knowing(self, paths: Iterable[Path]) -> "Place":
         """The same place when these are present too."""

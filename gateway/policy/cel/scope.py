@@ -17,6 +17,8 @@ class Scope:
     """
 
     names: Mapping[str, Type]
+    fixed: frozenset[str] = frozenset({"params", "sets"})
+    """Roots whose lists no message can make longer; going through them inside another list is no P040."""
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names)

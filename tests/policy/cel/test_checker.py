@@ -397,6 +397,8 @@ def test_p040_loops_that_multiply(text: str) -> None:
         "payload.meters.all(m, m.samples.all(s, s.value == 'a'))",
         "payload.meters.all(m, cel.bind(q, m.samples, q.all(s, s.value == 'a')))",
         "payload.meters.all(m, payload.few.exists(x, m.samples.size() == x))",
+        "payload.meters.all(m, params.hosts.exists(h, m.at.endsWith(h)))",
+        "params.hosts.exists(h, payload.meters.exists(m, m.at.endsWith(h)))",
         "payload.few.all(a, payload.few.all(b, a != b))",
         "payload.meters.all(m, true || m.samples.all(s, s.value == 'a'))",
         "payload.meters.map(m, m.samples).all(s, s.size() > 1)",
