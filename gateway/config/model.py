@@ -205,8 +205,9 @@ class SecurityEvents(msgspec.Struct, frozen=True, kw_only=True):
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Rule packs. Names of shipped packs, or paths of YAML files; what they include comes with them."""
 
-    packs: tuple[str, ...] = ("baseline", "observe")
-    """baseline enforces what is safe in front of any fleet; observe watches with every rule there is. Empty: gates only."""
+    packs: tuple[str, ...] = ("baseline",)
+    """``baseline`` enforces what is safe in front of any fleet; add ``observe`` to watch with every rule there is.
+    Empty: the gates alone."""
     site: str = ""
     """YAML file with the site's own values: parameters, modes, gates, groups (docs/policy.md)."""
 

@@ -223,7 +223,7 @@ class Relay:
 
     def _settled(self, held: _Held, answers: dict[str, bool], now: float) -> Effects:
         assert self._judge is not None
-        return self._judge.settled(held.ruling, held.call, held.origin, answers, now + self._wall_offset_s)
+        return self._judge.settled(held.ruling, held.call, answers, now + self._wall_offset_s)
 
     def _expire(self, pending: dict[str, tuple[str, float]], now: float) -> bool:
         """Forget calls whose answer will not come any more; True if that made room."""
