@@ -17,6 +17,7 @@ from gateway.app.handover import pack, unpack
 from gateway.app.lifeline import Lifeline
 from gateway.app.logs import configure_logging
 from gateway.config.model import Config
+from gateway.config.problems import ConfigError
 from gateway.control.node import Node
 from gateway.control.operations import Operations
 from gateway.link.messages import EdgeSettings
@@ -59,7 +60,7 @@ class _ControlProcess:
         self._lifeline.start(loop, socket.socket(fileno=self._arguments.lifeline_fd), self._told, self._stop.set)
         try:
             server = await self._start(loop)
-        except (OSError, StoreError) as error:
+        except (OSError, StoreError, ConfigError) as error:
             why = error.strerror or str(error) if isinstance(error, OSError) else str(error)
             _log.error("control_cannot_run", why=why)
             self._lifeline.send({"cannot_run": why[:_MAX_WHY_CHARS]})
@@ -76,7 +77,7 @@ class _ControlProcess:
         return 0
 
     async def _start(self, loop: asyncio.AbstractEventLoop) -> asyncio.AbstractServer:
-        """Raises OSError, StoreError."""
+        """Raises OSError, StoreError, ConfigError."""
         self._node = Node(self._config, self._arguments.edges, self._settings)
         await self._node.start()
         self._operations = Operations(self._node)

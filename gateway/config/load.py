@@ -16,6 +16,7 @@ from gateway.config.model import (
     Listener,
     ListenerTLS,
     Operations,
+    Policy,
     SecurityEvents,
     WebSocketSettings,
 )
@@ -26,11 +27,12 @@ from gateway.config.suggest import did_you_mean
 __all__ = ["ConfigError", "Problem", "load_config", "load_config_with_warnings", "load_unchecked"]
 
 _T = TypeVar("_T", bound=msgspec.Struct)
-_SECTIONS = {"gateway", "listener", "csms", "limits", "websocket", "operations", "security_events"}
+_SECTIONS = {"gateway", "listener", "csms", "limits", "websocket", "operations", "security_events", "policy"}
 _FILES = {
     ListenerTLS: ("client_trust",),
     CertificateFiles: ("certificate", "key"),
     CSMS: ("password_file", "ca", "certificate", "key"),
+    Policy: ("site",),
 }
 """Fields that name files: relative ones are relative to the configuration."""
 
@@ -179,6 +181,11 @@ def _parsed(path: str | FilePath, relative_to: FilePath | None) -> tuple[Config,
     return config, findings
 
 
+def _pack(name: str, directory: FilePath) -> str:
+    """A shipped pack's name as it is, a file relative to the configuration."""
+    return str(directory / name) if name.endswith((".yaml", ".yml")) else name
+
+
 def _syntax_problem(shown: str, message: str) -> Problem:
     words, _, place = message.partition(" (at ")
     numbers = [int(word) for word in place.replace(",", " ").replace(")", " ").split() if word.isdigit()]
@@ -198,15 +205,17 @@ def _read(tables: dict[str, Any], file: FilePath, directory: FilePath, findings:
     websocket = reader.table(WebSocketSettings, tables.get("websocket", {}), ("websocket",))
     operations = reader.table(Operations, tables.get("operations", {}), ("operations",))
     events = reader.table(SecurityEvents, tables.get("security_events", {}), ("security_events",))
-    if None in (gateway, listeners, csms, limits, websocket, operations, events):
+    policy = reader.table(Policy, tables.get("policy", {}), ("policy",))
+    if None in (gateway, listeners, csms, limits, websocket, operations, events, policy):
         return None
-    assert gateway and limits and websocket and operations and events  # noqa: PT018  narrowed together
+    assert gateway and limits and websocket and operations and events and policy  # noqa: PT018  narrowed together
     if gateway.log_level not in {"debug", "info", "warning", "error"}:
         findings.error(("gateway", "log_level"), f"{gateway.log_level!r} is not one of debug, info, warning, error")
         return None
     state_dir = directory / gateway.state_dir
     if events.path and events.path != "-":
         events = SecurityEvents(path=str(directory / events.path))
+    policy = msgspec.structs.replace(policy, packs=tuple(_pack(name, directory) for name in policy.packs))
     return Config(
         path=str(file),
         state_dir=str(state_dir),
@@ -219,6 +228,7 @@ def _read(tables: dict[str, Any], file: FilePath, directory: FilePath, findings:
         websocket=websocket,
         operations=operations,
         security_events=events,
+        policy=policy,
         operator_names=gateway.operator_names,
         unsafe_dev_certificates=gateway.unsafe_dev_certificates,
     )

@@ -19,6 +19,7 @@ __all__ = [
     "Listener",
     "ListenerTLS",
     "Operations",
+    "Policy",
     "SecurityEvents",
     "WebSocketSettings",
 ]
@@ -201,6 +202,16 @@ class SecurityEvents(msgspec.Struct, frozen=True, kw_only=True):
     """Empty: security-events.jsonl in the state directory. ``-`` is standard output."""
 
 
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """Rule packs. Names of shipped packs, or paths of YAML files; what they include comes with them."""
+
+    packs: tuple[str, ...] = ("baseline",)
+    """``baseline`` enforces what is safe in front of any fleet; add ``observe`` to watch with every rule there is.
+    Empty: the gates alone."""
+    site: str = ""
+    """YAML file with the site's own values: parameters, modes, gates, groups (docs/policy.md)."""
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Everything, checked. Paths are absolute, resolved against the file's directory."""
 
@@ -220,6 +231,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     websocket: WebSocketSettings = WebSocketSettings()
     operations: Operations = Operations()
     security_events: SecurityEvents = SecurityEvents()
+    policy: Policy = Policy()
     operator_names: tuple[str, ...] = ()
     """Values accepted as O of charge point certificates where the registry names none (A00.FR.404)."""
     unsafe_dev_certificates: bool = False

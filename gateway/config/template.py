@@ -24,6 +24,7 @@ from gateway.config.model import (
     Listener,
     ListenerTLS,
     Operations,
+    Policy,
     SecurityEvents,
     WebSocketSettings,
 )
@@ -99,6 +100,7 @@ _TABLES: Final = (
     _Table("[websocket]", WebSocketSettings),
     _Table("[operations]", Operations),
     _Table("[security_events]", SecurityEvents),
+    _Table("[policy]", Policy),
 )
 
 

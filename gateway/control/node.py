@@ -11,6 +11,7 @@ import structlog
 from gateway import __version__
 from gateway.audit.event import printable
 from gateway.config.model import Config
+from gateway.config.problems import ConfigError
 from gateway.control.admission import AdmissionDesk
 from gateway.control.authentication import Authenticator
 from gateway.control.credentials import PasswordVerifier
@@ -29,6 +30,8 @@ from gateway.identity.record import ChargePointRecord
 from gateway.link.collector import Collector
 from gateway.link.messages import (
     AdmitRequest,
+    BudgetAnswer,
+    BudgetRequest,
     Counters,
     Disconnect,
     EdgeMessage,
@@ -44,6 +47,7 @@ from gateway.link.messages import (
 )
 from gateway.link.tasks import TaskOwner
 from gateway.ocpp.vocabulary import ChargePointId
+from gateway.policy.budgets import FleetBudgets
 from gateway.store.errors import BelowFloor, NotFound, StoreError
 from gateway.store.registry import Registry
 
@@ -93,6 +97,7 @@ class Node:
         self._links: dict[int, EdgeLink] = {}
         self._metrics = MetricsPage()
         self._settings: EdgeSettings | None = settings
+        self._budgets = FleetBudgets()
         self._changing = asyncio.Lock()
         self._trust_is_stale = False
         """Revocations have changed since the edges got their settings."""
@@ -205,6 +210,9 @@ class Node:
                 link.counters = values
             case Hello():
                 self._hello(link, message)
+            case BudgetRequest(request_id=number, asks=asks):
+                answers = self._budgets.answers(asks, len(self._sessions), time.time())
+                link.send(BudgetAnswer(number, answers))
             case SettingsApplied(generation=generation, error=error):
                 link.applied_generation, link.settings_error = generation, error
             case _:
@@ -336,7 +344,7 @@ class Node:
                 self._judge_all_again()
                 settings = await asyncio.to_thread(self._builder.build, config, self._directory.revocations())
                 events = self._events.open(_event_path(config))
-            except (OSError, StoreError) as error:
+            except (OSError, StoreError, ConfigError) as error:
                 return self.reload_failed(str(error))
             why = await self._try_settings(settings)
             if why:
@@ -429,6 +437,7 @@ class Node:
             "config": self._config.path,
             "generation": self._settings.generation if self._settings else 0,
             "last_reload": self._last_reload,
+            "policy_revision": self._settings.policy.revision if self._settings else "",
             "registered_charge_points": len(self._directory),
             "expected_edges": self._expected_edges,
             "edges": [

@@ -1,12 +1,15 @@
 """Turns a configuration into what edges need: file contents read, secrets included, generations counted."""
 
 import hashlib
+import time
 from pathlib import Path
 
 import msgspec
 
 from gateway.config.model import CSMS, Config, Listener
-from gateway.link.messages import CertificatePEM, CSMSSettings, EdgeSettings, ListenerSettings
+from gateway.config.policy_site import load_policy
+from gateway.config.problems import ConfigError
+from gateway.link.messages import CertificatePEM, CSMSSettings, EdgeSettings, ListenerSettings, PolicySettings
 from gateway.store.certificates import Revocations
 
 __all__ = ["SettingsBuilder"]
@@ -30,6 +33,14 @@ def _csms(csms: CSMS) -> CSMSSettings:
     return CSMSSettings(csms, password, _read(csms.ca), certificate)
 
 
+def _policy(config: Config) -> PolicySettings:
+    """The rule packs, checked. Raises ConfigError with everything that is wrong in them."""
+    bundle = load_policy(config.policy, now=time.time())
+    if bundle.errors:
+        raise ConfigError(list(bundle.errors))
+    return PolicySettings(bundle.revision, bundle.packs, bundle.site)
+
+
 def _fingerprint(listeners: tuple[ListenerSettings, ...], revocations: Revocations) -> str:
     """Of everything on which a resumable TLS session rests."""
     trust = [(x.listener.name, x.listener.tls, x.certificates, x.client_trust_pem) for x in listeners]
@@ -46,11 +57,15 @@ class SettingsBuilder:
         self._seen = ""
 
     def build(self, config: Config, revocations: Revocations) -> EdgeSettings:
-        """Settings from the configuration and the files it names. Raises OSError if one cannot be read."""
+        """Settings from the configuration and the files it names.
+
+        Raises OSError if one cannot be read, ConfigError if rule packs are wrong.
+        """
         listeners = tuple(_listener(listener) for listener in config.listeners)
         csms = tuple(_csms(entry) for entry in config.csms)
+        policy = _policy(config)
         generation, trust_generation = self._count(listeners, revocations)
-        return EdgeSettings(generation, trust_generation, listeners, csms, config.limits, config.websocket)
+        return EdgeSettings(generation, trust_generation, listeners, csms, config.limits, config.websocket, policy)
 
     def renewed(self, settings: EdgeSettings, revocations: Revocations) -> EdgeSettings:
         """The same settings after a change of revocations. No file is read: what is in force was accepted once."""

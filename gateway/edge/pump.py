@@ -10,15 +10,16 @@ import socket
 import time
 from collections.abc import Iterator
 from itertools import chain
-from typing import Final, Protocol
+from typing import Final
 
-from gateway.audit.event import Severity
+from gateway.edge.bridge_owner import BridgeOwner
 from gateway.edge.refusals import CLOSE_CODES
 from gateway.edge.tls import TLSConnection, TLSFailure
 from gateway.identity.evidence import Admission, Transport
 from gateway.ocpp.vocabulary import OCPPVersion, Origin
 from gateway.relay.effects import (
     FORWARD,
+    AskFleet,
     CloseBoth,
     Deliver,
     Effect,
@@ -40,24 +41,6 @@ _TCP_USER_TIMEOUT: Final = 18
 _PAUSED_BY_OTHER_LEG: Final = 1
 _PAUSED_BY_RATE: Final = 2
 _monotonic = time.monotonic
-
-
-class BridgeOwner(Protocol):
-    """What a bridge needs of its worker."""
-
-    def watch(self, bridge: "Bridge") -> None:
-        """Look at this bridge every second until its deadlines are gone."""
-
-    def report(
-        self, bridge: "Bridge", event: str, severity: Severity, decision: str, detail: str, http_status: int = 0
-    ) -> None:
-        """A security event of this session."""
-
-    def registered(self, bridge: "Bridge", effect: NoteRegistered) -> None:
-        """The charge point registered."""
-
-    def finished(self, bridge: "Bridge", reason: str) -> None:
-        """Both legs are closed."""
 
 
 class Leg(asyncio.Protocol):
@@ -403,6 +386,13 @@ class Bridge:
                 asyncio.get_running_loop().call_later(seconds, leg.resume, _PAUSED_BY_RATE)
             case NoteRegistered():
                 self.owner.registered(self, effect)
+            case AskFleet(ticket=ticket, asks=asks):
+                self.owner.ask_fleet(leg, ticket, asks, wire)
+
+    def answered(self, leg: Leg, ticket: int, answers: dict[str, bool], wire: bytes) -> None:
+        """Control has answered an AskFleet; nothing happens where the session has ended meanwhile."""
+        if not leg.lost and not leg.close_sent:
+            self.perform(leg, self.relay.answered(ticket, answers, _monotonic()), wire)
 
     # -- how sessions end
 

@@ -18,7 +18,8 @@ from gateway.edge.deadlines import Deadlines
 from gateway.edge.entrance import Entrance
 from gateway.edge.events import Counts, EventCollector
 from gateway.edge.listener import ListenerState, build_listeners
-from gateway.edge.pump import Bridge
+from gateway.edge.policy_desk import PolicyDesk, wall_offset_s
+from gateway.edge.pump import Bridge, Leg
 from gateway.edge.refusals import CLOSE_CODES
 from gateway.edge.source_limits import SourceLimits
 from gateway.edge.tls import TLSConnection
@@ -28,6 +29,7 @@ from gateway.link.collector import Collector
 from gateway.link.messages import (
     AdmitGranted,
     AdmitRefused,
+    BudgetAnswer,
     ControlMessage,
     Counters,
     Disconnect,
@@ -46,6 +48,7 @@ from gateway.link.messages import (
 )
 from gateway.link.tasks import TaskOwner
 from gateway.ocpp.vocabulary import OCPPVersion
+from gateway.policy.verdict import FleetAsk
 from gateway.relay.effects import NoteRegistered
 from gateway.relay.relay import Relay, RelayLimits
 from gateway.websocket.deflate import DeflateParameters
@@ -92,6 +95,7 @@ class Worker:
         self._numbers = count(1)
         self._boot = f"{os.getpid():x}{int(time.time()) & 0xFFFFFF:06x}"
         self.link = ControlLink(control_path, hello=self._hello, on_message=self._told)
+        self.policy = PolicyDesk(self.link)
 
     # -- life
 
@@ -165,6 +169,7 @@ class Worker:
             trust_changed = first or settings.trust_generation != self.settings.trust_generation
             listeners = build_listeners(settings, self.listeners, trust_changed)
             diallers = {entry.csms.name: self._dialler(entry.csms.name, entry) for entry in settings.csms}
+            self.policy.use(settings.policy)
         except Exception as error:  # noqa: BLE001  whatever is wrong with new settings, the old ones stay
             _log.error("settings_refused", generation=settings.generation, error=str(error))
             self.link.send(SettingsApplied(settings.generation, f"{type(error).__name__}: {error}"))
@@ -250,14 +255,16 @@ class Worker:
     ) -> None:
         """The last step of the entrance: build the relay from the admission, answer 101, start pumping."""
         settings = self.settings.websocket
+        now = time.time()
+        judge = self.policy.judge(admission, version, facts.peer.address, now)
         bridge = Bridge(
             owner=self,
             admission=admission,
             transport_facts=_without_certificate(facts),
             version=version,
             subprotocol=version.subprotocol,
-            relay=Relay(admission, version, self._relay_limits),
-            wall_opened_at=time.time(),
+            relay=Relay(admission, version, self._relay_limits, judge, wall_offset_s()),
+            wall_opened_at=now,
         )
         bridge.connect(
             charge_point=charge_point,
@@ -326,6 +333,9 @@ class Worker:
             )
         )
 
+    def ask_fleet(self, leg: Leg, ticket: int, asks: tuple[FleetAsk, ...], wire: bytes) -> None:
+        self.policy.ask(leg, ticket, asks, wire)
+
     def finished(self, bridge: Bridge, reason: str) -> None:
         admission = bridge.admission
         if self.bridges.get(admission.session) is bridge:
@@ -357,6 +367,8 @@ class Worker:
                 self.tasks.start(self._probe(message), "probe")
             case Disconnect(session=session, reason=reason):
                 self._disconnect(session, reason)
+            case BudgetAnswer():
+                self.policy.told(message)
             case Drain(timeout_s=timeout_s):
                 self.tasks.start(self.drain(timeout_s), "drain")
             case AdmitGranted() | AdmitRefused():

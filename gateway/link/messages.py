@@ -13,12 +13,17 @@ from gateway.audit.event import SecurityEvent
 from gateway.config.model import CSMS, Limits, Listener, WebSocketSettings
 from gateway.identity.evidence import Admission, Claim, Proof
 from gateway.ocpp.vocabulary import ChargePointId, SecurityProfile
+from gateway.policy.rules import Pack
+from gateway.policy.site import SitePolicy
+from gateway.policy.verdict import FleetAsk
 
 __all__ = [
     "MAX_MESSAGE_BYTES",
     "AdmitGranted",
     "AdmitRefused",
     "AdmitRequest",
+    "BudgetAnswer",
+    "BudgetRequest",
     "CSMSSettings",
     "CertificatePEM",
     "ControlMessage",
@@ -30,6 +35,7 @@ __all__ = [
     "Hello",
     "ListenerSettings",
     "LiveSession",
+    "PolicySettings",
     "Probe",
     "ProbeAnswer",
     "Registered",
@@ -74,6 +80,15 @@ class CSMSSettings(msgspec.Struct, frozen=True, array_like=True):
         return f"CSMSSettings({self.csms.name!r}, <secrets hidden>)"
 
 
+class PolicySettings(msgspec.Struct, frozen=True, array_like=True):
+    """Rule packs and the site's use of them, checked by control; edges compile what they need of it."""
+
+    revision: str
+    """SHA-256 of everything loaded."""
+    packs: tuple[Pack, ...]
+    site: SitePolicy
+
+
 class EdgeSettings(msgspec.Struct, frozen=True, array_like=True):
     """Everything an edge worker needs. Replaced as a whole; `generation` grows by one each time."""
 
@@ -84,6 +99,7 @@ class EdgeSettings(msgspec.Struct, frozen=True, array_like=True):
     csms: tuple[CSMSSettings, ...]
     limits: Limits
     websocket: WebSocketSettings
+    policy: PolicySettings
 
 
 class LiveSession(msgspec.Struct, frozen=True, array_like=True):
@@ -230,6 +246,20 @@ class Drain(msgspec.Struct, frozen=True, array_like=True, tag=56):
     timeout_s: float
 
 
+class BudgetRequest(msgspec.Struct, frozen=True, array_like=True, tag=10):
+    """May a message draw on these budgets of the whole node? Answered by BudgetAnswer with the same request_id."""
+
+    request_id: int
+    asks: tuple[FleetAsk, ...]
+
+
+class BudgetAnswer(msgspec.Struct, frozen=True, array_like=True, tag=57):
+    """By rule: whether its budget was kept."""
+
+    request_id: int
+    answers: dict[str, bool]
+
+
 EdgeMessage = (
     Hello
     | AdmitRequest
@@ -240,5 +270,6 @@ EdgeMessage = (
     | Counters
     | ProbeAnswer
     | SettingsApplied
+    | BudgetRequest
 )
-ControlMessage = SettingsUpdate | AdmitGranted | AdmitRefused | Probe | Disconnect | Drain
+ControlMessage = SettingsUpdate | AdmitGranted | AdmitRefused | Probe | Disconnect | Drain | BudgetAnswer

@@ -29,7 +29,7 @@ Mode = Literal["off", "monitor", "enforce"]
 ParameterType = Literal[
     "string", "int", "number", "bool", "duration", "list<string>", "list<name>", "list<int>", "list<number>"
 ]
-ParameterValue = str | int | float | bool | tuple[str, ...] | tuple[int, ...] | tuple[float, ...]
+ParameterValue = str | int | float | bool | tuple[str | int | float, ...]
 
 
 class Effect(IntEnum):

@@ -5,10 +5,12 @@ from typing import Final
 import msgspec
 
 from gateway.audit.event import Severity
+from gateway.policy.verdict import FleetAsk
 
 __all__ = [
     "FORWARD",
     "NOTHING",
+    "AskFleet",
     "CloseBoth",
     "Deliver",
     "Effect",
@@ -68,7 +70,14 @@ class NoteRegistered(msgspec.Struct, frozen=True, gc=False):
     firmware: str = ""
 
 
-Effect = Forward | Deliver | Reply | ReportEvent | CloseBoth | PauseReading | NoteRegistered
+class AskFleet(msgspec.Struct, frozen=True, gc=False):
+    """Ask control whether budgets of the whole node are kept; the message waits for `Relay.answered(ticket, ...)`."""
+
+    ticket: int
+    asks: tuple[FleetAsk, ...]
+
+
+Effect = Forward | Deliver | Reply | ReportEvent | CloseBoth | PauseReading | NoteRegistered | AskFleet
 Effects = tuple[Effect, ...]
 
 FORWARD: Final[Effects] = (Forward(),)

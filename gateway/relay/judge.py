@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from gateway.ocpp.actions import lookup
-from gateway.ocpp.build import build_call_error, build_call_result
+from gateway.ocpp.build import build_call_error
 from gateway.ocpp.codec import decode_payload
 from gateway.ocpp.error_codes import ErrorMeaning
 from gateway.ocpp.frames import Call, CallError, CallResult, Send
@@ -22,14 +22,14 @@ from gateway.ocpp.schema_gate import Kind, SchemaGate
 from gateway.ocpp.vocabulary import OCPPVersion, Origin
 from gateway.ocpp.wrapped import InnerCall, Unreadable, inner_call
 from gateway.policy.engine import PolicyState, decide, settle
-from gateway.policy.responses import native_result
+from gateway.policy.responses import REFUSED, answer_to
 from gateway.policy.rules import Effect, Phase
 from gateway.policy.session import Message, Request, SessionFacts
 from gateway.policy.site import GateMode, Gates
 from gateway.policy.snapshot import Snapshot, View
 from gateway.policy.transactions import Transactions
-from gateway.policy.verdict import FleetAsk, Verdict
-from gateway.relay.effects import FORWARD, CloseBoth, Effects, Forward, Reply, ReportEvent
+from gateway.policy.verdict import FleetAsk, RuleMatch, Verdict
+from gateway.relay.effects import FORWARD, CloseBoth, Deliver, Effects, Forward, Reply, ReportEvent
 
 __all__ = ["Judge", "PolicyInForce", "Ruling"]
 
@@ -69,6 +69,7 @@ class _Open(msgspec.Struct, frozen=True):
 
     action: str
     payload: dict[str, Any]
+    version: OCPPVersion
     since: float
 
 
@@ -116,7 +117,7 @@ class Judge:
         try:
             inner = inner_call(self._version, frame.action, payload)
         except Unreadable:
-            event = ReportEvent("policy.unreadable", "high", "callerror", "the inner call cannot be read")
+            event = ReportEvent("policy.unreadable_wrapper", "high", "callerror", "the inner call cannot be read")
             return self._refused(frame, event, ErrorMeaning.SECURITY)
         action = inner.action if inner is not None else frame.action
         refusal = self._direction(frame, action, origin, inner) or self._state(frame, action, origin)
@@ -127,7 +128,8 @@ class Judge:
                 return self._refused(frame, event, meaning)
         reports: Effects = () if refusal is None else (_would(refusal[0]),)
         judged = inner.payload if inner is not None else payload
-        violation = self._schema(action, "call", judged, inner)
+        version = inner.version if inner is not None else self._version
+        violation = self._schema(action, "call", judged, version)
         if violation is not None:
             event, meaning = violation
             if gates.schema == "enforce":
@@ -143,10 +145,11 @@ class Judge:
             id=frame.message_id,
             size=size,
             signed=inner is not None and inner.signed,
+            version=inner.version if inner is not None else None,
         )
         ruling = self._rules(view, frame, message, now, reports)
         if ruling is _PASS or any(isinstance(effect, Forward) for effect in ruling.effects):
-            self._remember(frame, origin, action, judged, now)
+            self._remember(frame, origin, message, now)
         return ruling
 
     def _direction(
@@ -184,9 +187,8 @@ class Judge:
         return None
 
     def _schema(
-        self, action: str, kind: Kind, payload: dict[str, Any], inner: InnerCall | None
+        self, action: str, kind: Kind, payload: dict[str, Any], version: OCPPVersion
     ) -> tuple[ReportEvent, ErrorMeaning] | None:
-        version = inner.version if inner is not None else self._version
         violation = self._policy.schema_gates(version).check(action, kind, payload)
         if violation is None:
             return None
@@ -201,60 +203,42 @@ class Judge:
         verdict = decide(view, message, self._transactions, self._policy.state, now)
         if not reports and verdict.effect is None and not verdict.matches and not verdict.asks and not verdict.errors:
             return _PASS
-        return Ruling((*reports, *self._effects(frame, message, verdict)), verdict.asks, verdict)
+        return Ruling((*reports, *self._effects(frame, verdict)), verdict.asks, verdict)
 
-    def settled(
-        self, ruling: Ruling, frame: Call | Send, origin: Origin, answers: dict[str, bool], now: float
-    ) -> Effects:
+    def settled(self, ruling: Ruling, frame: Call | Send, answers: dict[str, bool], now: float) -> Effects:
         """The effects once control has answered the questions of a ruling."""
         assert ruling.verdict is not None
         verdict = settle(ruling.verdict, answers, self._session, self._policy.state, now)
-        payload = decode_payload(frame.payload)
-        message = Message(
-            origin=origin, phase=Phase.CALL, action=frame.action, payload=payload, type=2, id=frame.message_id, size=0
-        )
-        return self._effects(frame, message, verdict)
+        return self._effects(frame, verdict)
 
-    def _effects(self, frame: Call | Send | CallResult | CallError, message: Message, verdict: Verdict) -> Effects:
+    def _effects(self, frame: Call | Send | CallResult | CallError, verdict: Verdict) -> Effects:
         effects = self._reports(verdict)
-        match verdict.effect:
-            case None | Effect.ALERT | Effect.ALLOW:
-                return (*effects, Forward())
-            case Effect.DISCONNECT:
-                return (*effects, CloseBoth(_POLICY_CLOSE, "policy"))
-            case Effect.DROP:
-                return effects
-            case _:
-                return (*effects, *self._answer(frame, message, verdict))
+        if verdict.passes:
+            return (*effects, Forward())
+        if verdict.effect is Effect.DISCONNECT:
+            return (*effects, CloseBoth(_POLICY_CLOSE, "policy"))
+        return (*effects, *self._answer(frame, verdict))
 
     def _reports(self, verdict: Verdict) -> Effects:
-        found: list[ReportEvent] = []
-        for match in verdict.matches:
-            rule = match.rule
-            decision = rule.effect.name.lower() if match.enforced else f"would:{rule.effect.name.lower()}"
-            detail = f"{rule.id}" + (f": {match.why}" if match.why else "")
-            if match.exception:
-                detail += f" (exception of {match.exception})"
-            found.append(ReportEvent(rule.event, rule.severity, decision, detail))
+        found = [_report_of(match) for match in verdict.events]
         found += [
             ReportEvent("policy.error", "high", "fail_closed", f"{rule}: {text}") for rule, text in verdict.errors
         ]
-        if verdict.effect is Effect.THROTTLE:
-            found.append(ReportEvent("policy.throttled", "low", "rate_limit", verdict.rule))
+        if not verdict.passes and verdict.effect is not None:
+            # Beside the rule's own event: one name for everything that rules refuse.
+            found.append(ReportEvent("policy.denied", "medium", verdict.effect.name.lower(), verdict.rule))
         return tuple(found)
 
-    def _answer(self, frame: Call | Send | CallResult | CallError, message: Message, verdict: Verdict) -> Effects:
-        """What the sender of a refused Call hears. A SEND and an answer are never answered."""
-        if not isinstance(frame, Call):
+    def _answer(self, frame: Call | Send | CallResult | CallError, verdict: Verdict) -> Effects:
+        """What the sender of a refused Call hears, or who waits for a refused answer. A SEND is never answered."""
+        if isinstance(frame, CallResult | CallError):
+            error = build_call_error(self._version, frame.message_id, ErrorMeaning.SECURITY, REFUSED)
+            return (Deliver(error),)
+        if isinstance(frame, Send) or verdict.effect is None:
             return ()
-        response = verdict.response
-        if response.status:
-            gate = self._policy.schema_gates(self._version)
-            payload = native_result(self._version, frame.action, response.status, gate)
-            if payload is not None:
-                return (Reply(build_call_result(frame.message_id, payload)),)
-        del message
-        return (Reply(build_call_error(self._version, frame.message_id, response.callerror, "refused by policy")),)
+        gate = self._policy.schema_gates(self._version)
+        text = answer_to(self._version, frame.message_id, frame.action, verdict.effect, verdict.response, gate)
+        return (Reply(text),) if text is not None else ()
 
     def _refused(self, frame: Call | Send, event: ReportEvent, meaning: ErrorMeaning) -> Ruling:
         """A gate refuses. A SEND is dropped in silence (FR.07)."""
@@ -265,13 +249,14 @@ class Judge:
 
     # -- answers
 
-    def _remember(self, frame: Call | Send, origin: Origin, action: str, payload: dict[str, Any], now: float) -> None:
+    def _remember(self, frame: Call | Send, origin: Origin, message: Message, now: float) -> None:
+        version = message.version or self._version
+        self._transactions.seen(version, message.action, message.payload)
         if isinstance(frame, Send):
             return
         if len(self._open) >= _MAX_REMEMBERED:
             del self._open[next(iter(self._open))]
-        self._open[origin, frame.message_id] = _Open(action, payload, now)
-        self._transactions.seen(self._version, action, payload)
+        self._open[origin, frame.message_id] = _Open(message.action, message.payload, version, now)
 
     def result(self, frame: CallResult | CallError, origin: Origin, size: int, now: float) -> Ruling:
         """Judge an answer to a call that is open. `origin`: who answers."""
@@ -284,7 +269,7 @@ class Judge:
         payload = decode_payload(frame.payload if isinstance(frame, CallResult) else frame.details)
         reports: Effects = ()
         if answered:
-            violation = self._schema(asked.action, "result", payload, None)
+            violation = self._schema(asked.action, "result", payload, asked.version)
             if violation is not None:
                 reports = (_would(violation[0]),)
             self._note_boot(asked, payload, asker)
@@ -297,10 +282,11 @@ class Judge:
             id=frame.message_id,
             size=size,
             request=Request(asked.action, asked.payload, int((now - asked.since) * 1000)),
+            version=asked.version,
         )
         ruling = self._rules(view, frame, message, now, reports)
         if answered:
-            self._transactions.seen(self._version, asked.action, asked.payload, payload)
+            self._transactions.seen(asked.version, asked.action, asked.payload, payload)
         return ruling
 
     def _note_boot(self, asked: _Open, payload: dict[str, Any], asker: Origin) -> None:
@@ -315,6 +301,15 @@ class Judge:
         return self._gates
 
 
+def _report_of(match: RuleMatch) -> ReportEvent:
+    """A match as a security event; what is not enforced says what it would have done."""
+    rule = match.rule
+    effect = rule.effect.name.lower()
+    detail = rule.id + (f": {match.why}" if match.why else "")
+    detail += f" (exception of {match.exception})" if match.exception else ""
+    return ReportEvent(rule.event, rule.severity, effect if match.enforced else f"would:{effect}", detail)
+
+
 def _would(event: ReportEvent) -> ReportEvent:
     """The same event where a gate only watches."""
     return msgspec.structs.replace(event, decision=f"would:{event.decision}")
@@ -325,5 +320,5 @@ _PHRASES: Final = {
     "rpc.direction": "not for this sender",
     "state.not_accepted": "not accepted yet",
     "schema.violation": "payload does not fit its schema",
-    "policy.unreadable": "unreadable signed or tunnelled message",
+    "policy.unreadable_wrapper": "unreadable signed or tunnelled message",
 }

@@ -1,6 +1,6 @@
 """One connection pair: decode strictly, correlate, decide what happens. Sits between the two legs and sees every frame.
 
-Issue 3's gates (direction, state, schema, rules) belong between `decode` and correlation, in `_judge_call`.
+Gates and rules are `gateway.relay.judge`; a relay without a judge only decodes and correlates.
 """
 
 from collections.abc import Callable
@@ -17,6 +17,7 @@ from gateway.ocpp.vocabulary import OCPPVersion, Origin
 from gateway.relay.effects import (
     FORWARD,
     NOTHING,
+    AskFleet,
     CloseBoth,
     Deliver,
     Effects,
@@ -26,6 +27,7 @@ from gateway.relay.effects import (
     Reply,
     ReportEvent,
 )
+from gateway.relay.judge import Judge, Ruling
 from gateway.relay.registration import is_accepted, read_boot_notification
 
 __all__ = ["Relay", "RelayLimits"]
@@ -42,6 +44,7 @@ _CALL_RESULT: Final = 3
 _CALL_ERROR: Final = 4
 _NEVER_ANSWERED: Final = frozenset({3, 4, 5, 6})
 _AMBIGUOUS: Final = ""
+_MAX_HELD: Final = 16
 _UNSOLICITED: Final[Effects] = (ReportEvent("rpc.unsolicited_result", "high", "drop"),)
 
 
@@ -69,23 +72,45 @@ class _Side:
         self.malformed_since = 0.0
 
 
+class _Held(msgspec.Struct, frozen=True):
+    """A call that waits for what control says of a budget."""
+
+    call: Call
+    origin: Origin
+    ruling: Ruling
+
+
 class Relay:
-    """State of one session. Built only from an Admission; all times are monotonic seconds from the caller."""
+    """State of one session. Built only from an Admission; all times are monotonic seconds from the caller.
+
+    `wall_offset_s`: what to add to them for seconds since the epoch, which rules speak of.
+    """
 
     __slots__ = (
         "_admission",
         "_boot",
         "_charge_point",
         "_csms",
+        "_held",
+        "_judge",
         "_limits",
         "_registered",
         "_throttled_since",
+        "_tickets",
         "_tokens",
         "_tokens_at",
         "_version",
+        "_wall_offset_s",
     )
 
-    def __init__(self, admission: Admission, version: OCPPVersion, limits: RelayLimits) -> None:
+    def __init__(
+        self,
+        admission: Admission,
+        version: OCPPVersion,
+        limits: RelayLimits,
+        judge: Judge | None = None,
+        wall_offset_s: float = 0.0,
+    ) -> None:
         self._admission = admission
         self._version = version
         self._limits = limits
@@ -96,6 +121,10 @@ class Relay:
         self._tokens = float(limits.messages_burst)
         self._tokens_at = 0.0
         self._throttled_since = 0.0
+        self._judge = judge
+        self._wall_offset_s = wall_offset_s
+        self._held: dict[int, _Held] = {}
+        self._tickets = 0
 
     @property
     def registered(self) -> bool:
@@ -110,7 +139,7 @@ class Relay:
             frame = decode(data, self._version)
         except MalformedFrame as malformed:
             return self._malformed(malformed, self._charge_point, now)
-        effects = self._from_charge_point(frame, now)
+        effects = self._from_charge_point(frame, len(data), now)
         tokens = self._tokens + (now - self._tokens_at) * self._limits.messages_per_s
         burst = self._limits.messages_burst
         self._tokens = tokens = (min(tokens, burst)) - 1.0
@@ -122,10 +151,10 @@ class Relay:
             return effects
         return self._throttle(frame, effects, now)
 
-    def _from_charge_point(self, frame: Frame, now: float) -> Effects:
+    def _from_charge_point(self, frame: Frame, size: int, now: float) -> Effects:
         if type(frame) is Call:
-            return self._call(frame, self._charge_point, Origin.CHARGE_POINT, now)
-        return self._answer(frame, self._csms, now)
+            return self._call(frame, self._charge_point, Origin.CHARGE_POINT, size, now)
+        return self._answer(frame, self._csms, Origin.CHARGE_POINT, size, now)
 
     def from_csms(self, data: bytes, now: float) -> Effects:
         """Judge one text message of the CSMS."""
@@ -134,18 +163,25 @@ class Relay:
         except MalformedFrame as malformed:
             return self._malformed(malformed, self._csms, now)
         if type(frame) is Call:
-            return self._call(frame, self._csms, Origin.CSMS, now)
-        return self._answer(frame, self._charge_point, now)
+            return self._call(frame, self._csms, Origin.CSMS, len(data), now)
+        return self._answer(frame, self._charge_point, Origin.CSMS, len(data), now)
 
     # -- calls
 
-    def _call(self, call: Call, side: _Side, origin: Origin, now: float) -> Effects:
+    def _call(self, call: Call, side: _Side, origin: Origin, size: int, now: float) -> Effects:
         pending = side.pending
         open_call = pending.get(call.message_id)
         if open_call is None and len(pending) >= self._limits.max_pending and not self._expire(pending, now):
             reply = build_call_error(self._version, call.message_id, ErrorMeaning.GENERIC, "too many open calls")
             return (ReportEvent("rpc.too_many_pending", "medium", "callerror"), Reply(reply))
-        effects = self._judge_call(call, origin)
+        effects = self._judge_call(call, origin, size, now)
+        return self._opened(call, side, effects, open_call, now)
+
+    def _opened(
+        self, call: Call, side: _Side, effects: Effects, open_call: tuple[str, float] | None, now: float
+    ) -> Effects:
+        """The same effects; if the call goes on, it is open from now on."""
+        pending = side.pending
         if effects is not FORWARD and not any(isinstance(effect, Forward) for effect in effects):
             return effects
         if open_call is None or open_call[0] == call.action:  # part 4, 4.1.4: a retry may come under the same id
@@ -155,11 +191,39 @@ class Relay:
         pending[call.message_id] = (_AMBIGUOUS, now)
         return (ReportEvent("rpc.id_reused", "low", "allow_alert", "an open message id with another action"), *effects)
 
-    def _judge_call(self, call: Call, origin: Origin) -> Effects:
-        """The place of the gates and rules."""
-        if origin is Origin.CHARGE_POINT and call.action == _BOOT:
-            return self._boot_notification(call)
-        return FORWARD
+    def _judge_call(self, call: Call, origin: Origin, size: int, now: float) -> Effects:
+        """Identity first, then gates and rules."""
+        boot = self._boot_notification(call) if origin is Origin.CHARGE_POINT and call.action == _BOOT else FORWARD
+        if self._judge is None or not _goes_on(boot):
+            return boot
+        ruling = self._judge.call(call, origin, size, now + self._wall_offset_s)
+        if ruling.asks and _goes_on(ruling.effects):
+            return self._hold(call, origin, ruling)
+        effects = ruling.effects
+        if effects is FORWARD:
+            return boot
+        return effects if boot is FORWARD else (*boot[:-1], *effects)
+
+    def _hold(self, call: Call, origin: Origin, ruling: Ruling) -> Effects:
+        """Let the call wait for control. A side that has too many waiting is refused as if budgets were used up."""
+        if len(self._held) >= _MAX_HELD:
+            return self._settled(_Held(call, origin, ruling), {}, 0.0)
+        self._tickets += 1
+        self._held[self._tickets] = _Held(call, origin, ruling)
+        return (AskFleet(self._tickets, ruling.asks),)
+
+    def answered(self, ticket: int, answers: dict[str, bool], now: float) -> Effects:
+        """What control says of an AskFleet; an empty answer is what comes when control is away."""
+        held = self._held.pop(ticket, None)
+        if held is None:
+            return NOTHING
+        effects = self._settled(held, answers, now)
+        side = self._charge_point if held.origin is Origin.CHARGE_POINT else self._csms
+        return self._opened(held.call, side, effects, side.pending.get(held.call.message_id), now)
+
+    def _settled(self, held: _Held, answers: dict[str, bool], now: float) -> Effects:
+        assert self._judge is not None
+        return self._judge.settled(held.ruling, held.call, answers, now + self._wall_offset_s)
 
     def _expire(self, pending: dict[str, tuple[str, float]], now: float) -> bool:
         """Forget calls whose answer will not come any more; True if that made room."""
@@ -186,23 +250,39 @@ class Relay:
 
     # -- answers
 
-    def _answer(self, frame: Frame, asker: _Side, now: float) -> Effects:
+    def _answer(self, frame: Frame, asker: _Side, origin: Origin, size: int, now: float) -> Effects:
         """Anything that is not a Call: passes only if `asker` has that call open."""
         if type(frame) is CallResult:
             action = self._take(asker, frame.message_id, now)
             if action is None:
                 return _UNSOLICITED
-            if self._version is OCPPVersion.V2_1:
-                asker.answered = (*asker.answered[1 - _REMEMBERED_RESULTS :], frame.message_id)
-            if asker is self._charge_point and (action == _BOOT or not self._registered):
-                return self._registration(frame, action)
-            return FORWARD
+            judged = self._judge_answer(frame, origin, size, now)
+            if not _goes_on(judged):
+                return judged
+            if judged is not FORWARD:
+                return (*judged[:-1], *self._accepted_answer(frame, asker, action))
+            return self._accepted_answer(frame, asker, action)
         if type(frame) is CallError:
-            return self._call_error(frame, asker, now)
+            return self._call_error(frame, asker, origin, size, now)
         if type(frame) is Send:
-            return FORWARD
+            if self._judge is None:
+                return FORWARD
+            return self._judge.call(frame, origin, size, now + self._wall_offset_s).effects
         assert type(frame) is CallResultError
         return self._call_result_error(frame, self._charge_point if asker is self._csms else self._csms)
+
+    def _judge_answer(self, frame: CallResult | CallError, origin: Origin, size: int, now: float) -> Effects:
+        if self._judge is None:
+            return FORWARD
+        return self._judge.result(frame, origin, size, now + self._wall_offset_s).effects
+
+    def _accepted_answer(self, frame: CallResult, asker: _Side, action: str) -> Effects:
+        """A result that passes: what it says of the registration, and what may refer to it later."""
+        if self._version is OCPPVersion.V2_1:
+            asker.answered = (*asker.answered[1 - _REMEMBERED_RESULTS :], frame.message_id)
+        if asker is self._charge_point and (action == _BOOT or not self._registered):
+            return self._registration(frame, action)
+        return FORWARD
 
     def _take(self, asker: _Side, message_id: str, now: float) -> str | None:
         """Action of the call that is answered and hereby no longer open; None if there is none, or not any more."""
@@ -218,15 +298,22 @@ class Relay:
         if not (is_accepted(result.payload) if action == _BOOT else without_boot and not self._registered):
             return FORWARD
         self._registered = True
-        return (Forward(), self._boot or NoteRegistered())
+        boot = self._boot or NoteRegistered()
+        if self._judge is not None and boot.model:
+            self._judge.identify(vendor=boot.vendor, model=boot.model, firmware=boot.firmware)
+        return (Forward(), boot)
 
-    def _call_error(self, error: CallError, asker: _Side, now: float) -> Effects:
+    def _call_error(self, error: CallError, asker: _Side, origin: Origin, size: int, now: float) -> Effects:
         if self._take(asker, error.message_id, now) is None:
             if error.message_id == UNREADABLE_ID and self._version.is_2x:
                 # It says that some message could not be read. Nobody can be told which.
                 return (ReportEvent("rpc.unsolicited_result", "low", "drop", "the peer could not read a message"),)
             return _UNSOLICITED
-        return self._clean(error, build_call_error)
+        judged = self._judge_answer(error, origin, size, now)
+        cleaned = self._clean(error, build_call_error)
+        if judged is FORWARD:
+            return cleaned
+        return (*judged[:-1], *cleaned) if _goes_on(judged) else judged
 
     def _call_result_error(self, error: CallResultError, sender: _Side) -> Effects:
         """Part 4, 4.2.5: it refers to a result, so whoever sends it is the one who had asked."""
@@ -304,6 +391,11 @@ class Relay:
             reply = build_call_error(self._version, frame.message_id, ErrorMeaning.GENERIC, "message rate exceeded")
             return (Reply(reply), *end)
         return (*effects, *end)
+
+
+def _goes_on(effects: Effects) -> bool:
+    """True if the sender's message is forwarded."""
+    return effects is FORWARD or any(isinstance(effect, Forward) for effect in effects)
 
 
 _MEANINGS: Final = {

@@ -25,6 +25,7 @@ TABLE_OF = {
     "WebSocketSettings": "websocket",
     "Operations": "operations",
     "SecurityEvents": "security_events",
+    "Policy": "policy",
 }
 NOT_A_KEY = {("Config", "path")}
 """Where the file is cannot stand in the file."""

@@ -1,0 +1,131 @@
+"""The site's use of the packs: a YAML file with parameters, modes, gates and stance, for all and per group.
+
+apiVersion: ocpp-gateway/v1
+kind: PolicySite
+everyone:
+  level: 2
+  gates: {schema: monitor}
+  params: {firmware_hosts: [fw.vendor.example]}
+  modes: {fleet/disruptive-budget: enforce}
+groups:
+  depot: {mode: monitor}
+maintenance_groups: [depot]
+"""
+
+from pathlib import Path
+from typing import Any, Final, cast, get_args
+
+from gateway.config.model import Policy
+from gateway.config.policy_packs import Bundle, PackProblem, load_bundle
+from gateway.config.problems import ConfigError
+from gateway.config.yaml_file import YAMLDocument, read_yaml
+from gateway.policy.fields import Table
+from gateway.policy.findings import Findings
+from gateway.policy.reading import API_VERSION
+from gateway.policy.rules import Mode
+from gateway.policy.site import GateMode, Gates, GroupPolicy, SitePolicy, Stance
+
+__all__ = ["load_policy", "read_site"]
+
+_GATE_MODES: Final = {word: cast("GateMode", word) for word in get_args(GateMode)}
+_STANCES: Final = {word: cast("Stance", word) for word in get_args(Stance)}
+_MODES: Final = {word: cast("Mode", word) for word in get_args(Mode)}
+
+
+def load_policy(policy: Policy, *, now: float) -> Bundle:
+    """Everything that the configuration's [policy] names, checked. Raises nothing: look at `errors`."""
+    site, problems = SitePolicy(), list[PackProblem]()
+    if policy.site:
+        site, problems = read_site(policy.site)
+    bundle = load_bundle(policy.packs, site, now=now)
+    return Bundle(
+        packs=bundle.packs, site=bundle.site, revision=bundle.revision, problems=(*problems, *bundle.problems)
+    )
+
+
+def read_site(path: str) -> tuple[SitePolicy, list[PackProblem]]:
+    """The site of a file, and what is wrong with it."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        document = read_yaml(text, path)
+    except ConfigError as error:
+        first = error.problems[0]
+        message = f"P001 {first.message}"
+        problem = PackProblem(path=path, message=message, code="P001", line=first.line, column=first.column)
+        return SitePolicy(), [problem]
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        return SitePolicy(), [PackProblem(path=path, message=f"cannot be read: {why}", code="P001")]
+    findings = Findings()
+    site = _site(Table(document.value, (), findings))
+    return site, [_problem(document, finding) for finding in findings.all]
+
+
+def _problem(document: YAMLDocument, finding: Any) -> PackProblem:
+    path = finding.path
+    while path and path not in document.positions:
+        path = path[:-1]
+    line, column = document.positions.get(path, (1, 1))
+    return PackProblem(
+        path=document.shown_path,
+        message=f"{finding.code} {finding.message}",
+        line=line,
+        column=column,
+        key=".".join(map(str, finding.path)),
+        suggestion=finding.suggestion,
+        code=finding.code,
+        severity=finding.severity,
+    )
+
+
+def _site(table: Table) -> SitePolicy:
+    if table.need("apiVersion", str, "") != API_VERSION:
+        table.findings.error("P005", ("apiVersion",), f"must be {API_VERSION}")
+    if table.need("kind", str, "") != "PolicySite":
+        table.findings.error("P005", ("kind",), "must be PolicySite")
+    groups: dict[str, GroupPolicy] = {}
+    by_name = table.table("groups")
+    if by_name is not None:
+        for name in by_name.values:
+            groups[name] = _group(by_name.table(name))
+        by_name.done()
+    site = SitePolicy(
+        everyone=_group(table.table("everyone")), groups=groups, maintenance_groups=table.words("maintenance_groups")
+    )
+    table.done()
+    return site
+
+
+def _group(table: Table | None) -> GroupPolicy:
+    if table is None:
+        return GroupPolicy()
+    params = table.table("params")
+    modes = table.table("modes")
+    policy = GroupPolicy(
+        gates=_gates(table.table("gates")),
+        stance=table.choice("stance", cast("dict[str, Any]", _STANCES), None),
+        mode=table.choice("mode", cast("dict[str, Any]", _MODES), None),
+        level=table.get("level", int, 0) or None,
+        params={} if params is None else {name: _tupled(value) for name, value in params.values.items()},
+        modes={} if modes is None else {n: modes.choice(n, _MODES, "enforce") for n in modes.values},
+    )
+    table.done()
+    return policy
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _gates(table: Table | None) -> Gates | None:
+    if table is None:
+        return None
+    default = Gates()
+    gates = Gates(
+        direction=table.choice("direction", _GATE_MODES, default.direction),
+        state=table.choice("state", _GATE_MODES, default.state),
+        schema=table.choice("schema", _GATE_MODES, default.schema),
+        sizes=table.choice("sizes", _GATE_MODES, default.sizes),
+    )
+    table.done()
+    return gates

@@ -1,0 +1,91 @@
+"""Policy in an edge worker: the snapshot in force, a judge per session, and questions to control about budgets."""
+
+import asyncio
+import time
+from itertools import count
+from typing import TYPE_CHECKING
+
+from gateway.config.ocpp_schemas import schema_gate
+from gateway.config.policy_packs import policy_scopes
+from gateway.edge.control_link import ControlLink
+from gateway.identity.evidence import Admission
+from gateway.link.messages import BudgetAnswer, BudgetRequest, PolicySettings
+from gateway.ocpp.vocabulary import OCPPVersion
+from gateway.policy.session import SessionFacts
+from gateway.policy.snapshot import Snapshot
+from gateway.policy.verdict import FleetAsk
+from gateway.relay.judge import Judge, PolicyInForce
+
+if TYPE_CHECKING:
+    from gateway.edge.pump import Leg
+
+__all__ = ["PolicyDesk", "wall_offset_s"]
+
+_ANSWER_TIMEOUT_S = 2.0
+"""A budget that control does not confirm by then counts as used up: a disruptive command can be sent again."""
+
+
+class PolicyDesk:
+    """One per worker. Lives on its event loop."""
+
+    def __init__(self, link: ControlLink) -> None:
+        self._link = link
+        self._in_force: PolicyInForce | None = None
+        self._numbers = count(1)
+        self._waiting: dict[int, tuple[Leg, int, bytes, asyncio.TimerHandle]] = {}
+
+    @property
+    def revision(self) -> str:
+        """Of the snapshot in force."""
+        return self._in_force.snapshot.revision if self._in_force is not None else ""
+
+    def use(self, settings: PolicySettings) -> None:
+        """Put a snapshot in force, for live sessions at once. What decisions remember stays."""
+        if settings.revision == self.revision:
+            return
+        snapshot = Snapshot(settings.revision, settings.packs, settings.site, policy_scopes())
+        if self._in_force is None:
+            self._in_force = PolicyInForce(snapshot, schema_gate)
+        else:
+            self._in_force.snapshot = snapshot
+
+    def judge(self, admission: Admission, version: OCPPVersion, address: str, opened_at: float) -> Judge | None:
+        """The judge of a new session."""
+        if self._in_force is None:
+            return None
+        site = self._in_force.snapshot.site
+        session = SessionFacts(
+            identity=admission.charge_point_id,
+            group=admission.group,
+            version=version,
+            ip=address,
+            security_profile=admission.security_profile,
+            serial=admission.expected_serial_number,
+            opened_at=opened_at,
+            in_maintenance=admission.group in site.maintenance_groups,
+        )
+        return Judge(self._in_force, session)
+
+    def ask(self, leg: "Leg", ticket: int, asks: tuple[FleetAsk, ...], wire: bytes) -> None:
+        """Ask control; the leg's bridge hears the answer, or an empty one when none comes."""
+        number = next(self._numbers)
+        timer = asyncio.get_running_loop().call_later(_ANSWER_TIMEOUT_S, self._answered, number, {})
+        self._waiting[number] = (leg, ticket, wire, timer)
+        if not self._link.send(BudgetRequest(number, asks)):
+            self._answered(number, {})
+
+    def told(self, answer: BudgetAnswer) -> None:
+        """Control has answered."""
+        self._answered(answer.request_id, answer.answers)
+
+    def _answered(self, number: int, answers: dict[str, bool]) -> None:
+        waiting = self._waiting.pop(number, None)
+        if waiting is not None:
+            leg, ticket, wire, timer = waiting
+            timer.cancel()
+            leg.bridge.answered(leg, ticket, answers, wire)
+
+
+def wall_offset_s() -> float:
+    """What to add to monotonic seconds for seconds since the epoch."""
+    return time.time() - time.monotonic()

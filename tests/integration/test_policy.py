@@ -1,0 +1,143 @@
+"""Gates and rules on live connections: what may not be said does not pass, in either direction, and everything else does."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.csms import FakeCSMS
+from tests.support.peer import Peer, basic
+from tests.support.rig import GatewayProcess, Rig
+
+pytestmark = pytest.mark.integration
+BOOT = '[2,"b","BootNotification",{"chargePointVendor":"V","chargePointModel":"M"}]'
+SITE = """
+apiVersion: ocpp-gateway/v1
+kind: PolicySite
+everyone:
+  gates: {schema: %s}
+  params:
+    firmware_hosts: [fw.vendor.example]
+  modes:
+    firmware/location-allowlist: enforce
+    fleet/disruptive-budget: %s
+"""
+
+
+def with_site(rig: Rig, *, schema: str = "monitor", budget: str = "monitor") -> None:
+    path = rig.work / "site.yaml"
+    path.write_text(SITE % (schema, budget))
+    rig.config["policy"] = {"packs": ["baseline", "observe"], "site": str(path)}
+
+
+async def admitted(gateway: GatewayProcess, identity: str) -> Peer:
+    """A registered 1.6 charge point that the CSMS has accepted."""
+    peer = await Peer.connect(gateway.plain)
+    answer = await peer.ask(f"/ocpp/{identity}", authorization=basic(identity, "password-of-the-charge-point"))
+    assert answer.status == 101
+    peer.send_text(BOOT)
+    assert '"Accepted"' in await peer.text()
+    return peer
+
+
+def register(rig: Rig, *identities: str) -> None:
+    for identity in identities:
+        rig.add(identity, security_profile=1, password="password-of-the-charge-point", versions=["ocpp1.6"])
+
+
+async def ask_csms(csms: FakeCSMS, identity: str, text: str) -> None:
+    await csms.connections[identity].send(text)
+
+
+def firmware(number: str, url: str) -> str:
+    payload = {"location": url, "retrieveDate": "2026-01-01T00:00:00Z"}
+    return json.dumps([2, number, "UpdateFirmware", payload])
+
+
+async def test_what_is_refused_is_answered_and_not_forwarded_and_what_is_allowed_passes(
+    rig: Rig, csms: FakeCSMS
+) -> None:
+    register(rig, "CP-1")
+    with_site(rig)
+    async with rig.gateway() as gateway, await admitted(gateway, "CP-1") as peer:
+        for text, code in (
+            ('[2,"u","Fuzz",{}]', "NotImplemented"),
+            ('[2,"r","Reset",{"type":"Hard"}]', "NotSupported"),
+            ('[2,"j","DataTransfer",{"vendorId":"v","data":"\\u0024{jndi:ldap://x}"}]', "SecurityError"),
+        ):
+            peer.send_text(text)
+            kind, message_id, answered, *_ = json.loads(await peer.text())
+            assert (kind, message_id, answered) == (4, json.loads(text)[1], code)
+            assert text not in csms.texts["CP-1"]
+        await ask_csms(csms, "CP-1", firmware("f1", "https://evil.test/fw.bin"))
+        await csms.until(lambda: any('"f1"' in text for text in csms.texts["CP-1"]))
+        assert "SecurityError" in csms.texts["CP-1"][-1]
+        allowed = firmware("f2", "https://fw.vendor.example/fw.bin")
+        await ask_csms(csms, "CP-1", allowed)
+        assert await peer.text() == allowed
+        event = await gateway.event("firmware.untrusted")
+        assert (event["decision"], event["charge_point_id"]) == ("deny", "CP-1")
+        assert event["detail"].startswith("firmware/location-allowlist")
+
+
+async def test_schema_gate_watches_by_default_and_refuses_when_told_to_without_a_reconnect(
+    rig: Rig, csms: FakeCSMS
+) -> None:
+    register(rig, "CP-1")
+    with_site(rig)
+    odd = '[2,"%s","StatusNotification",{"connectorId":"1","errorCode":"NoError","status":"Available"}]'
+    async with rig.gateway() as gateway, await admitted(gateway, "CP-1") as peer:
+        peer.send_text(odd % "s1")
+        await csms.received("CP-1", odd % "s1")
+        assert json.loads(await peer.text())[0] == 3
+        event = await gateway.event("schema.violation")
+        assert event["decision"].startswith("would:")
+        with_site(rig, schema="enforce")
+        assert (await gateway.reload())["event"] == "config.reloaded"
+        peer.send_text(odd % "s2")
+        assert json.loads(await peer.text())[:3] == [4, "s2", "TypeConstraintViolation"]
+        assert odd % "s2" not in csms.texts["CP-1"]
+
+
+async def test_bad_pack_keeps_the_last_good_one_in_force(rig: Rig, csms: FakeCSMS, tmp_path: Path) -> None:
+    register(rig, "CP-1")
+    with_site(rig)
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("rules: [{id: x, match: {action: Resett}, action: deny}]\n")
+    async with rig.gateway() as gateway, await admitted(gateway, "CP-1") as peer:
+        rig.config["policy"]["packs"] = ["baseline", "observe", str(bad)]
+        event = await gateway.reload()
+        assert event["event"] == "config.reload_failed"
+        assert "bad.yaml:1" in event["detail"]
+        await ask_csms(csms, "CP-1", firmware("f1", "https://evil.test/fw.bin"))
+        await csms.until(lambda: any('"f1"' in text for text in csms.texts["CP-1"]))
+        assert "SecurityError" in csms.texts["CP-1"][-1]
+        peer.send_text('[2,"h","Heartbeat",{}]')
+        assert json.loads(await peer.text())[:2] == [3, "h"]
+
+
+async def test_budget_of_the_fleet_is_shared_by_all_charge_points_of_the_node(tmp_path: Path, csms: FakeCSMS) -> None:
+    rig = Rig(tmp_path, csms_urls=[csms.url], edge_workers=2)
+    identities = [f"CP-{number}" for number in range(8)]
+    register(rig, *identities)
+    with_site(rig, budget="enforce")
+    site = Path(rig.config["policy"]["site"])
+    site.write_text(site.read_text().replace("  params:\n", "  params:\n    max_disrupted: 5\n"))
+    reset = '[2,"r","Reset",{"type":"Hard"}]'
+    async with rig.gateway() as gateway:
+        peers = {identity: await admitted(gateway, identity) for identity in identities}
+        for identity in identities:
+            await ask_csms(csms, identity, reset)
+
+        def refused() -> list[str]:
+            return [each for each in identities if any('"r"' in text for text in csms.texts[each])]
+
+        await csms.until(lambda: len(refused()) == 3)
+        assert all("SecurityError" in csms.texts[each][-1] for each in refused())
+        passed = [each for each in identities if each not in refused()]
+        for identity in passed:
+            assert await peers[identity].text() == reset
+        await ask_csms(csms, passed[0], reset.replace('"r"', '"r2"'))
+        assert '"r2"' in await peers[passed[0]].text(), "the same charge point again is not one more"
+        for peer in peers.values():
+            peer.abort()
