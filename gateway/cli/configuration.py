@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from gateway.config.model import Config
     from gateway.store.registry import Registry
 
-__all__ = ["config_option", "find_config", "open_registry", "read_config"]
+__all__ = ["PLACES", "config_option", "find_config", "open_registry", "read_config"]
 
-_PLACES = (Path("gateway.toml"), Path("/etc/ocpp-gateway/gateway.toml"))
+PLACES = (Path("gateway.toml"), Path("/etc/ocpp-gateway/gateway.toml"))
 
 
 def config_option(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -36,7 +36,7 @@ def find_config(given: str | None, *, as_json: bool = False) -> str:
     chosen = given or os.environ.get("OCPP_GATEWAY_CONFIG")
     if chosen:
         return chosen
-    for place in _PLACES:
+    for place in PLACES:
         if place.exists():
             return str(place)
     return fail(

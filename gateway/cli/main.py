@@ -30,6 +30,7 @@ class _Commands(LazyGroup):
         "check-config": ("gateway.cli.check_config", "check_config"),
         "demo": ("gateway.cli.demo", "demo"),
         "charge-point": ("gateway.cli.charge_points", "charge_point"),
+        "policy": ("gateway.cli.policy", "policy"),
         "why": ("gateway.cli.why", "why"),
         "status": ("gateway.cli.status", "status"),
         "doctor": ("gateway.cli.doctor", "doctor"),

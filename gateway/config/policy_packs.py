@@ -4,6 +4,7 @@ A bundle is everything that decides: packs with what they include, in the modes 
 Its revision says what was loaded, not from where: two nodes with the same rules have the same revision.
 """
 
+import copy
 import datetime
 import functools
 import hashlib
@@ -20,21 +21,34 @@ from gateway.config.problems import ConfigError, Problem
 from gateway.config.suggest import did_you_mean
 from gateway.config.yaml_file import YAMLDocument, read_yaml
 from gateway.ocpp.vocabulary import OCPPVersion
-from gateway.policy.findings import Finding, Findings
+from gateway.policy.findings import DocumentPath, Finding, Findings
 from gateway.policy.lint import lint_pack, lint_references
 from gateway.policy.reading import read_pack, read_parameter_value
-from gateway.policy.rules import Include, Mode, Pack, Parameter, ParameterValue
+from gateway.policy.rules import Include, Mode, Pack, ParameterValue
 from gateway.policy.scopes import Scopes
 from gateway.policy.site import GroupPolicy, SitePolicy
 from gateway.policy.snapshot import Snapshot
 
-__all__ = ["DEFAULT_PACKS", "Bundle", "PackProblem", "load_bundle", "load_tests", "policy_scopes", "shipped_packs"]
+__all__ = [
+    "DEFAULT_PACKS",
+    "Bundle",
+    "PackProblem",
+    "load_bundle",
+    "load_tests",
+    "policy_scopes",
+    "read_pack_file",
+    "shipped_packs",
+]
 
 DEFAULT_PACKS: Final = ("baseline", "observe")
 """What a new installation runs: enforce what is safe in front of any fleet, watch for everything else."""
 _PACKAGE: Final = "policies"
 _SUFFIX: Final = ".yaml"
 _TESTS: Final = ".test.yaml"
+_MAX_BYTES: Final = 16_000_000
+"""Of a file; more than `read_yaml` takes in any case."""
+_REMEMBERED: Final = 128
+"""Files that are not read and checked again while their text is the same."""
 _IN_EXPRESSIONS: Final = frozenset({"P019", "P020", "P021", "P022", "P023", "P024", "P025", "P040", "P041", "P070"})
 _MODES: Final[dict[Mode, int]] = {"off": 0, "monitor": 1, "enforce": 2}
 
@@ -74,6 +88,13 @@ class _Loaded:
         self.document = document
         self.lines = text.splitlines()
         self.findings = findings
+
+    def copy(self) -> "_Loaded":
+        """The same file for another bundle, which may find more about it."""
+        other = copy.copy(self)
+        other.findings = Findings()
+        other.findings.all = list(self.findings.all)
+        return other
 
     def problems(self) -> list[PackProblem]:
         return [self.problem(finding) for finding in self.findings.all]
@@ -133,6 +154,7 @@ def policy_scopes() -> dict[OCPPVersion, Scopes]:
     return {version: Scopes(load_schemas(version)) for version in OCPPVersion}
 
 
+@functools.cache
 def shipped_packs() -> tuple[str, ...]:
     """Names of the packs that come with the gateway, e.g. ``firmware`` and ``quirks/alfen``."""
     found = []
@@ -155,11 +177,20 @@ def _read_text(name: str) -> tuple[str, str]:
             path=name, message="no such pack: not shipped, and no .yaml file", suggestion=hint, code="P071"
         )
         raise ConfigError([problem])
+    return name, read_pack_file(path)
+
+
+def read_pack_file(path: Path) -> str:
+    """The text of a YAML file of the policy. Raises ConfigError."""
     try:
-        return name, path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise ConfigError([PackProblem(path=name, message=f"cannot be read: {why}", code="P001")]) from None
+        with path.open("rb") as file:
+            data = file.read(_MAX_BYTES + 1)
+        if len(data) <= _MAX_BYTES:
+            return data.decode("utf-8-sig")
+        why = f"longer than {_MAX_BYTES} bytes"
+    except (OSError, ValueError) as error:
+        why = error.strerror or str(error) if isinstance(error, OSError) else "not UTF-8"
+    raise ConfigError([PackProblem(path=str(path), message=f"cannot be read: {why}", code="P001")])
 
 
 def _end_of_day(text: str) -> float:
@@ -168,7 +199,12 @@ def _end_of_day(text: str) -> float:
 
 
 def _load(name: str) -> _Loaded:
-    shown, text = _read_text(name)
+    return _read_and_lint(*_read_text(name)).copy()
+
+
+@functools.lru_cache(maxsize=_REMEMBERED)
+def _read_and_lint(shown: str, text: str) -> _Loaded:
+    """One file with what is wrong in it alone. Raises ConfigError."""
     document = read_yaml(text, shown)
     findings = Findings()
     pack = read_pack(document.value, findings, shown_path=shown, parse_date=_end_of_day)
@@ -270,10 +306,19 @@ class _Collection:
         return tuple(found)
 
 
-def load_bundle(names: Sequence[str], site: SitePolicy, *, now: float) -> Bundle:
+def load_bundle(
+    names: Sequence[str],
+    site: SitePolicy,
+    *,
+    now: float,
+    site_document: YAMLDocument | None = None,
+    foreign_site: bool = False,
+) -> Bundle:
     """Load packs by name or path with everything they include, and check them and the site's use of them.
 
-    `now` (seconds since the epoch) decides which exceptions have expired. Nothing is raised: look at `errors`.
+    `now` (seconds since the epoch) decides which exceptions have expired. `site_document` says where in its file a value of
+    the site stands. `foreign_site`: the site was written for other packs, so that it may name what is not loaded.
+    Nothing is raised: look at `errors`.
     """
     collection = _Collection()
     for name in names:
@@ -283,7 +328,8 @@ def load_bundle(names: Sequence[str], site: SitePolicy, *, now: float) -> Bundle
     for pack, findings in lint_references(whole, now, policy_scopes()):
         collection.loaded[pack.name].findings.all += findings.all
     problems = [problem for loaded in collection.loaded.values() for problem in loaded.problems()]
-    site, wrong = _checked_site(site, whole)
+    checking = _SiteCheck(whole, site_document, foreign=foreign_site)
+    site, wrong = checking.site(site), checking.problems
     revision = _revision(packs, site)
     return Bundle(packs=packs, site=site, revision=revision, problems=(*collection.problems, *problems, *wrong))
 
@@ -291,48 +337,75 @@ def load_bundle(names: Sequence[str], site: SitePolicy, *, now: float) -> Bundle
 # -- the site's values
 
 
-def _checked_site(site: SitePolicy, packs: Iterable[Pack]) -> tuple[SitePolicy, list[PackProblem]]:
-    """The site with its values in the types of the parameters, and what is wrong with it."""
-    packs = list(packs)
-    parameters = {parameter.name: parameter for pack in packs for parameter in pack.parameters}
-    rules = {rule.id for pack in packs for rule in pack.rules}
-    problems: list[PackProblem] = []
+class _SiteCheck:
+    """Puts the site's values into the types of the parameters, and notes what is wrong with them."""
 
-    def checked(label: str, policy: GroupPolicy) -> GroupPolicy:
-        unknown = [rule for rule in policy.modes if rule not in rules]
-        problems.extend(
-            _site_problem("P061", f"{label}: mode of a rule that is not loaded: {rule}", rule, rules)
-            for rule in unknown
+    def __init__(self, packs: Iterable[Pack], document: YAMLDocument | None, *, foreign: bool) -> None:
+        packs = list(packs)
+        self.problems: list[PackProblem] = []
+        self._parameters = {parameter.name: parameter for pack in packs for parameter in pack.parameters}
+        self._rules = {rule.id for pack in packs for rule in pack.rules}
+        self._document = document
+        self._foreign = foreign
+
+    def site(self, site: SitePolicy) -> SitePolicy:
+        everyone = self._group("site", ("everyone",), site.everyone)
+        groups = {name: self._group(f"group {name}", ("groups", name), group) for name, group in site.groups.items()}
+        return msgspec.structs.replace(site, everyone=everyone, groups=groups)
+
+    def _group(self, label: str, path: DocumentPath, policy: GroupPolicy) -> GroupPolicy:
+        for rule in policy.modes:
+            if rule not in self._rules:
+                message = f"{label}: mode of a rule that is not loaded: {rule}"
+                self._unknown("P061", (*path, "modes", rule), message, did_you_mean(rule, self._rules))
+        return msgspec.structs.replace(policy, params=self._converted(label, (*path, "params"), policy.params))
+
+    def _converted(self, label: str, path: DocumentPath, values: Mapping[str, Any]) -> dict[str, ParameterValue]:
+        found: dict[str, ParameterValue] = {}
+        for name, value in values.items():
+            parameter = self._parameters.get(name)
+            if parameter is None:
+                message = f"{label}: no loaded pack has a parameter {name}"
+                self._unknown("P070", (*path, name), message, did_you_mean(name, self._parameters))
+                continue
+            if parameter.type == "duration" and isinstance(value, int | float) and not isinstance(value, bool):
+                found[name] = float(value)  # seconds, as read before
+                continue
+            findings = Findings()
+            plain = list(value) if isinstance(value, tuple) else value
+            found[name] = read_parameter_value(plain, parameter.type, (*path, name), findings)
+            for each in findings.all:
+                self._add("P070", each.path, f"{label}: {name} {each.message}")
+        return found
+
+    def _unknown(self, code: str, path: DocumentPath, message: str, suggestion: str) -> None:
+        self._add(code, path, message, suggestion, "warning" if self._foreign else "error")
+
+    def _add(
+        self,
+        code: str,
+        path: DocumentPath,
+        message: str,
+        suggestion: str = "",
+        severity: Literal["error", "warning"] = "error",
+    ) -> None:
+        positions = {} if self._document is None else self._document.positions
+        place = path
+        while place and place not in positions:
+            place = place[:-1]
+        line, column = positions.get(place, (0, 0))
+        self.problems.append(
+            PackProblem(
+                path="gateway.toml" if self._document is None else self._document.shown_path,
+                message=f"{code} {message}",
+                line=line,
+                column=column,
+                key=".".join(map(str, path)),
+                suggestion=suggestion,
+                code=code,
+                severity=severity,
+            )
         )
-        values = _converted(label, policy.params, parameters, problems)
-        return msgspec.structs.replace(policy, params=values)
-
-    groups = {name: checked(f"group {name}", policy) for name, policy in site.groups.items()}
-    return msgspec.structs.replace(site, everyone=checked("site", site.everyone), groups=groups), problems
-
-
-def _converted(
-    label: str, values: Mapping[str, Any], parameters: Mapping[str, Parameter], problems: list[PackProblem]
-) -> dict[str, ParameterValue]:
-    found: dict[str, ParameterValue] = {}
-    for name, value in values.items():
-        parameter = parameters.get(name)
-        if parameter is None:
-            problems.append(_site_problem("P070", f"{label}: no loaded pack has a parameter {name}", name, parameters))
-            continue
-        findings = Findings()
-        plain = list(value) if isinstance(value, tuple) else value
-        if parameter.type == "duration" and isinstance(value, int | float) and not isinstance(value, bool):
-            found[name] = float(value)  # seconds, as read before
-            continue
-        found[name] = read_parameter_value(plain, parameter.type, ("params", name), findings)
-        problems += [_site_problem("P070", f"{label}: {name} {each.message}", "", ()) for each in findings.all]
-    return found
-
-
-def _site_problem(code: str, message: str, word: str, known: Iterable[str]) -> PackProblem:
-    hint = did_you_mean(word, known) if word else ""
-    return PackProblem(path="gateway.toml", message=f"{code} {message}", key="policy", suggestion=hint, code=code)
 
 
 # -- revision
@@ -382,7 +455,7 @@ def load_tests(name: str) -> YAMLDocument | None:
     if name in shipped_packs():
         file = importlib.resources.files(_PACKAGE) / f"{name}{_TESTS}"
         return read_yaml(file.read_text(encoding="utf-8"), f"{_PACKAGE}/{name}{_TESTS}") if file.is_file() else None
-    path = Path(name) if name.endswith(_TESTS) else Path(name).with_suffix("").with_suffix(_TESTS)
+    path = Path(name if name.endswith(_TESTS) else name.removesuffix(Path(name).suffix) + _TESTS)
     if not path.is_file():
         return None
-    return read_yaml(path.read_text(encoding="utf-8"), str(path))
+    return read_yaml(read_pack_file(path), str(path))

@@ -12,11 +12,15 @@ groups:
 maintenance_groups: [depot]
 """
 
+import re
 from pathlib import Path
 from typing import Any, Final, cast, get_args
 
+import msgspec
+
 from gateway.config.model import Policy
-from gateway.config.policy_packs import Bundle, PackProblem, load_bundle
+from gateway.config.policy_packs import Bundle, PackProblem, load_bundle, read_pack_file
+from gateway.config.positions import find_positions
 from gateway.config.problems import ConfigError
 from gateway.config.yaml_file import YAMLDocument, read_yaml
 from gateway.policy.fields import Table
@@ -25,40 +29,76 @@ from gateway.policy.reading import API_VERSION
 from gateway.policy.rules import Mode
 from gateway.policy.site import GateMode, Gates, GroupPolicy, SitePolicy, Stance
 
-__all__ = ["load_policy", "read_site"]
+__all__ = ["is_site", "load_policy", "read_site"]
+
+_SITE: Final = re.compile(r"""(?m)^[{\s]*["']?kind["']?\s*:\s*["']?PolicySite\b""")
 
 _GATE_MODES: Final = {word: cast("GateMode", word) for word in get_args(GateMode)}
 _STANCES: Final = {word: cast("Stance", word) for word in get_args(Stance)}
 _MODES: Final = {word: cast("Mode", word) for word in get_args(Mode)}
 
 
-def load_policy(policy: Policy, *, now: float) -> Bundle:
-    """Everything that the configuration's [policy] names, checked. Raises nothing: look at `errors`."""
-    site, problems = SitePolicy(), list[PackProblem]()
+def load_policy(policy: Policy, *, now: float, config_path: str = "", foreign_site: bool = False) -> Bundle:
+    """Everything that the configuration's [policy] names, checked. Raises nothing: look at `errors`.
+
+    `config_path`: the configuration that names it; a pack that is not there is then told with its place in that file.
+    `foreign_site`: the packs are not those that the site was written for.
+    """
+    site, document, problems = SitePolicy(), None, list[PackProblem]()
     if policy.site:
-        site, problems = read_site(policy.site)
-    bundle = load_bundle(policy.packs, site, now=now)
-    return Bundle(
-        packs=bundle.packs, site=bundle.site, revision=bundle.revision, problems=(*problems, *bundle.problems)
-    )
+        site, document, problems = _read_site(policy.site)
+    bundle = load_bundle(policy.packs, site, now=now, site_document=document, foreign_site=foreign_site)
+    found = [*problems, *bundle.problems]
+    if config_path:
+        found = _placed(found, policy, config_path)
+    return msgspec.structs.replace(bundle, problems=tuple(found))
+
+
+def is_site(path: str) -> bool:
+    """True if a file says that it is a PolicySite. What cannot be read is none."""
+    if Path(path).suffix not in {".yaml", ".yml"}:
+        return False
+    try:
+        return _SITE.search(read_pack_file(Path(path))) is not None
+    except ConfigError:
+        return False
+
+
+def _placed(problems: list[PackProblem], policy: Policy, config_path: str) -> list[PackProblem]:
+    """Files that cannot even be read have no lines: what names them has."""
+    named = {policy.site: ("policy", "site"), **dict.fromkeys(policy.packs, ("policy", "packs"))}
+    try:
+        positions = find_positions(Path(config_path).read_text("utf-8"))
+    except (OSError, ValueError):
+        return problems
+    found = []
+    for problem in problems:
+        if problem.line or problem.path not in named:
+            found.append(problem)
+            continue
+        line, column = positions.get(named[problem.path], (0, 0))
+        message = problem.message.replace(f"{problem.code} ", f"{problem.code} {problem.path}: ", 1)
+        found.append(msgspec.structs.replace(problem, path=config_path, line=line, column=column, message=message))
+    return found
 
 
 def read_site(path: str) -> tuple[SitePolicy, list[PackProblem]]:
     """The site of a file, and what is wrong with it."""
+    site, _, problems = _read_site(path)
+    return site, problems
+
+
+def _read_site(path: str) -> tuple[SitePolicy, YAMLDocument | None, list[PackProblem]]:
     try:
-        text = Path(path).read_text(encoding="utf-8")
-        document = read_yaml(text, path)
+        document = read_yaml(read_pack_file(Path(path)), path)
     except ConfigError as error:
         first = error.problems[0]
         message = f"P001 {first.message}"
         problem = PackProblem(path=path, message=message, code="P001", line=first.line, column=first.column)
-        return SitePolicy(), [problem]
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        return SitePolicy(), [PackProblem(path=path, message=f"cannot be read: {why}", code="P001")]
+        return SitePolicy(), None, [problem]
     findings = Findings()
     site = _site(Table(document.value, (), findings))
-    return site, [_problem(document, finding) for finding in findings.all]
+    return site, document, [_problem(document, finding) for finding in findings.all]
 
 
 def _problem(document: YAMLDocument, finding: Any) -> PackProblem:

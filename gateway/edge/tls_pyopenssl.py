@@ -35,6 +35,7 @@ _BUFFER_BYTES = 65_536
 _buffer = _ffi.new("char[]", _BUFFER_BYTES)
 _unpack: Final[Callable[[Any, int], bytes]] = _ffi.unpack
 _scratch = _lib.BIO_new(_lib.BIO_s_mem())
+_pending, _nowhere = _lib.BIO_get_mem_data, _ffi.new("char **")
 _memory: Final = _lib.BIO_s_mem()
 _WANT_READ, _ZERO_RETURN = 2, 6
 _HOST_NAME = 0
@@ -131,6 +132,8 @@ class _Connection(TLSConnection):
             _bio_write(self._into, data, len(data))
         ssl = self._ssl
         size = _read(ssl, _buffer, _BUFFER_BYTES)
+        if size > 0 and not _pending(self._into, _nowhere):
+            return _unpack(_buffer, size)  # one whole record, as nearly always: OpenSSL reads no further than it must
         plain = b""
         while size > 0:
             plain = plain + _unpack(_buffer, size) if plain else _unpack(_buffer, size)

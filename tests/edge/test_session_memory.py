@@ -9,9 +9,10 @@ from typing import cast
 import pytest
 
 from gateway.audit.event import Severity
-from gateway.edge.pump import Bridge
+from gateway.edge.pump import Bridge, Leg
 from gateway.identity.evidence import Peer, Transport
 from gateway.ocpp.vocabulary import OCPPVersion
+from gateway.policy.verdict import FleetAsk
 from gateway.relay.effects import NoteRegistered
 from gateway.relay.relay import Relay, RelayLimits
 from gateway.websocket.frames import TEXT, build_frame
@@ -69,6 +70,10 @@ class _Owner:
 
     def registered(self, bridge: Bridge, effect: NoteRegistered) -> None:
         """Not of interest."""
+
+    def ask_fleet(self, leg: Leg, ticket: int, asks: tuple[FleetAsk, ...], wire: bytes) -> None:
+        del leg, ticket, wire
+        raise AssertionError(asks)
 
     def finished(self, bridge: Bridge, reason: str) -> None:
         del reason

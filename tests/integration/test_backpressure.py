@@ -167,7 +167,7 @@ async def test_csms_that_does_not_read_stops_the_charge_point_and_loses_nothing(
 async def test_charge_point_that_does_not_read_stops_the_csms_and_loses_nothing(
     site: Site, listener: str, identity: str
 ) -> None:
-    calls = [f'[2,"{identity}-{number}","Heartbeat",{{}}]' for number in range(60)]
+    calls = [f'[2,"{identity}-{number}","DataTransfer",{{"vendorId":"v"}}]' for number in range(60)]
     async with await site.session(identity, listener) as peer:
         transport_of(peer).pause_reading()
         before = edge_bytes(site)
@@ -223,9 +223,9 @@ async def test_peer_that_reads_nothing_for_too_long_is_dropped_and_one_that_read
     async with await site.session("DOWN-1") as stuck, await site.session("DOWN-2", "tls") as slow:
         transport_of(stuck).pause_reading()
         for number in range(40):
-            stuck.send_text(f'[2,"d{number}","Heartbeat",{{}}]')
+            stuck.send_text(f'[2,"d{number}","DataTransfer",{{"vendorId":"v"}}]')
         for number in range(20):
-            slow.send_text(f'[2,"d{number}","Heartbeat",{{}}]')
+            slow.send_text(f'[2,"d{number}","DataTransfer",{{"vendorId":"v"}}]')
         event_of_stuck = asyncio.get_running_loop().create_task(
             site.gateway.event("net.slow_reader", since, of(local_port(stuck)))
         )

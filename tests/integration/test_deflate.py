@@ -112,7 +112,7 @@ async def test_1_6_chosen_by_the_csms_means_no_compression_although_2_x_was_offe
     peer, agreed = await connect(site, "OLD-CSMS", "ocpp2.0.1, ocpp1.6")
     async with peer:
         assert agreed is None
-        await (await only_1_6.connected("OLD-CSMS")).send(call())
+        await (await only_1_6.connected("OLD-CSMS")).send(call("DataTransfer", '{"vendorId":"v"}'))
         received = await peer.frame()
         assert (received.rsv, received.payload[:1]) == (0, b"[")
 

@@ -11,13 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.audit.event import SecurityEvent
-from gateway.config.model import Limits, WebSocketSettings
+from gateway.config.model import Limits, Policy, WebSocketSettings
+from gateway.config.policy_site import load_policy
 from gateway.identity.evidence import CertificateProof, PasswordProof
 from gateway.link.framing import FrameReader, LinkBroken, control_reader, edge_reader, encode
 from gateway.link.messages import (
     MAX_MESSAGE_BYTES,
     AdmitRefused,
     AdmitRequest,
+    BudgetAnswer,
+    BudgetRequest,
     CertificatePEM,
     ControlMessage,
     Counters,
@@ -27,6 +30,7 @@ from gateway.link.messages import (
     EdgeSettings,
     Hello,
     LiveSession,
+    PolicySettings,
     Probe,
     ProbeAnswer,
     Registered,
@@ -37,6 +41,7 @@ from gateway.link.messages import (
     SettingsUpdate,
 )
 from gateway.ocpp.vocabulary import ChargePointId, SecurityProfile
+from gateway.policy.verdict import FleetAsk, RuleMatch
 from tests.support.claims import make_claim
 
 CP = ChargePointId("CP-1")
@@ -53,6 +58,8 @@ LIVE = LiveSession(
     1.5,
     PasswordProof(slot="current", reading="raw"),
 )
+POLICY = load_policy(Policy(packs=("fleet",)), now=1.0)
+MATCH = RuleMatch(POLICY.packs[0].rules[0], enforced=True)
 FROM_EDGE: list[EdgeMessage] = [
     Hello(0, 4711, (LIVE, msgspec.structs.replace(LIVE, proof=CERTIFICATE, registered=True))),
     AdmitRequest(1, "s-1", make_claim(password=b"\x00\xff", leaf=b"\x30")),
@@ -63,9 +70,13 @@ FROM_EDGE: list[EdgeMessage] = [
     Counters({'x_total{a="b"}': 2.0}),
     ProbeAnswer(1, alive=True),
     SettingsApplied(3, "no"),
+    BudgetRequest(1, (FleetAsk(MATCH, "k", "v", 1.0, "rate", 2.0, 60.0),)),
 ]
 FROM_CONTROL: list[ControlMessage] = [
-    SettingsUpdate(EdgeSettings(1, 1, (), (), Limits(), WebSocketSettings())),
+    SettingsUpdate(
+        EdgeSettings(1, 1, (), (), Limits(), WebSocketSettings(), PolicySettings("r", POLICY.packs, POLICY.site))
+    ),
+    BudgetAnswer(1, {"a/b": False}),
     AdmitRefused(1, "password-wrong", 3, proven=True),
     Probe(1, "s-1", 5.0),
     Disconnect("s-1", "disabled"),

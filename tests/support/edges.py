@@ -15,6 +15,7 @@ from gateway.link.messages import (
     AdmitGranted,
     AdmitRefused,
     AdmitRequest,
+    BudgetAnswer,
     Counters,
     Disconnect,
     EdgeMessage,
@@ -132,6 +133,7 @@ class LinkEdge:
         self.updates: list[EdgeSettings] = []
         self.disconnected: list[Disconnect] = []
         self.probed: list[Probe] = []
+        self.budgets: list[BudgetAnswer] = []
         self._answers: dict[int, asyncio.Future[AdmitGranted | AdmitRefused]] = {}
         self._numbers = itertools.count(1)
         self._names = itertools.count(1)
@@ -186,6 +188,8 @@ class LinkEdge:
                 if not alive:
                     self.end(session)
                 self.send(ProbeAnswer(number, alive=alive))
+            case BudgetAnswer():
+                self.budgets.append(message)
             case Disconnect(session=session):
                 self.disconnected.append(message)
                 self.end(session)

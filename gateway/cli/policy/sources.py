@@ -1,0 +1,112 @@
+"""Which packs and which values of the site a command works with: those named, else those of the configuration."""
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from gateway.cli.configuration import find_config, read_config
+from gateway.cli.exit_codes import NOT_OK, USAGE
+from gateway.cli.output import fail, shown
+
+if TYPE_CHECKING:
+    from gateway.config.model import Config
+    from gateway.config.policy_packs import Bundle, PackProblem
+
+__all__ = ["Sources", "configured", "load_sources", "problem_record", "problem_text", "sources_of", "usable"]
+
+_TESTS = ".test.yaml"
+
+
+class Sources(NamedTuple):
+    """What to load."""
+
+    packs: tuple[str, ...]
+    site: str = ""
+    foreign_site: bool = False
+    """The site is the configuration's, and the packs are not."""
+    config_path: str = ""
+
+
+def configured(config_path: str | None, *, as_json: bool) -> "Config | None":
+    """The configuration, None where none is named and none is at the usual places. Raises Failure if it is broken."""
+    from gateway.cli.configuration import PLACES
+
+    if config_path or os.environ.get("OCPP_GATEWAY_CONFIG") or any(place.exists() for place in PLACES):
+        return read_config(config_path, as_json=as_json)
+    return None
+
+
+def sources_of(
+    words: Sequence[str], config_path: str | None, *, as_json: bool, default: tuple[str, ...] = ()
+) -> Sources:
+    """From what was typed: packs, files of packs, and at most one file with the values of a site.
+
+    `default`: the packs where neither words nor a configuration name any.
+    """
+    from gateway.config.policy_packs import DEFAULT_PACKS
+    from gateway.config.policy_site import is_site
+
+    sites = [word for word in words if is_site(word)]
+    packs = tuple(dict.fromkeys(word for word in words if word not in sites))
+    if len(set(sites)) > 1:
+        names = ", ".join(map(shown, sites))
+        fail(f"Only one file can hold the values of the site, and these do: {names}", USAGE, as_json=as_json)
+    if packs and sites:
+        return Sources(packs, sites[0])
+    config = configured(config_path, as_json=as_json)
+    if config is None:
+        return Sources(packs or default or DEFAULT_PACKS, sites[0] if sites else "")
+    own = not packs and not sites
+    return Sources(
+        packs or config.policy.packs,
+        sites[0] if sites else config.policy.site,
+        foreign_site=bool(packs),
+        config_path=find_config(config_path) if own else "",
+    )
+
+
+def load_sources(sources: Sources) -> "Bundle":
+    """Everything loaded and checked; look at its errors."""
+    import time
+
+    from gateway.config.model import Policy
+    from gateway.config.policy_site import load_policy
+
+    return load_policy(
+        Policy(packs=sources.packs, site=sources.site),
+        now=time.time(),
+        config_path=sources.config_path,
+        foreign_site=sources.foreign_site,
+    )
+
+
+def usable(sources: Sources, *, as_json: bool, code: int = NOT_OK) -> "Bundle":
+    """A bundle without errors. Raises Failure with all of them."""
+    bundle = load_sources(sources)
+    if bundle.errors:
+        lines = "\n".join(problem_text(problem) for problem in bundle.errors)
+        fail(
+            f"The policy cannot be used:\n{lines}" if not as_json else "The policy cannot be used.",
+            code,
+            as_json=as_json,
+            details=[problem_record(problem) for problem in bundle.errors],
+        )
+    return bundle
+
+
+def _sentence(problem: "PackProblem") -> str:
+    return problem.message.removeprefix(f"{problem.code} ")
+
+
+def problem_text(problem: "PackProblem") -> str:
+    """``file:line:column: error P010 unknown action 'Rset' (did you mean 'Reset'?)``."""
+    place = f"{problem.path}:{problem.line}:{problem.column}" if problem.line else problem.path
+    hint = f" (did you mean {problem.suggestion!r}?)" if problem.suggestion else ""
+    return shown(f"{place}: {problem.severity} {problem.code} {_sentence(problem)}{hint}")
+
+
+def problem_record(problem: "PackProblem") -> dict[str, Any]:
+    """The same for ``--json``."""
+    import msgspec
+
+    return {**msgspec.to_builtins(problem), "message": _sentence(problem)}
