@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 __all__ = [
+    "CARRIES_SET_POINT",
     "charging_limits",
     "configuration_changes",
     "connectors",
@@ -51,6 +52,21 @@ def _number(value: Any) -> float | None:
         return float(value)
     except OverflowError:
         return math.inf if value > 0 else -math.inf
+
+
+CARRIES_SET_POINT: Final = frozenset(
+    {
+        "AFRRSignal",
+        "NotifyChargingLimit",
+        "RemoteStartTransaction",
+        "ReportChargingProfiles",
+        "RequestStartTransaction",
+        "SetChargingProfile",
+        "SetDERControl",
+        "UpdateDynamicSchedule",
+    }
+)
+"""Actions that `set_point_w` can say anything about; every other message is spared the search."""
 
 
 def _schedules(payload: Payload) -> Iterator[Payload]:

@@ -57,6 +57,8 @@ _MEANING: Final[dict[Outcome, str]] = {
 }
 _DIRECTIONS: Final = {Origin.CHARGE_POINT: "to_csms", Origin.CSMS: "to_station", Origin.GATEWAY: "gateway"}
 _MAX_SHOWN: Final = 160
+_HOLDERS: Final = frozenset({"facts", "msg", "params", "req", "session", "sets", "tx"})
+"""What only holds values is none itself: what is taken out of it is shown."""
 _OWN_ROOTS: Final = ("params", "session", "msg", "now", "sets")
 
 
@@ -243,6 +245,7 @@ class _Explainer:
                 step.iteration,
             )
             for step in program.explain(self.values.of(program, rule))
+            if step.text not in _HOLDERS
         )
         try:
             value = "true" if self.values.run(program, rule) else "false"

@@ -6,7 +6,6 @@ restrictive rule takes for a match (it fails closed). Lists are empty where ther
 
 import contextlib
 import datetime
-import functools
 import itertools
 import re
 from typing import Any, Final
@@ -18,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from gateway.policy import carriers, metering
 from gateway.policy.cel.times import parse_timestamp
+from gateway.policy.lazy import lazy
 from gateway.policy.urls import Url, read_url
 
 __all__ = ["CertificateFact", "ChangeFact", "FactMissing", "Facts", "RequestFact"]
@@ -144,26 +144,26 @@ class Facts:
         self._payload = payload
         self._asked = asked
 
-    @functools.cached_property
+    @lazy
     def urls(self) -> list[Url]:
         """Every URL that the message gives the charge point."""
         return [read_url(text) for text in carriers.url_texts(self._action, self._payload)]
 
-    @functools.cached_property
+    @lazy
     def _limits(self) -> list[tuple[str, float]]:
         return list(carriers.charging_limits(self._action, self._payload))
 
-    @functools.cached_property
+    @lazy
     def limits_a(self) -> list[float]:
         """Magnitudes of all charging limits in ampere."""
         return [value for unit, value in self._limits if unit == "A"]
 
-    @functools.cached_property
+    @lazy
     def limits_w(self) -> list[float]:
         """Magnitudes of all charging limits and set-points in watt."""
         return [value for unit, value in self._limits if unit == "W"]
 
-    @functools.cached_property
+    @lazy
     def _periods(self) -> list[list[float]]:
         return carriers.periods(self._payload)
 
@@ -172,18 +172,18 @@ class Facts:
         """Number of schedule periods in all."""
         return sum(map(len, self._periods))
 
-    @functools.cached_property
+    @lazy
     def min_period_s(self) -> int:
         """Shortest distance between two periods of a schedule; 2^31 where there are no two."""
         gaps = [later - earlier for starts in self._periods for earlier, later in itertools.pairwise(starts)]
         return int(min(gaps, default=_NO_PERIOD_S))
 
-    @functools.cached_property
+    @lazy
     def tokens(self) -> list[str]:
         """Every token in the message."""
         return list(carriers.tokens(self._payload))
 
-    @functools.cached_property
+    @lazy
     def asked_tokens(self) -> list[str]:
         """In a result: every token in the call that is answered."""
         return [] if self._asked is None else list(carriers.tokens(self._asked))
@@ -195,32 +195,32 @@ class Facts:
             return bool(self._payload.get("eventType") == "Started")
         return self._action == "StartTransaction"
 
-    @functools.cached_property
+    @lazy
     def setpoint_w(self) -> float:
         """What the message makes the charge point draw or feed first, in watt; -1 where it says nothing about that."""
         return carriers.set_point_w(self._action, self._payload)
 
-    @functools.cached_property
+    @lazy
     def schedule_start(self) -> str:
         """When the charging schedule starts, as sent; empty where it does not say."""
         return carriers.schedule_start(self._payload)
 
-    @functools.cached_property
+    @lazy
     def firmware_signed(self) -> bool:
         """True if a firmware update carries a certificate and a signature."""
         return carriers.is_signed_firmware(self._payload)
 
-    @functools.cached_property
+    @lazy
     def longest_list(self) -> int:
         """Length of the longest list in the message."""
         return carriers.longest_list(self._payload)
 
-    @functools.cached_property
+    @lazy
     def connectors(self) -> list[int]:
         """Every connector and EVSE number in the message."""
         return list(carriers.connectors(self._payload))
 
-    @functools.cached_property
+    @lazy
     def token_status(self) -> str:
         """Status that a result gives a token; empty where there is none."""
         for name in ("idTagInfo", "idTokenInfo"):
@@ -229,7 +229,7 @@ class Facts:
                 return str(info["status"])
         return ""
 
-    @functools.cached_property
+    @lazy
     def config_changes(self) -> list[ChangeFact]:
         """What the message sets, keys and values."""
         changed = carriers.configuration_changes(self._action, self._payload)
@@ -237,23 +237,23 @@ class Facts:
             ChangeFact(_CANONICAL.get(key.strip().lower(), key), key.strip().lower(), value) for key, value in changed
         ]
 
-    @functools.cached_property
+    @lazy
     def config_keys(self) -> list[str]:
         """What the message sets; known names in the standard's spelling whatever case was sent."""
         return [change.key for change in self.config_changes]
 
-    @functools.cached_property
+    @lazy
     def config_names(self) -> list[str]:
         """What the message sets in lower case: what to look up in a parameter of type ``list<name>``."""
         return [change.name for change in self.config_changes]
 
-    @functools.cached_property
+    @lazy
     def security_profile(self) -> int:
         """The lowest security profile a message sets; 0 where it sets none, -1 where one is not a profile."""
         values = [change.value for change in self.config_changes if change.key.endswith("SecurityProfile")]
         return min((int(value) if value in {"1", "2", "3"} else -1 for value in values), default=0)
 
-    @functools.cached_property
+    @lazy
     def certificates(self) -> list[CertificateFact]:
         """Every certificate in the message; a text in its place that is none has `ok` False."""
         found: list[CertificateFact] = []
@@ -262,36 +262,36 @@ class Facts:
             found += [_read_certificate(block) for block in blocks] or [CertificateFact()]
         return found
 
-    @functools.cached_property
+    @lazy
     def csrs(self) -> list[RequestFact]:
         """Every certificate signing request in the message."""
         return [_read_request(text) for text in carriers.pem_texts(self._payload, requests=True)]
 
-    @functools.cached_property
+    @lazy
     def meter_wh(self) -> list[float]:
         """Readings of the energy register in Wh."""
         return metering.energies_wh(self._payload)
 
-    @functools.cached_property
+    @lazy
     def soc(self) -> list[float]:
         """States of charge in percent."""
         return metering.states_of_charge(self._payload)
 
-    @functools.cached_property
+    @lazy
     def strings(self) -> list[str]:
         """Every text in the message, decoded."""
         return [text for _, text in self._texts]
 
-    @functools.cached_property
+    @lazy
     def _texts(self) -> list[tuple[str, str]]:
         """Name and text of every text in the message: walked once, whatever is asked of them."""
         return list(carriers.named_strings(self._payload))
 
-    @functools.cached_property
+    @lazy
     def _moments(self) -> list[str]:
         return [text for name, text in self._texts if name == "timestamp"]
 
-    @functools.cached_property
+    @lazy
     def control_characters(self) -> bool:
         """True if a text holds control characters other than tab and line ends."""
         return any(_CONTROL.search(text) for text in self.strings)
@@ -305,7 +305,7 @@ class Facts:
                 return parse_timestamp(value)
         raise FactMissing("expiry")
 
-    @functools.cached_property
+    @lazy
     def timestamps(self) -> list[datetime.datetime]:
         """Every moment of measuring or happening that the message states; what is no date-time is left out."""
         found = []
@@ -314,7 +314,7 @@ class Facts:
                 found.append(parse_timestamp(text))
         return found
 
-    @functools.cached_property
+    @lazy
     def absurd_times(self) -> int:
         """How many places for a moment hold something that does not even begin like a date.
 

@@ -27,6 +27,8 @@ from gateway.policy.verdict import Verdict
 __all__ = ["Change", "Delta", "Recorded", "RecordingInvalid", "Replay", "ReplayResult", "read_recorded", "replay"]
 
 _ORIGINS: Final = {"charge-point": Origin.CHARGE_POINT, "csms": Origin.CSMS}
+_LAST_MOMENT: Final = 32_503_680_000.0
+"""The year 3000: who writes milliseconds gets told."""
 _MAX_CHANGES: Final = 1_000
 """So many changes are kept one by one; all are counted."""
 
@@ -114,9 +116,12 @@ _Key = tuple[str, str, str, str]
 def read_recorded(line: bytes) -> Recorded:
     """One line of a recording. Raises RecordingInvalid."""
     try:
-        return _decode(line)
-    except msgspec.MsgspecError as error:
+        recorded = _decode(line)
+    except (msgspec.MsgspecError, UnicodeError) as error:
         raise RecordingInvalid(str(error)) from None
+    if not 0 <= recorded.time < _LAST_MOMENT:
+        raise RecordingInvalid("time is not in seconds since 1970")
+    return recorded
 
 
 class _Side:
@@ -174,12 +179,14 @@ class Replay:
             found = self._conversations[recorded.identity] = Conversation(session)
         return found
 
-    def add(self, recorded: Recorded) -> None:
-        """Judge one frame under both policies."""
-        self._line += 1
+    def add(self, recorded: Recorded, line: int = 0) -> None:
+        """Judge one frame under both policies. `line`: where it stands in its file; without it frames are counted."""
+        self._line = line or self._line + 1
         conversation = self._conversation(recorded)
         try:
-            message = conversation.message(_ORIGINS[recorded.origin], recorded.text.encode("utf-8", "surrogatepass"), recorded.time)
+            message = conversation.message(
+                _ORIGINS[recorded.origin], recorded.text.encode("utf-8", "surrogatepass"), recorded.time
+            )
         except NotJudged:
             self._unjudged += 1
             return

@@ -181,8 +181,10 @@ class Transactions:
                 self.csr_pending = False
             case "ClosePeriodicEventStream":
                 self.streams.pop(_identity_number(payload.get("id")), None)
-            case _:
+            case _ if action in carriers.CARRIES_SET_POINT:
                 self._set(action, payload)
+            case _:
+                pass
 
     def _set(self, action: str, payload: Payload) -> None:
         wanted = carriers.set_point_w(action, payload)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from gateway.config.policy_packs import PackProblem
     from gateway.config.yaml_file import YAMLDocument
-    from gateway.policy.trial import Case
+    from gateway.policy.trial_reading import Case
 
 __all__ = ["CaseFile", "pack_beside", "read_case_file"]
 
@@ -45,9 +45,7 @@ def read_case_file(word: str) -> CaseFile | None:
         document = load_tests(word)
     except ConfigError as error:
         problems = [
-            PackProblem(
-                path=each.path, message=f"P001 {each.message}", line=each.line, column=each.column, code="P001"
-            )
+            PackProblem(path=each.path, message=f"P001 {each.message}", line=each.line, column=each.column, code="P001")
             for each in error.problems
         ]
         return CaseFile(problems[0].path, "", (), problems, None)
@@ -77,4 +75,3 @@ def read_case_file(word: str) -> CaseFile | None:
             )
         )
     return CaseFile(document.shown_path, pack, cases, problems, document)
-

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from gateway.cli.policy.case_files import CaseFile
     from gateway.cli.policy.progress import Advance
     from gateway.config.policy_packs import PackProblem
-    from gateway.policy.trial import Case, CaseResult, TrialResult
+    from gateway.policy.trial import CaseResult, TrialResult
+    from gateway.policy.trial_reading import Case
 
 __all__ = ["test"]
 

@@ -10,9 +10,7 @@ from gateway.cli.files import read_bytes
 from gateway.cli.output import fail, json_option, print_json
 
 if TYPE_CHECKING:
-    from gateway.ocpp.vocabulary import Origin
     from gateway.policy.session import SessionFacts
-    from gateway.policy.snapshot import Snapshot
 
 __all__ = ["explain"]
 
@@ -68,9 +66,7 @@ class _Told(NamedTuple):
 )
 @config_option
 @json_option
-def explain(
-    rule: str | None, packs: tuple[str, ...], config_path: str | None, as_json: bool, **told: Any
-) -> int:
+def explain(rule: str | None, packs: tuple[str, ...], config_path: str | None, as_json: bool, **told: Any) -> int:
     """Explain what happens to one frame, and why.
 
     Shows the gates, every rule that is about such messages with the value of each part of its condition, how they combine,
@@ -78,7 +74,7 @@ def explain(
     """
     from gateway.cli.policy.explained import Gate, look_at
     from gateway.cli.policy.explained_text import print_explanation
-    from gateway.cli.policy.sources import sources_of, usable
+    from gateway.cli.policy.sources import require_rule, sources_of, usable
     from gateway.ocpp.vocabulary import Origin
 
     given = _Told(**told)
@@ -86,9 +82,9 @@ def explain(
     call = _bytes(given.call, as_json=as_json) if given.call is not None else None
     snapshot = usable(sources_of(packs, config_path, as_json=as_json), as_json=as_json).snapshot()
     if rule is not None:
-        _require_rule(rule, snapshot, as_json=as_json)
+        require_rule(rule, snapshot.packs, as_json=as_json)
     session = _session(given, config_path, as_json=as_json)
-    origin: Origin = Origin.CSMS if given.sender == "csms" else Origin.CHARGE_POINT
+    origin = Origin.CSMS if given.sender == "csms" else Origin.CHARGE_POINT
     found = look_at(snapshot, session, origin, frame, call, rule or "")
     if isinstance(found, Gate):
         fail(
@@ -109,19 +105,6 @@ def _bytes(word: str, *, as_json: bool) -> bytes:
     if word != "-" and not word.startswith("@"):
         return word.encode()
     return read_bytes(word.removeprefix("@"), as_json=as_json).rstrip(b"\r\n")
-
-
-def _require_rule(rule: str, snapshot: "Snapshot", *, as_json: bool) -> None:
-    from gateway.cli.output import shown
-    from gateway.config.suggest import did_you_mean
-
-    known = [each.id for each in snapshot.rules]
-    if rule in known:
-        return
-    similar = did_you_mean(rule, known)
-    hint = f" Did you mean {similar!r}?" if similar else " ocpp-gateway policy show lists what is loaded."
-    details = {"did_you_mean": similar} if similar else None
-    fail(f"No loaded pack has a rule '{shown(rule)}'.{hint}", NOT_OK, as_json=as_json, details=details)
 
 
 def _session(told: _Told, config_path: str | None, *, as_json: bool) -> "SessionFacts":

@@ -74,7 +74,9 @@ def _gates(snapshot: "Snapshot", session: "SessionFacts", origin: Origin, data: 
         return (Gate(malformed.event, malformed.detail),)
     if not isinstance(frame, Call | Send):
         return ()
-    judge = Judge(PolicyInForce(snapshot, schema_gate), session, boot_state=session.boot_state.replace("none", "unknown"))
+    judge = Judge(
+        PolicyInForce(snapshot, schema_gate), session, boot_state=session.boot_state.replace("none", "unknown")
+    )
     ruling = judge.call(frame, origin, len(data), session.now)
     of_rules = {rule.event for rule in snapshot.rules} | {"policy.denied", "policy.error"}
     reports = [effect for effect in ruling.effects if isinstance(effect, ReportEvent)]

@@ -68,6 +68,8 @@ def _print_rule(out: "Console", rule: "RuleExplanation") -> None:
 def _print_condition(out: "Console", condition: "ConditionShown") -> None:
     _say(out, f"  {condition.name}: {' '.join(condition.text.split())}  =  {condition.value}")
     for step in condition.steps:
+        if step.text == step.value:
+            continue  # a literal
         turn = f" [{'.'.join(str(number + 1) for number in step.iteration)}]" if step.iteration else ""
         value = f"no value: {step.error}" if step.error else step.value
         _say(out, f"    {' '.join(step.text.split())}{turn}  =  {value}")

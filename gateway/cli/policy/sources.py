@@ -1,7 +1,7 @@
 """Which packs and which values of the site a command works with: those named, else those of the configuration."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway.cli.configuration import find_config, read_config
@@ -11,8 +11,18 @@ from gateway.cli.output import fail, shown
 if TYPE_CHECKING:
     from gateway.config.model import Config
     from gateway.config.policy_packs import Bundle, PackProblem
+    from gateway.policy.rules import Pack, Rule
 
-__all__ = ["Sources", "configured", "load_sources", "problem_record", "problem_text", "sources_of", "usable"]
+__all__ = [
+    "Sources",
+    "configured",
+    "load_sources",
+    "problem_record",
+    "problem_text",
+    "require_rule",
+    "sources_of",
+    "usable",
+]
 
 _TESTS = ".test.yaml"
 
@@ -92,6 +102,19 @@ def usable(sources: Sources, *, as_json: bool, code: int = NOT_OK) -> "Bundle":
             details=[problem_record(problem) for problem in bundle.errors],
         )
     return bundle
+
+
+def require_rule(rule_id: str, packs: "Iterable[Pack]", *, as_json: bool) -> "Rule":
+    """The loaded rule of this id. Raises Failure with the one that may be meant."""
+    from gateway.config.suggest import did_you_mean
+
+    rules = {rule.id: rule for pack in packs for rule in pack.rules}
+    if rule_id in rules:
+        return rules[rule_id]
+    similar = did_you_mean(rule_id, rules)
+    hint = f" Did you mean '{similar}'?" if similar else " ocpp-gateway policy show lists what is loaded."
+    details = {"did_you_mean": similar} if similar else None
+    return fail(f"No loaded pack has a rule '{shown(rule_id)}'.{hint}", NOT_OK, as_json=as_json, details=details)
 
 
 def _sentence(problem: "PackProblem") -> str:
