@@ -20,7 +20,7 @@ __all__ = ["check_config"]
 @config_option
 @json_option
 def check_config(config_path: str | None, as_json: bool) -> int:
-    """Check a configuration, and the rules that it names, without using them."""
+    """Check a configuration and its rules without using them."""
     import msgspec
 
     from gateway.config.load import ConfigError, load_config_with_warnings, load_unchecked

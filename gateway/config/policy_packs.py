@@ -456,6 +456,11 @@ def load_tests(name: str) -> YAMLDocument | None:
         file = importlib.resources.files(_PACKAGE) / f"{name}{_TESTS}"
         return read_yaml(file.read_text(encoding="utf-8"), f"{_PACKAGE}/{name}{_TESTS}") if file.is_file() else None
     path = Path(name if name.endswith(_TESTS) else name.removesuffix(Path(name).suffix) + _TESTS)
-    if not path.is_file():
-        return None
+    try:
+        if not path.is_file():
+            return None
+    except OSError as error:  # a name that is too long
+        raise ConfigError(
+            [PackProblem(path=str(path), message=f"cannot be read: {error.strerror}", code="P001")]
+        ) from None
     return read_yaml(read_pack_file(path), str(path))

@@ -67,12 +67,25 @@ class _Reader:
             for index, place in _places(value).items():
                 self.positions[(*path, index)] = (place[0] + 1, place[1] + 1)
             return [self.plain(item, (*path, index)) for index, item in enumerate(value)]
-        return _scalar(value)
+        found = _scalar(value)
+        if isinstance(found, str):
+            self._require_text(found, self.positions.get((*path, "")) or self.positions.get(path, (0, 0)))
+        return found
+
+    def _require_text(self, text: str, place: Position) -> None:
+        """Escapes can make half a surrogate pair, which no UTF-8 can hold."""
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            line, column = place
+            message = "half of a surrogate pair, which is no character"
+            raise ConfigError([Problem(path=self._shown_path, message=message, line=line, column=column)]) from None
 
     def _note_keys(self, value: dict[Any, Any], path: Path) -> None:
         for key, place in _places(value).items():
             self.positions[(*path, str(key))] = (place[0] + 1, place[1] + 1)
             self.positions[(*path, str(key), "")] = (place[2] + 1, place[3] + 1)
+            self._require_text(str(key), (place[0] + 1, place[1] + 1))
 
 
 def _places(container: Any) -> dict[Any, list[int]]:

@@ -198,18 +198,22 @@ def _count_strings(value: Any, depth: int) -> int:
 
 
 def _check_limits(value: Any) -> None:
-    """Count every value and the keys of every object, without recursion."""
+    """Count the values (leaves: what is no container, or an empty one) and the keys of every object, without recursion.
+
+    Every waiting item holds a leaf at least, so the two together are never more than the leaves there are.
+    """
     waiting, values = [value], 0
     while waiting:
         item = waiting.pop()
-        values += 1
-        if type(item) is dict:
+        if type(item) is dict and item:
             if len(item) > _MAX_KEYS:
                 raise _Odd("json.limit", "too many keys in one object")
             waiting.extend(item.values())
-        elif type(item) is list:
+        elif type(item) is list and item:
             waiting.extend(item)
-        if values > _MAX_VALUES or len(waiting) > _MAX_VALUES:
+        else:
+            values += 1
+        if values + len(waiting) > _MAX_VALUES:
             raise _Odd("json.limit", "too many values")
 
 

@@ -35,6 +35,7 @@ __all__ = ["CompiledExemption", "CompiledRule", "Snapshot", "View", "in_rollout"
 _MAX_PERCENT: Final = 100.0
 _MAX_KINDS: Final = 1_000
 """Kinds of messages whose rules are remembered: a peer that invents actions cannot fill the memory."""
+_MAX_COMPILED: Final = 100_000
 Key = tuple[Origin, Phase, str, OCPPVersion, str]
 
 
@@ -108,6 +109,9 @@ class Snapshot:
         self._scopes = scopes
         self._pack_of = {pack.name: pack for pack in self.packs}
         self._types = {pack.name: (params_type(pack.parameters), sets_type(pack.sets)) for pack in self.packs}
+        self._compiled: dict[tuple[str, OCPPVersion, str, str, bool], CompiledRule] = {}
+        self._sets_of_rules: dict[tuple[CompiledRule, ...], tuple[CompiledRule, ...]] = {}
+        """Thousands of sessions have the same rules: compiled once, held once."""
         self._index: dict[tuple[OCPPVersion, Origin, Phase, str], list[Rule]] = {}
         self._exemptions: dict[str, list[Exemption]] = {}
         for pack in self.packs:
@@ -140,6 +144,21 @@ class Snapshot:
 
     def compile(self, rule: Rule, version: OCPPVersion, action: str, group: str, mode_enforced: bool) -> CompiledRule:
         """A rule for one kind of message and group. Raises ExpressionInvalid or ValueError if it was never checked."""
+        key = (rule.id, version, action, group, mode_enforced)
+        compiled = self._compiled.get(key)
+        if compiled is None:
+            compiled = self._compile(rule, version, action, group, mode_enforced)
+            if len(self._compiled) < _MAX_COMPILED:
+                self._compiled[key] = compiled
+        return compiled
+
+    def shared(self, rules: tuple[CompiledRule, ...]) -> tuple[CompiledRule, ...]:
+        """The same rules, as the one tuple that all sessions hold."""
+        if len(self._sets_of_rules) >= _MAX_COMPILED:
+            return rules
+        return self._sets_of_rules.setdefault(rules, rules)
+
+    def _compile(self, rule: Rule, version: OCPPVersion, action: str, group: str, mode_enforced: bool) -> CompiledRule:
         pack = self._pack_of[rule.pack]
         params = {
             item.name: _value(self._parameter(item.name, group, item.value_for(group)), item.type)
@@ -221,7 +240,7 @@ class View:
             mode = self.mode(rule)
             if mode != "off" and not mismatches(rule, session):
                 found.append(snapshot.compile(rule, version, action, session.group, mode == "enforce"))
-        return tuple(found)
+        return snapshot.shared(tuple(found))
 
 
 def mismatches(rule: Rule, session: SessionFacts) -> list[tuple[str, str, str]]:

@@ -40,6 +40,8 @@ _WHILE_PENDING_FROM_CSMS_NOT: Final = frozenset(
 """B02.FR.05: no transactions are started or stopped while Pending."""
 _POLICY_CLOSE: Final = 1008
 _MAX_REMEMBERED: Final = 64
+_PROBING_ACTIONS: Final = 20
+_PROBING_WINDOW_S: Final = 60.0
 
 
 class PolicyInForce:
@@ -76,7 +78,10 @@ class _Open(msgspec.Struct, frozen=True):
 class Judge:
     """Gates and rules of one session."""
 
-    __slots__ = ("_gates", "_open", "_policy", "_session", "_transactions", "_version", "_view", "boot_state")
+    __slots__ = (
+        "_gates", "_open", "_policy", "_probed", "_probed_since", "_session", "_transactions", "_version", "_view",
+        "boot_state",
+    )  # fmt: skip
 
     def __init__(self, policy: PolicyInForce, session: SessionFacts, *, boot_state: str = "unknown") -> None:
         self._policy = policy
@@ -86,6 +91,8 @@ class Judge:
         self._open: dict[tuple[Origin, str], _Open] = {}
         self._view = View(policy.snapshot, session)
         self._gates = policy.snapshot.site.gates(session.group)
+        self._probed: set[str] = set()
+        self._probed_since = 0.0
         self.boot_state = boot_state
         """unknown (nothing observed: nothing may be concluded), pending, rejected or accepted."""
 
@@ -118,22 +125,26 @@ class Judge:
             inner = inner_call(self._version, frame.action, payload)
         except Unreadable:
             event = ReportEvent("policy.unreadable_wrapper", "high", "callerror", "the inner call cannot be read")
-            return self._refused(frame, event, ErrorMeaning.SECURITY)
+            return self._refused(frame, event, ErrorMeaning.SECURITY, (_WRAPPER_DENIED,))
         action = inner.action if inner is not None else frame.action
-        refusal = self._direction(frame, action, origin, inner) or self._state(frame, action, origin)
+        refusal = self._direction(frame, action, origin, inner) or self._state(action, origin)
         mode: GateMode = "enforce"
         if refusal is not None:
             event, meaning, mode = refusal
             if mode == "enforce":
-                return self._refused(frame, event, meaning)
+                return self._refused(frame, event, meaning, self._probing(event, frame.action, now))
         reports: Effects = () if refusal is None else (_would(refusal[0]),)
         judged = inner.payload if inner is not None else payload
         version = inner.version if inner is not None else self._version
         violation = self._schema(action, "call", judged, version)
         if violation is not None:
             event, meaning = violation
+            reports += _suspicious(judged)
+            if gates.schema == "enforce" and inner is not None:
+                # The outer message is as it should be; what hides in it is not what it says it is.
+                return self._refused(frame, event, ErrorMeaning.SECURITY, (_WRAPPER_DENIED, *reports))
             if gates.schema == "enforce":
-                return self._refused(frame, event, meaning)
+                return self._refused(frame, event, meaning, reports)
             reports += (_would(event),)
         phase = Phase.SEND if isinstance(frame, Send) else Phase.CALL
         message = Message(
@@ -166,11 +177,33 @@ class Judge:
             return event, ErrorMeaning.NOT_SUPPORTED, mode
         return None
 
-    def _state(
-        self, frame: Call | Send, action: str, origin: Origin
-    ) -> tuple[ReportEvent, ErrorMeaning, GateMode] | None:
+    def _probing(self, event: ReportEvent, action: str, now: float) -> Effects:
+        """Many different unknown actions are no mistake of a charge point: somebody looks for what is there."""
+        if event.event != "rpc.unknown_action":
+            return ()
+        if now - self._probed_since > _PROBING_WINDOW_S:
+            self._probed, self._probed_since = set(), now
+        probed = self._probed
+        if len(probed) >= _PROBING_ACTIONS or action in probed:
+            return ()
+        probed.add(action)
+        if len(probed) < _PROBING_ACTIONS:
+            return ()
+        detail = f"{_PROBING_ACTIONS} different unknown actions within a minute"
+        return (ReportEvent("rpc.fuzzing", "high", "allow_alert", detail),)
+
+    def _quarantined(self, origin: Origin) -> tuple[ReportEvent, ErrorMeaning, GateMode] | None:
+        """No command of the CSMS reaches a charge point that a rule has put into quarantine."""
+        rule = self._policy.state.quarantined.get(self._session.identity, "")
+        if not rule or origin is Origin.CHARGE_POINT:
+            return None
+        event = ReportEvent("policy.quarantined", "high", "callerror", rule)
+        return event, ErrorMeaning.SECURITY, "enforce"
+
+    def _state(self, action: str, origin: Origin) -> tuple[ReportEvent, ErrorMeaning, GateMode] | None:
         """B01.FR.08 to B03.FR.07: only what was observed counts, so that a charge point that merely reconnects passes."""
-        del frame
+        if self._policy.state.quarantined and (quarantined := self._quarantined(origin)) is not None:
+            return quarantined
         state = self.boot_state
         if state in {"accepted", "unknown"} or action == _BOOT:
             return None
@@ -240,12 +273,12 @@ class Judge:
         text = answer_to(self._version, frame.message_id, frame.action, verdict.effect, verdict.response, gate)
         return (Reply(text),) if text is not None else ()
 
-    def _refused(self, frame: Call | Send, event: ReportEvent, meaning: ErrorMeaning) -> Ruling:
-        """A gate refuses. A SEND is dropped in silence (FR.07)."""
+    def _refused(self, frame: Call | Send, event: ReportEvent, meaning: ErrorMeaning, beside: Effects = ()) -> Ruling:
+        """A gate refuses. A SEND is dropped in silence (FR.07). `beside`: what else is to be reported."""
         if isinstance(frame, Send):
-            return Ruling((msgspec.structs.replace(event, decision="drop"),))
+            return Ruling((msgspec.structs.replace(event, decision="drop"), *beside))
         reply = build_call_error(self._version, frame.message_id, meaning, _PHRASES.get(event.event, "refused"))
-        return Ruling((event, Reply(reply)))
+        return Ruling((event, *beside, Reply(reply)))
 
     # -- answers
 
@@ -315,10 +348,20 @@ def _would(event: ReportEvent) -> ReportEvent:
     return msgspec.structs.replace(event, decision=f"would:{event.decision}")
 
 
+def _suspicious(payload: dict[str, Any]) -> Effects:
+    """Keys with which objects of a JavaScript back end are rebuilt (CWE-1321), looked for where the schema knows no such key."""
+    if _POLLUTING.isdisjoint(payload):
+        return ()
+    return (ReportEvent("json.suspicious_key", "high", "allow_alert", "a key that rebuilds objects in JavaScript"),)
+
+
+_WRAPPER_DENIED: Final = ReportEvent("policy.denied", "medium", "deny", "signed or tunnelled message")
+_POLLUTING: Final = frozenset({"__proto__", "constructor", "prototype"})
 _PHRASES: Final = {
     "rpc.unknown_action": "unknown action",
     "rpc.direction": "not for this sender",
     "state.not_accepted": "not accepted yet",
     "schema.violation": "payload does not fit its schema",
+    "policy.quarantined": "in quarantine",
     "policy.unreadable_wrapper": "unreadable signed or tunnelled message",
 }

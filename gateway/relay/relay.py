@@ -29,6 +29,7 @@ from gateway.relay.effects import (
 )
 from gateway.relay.judge import Judge, Ruling
 from gateway.relay.registration import is_accepted, read_boot_notification
+from gateway.relay.replays import Replays
 
 __all__ = ["Relay", "RelayLimits"]
 
@@ -42,6 +43,7 @@ _MAX_DETAILS_BYTES: Final = 1_024
 _CALL: Final = 2
 _CALL_RESULT: Final = 3
 _CALL_ERROR: Final = 4
+_ANSWERS: Final = frozenset({_CALL_RESULT, _CALL_ERROR})
 _NEVER_ANSWERED: Final = frozenset({3, 4, 5, 6})
 _AMBIGUOUS: Final = ""
 _MAX_HELD: Final = 16
@@ -95,6 +97,7 @@ class Relay:
         "_judge",
         "_limits",
         "_registered",
+        "_replays",
         "_throttled_since",
         "_tickets",
         "_tokens",
@@ -118,6 +121,7 @@ class Relay:
         self._csms = _Side()
         self._boot: NoteRegistered | None = None
         self._registered = False
+        self._replays = Replays()
         self._tokens = float(limits.messages_burst)
         self._tokens_at = 0.0
         self._throttled_since = 0.0
@@ -186,6 +190,8 @@ class Relay:
             return effects
         if open_call is None or open_call[0] == call.action:  # part 4, 4.1.4: a retry may come under the same id
             pending[call.message_id] = (call.action, now)
+            if side is self._charge_point and call.action in _TRANSACTION_ACTIONS:
+                self._replays.opened(call)
             return effects
         # Which of the two calls the answer belongs to cannot be known: it proves nothing about either.
         pending[call.message_id] = (_AMBIGUOUS, now)
@@ -193,6 +199,8 @@ class Relay:
 
     def _judge_call(self, call: Call, origin: Origin, size: int, now: float) -> Effects:
         """Identity first, then gates and rules."""
+        if origin is Origin.CHARGE_POINT and call.action in _TRANSACTION_ACTIONS and self._replays.knows(call):
+            return self._replayed(call)
         boot = self._boot_notification(call) if origin is Origin.CHARGE_POINT and call.action == _BOOT else FORWARD
         if self._judge is None or not _goes_on(boot):
             return boot
@@ -203,6 +211,11 @@ class Relay:
         if effects is FORWARD:
             return boot
         return effects if boot is FORWARD else (*boot[:-1], *effects)
+
+    def _replayed(self, call: Call) -> Effects:
+        """Nothing is lost: its sender has had an answer to this very message on this connection."""
+        text = build_call_error(self._version, call.message_id, ErrorMeaning.SECURITY, "answered before")
+        return (ReportEvent("rpc.replay", "high", "callerror", f"{call.action} that has been answered"), Reply(text))
 
     def _hold(self, call: Call, origin: Origin, ruling: Ruling) -> Effects:
         """Let the call wait for control. A side that has too many waiting is refused as if budgets were used up."""
@@ -289,6 +302,8 @@ class Relay:
         asked = asker.pending.pop(message_id, None)
         if asked is None or now - asked[1] > self._limits.pending_expiry_s:
             return None
+        if asker is self._charge_point and asked[0] in _TRANSACTION_ACTIONS:
+            self._replays.answered(message_id)
         return asked[0]
 
     def _registration(self, result: CallResult, action: str) -> Effects:
@@ -343,21 +358,24 @@ class Relay:
         if now - side.malformed_since > 60.0:  # noqa: PLR2004  a minute
             side.malformed, side.malformed_since = 0, now
         side.malformed += 1
-        answer = self._answer_to_malformed(malformed)
+        instead = self._instead_of(malformed, side, now)
+        answer = b"" if instead else self._answer_to_malformed(malformed)
         report = ReportEvent(malformed.event, "medium", "callerror" if answer else "drop", malformed.detail)
-        effects: Effects = (report, Reply(answer)) if answer else (report, *self._instead_of(malformed, side, now))
+        effects: Effects = (report, Reply(answer)) if answer else (report, *instead)
         if side.malformed > _MALFORMED_PER_MINUTE:
             return (*effects, CloseBoth(1008, "malformed messages"))
         return effects
 
     def _answer_to_malformed(self, malformed: MalformedFrame) -> bytes:
-        """CALLERROR for what looks like a Call; answers are never answered."""
+        """CALLERROR for what looks like a Call, under its id; for a text that is no frame under "-1", an id nobody waits for.
+
+        What is a frame of another kind is never answered, whatever its payload: OCPP has no answers to answers.
+        """
         version = self._version
-        if malformed.message_type in _NEVER_ANSWERED or malformed.event == "rpc.message_type":
+        kind, no_frame = malformed.message_type, malformed.event == "rpc.malformed" and not malformed.parsed
+        if malformed.event == "rpc.message_type" or (kind in _NEVER_ANSWERED and not (kind in _ANSWERS and no_frame)):
             return b""
-        if malformed.message_id is None or malformed.message_type != _CALL:
-            if not version.is_2x:
-                return b""
+        if malformed.message_id is None or kind != _CALL:
             return build_call_error(version, UNREADABLE_ID, ErrorMeaning.RPC_FRAMEWORK, "not an OCPP-J message")
         meaning = _MEANINGS.get(
             malformed.event, ErrorMeaning.FORMAT if malformed.parsed else ErrorMeaning.RPC_FRAMEWORK

@@ -35,7 +35,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _line(result: Result) -> str:
     head = f"{result.id:8} {_WORDS[result.outcome]:8} {result.layer:8} {result.title}"
     if result.outcome == "not run":
-        return f"{head} (not run: layer {result.layer})"
+        return f"{head} (not run: {result.reason})"
     if result.failed:
         return "\n         ".join([head, *result.differences])
     shown = Counter(result.shown.values())

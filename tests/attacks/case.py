@@ -10,8 +10,8 @@ __all__ = ["DEFAULT_LAYERS", "LAYERS", "VECTORS", "Case", "Decision", "Expected"
 
 VECTORS = Path(__file__).resolve().parent.parent / "vectors"
 LAYERS = ("tls", "http", "session", "ws", "benign", "json", "rpc", "ocpp", "fleet", "audit", "policy")
-DEFAULT_LAYERS = ("tls", "http", "session", "ws", "benign")
-"""What runs unless --layer says otherwise; the others wait for the issues that make them pass."""
+DEFAULT_LAYERS = LAYERS
+"""What runs unless --layer says otherwise."""
 
 Version = Literal["1.6", "2.0.1", "2.1"]
 Direction = Literal["client_to_gateway", "station_to_csms", "csms_to_station", "both"]

@@ -9,6 +9,7 @@ __all__ = ["frames_of", "generated_text", "list_messages", "numbered", "requests
 
 _PLACEHOLDER = re.compile(r"\{(?:(SP|[A-Za-z])\*(\d+)|[A-Z]+)\}")
 _NUMBER = re.compile(r"\{n(?::([0-9A-Za-z]+))?\}")
+_CHOICE = re.compile(r"\{(\w+(?:\|\w+)+)\}")
 _MOST_BYTES = 32 << 20
 _REQUEST_KEYS = {"expand", "also", "vary_path", "vary_auth"}
 _ONE_LARGE_HEADER = "X-A: " + "A" * (1 << 20) + "\r\n"
@@ -76,7 +77,8 @@ def with_version(request: bytes, version: str) -> bytes | None:
 
 
 def numbered(text: str, number: int) -> str:
-    """`text` with {n} and {n:06X} replaced."""
+    """`text` with {n} and {n:06X} replaced, and {A|B} by one after the other."""
+    text = _CHOICE.sub(lambda match: (options := match[1].split("|"))[number % len(options)], text)
     return _NUMBER.sub(lambda match: format(number, match[1] or ""), text)
 
 

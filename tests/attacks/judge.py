@@ -93,7 +93,8 @@ def _rate_limit(case: Case, seen: Observed) -> list[str]:
 
 def _sanitize(case: Case, seen: Observed) -> list[str]:
     if not case.http:
-        return ["the session ended"] if seen.closed else []
+        # What cannot be cleaned without changing what is said is refused instead.
+        return _callerror(case, seen) if case.expected.callerror else ["the session ended"] if seen.closed else []
     if seen.answer is None or seen.answer.status != 101:
         return [f"HTTP {seen.answer.status if seen.answer else 'nothing'} instead of 101"]
     if seen.upstream_headers is None:
@@ -106,8 +107,24 @@ def _callerror(case: Case, seen: Observed) -> list[str]:
     wanted = case.expected.callerror.get(seen.version)
     if wanted is None:
         raise NotUnderstood(f"no callerror for version {seen.version}")
+    if case.judged_as == "fleet":
+        # Each message is legal, and the first ones pass.
+        odd = sorted(set(seen.replies) - {"", wanted})
+        return ([] if wanted in seen.replies else [f"no {wanted} among the answers"]) + [f"answers {odd}"] * bool(odd)
     wrong = [f"{reply or 'no CALLERROR'}" for reply in seen.replies if reply != wanted]
     answered = f"{', '.join(sorted(set(wrong)))} instead of {wanted} to {len(wrong)} of {len(seen.replies)} messages"
+    return ([answered] if wrong else []) + (["the session ended"] if seen.closed else [])
+
+
+def _deny_native(case: Case, seen: Observed) -> list[str]:
+    """Every message is answered by a result that says no, in the words of the case if it has some."""
+    named = re.search(r"\bstatus (\w+)", case.expected.note)
+    wrong = [
+        status or reply or "no answer"
+        for status, reply in zip(seen.natives, seen.replies, strict=True)
+        if not status or status == "Accepted" or (named and status != named[1])
+    ]
+    answered = f"{', '.join(sorted(set(wrong)))} instead of {named[1] if named else 'a native refusal'}"
     return ([answered] if wrong else []) + (["the session ended"] if seen.closed else [])
 
 
@@ -132,6 +149,7 @@ _BY_DECISION: dict[Decision, Callable[[Case, Observed], list[str]]] = {
     "rate_limit": _rate_limit,
     "sanitize": _sanitize,
     "callerror": _callerror,
+    "deny_native": _deny_native,
     "drop": _drop,
     "allow": _allow,
     "allow_alert": _allow,
@@ -145,21 +163,47 @@ def _forwarded(case: Case, seen: Observed) -> list[str]:
     """Where many messages are legal one by one, `forwarded: false` means that not all of them got through."""
     if case.expected.forwarded:
         return [] if seen.forwarded == "all" else [f"{seen.forwarded} of it was forwarded"]
-    by_quantity = case.expected.decision == "rate_limit" or "csms_sends_per_s" in case.generator
+    by_quantity = (
+        case.expected.decision == "rate_limit" or "csms_sends_per_s" in case.generator or case.judged_as == "fleet"
+    )
     allowed = {"none", "some"} if by_quantity else {"none"}
     return [] if seen.forwarded in allowed else [f"{seen.forwarded} of it was forwarded"]
 
 
-def _event(case: Case, events: list[Event]) -> list[str]:
+_RULES_SAY: dict[Decision, frozenset[str]] = {
+    "allow_alert": frozenset({"alert"}),
+    "callerror": frozenset({"deny", "quarantine"}),
+    "deny_native": frozenset({"deny"}),
+    "drop": frozenset({"drop"}),
+    "rate_limit": frozenset({"deny", "answer", "drop", "throttle"}),
+    "sanitize": frozenset({"deny"}),
+    "ws_close": frozenset({"disconnect"}),
+}
+"""Events of rules say the effect in the words of policies; what came of it on the wire is judged by the answers."""
+
+
+def _says(event: Event, decision: Decision) -> bool:
+    return event.get("decision", "") in {decision, *_RULES_SAY.get(decision, ())}
+
+
+def _event(case: Case, seen: Observed, events: list[Event]) -> list[str]:
     expected = case.expected
     if not expected.event:
-        loud = sorted({event["event"] for event in events if event.get("severity") != "info"})
+        would = "would:" if seen.watched else "\0"
+        loud = sorted(
+            {
+                event["event"]
+                for event in events
+                if event.get("severity") != "info" and not event.get("decision", "").startswith(would)
+            }
+        )
         return [f"events {', '.join(loud)} about something legitimate"] if loud else []
     found = [event for event in events if event["event"] == expected.event]
     if not found:
         return [f"no event {expected.event} (there are: {', '.join(e['event'] for e in events) or 'none'})"]
-    decisions = {event.get("decision", "") for event in found}
-    wrong = [] if expected.decision in decisions else [f"event says {decisions}, not {expected.decision}"]
+    decisions = sorted({event.get("decision", "") for event in found})
+    right = any(_says(event, expected.decision) for event in found)
+    wrong = [] if right else [f"event says {', '.join(decisions)}, not {expected.decision}"]
     return wrong + _audit(expected.audit, found)
 
 
@@ -229,7 +273,7 @@ def judge_play(case: Case, seen: Observed, events: list[Event]) -> list[str]:
     check = _BY_DECISION.get(case.expected.decision)
     if check is None:
         raise NotUnderstood(f"decision {case.expected.decision}")
-    found = [*check(case, seen), *_forwarded(case, seen), *_event(case, events), *_note(case, seen), *seen.problems]
+    found = [*check(case, seen), *_forwarded(case, seen), *_event(case, seen, events), *_note(case, seen), *seen.problems]
     odd = [e["event"] for e in events if any(isinstance(v, str) and _CONTROL.search(v) for v in e.values())]
     return found + [f"control character in event {name}" for name in odd]
 

@@ -40,6 +40,10 @@ class Observed:
     forwarded: Forwarded = "none"
     replies: list[str] = field(default_factory=list)
     """One entry a message sent: the code of the CALLERROR that came back, or an empty string."""
+    natives: list[str] = field(default_factory=list)
+    """One entry a message sent: the status of the result that the gateway gave instead of the receiver, or an empty string."""
+    watched: bool = False
+    """Rules only watch: what they would have done is no verdict."""
     upstream_headers: list[str] | None = None
     """Names of the headers that the CSMS saw."""
     secrets: set[str] = field(default_factory=set)
@@ -64,6 +68,7 @@ class Observed:
         elif self.closed and not parts:
             parts.append("closed")
         parts += sorted({reply for reply in self.replies if reply})
+        parts += sorted({f"status {status}" for status in self.natives if status})
         if self.forwarded != "none":
             parts.append({"all": "forwarded", "some": "partly forwarded"}[self.forwarded])
         return ", ".join(parts) or "nothing"

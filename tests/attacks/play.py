@@ -5,12 +5,12 @@ import contextlib
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
+from tests.attacks.answers import answer_of_csms
 from tests.attacks.case import Case
 from tests.attacks.link import Link
 from tests.attacks.observed import Forwarded, Observed
 from tests.attacks.session import Session, Side, other
 from tests.attacks.world import Kind, World, until
-from tests.support.csms import answer_everything
 from tests.support.peer import Answer
 
 __all__ = ["Play", "csms_silent_about", "finish", "forwarded", "read_answer", "senders"]
@@ -71,7 +71,7 @@ async def finish(session: Session, seen: Observed, side: Side) -> None:
 def csms_silent_about(world: World, muted: Callable[[str], bool]) -> Iterator[None]:
     """The CSMS leaves some calls unanswered for a while."""
     before = world.csms.answer
-    world.csms.answer = lambda text: None if muted(text) else answer_everything(text)
+    world.csms.answer = lambda text: None if muted(text) else answer_of_csms(text)
     try:
         yield
     finally:

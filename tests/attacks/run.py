@@ -9,7 +9,7 @@ from typing import Literal, Self
 from tests.attacks.case import Case, NotUnderstood
 from tests.attacks.judge import Event, judge_leaks, judge_play, unjudged_words
 from tests.attacks.observed import Observed
-from tests.attacks.plan import plan
+from tests.attacks.plan import plan, waits_for
 from tests.attacks.play import Play
 from tests.attacks.session import NotAdmitted, Session
 from tests.attacks.world import Kind, World
@@ -30,6 +30,8 @@ class Result:
     differences: list[str] = field(default_factory=list)
     shown: dict[str, str] = field(default_factory=dict)
     """What each play showed, by label."""
+    reason: str = ""
+    """Why it was not run."""
     unjudged: list[str] = field(default_factory=list)
     """Words of the case that only a person can judge."""
     seen: list[tuple[Observed, list[Event]]] = field(default_factory=list)
@@ -48,6 +50,8 @@ class Worlds:
         self._work = work
         self._stack = contextlib.AsyncExitStack()
         self._running: dict[Kind, World | str] = {}
+        self._fleets = 0
+        self._leaks: list[str] = []
 
     async def __aenter__(self) -> Self:
         return self
@@ -64,10 +68,21 @@ class Worlds:
             raise NotAdmitted(world)
         return world
 
+    @contextlib.asynccontextmanager
+    async def use(self, kind: Kind) -> AsyncIterator[World]:
+        """The gateway for one case: a shared one, or for a fleet one of its own. Raises NotAdmitted."""
+        if kind != "fleet":
+            yield await self.get(kind)
+            return
+        self._fleets += 1
+        async with World.start(kind, self._work / f"{kind}-{self._fleets}") as world:
+            yield world
+            self._leaks += [f"{kind} gateway {self._fleets}: {leak}" for leak in world.leaks()]
+
     def leaks(self) -> list[str]:
         """Secrets in anything that any of the gateways has written."""
         worlds = [world for world in self._running.values() if isinstance(world, World)]
-        return [f"{world.kind} gateway: {leak}" for world in worlds for leak in world.leaks()]
+        return self._leaks + [f"{world.kind} gateway: {leak}" for world in worlds for leak in world.leaks()]
 
     async def _start(self, kind: Kind) -> World | str:
         try:
@@ -94,26 +109,29 @@ async def _play(world: World, play: Play) -> tuple[Observed | None, list[str]]:
 
 
 async def _play_all(case: Case, plays: list[Play], worlds: Worlds, result: Result) -> None:
-    """Every play of a case; the gateway's own records are read once, behind a barrier."""
     for kind in dict.fromkeys(play.kind for play in plays):
-        world = await worlds.get(kind)
-        mark, seen = world.mark(), []
-        for play in plays:
-            if play.kind == kind:
-                observed, found = await _play(world, play)
-                result.differences += _labelled(play.label, found)
-                seen += [observed] if observed is not None else []
-        await world.barrier()
-        events = world.events(mark)
-        for observed in seen:
-            about = [event for event in events if event.get("peer") == observed.source]
-            result.differences += _labelled(observed.label, judge_play(case, observed, about))
-            result.shown[observed.label] = observed.shown()
-            result.seen.append((observed, about))
-        secrets = set().union(*(observed.secrets for observed in seen))
-        result.differences += judge_leaks(world.written(mark), secrets)
-        if not world.same_processes():
-            result.differences.append("a process of the gateway died")
+        async with worlds.use(kind) as world:
+            await _play_in(world, case, [play for play in plays if play.kind == kind], result)
+
+
+async def _play_in(world: World, case: Case, plays: list[Play], result: Result) -> None:
+    """Plays of a case; the gateway's own records are read once, behind a barrier."""
+    mark, seen = world.mark(), []
+    for play in plays:
+        observed, found = await _play(world, play)
+        result.differences += _labelled(play.label, found)
+        seen += [observed] if observed is not None else []
+    await world.barrier()
+    events = world.events(mark)
+    for observed in seen:
+        about = [event for event in events if event.get("peer") == observed.source]
+        result.differences += _labelled(observed.label, judge_play(case, observed, about))
+        result.shown[observed.label] = observed.shown()
+        result.seen.append((observed, about))
+    secrets = set().union(*(observed.secrets for observed in seen))
+    result.differences += judge_leaks(world.written(mark), secrets)
+    if not world.same_processes():
+        result.differences.append("a process of the gateway died")
 
 
 def _labelled(label: str, found: list[str]) -> list[str]:
@@ -123,6 +141,9 @@ def _labelled(label: str, found: list[str]) -> list[str]:
 async def run_case(case: Case, worlds: Worlds) -> Result:
     """Play and judge one case. Raises nothing: what goes wrong is a result."""
     result = Result(id=case.id, title=case.title, layer=case.judged_as, unjudged=unjudged_words(case))
+    if reason := waits_for(case):
+        result.outcome, result.reason = "not run", reason
+        return result
     try:
         await _play_all(case, plan(case), worlds, result)
     except NotUnderstood as lacking:
@@ -157,6 +178,7 @@ async def _results(
         if isinstance(case, NotUnderstood):
             yield Result(id=name, outcome="not understood", differences=[str(case)])
         elif case.judged_as not in layers:
-            yield Result(id=case.id, title=case.title, layer=case.judged_as, outcome="not run")
+            reason = f"layer {case.judged_as}"
+            yield Result(id=case.id, title=case.title, layer=case.judged_as, outcome="not run", reason=reason)
         else:
             yield await run_case(case, worlds)

@@ -10,14 +10,17 @@ from urllib.parse import quote
 from OpenSSL import SSL
 from websockets.exceptions import ConnectionClosed
 
+from tests.attacks.answers import answer_of_station
 from tests.attacks.link import ClientTLS, Link
-from tests.attacks.world import PASSWORDS, Recorded, World, until
+from tests.attacks.world import Recorded, World, until
 from tests.support.peer import CLOSE, PING, PONG, TEXT, Answer, Frame, basic, frame, upgrade
 
-__all__ = ["BOOT", "HOST", "NotAdmitted", "Session", "Side"]
+__all__ = ["BOOT", "HOST", "MARKER", "NotAdmitted", "Session", "Side"]
 
 Side = Literal["station", "csms"]
 HOST = "gw.example.test"
+MARKER = "marker-"
+"""How the ids of innocent calls begin."""
 BOOT = {
     "1.6": '[2,"boot","BootNotification",{"chargePointVendor":"V","chargePointModel":"M"}]',
     "2.0.1": '[2,"boot","BootNotification",{"reason":"PowerUp","chargingStation":{"vendorName":"V","model":"M"}}]',
@@ -53,12 +56,13 @@ class Session:
         source: str,
         version: str = "1.6",
         *,
-        identity: str = "CP-A01",
+        identity: str = "",
         extra: tuple[str, ...] = (),
         highest: int = SSL.TLS1_3_VERSION,
         receive_buffer_bytes: int = 0,
     ) -> AsyncIterator[Self]:
-        """Connect as `identity` with its password. Raises NotAdmitted."""
+        """Connect as `identity`, one of the pool if none is named, with its password. Raises NotAdmitted."""
+        identity = identity or world.charge_point()
         link = await Link.open(
             world.address("tls"),
             source=source,
@@ -70,7 +74,7 @@ class Session:
                 f"/ocpp/{quote(identity, safe='')}",
                 host=HOST,
                 subprotocols=f"ocpp{version}",
-                authorization=basic(identity, PASSWORDS[identity]),
+                authorization=basic(identity, world.password(identity)),
                 extra=extra,
             )
             session = await cls.over(world, link, head, identity, version)
@@ -172,25 +176,38 @@ class Session:
     async def marker(self, side: Side) -> bool:
         """Send an innocent call and wait for its answer: all that was sent before has then been judged and answered.
 
-        False if the session ended instead.
+        A refusal is an answer too. False if the session ended instead.
         """
         self._markers += 1
-        name = f"marker-{self._markers}"
-        call = ["Heartbeat", {}] if side == "station" else ["TriggerMessage", {"requestedMessage": "Heartbeat"}]
-        text = json.dumps([2, name, *call], separators=(",", ":"))
+        name = f"{MARKER}{self._markers}"
+        text = json.dumps([2, name, "Heartbeat" if side == "station" else "GetLocalListVersion", {}], separators=(",", ":"))
         await self.send_text(side, text)
-        await until(lambda: text in self.texts(other(side)) or self.ended(side))
-        if side == "csms" and text in self.texts("station"):
-            await self.send_text("station", f'[3,"{name}",{{"status":"Accepted"}}]')
-        answer = f'[3,"{name}"'
-        await until(lambda: any(t.startswith(answer) for t in self.texts(side)) or self.ended(side))
-        return any(t.startswith(answer) for t in self.texts(side))
+        return await self.answered(side, name, text)
+
+    async def answered(self, side: Side, message_id: str, text: str) -> bool:
+        """Wait until a call that `side` has sent is answered; a charge point that gets it does as it is told."""
+        there, heads = other(side), (f'[3,"{message_id}"', f'[4,"{message_id}"')
+
+        def has_answer() -> bool:
+            return any(told.startswith(heads) for told in self.texts(side))
+
+        await until(lambda: text in self.texts(there) or has_answer() or self.ended(side))
+        if side == "csms" and text in self.texts("station") and not has_answer():
+            answer = answer_of_station(text, self.version)
+            if answer is not None:
+                await self.send_text("station", answer)
+        await until(lambda: has_answer() or self.ended(side))
+        return has_answer()
 
     async def boot(self) -> None:
         """BootNotification, accepted. Raises NotAdmitted."""
+        await self.booted("Accepted")
+
+    async def booted(self, status: str) -> None:
+        """BootNotification, answered with a status. Raises NotAdmitted."""
         await self.send_text("station", BOOT[self.version])
-        if not await until(lambda: any('"Accepted"' in text for text in self.texts("station"))):
-            raise NotAdmitted("BootNotification was not accepted")
+        if not await until(lambda: any(f'"{status}"' in text for text in self.texts("station"))):
+            raise NotAdmitted(f"BootNotification was not answered {status}")
 
 
 def other(side: Side) -> Side:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -12,14 +13,20 @@ from websockets.asyncio.server import ServerConnection
 from websockets.frames import Frame, Opcode
 from websockets.protocol import Event
 
+from gateway.identity.record import ChargePointRecord, StoredPassword
+from gateway.ocpp.vocabulary import ChargePointId, SecurityProfile
+from tests.attacks.answers import answer_of_csms
 from tests.support.csms import FakeCSMS, HostileCSMS
 from tests.support.peer import WAIT_S, basic
-from tests.support.rig import GatewayProcess, Rig, shared_authority
+from tests.support.rig import GatewayProcess, Rig, hashed, shared_authority
 
 __all__ = ["PASSWORDS", "SERIAL_OWNER", "TENANTS", "Kind", "Recorded", "World", "until"]
 
-Kind = Literal["ordinary", "short-timers"]
-"""`ordinary`: the defaults, but a flood and a slow reader are given up on after a second. `short-timers`: pings each second."""
+Kind = Literal["ordinary", "short-timers", "strict", "fleet"]
+"""`ordinary`: the defaults, but a flood and a slow reader are given up on after a second. `short-timers`: pings each second.
+`strict`: a site in lockdown with its lists filled in, one for all cases. `fleet`: the same, afresh for each case, because
+the budgets of a fleet last for minutes.
+"""
 
 PASSWORDS = {
     "CP-A01": "correct-horse-battery",
@@ -33,8 +40,46 @@ SERIAL_OWNER = "CP-P3"
 REVOKED = "CP-R3"
 TENANTS = ("tenant-a.example.test", "tenant-b.example.test")
 
+FIRMWARE_HOSTS, LOG_HOSTS = ("fw.vendor.example",), ("logs.example.test",)
+BLOCKED_TOKEN = "TAG-BLOCKED"
+SITE = f"""
+apiVersion: ocpp-gateway/v1
+kind: PolicySite
+everyone:
+  gates: {{schema: enforce}}
+  params:
+    firmware_hosts: [{", ".join(FIRMWARE_HOSTS)}]
+    log_hosts: [{", ".join(LOG_HOSTS)}]
+    datatransfer: [com.vendor.iso15118]
+    blocklist: [{BLOCKED_TOKEN}]
+    max_station_w: 22000.0
+    max_setpoint_w: 11000.0
+    max_disrupted: 20
+  modes:
+    tokens/blocklist: monitor
+    uk-scp/randomised-delay: "off"
+    uk-scp/synchronised-start: "off"
+groups:
+  uk:
+    modes:
+      uk-scp/randomised-delay: enforce
+      uk-scp/synchronised-start: enforce
+"""
+"""What a strict site would write: one policy for all cases. Its CSMS decides about blocked cards, and is watched."""
+_PACKS = ["baseline", "lockdown", "uk-smart-charge-points"]
+_POOL_PASSWORD = "password-of-the-pool"
+_POOL: dict[Kind, tuple[int, int]] = {
+    "ordinary": (300, 0),
+    "short-timers": (20, 0),
+    "strict": (400, 20),
+    "fleet": (80, 80),
+}
+"""Charge points of no group and of group uk. Every play has one of its own: nobody uses up another's budget."""
+_MOST_BYTES = 4 << 20
 _SETTINGS: dict[Kind, dict[str, Any]] = {
     "ordinary": {"flood_grace_s": 1.0, "write_deadline_s": 1.0, "max_write_buffer_bytes": 65_536},
+    "strict": {"max_message_bytes": _MOST_BYTES},
+    "fleet": {"max_message_bytes": _MOST_BYTES},
     "short-timers": {"ping_interval_s": 1.0, "ping_timeout_s": 1.0, "silent_session_timeout_s": 3.0},
 }
 
@@ -70,6 +115,7 @@ class World:
         self.kind = kind
         self.rig, self.csms, self.hostile, self.gateway = rig, csms, hostile, gateway
         self._numbers = itertools.count(1)
+        self._pools = {group: iter(_pool(kind, group)) for group in ("", "uk")}
         self._process_ids = gateway.children()
 
     @classmethod
@@ -77,10 +123,10 @@ class World:
     async def start(cls, kind: Kind, work: Path) -> AsyncIterator[Self]:
         """A gateway in the directory `work`, stopped at the end. Raises AssertionError if it does not become ready."""
         work.mkdir(parents=True, exist_ok=True)
-        async with FakeCSMS(connection_class=Recorded) as csms, HostileCSMS(b"") as hostile:
+        async with FakeCSMS(answer=answer_of_csms, connection_class=Recorded) as csms, HostileCSMS(b"") as hostile:
             rig = Rig(work, csms_urls=[csms.url])
             _configure(rig, kind, hostile)
-            _register(rig)
+            _register(rig, kind)
             async with rig.gateway() as gateway:
                 yield cls(kind, rig, csms, hostile, gateway)
 
@@ -92,6 +138,15 @@ class World:
         """A loopback address nobody has used: what happens to one attacker is then told apart from all others."""
         number = next(self._numbers)
         return f"127.{64 + (number >> 16)}.{number >> 8 & 0xFF}.{number & 0xFF}"
+
+    def charge_point(self, group: str = "") -> str:
+        """A charge point of a group that no play has had yet."""
+        return next(self._pools[group])
+
+    @staticmethod
+    def password(identity: str) -> str:
+        """What this charge point knows."""
+        return PASSWORDS.get(identity, _POOL_PASSWORD)
 
     # -- what the gateway records
 
@@ -124,7 +179,8 @@ class World:
 
     def leaks(self) -> list[str]:
         """Passwords, plain or as credentials, in anything that the gateway has written since it was started."""
-        secrets = {word for pair in PASSWORDS.items() for word in (pair[1], basic(*pair).partition(" ")[2])}
+        known = {**PASSWORDS, "pool": _POOL_PASSWORD}
+        secrets = {word for pair in known.items() for word in (pair[1], basic(*pair).partition(" ")[2])}
         files = [path for path in self.rig.state.rglob("*") if path.is_file()]
         files += [self.gateway.log_path, self.gateway.out_path]
         held = {path.name: path.read_bytes() for path in files}
@@ -150,11 +206,26 @@ def _configure(rig: Rig, kind: Kind, hostile: HostileCSMS) -> None:
     ]
     rig.config["csms"].append({"name": "hostile", "urls": [hostile.url]})
     rig.config["websocket"] = _SETTINGS[kind]
+    if kind in {"strict", "fleet"}:
+        (rig.work / "site.yaml").write_text(SITE)
+        rig.config["policy"] = {"packs": _PACKS, "site": str(rig.work / "site.yaml")}
     # All cases share the identity CP-A01: what one of them does must not use up the budget of the next.
     rig.config["limits"] = {"failed_attempts_per_identity_per_minute": 10_000, "reconnects_per_hour": 100_000}
 
 
-def _register(rig: Rig) -> None:
+def _pool(kind: Kind, group: str) -> list[str]:
+    return [f"CP-{group or 'POOL'}-{number:04d}" for number in range(_POOL[kind][1 if group else 0])]
+
+
+def _register(rig: Rig, kind: Kind) -> None:
+    stored = StoredPassword(phc=hashed(_POOL_PASSWORD), created_at=time.time())
+    with rig.registry() as registry:
+        for group in ("", "uk"):
+            for identity in _pool(kind, group):
+                profile, own = SecurityProfile(2), ChargePointId(identity)
+                registry.add(
+                    ChargePointRecord(charge_point_id=own, security_profile=profile, password=stored, group=group)
+                )
     for identity, password in PASSWORDS.items():
         tolerances = ("deflate-1.6",) if identity == "CP-D16" else ()
         rig.add(identity, security_profile=2, password=password, tolerances=tolerances)

@@ -228,7 +228,7 @@ class _Counting:
 
 
 class TestSupported:
-    @pytest.mark.parametrize("phc", [ARGON2, *IMPORTED.values()])
+    @pytest.mark.parametrize("phc", [ARGON2, *IMPORTED.values()], ids=["argon2id", *IMPORTED])
     def test_what_can_be_verified_may_be_imported(self, phc: str) -> None:
         assert is_supported_hash(phc)
 
@@ -257,6 +257,7 @@ class TestSupported:
             "pbkdf2_sha256$10$salt",
             "$1$abc$def",
         ],
+        ids=[str(number) for number in range(21)],
     )
     def test_what_cannot_be_verified_or_costs_too_much_may_not(self, phc: str) -> None:
         assert not is_supported_hash(phc)

@@ -162,7 +162,11 @@ class TestParse:
         assert (leaf.common_names, leaf.organizations) == ((SERIAL,), (OPERATOR,))
         assert verify(leaf).common_name == SERIAL
 
-    @pytest.mark.parametrize("der", [b"", b"\x30\x00", b"not a certificate", certificate()[:-1], certificate() + b"\0"])
+    @pytest.mark.parametrize(
+        "der",
+        [b"", b"\x30\x00", b"not a certificate", certificate()[:-1], certificate() + b"\0"],
+        ids=["nothing", "empty", "text", "short", "long"],
+    )
     def test_what_is_no_certificate_is_invalid(self, der: bytes) -> None:
         assert unreadable(der)
 

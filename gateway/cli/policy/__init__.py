@@ -22,7 +22,7 @@ class _Commands(LazyGroup):
 
 @click.group("policy", cls=_Commands)
 def policy() -> None:
-    """Check, test, explain and replay rules, and put them into force.
+    """Check, test, explain, replay and reload rules.
 
     A PACK is the name of a shipped pack, such as firmware, or a YAML file.
     """

@@ -38,10 +38,11 @@ class _Tested(NamedTuple):
 @click.option("--quiet", is_flag=True, help="Only what failed, and the summary.")
 @json_option
 def test(packs: tuple[str, ...], quiet: bool, as_json: bool) -> int:
-    """Run the cases of packs: every rule must fire where it should, and keep quiet where it should.
+    """Run the cases beside packs.
 
-    Without a name: all shipped packs. Cases stand beside their pack (mine.test.yaml beside mine.yaml) and run against the
-    pack with everything that it includes, with its own parameters and modes.
+    Every rule must fire where it should, and keep quiet where it should. Without a name: all shipped packs. Cases
+    stand beside their pack (mine.test.yaml beside mine.yaml) and run against the pack with everything that it
+    includes, with its own parameters and modes.
     """
     from gateway.cli.policy.case_files import pack_beside, read_case_file
     from gateway.cli.policy.progress import progress

@@ -23,10 +23,10 @@ _TESTS = ".test.yaml"
 @config_option
 @json_option
 def lint(packs: tuple[str, ...], strict: bool, config_path: str | None, as_json: bool) -> int:
-    """Check packs, the files of cases beside them, and the values of the site.
+    """Check packs, their cases, and the values of a site.
 
-    Without a name: what the configuration uses, and all shipped packs where there is no configuration. A FILE may be a
-    pack, its cases (.test.yaml), or the values of a site (kind: PolicySite).
+    Without a name: what the configuration uses, and all shipped packs where there is no configuration. A FILE may
+    be a pack, its cases (.test.yaml), or the values of a site (kind: PolicySite).
     """
     from gateway.cli.policy.sources import load_sources, problem_record, problem_text, sources_of
     from gateway.config.policy_packs import shipped_packs
@@ -36,7 +36,7 @@ def lint(packs: tuple[str, ...], strict: bool, config_path: str | None, as_json:
     problems: list[PackProblem] = []
     revision, checked = "", list(cases)
     if named or not cases:
-        sources = sources_of(named, config_path, as_json=as_json, default=shipped_packs())
+        sources = sources_of(named, config_path, as_json=as_json, default=shipped_packs(), lend_site=False)
         bundle = load_sources(sources)
         problems += bundle.problems
         revision, checked = bundle.revision, [*sources.packs, *cases]

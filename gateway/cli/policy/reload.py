@@ -34,9 +34,10 @@ _POLL_S = 0.1
 @config_option
 @json_option
 def reload(timeout_s: float, config_path: str | None, as_json: bool) -> int:
-    """Reload the running gateway: its configuration with certificates, packs and values of the site. Like SIGHUP.
+    """Reload the running gateway, as SIGHUP does.
 
-    Live sessions are judged by the new rules at once, and stay. If anything is wrong, everything stays as it was.
+    It reads its configuration again, with certificates, packs and the values of the site. Live sessions are judged
+    by the new rules at once, and stay. If anything is wrong, everything stays as it was.
     """
     from gateway.cli.gateway_client import GatewayUnreachable, get_status
 

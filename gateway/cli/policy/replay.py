@@ -55,10 +55,11 @@ def replay(
     config_path: str | None,
     as_json: bool,
 ) -> int:
-    """Try a policy on recorded traffic: what would it refuse that passes now, and the other way round?
+    """Try a policy on recorded traffic.
 
-    The clock is the recording's. Among the files of a policy one may hold the values of the site (kind: PolicySite);
-    without it they are those of the configuration. Exit code 1 if more is refused anew than --max-new-denies.
+    What would it refuse that passes now, and the other way round? The clock is the recording's. Among the files of
+    a policy one may hold the values of the site (kind: PolicySite); without it they are those of the configuration.
+    Exit code 1 if more is refused anew than --max-new-denies.
     """
     from gateway.cli.policy.sources import sources_of, usable
     from gateway.policy.replay import Replay

@@ -21,9 +21,10 @@ __all__ = ["show"]
 @config_option
 @json_option
 def show(rule_id: str | None, config_path: str | None, as_json: bool) -> int:
-    """Show packs, rules, modes and parameters that the configuration names, and the revision that is in force.
+    """Show what is configured, and what is in force.
 
-    The revision is the same on every node that has loaded the same. A running gateway keeps its own until it reloads.
+    Packs, rules, modes and parameters that the configuration names, and the revision of all of it. The revision is
+    the same on every node that has loaded the same. A running gateway keeps its own until it reloads.
     """
     from gateway.cli.policy.sources import problem_text, require_rule, sources_of, usable
 

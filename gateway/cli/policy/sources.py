@@ -47,11 +47,17 @@ def configured(config_path: str | None, *, as_json: bool) -> "Config | None":
 
 
 def sources_of(
-    words: Sequence[str], config_path: str | None, *, as_json: bool, default: tuple[str, ...] = ()
+    words: Sequence[str],
+    config_path: str | None,
+    *,
+    as_json: bool,
+    default: tuple[str, ...] = (),
+    lend_site: bool = True,
 ) -> Sources:
     """From what was typed: packs, files of packs, and at most one file with the values of a site.
 
-    `default`: the packs where neither words nor a configuration name any.
+    `default`: the packs where neither words nor a configuration name any. `lend_site`: packs that are named run with the
+    site of the configuration.
     """
     from gateway.config.policy_packs import DEFAULT_PACKS
     from gateway.config.policy_site import is_site
@@ -61,8 +67,8 @@ def sources_of(
     if len(set(sites)) > 1:
         names = ", ".join(map(shown, sites))
         fail(f"Only one file can hold the values of the site, and these do: {names}", USAGE, as_json=as_json)
-    if packs and sites:
-        return Sources(packs, sites[0])
+    if packs and (sites or not lend_site):
+        return Sources(packs, sites[0] if sites else "")
     config = configured(config_path, as_json=as_json)
     if config is None:
         return Sources(packs or default or DEFAULT_PACKS, sites[0] if sites else "")
