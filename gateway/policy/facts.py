@@ -25,7 +25,8 @@ __all__ = ["CertificateFact", "ChangeFact", "FactMissing", "Facts", "RequestFact
 Payload = dict[str, Any]
 _PEM: Final = re.compile(r"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----")
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?![0-9])")
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_ODD: Final = re.compile(r"[$`;|&<>'{}]|[jJ][aA][vV][aA][sS][cC][rR][iI][pP][tT]:")
 _MAX_CERTIFICATES = 10
 _MAX_CSR_CHARS = 5_500
 _NO_PERIOD_S = 2**31
@@ -283,6 +284,12 @@ class Facts:
         return [text for _, text in self._texts]
 
     @lazy
+    def odd_strings(self) -> list[str]:
+        """Texts with something that shells, lookups, markup or SQL need; plain words, numbers and moments are not among them."""
+        texts = self.strings
+        return [text for text in texts if _ODD.search(text)] if _ODD.search("\n".join(texts)) else []
+
+    @lazy
     def _texts(self) -> list[tuple[str, str]]:
         """Name and text of every text in the message: walked once, whatever is asked of them."""
         return list(carriers.named_strings(self._payload))
@@ -293,7 +300,7 @@ class Facts:
 
     @lazy
     def control_characters(self) -> bool:
-        """True if a text holds control characters other than tab and line ends."""
+        """True if a text holds control characters; tabs and line ends are some."""
         return any(_CONTROL.search(text) for text in self.strings)
 
     @property

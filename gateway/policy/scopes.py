@@ -140,6 +140,7 @@ FACTS: Final = Object(
         "meter_wh": Field(List(DOUBLE, 10_000)),
         "soc": Field(List(DOUBLE, 10_000)),
         "strings": Field(List(STRING, 10_000)),
+        "odd_strings": Field(List(STRING, 10_000)),
         "control_characters": Field(BOOL),
         "expiry": Field(TIMESTAMP),
         "absurd_times": Field(INT),

@@ -47,6 +47,8 @@ _ANSWERS: Final = frozenset({_CALL_RESULT, _CALL_ERROR})
 _NEVER_ANSWERED: Final = frozenset({3, 4, 5, 6})
 _AMBIGUOUS: Final = ""
 _MAX_HELD: Final = 16
+_AFTERWARDS: Final = (ReportEvent, CloseBoth)
+"""What can still be done about an answer that has gone on."""
 _UNSOLICITED: Final[Effects] = (ReportEvent("rpc.unsolicited_result", "high", "drop"),)
 
 
@@ -75,9 +77,9 @@ class _Side:
 
 
 class _Held(msgspec.Struct, frozen=True):
-    """A call that waits for what control says of a budget."""
+    """A call that waits for what control says of a budget; or an answer that has gone on, and whose rules want to know."""
 
-    call: Call
+    frame: Call | CallResult | CallError
     origin: Origin
     ruling: Ruling
 
@@ -230,13 +232,16 @@ class Relay:
         held = self._held.pop(ticket, None)
         if held is None:
             return NOTHING
-        effects = self._settled(held, answers, now)
+        effects, call = self._settled(held, answers, now), held.frame
+        if type(call) is not Call:
+            said = held.ruling.effects
+            return tuple(effect for effect in effects if type(effect) in _AFTERWARDS and effect not in said)
         side = self._charge_point if held.origin is Origin.CHARGE_POINT else self._csms
-        return self._opened(held.call, side, effects, side.pending.get(held.call.message_id), now)
+        return self._opened(call, side, effects, side.pending.get(call.message_id), now)
 
     def _settled(self, held: _Held, answers: dict[str, bool], now: float) -> Effects:
         assert self._judge is not None
-        return self._judge.settled(held.ruling, held.call, answers, now + self._wall_offset_s)
+        return self._judge.settled(held.ruling, held.frame, answers, now + self._wall_offset_s)
 
     def _expire(self, pending: dict[str, tuple[str, float]], now: float) -> bool:
         """Forget calls whose answer will not come any more; True if that made room."""
@@ -287,7 +292,13 @@ class Relay:
     def _judge_answer(self, frame: CallResult | CallError, origin: Origin, size: int, now: float) -> Effects:
         if self._judge is None:
             return FORWARD
-        return self._judge.result(frame, origin, size, now + self._wall_offset_s).effects
+        ruling = self._judge.result(frame, origin, size, now + self._wall_offset_s)
+        if not ruling.asks or not _goes_on(ruling.effects) or len(self._held) >= _MAX_HELD:
+            return ruling.effects
+        # An answer is not kept waiting: what control says of a budget is reported, and holds for what comes later.
+        self._tickets += 1
+        self._held[self._tickets] = _Held(frame, origin, ruling)
+        return (*ruling.effects[:-1], AskFleet(self._tickets, ruling.asks), Forward())
 
     def _accepted_answer(self, frame: CallResult, asker: _Side, action: str) -> Effects:
         """A result that passes: what it says of the registration, and what may refer to it later."""

@@ -113,7 +113,7 @@ async def _send_all(case: Case, session: Session, seen: Observed, side: Side, me
 
 def _secrets(case: Case, messages: list[str]) -> set[str]:
     """What a case says must not be written down, and credentials in URLs in any case."""
-    found = {part for text in messages for part in _USERINFO.findall(text) if len(part) >= _SECRET_CHARS}
+    found = {part for text in messages for part in _USERINFO.findall(text) if ":" in part and len(part) >= _SECRET_CHARS}
     if "logged" in case.expected.audit or "redacted" in case.expected.audit:
         found |= {value for text in messages for value in _VALUE.findall(text) if len(value) >= _SECRET_CHARS}
     return found

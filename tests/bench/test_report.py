@@ -5,7 +5,7 @@ import pytest
 from bench.report import TARGETS, judge, ratios, report
 
 RESULTS = {
-    "message_us": {"haproxy": [10.0, 20.0, None], "gateway": [15.0, 40.0, 50.0]},
+    "message_us": {"haproxy": [10.0, 20.0, None], "gateway": [30.0, 80.0, 50.0], "gateway-no-policy": [15.0, 40.0]},
     "session_ms": {"haproxy": [2.0], "gateway": [2.2]},
     "idle_kib": {"haproxy": [20.0], "gateway": [33.3]},
     "gc_pause_ms": {"gateway": [1.25]},
@@ -13,35 +13,41 @@ RESULTS = {
     "leak_blocks": {"gateway": [-3.0]},
     "leak_objects": {"gateway": [0.0]},
 }
-BY_FIGURE = {target.figure: target for target in TARGETS}
+BY_FIGURE = {(target.stack, target.figure): target for target in TARGETS}
 
 
 def test_a_ratio_is_to_the_same_turn_and_a_turn_without_reference_does_not_count():
-    assert ratios(RESULTS["message_us"]["gateway"], RESULTS["message_us"]["haproxy"]) == [1.5, 2.0]
+    assert ratios(RESULTS["message_us"]["gateway-no-policy"], RESULTS["message_us"]["haproxy"]) == [1.5, 2.0]
 
 
 @pytest.mark.parametrize(
-    ("figure", "sentence"),
+    ("stack", "figure", "sentence"),
     [
-        ("message_us", "CPU per relayed message: 1.75, target <= 1.8 x HAProxy: met"),
-        ("session_ms", "CPU per accepted mTLS session: 1.10, target <= 1.2 x HAProxy: met"),
-        ("idle_kib", "RSS per idle connection, client certificate: 33.30 KiB, target <= 32 KiB: MISSED"),
-        ("gc_pause_ms", "full garbage collection, all connections open: 1.25 ms, target <= 5 ms: met"),
+        (
+            "gateway-no-policy",
+            "message_us",
+            "CPU per relayed message, strict decode, no policy: 1.75, target <= 1.8 x HAProxy: met",
+        ),
+        ("gateway", "message_us", "CPU per relayed message, default policy: 3.50, target <= 2.2 x HAProxy: MISSED"),
+        ("gateway", "session_ms", "CPU per accepted mTLS session: 1.10, target <= 1.2 x HAProxy: met"),
+        ("gateway", "idle_kib", "RSS per idle connection, client certificate: 33.30 KiB, target <= 32 KiB: MISSED"),
+        ("gateway", "gc_pause_ms", "full garbage collection, all connections open: 1.25 ms, target <= 5 ms: met"),
     ],
 )
-def test_verdicts(figure: str, sentence: str):
-    assert judge(RESULTS, BY_FIGURE[figure], "gateway") == sentence
+def test_verdicts(stack: str, figure: str, sentence: str):
+    assert judge(RESULTS, BY_FIGURE[stack, figure]) == sentence
 
 
 def test_what_was_not_measured_is_said():
-    assert "not measured" in judge({}, BY_FIGURE["message_us"], "gateway")
-    assert "not measured" in judge({"message_us": {"gateway": [1.0]}}, BY_FIGURE["message_us"], "gateway")
+    target = BY_FIGURE["gateway", "message_us"]
+    assert "not measured" in judge({}, target)
+    assert "not measured" in judge({"message_us": {"gateway": [1.0]}}, target)
 
 
 def test_the_table():
     text = report(RESULTS, ["haproxy", "gateway", "websockets"], 5000, ["One machine."])
     assert "| haproxy | 1.00 [1.00-1.00] | 1.00 |" in text
-    assert "| gateway | 1.75 [1.50-2.00] | 1.10 |" in text
+    assert "| gateway | 3.50 [3.00-4.00] | 1.10 |" in text
     assert "| websockets | - | - |" in text
     assert "gateway: +12 KiB RSS, -3 memory blocks, +0 tracked objects" in text
     assert "One machine." in text

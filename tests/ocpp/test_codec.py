@@ -607,8 +607,15 @@ def test_a_message_may_have_ten_thousand_values_in_however_many_lists(escape: st
         return '{"a":[' + ",".join("[" + ",".join("1" * 1_000) + "]" for _ in range(count)) + "]" + escape + "}"
 
     assert read(call(lists(9)), V1_6)
-    assert event(call(lists(10))) == "json.limit"
-    assert event(call('{"a":[' + ",".join("1" * 10_000) + "]" + escape + "}")) == "json.limit"
+    assert event(call(lists(11))) == "json.limit"
+    assert event(call('{"a":[' + ",".join("1" * 10_001) + "]" + escape + "}")) == "json.limit"
+
+
+def test_what_holds_values_is_none_unless_it_is_empty() -> None:
+    """A request for 2 001 variables is long, but no bomb: whether a charge point can hold it is for a rule to say."""
+    item = '{"component":{"name":"C"},"variable":{"name":"V"}}'
+    assert read(call('{"getVariableData":[' + ",".join([item] * 2_001) + "]}"), V1_6)
+    assert event(call('{"a":[' + ",".join(["[]"] * 10_001) + "]}")) == "json.limit"
 
 
 def test_a_long_string_is_one_value() -> None:

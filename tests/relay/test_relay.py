@@ -287,16 +287,16 @@ def answered(event: str, detail: str) -> ReportEvent:
 
 @pytest.mark.parametrize("sender", [ChargePoint, CSMS])
 @pytest.mark.parametrize("text", ["not json", "[]", '{"2":"x"}', '["2","x","Heartbeat",{}]'])
-def test_what_is_no_frame_is_answered_with_the_id_of_the_standard_in_2_x_and_dropped_in_1_6(
+def test_what_is_no_frame_is_answered_with_an_id_nobody_waits_for(
     sender: type[ChargePoint] | type[CSMS], text: str
 ) -> None:
     detail = "not valid JSON" if text == "not json" else "not the shape of a frame"
-    reply = Reply(b'[4,"-1","RpcFrameworkError","not an OCPP-J message",{}]')
-    for version in (V2_0_1, V2_1):
+    for version, code in ((V1_6, "FormationViolation"), (V2_0_1, "RpcFrameworkError"), (V2_1, "RpcFrameworkError")):
+        reply = Reply(f'[4,"-1","{code}","not an OCPP-J message",{{}}]'.encode())
         with Scenario(version) as scenario:
             scenario >> sender(text) << (answered("rpc.malformed", detail), reply)
-    with Scenario(V1_6) as scenario:
-        scenario >> sender(text) << dropped("rpc.malformed", detail)
+            # Whoever gets it knows no such call, and what he may say to it changes nothing.
+            scenario >> sender('[3,"-1",{}]') << UNSOLICITED
 
 
 @pytest.mark.parametrize(
@@ -365,14 +365,30 @@ def test_an_unknown_message_type_is_ignored(version: OCPPVersion) -> None:
 
 @VERSIONS
 @pytest.mark.parametrize(
-    "text", ['[3,"x"]', '[3,"",{}]', '[3,"x",[]]', '[4,"x","c","d"]', '[4,"x","c","d",{"a":1,"a":1}]', "[3,5"]
+    "text", ['[3,"",{}]', '[3,"x",[]]', '[4,"x","c","d",{"a":1,"a":1}]', '[3,"x",{"a":NaN}]', '[6,"x","y"]', '[5,"x"]']
 )
-def test_a_malformed_answer_that_nobody_waits_for_is_never_answered(version: OCPPVersion, text: str) -> None:
+def test_an_answer_with_a_bad_payload_that_nobody_waits_for_is_never_answered(version: OCPPVersion, text: str) -> None:
     with Scenario(version) as scenario:
         scenario >> CSMS(text)
         (event,) = scenario.effects()
     assert isinstance(event, ReportEvent)
     assert event.decision == "drop"
+
+
+@VERSIONS
+@pytest.mark.parametrize("text", ['[3,"x"]', '[4,"x","c","d"]', "[3,5", '[4,"x","InternalError"]'])
+def test_what_only_begins_like_an_answer_is_answered_with_an_id_nobody_waits_for(
+    version: OCPPVersion, text: str
+) -> None:
+    with registered(version) as scenario:
+        # The charge point has a call of that id open: it must not take this for its answer.
+        scenario >> ChargePoint('[2,"x","Heartbeat",{}]') << FORWARD >> ChargePoint(text)
+        event, reply = scenario.effects()
+        assert isinstance(event, ReportEvent)
+        assert event.decision == "callerror"
+        assert isinstance(reply, Reply)
+        assert reply.text.startswith(b'[4,"-1",')
+        scenario >> CSMS('[3,"x",{}]') << FORWARD
 
 
 @pytest.mark.parametrize(
