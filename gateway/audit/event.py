@@ -67,4 +67,6 @@ class SecurityEvent(
     certificate_sha256: str = ""
     count: int = 1
     """How many equal events this one stands for, when repeats were folded."""
+    policy_revision: str = ""
+    """First digits of the revision that judged a message, in events of live sessions."""
     detail: str = ""

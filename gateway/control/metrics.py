@@ -20,6 +20,7 @@ _HELP: Final = {
     "ocpp_gateway_tolerances_used_total": "Connections admitted only because of a tolerance in the registry",
     "ocpp_gateway_security_events_total": "Security events",
     "ocpp_gateway_security_events_dropped_total": "Security events not recorded because too many were waiting",
+    "ocpp_gateway_policy_info": "Revision of the rule packs in force, as a label",
     "ocpp_gateway_messages_total": "Messages relayed or judged, by who sent them",
     "ocpp_gateway_message_bytes_total": "Payload bytes of those messages",
 }

@@ -422,6 +422,8 @@ class Node:
             "ocpp_gateway_reload_ok": 1.0 if self._last_reload["ok"] else 0.0,
             "ocpp_gateway_events_lost_total": float(self._events.lost),
         }
+        if self._settings is not None:
+            own[f'ocpp_gateway_policy_info{{revision="{self._settings.policy.revision[:12]}"}}'] = 1.0
         own |= {
             f'ocpp_gateway_events_recorded_total{{event="{name}"}}': float(n) for name, n in self._events.counts.items()
         }

@@ -63,6 +63,7 @@ _FROM_CHARGE_POINT, _FROM_CSMS = (
     for name in ("charge-point", "csms")
 )
 _PROBE_POLL_S = 0.05
+_REVISION_DIGITS = 12
 _LAST_WORDS_S = 1.0
 _log = structlog.get_logger("edge.worker")
 
@@ -304,6 +305,7 @@ class Worker:
                 time=time.time(),
                 severity=severity,
                 stage="relay",
+                policy_revision=self.policy.revision[:_REVISION_DIGITS],
                 decision=decision,
                 charge_point_id=admission.charge_point_id,
                 verified=True,

@@ -238,7 +238,9 @@ class Judge:
             return _PASS
         return Ruling((*reports, *self._effects(frame, verdict)), verdict.asks, verdict)
 
-    def settled(self, ruling: Ruling, frame: Call | Send | CallResult | CallError, answers: dict[str, bool], now: float) -> Effects:
+    def settled(
+        self, ruling: Ruling, frame: Call | Send | CallResult | CallError, answers: dict[str, bool], now: float
+    ) -> Effects:
         """The effects once control has answered the questions of a ruling."""
         assert ruling.verdict is not None
         verdict = settle(ruling.verdict, answers, self._session, self._policy.state, now)

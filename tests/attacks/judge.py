@@ -273,7 +273,13 @@ def judge_play(case: Case, seen: Observed, events: list[Event]) -> list[str]:
     check = _BY_DECISION.get(case.expected.decision)
     if check is None:
         raise NotUnderstood(f"decision {case.expected.decision}")
-    found = [*check(case, seen), *_forwarded(case, seen), *_event(case, seen, events), *_note(case, seen), *seen.problems]
+    found = [
+        *check(case, seen),
+        *_forwarded(case, seen),
+        *_event(case, seen, events),
+        *_note(case, seen),
+        *seen.problems,
+    ]
     odd = [e["event"] for e in events if any(isinstance(v, str) and _CONTROL.search(v) for v in e.values())]
     return found + [f"control character in event {name}" for name in odd]
 

@@ -26,7 +26,9 @@ _VALUE = re.compile(r'"(?:attributeValue|value)":"([^"]*)"')
 _SECRET_CHARS = 8
 _MOST_GENERATED = 100
 """Of messages that are counted: enough to show any limit."""
-_ABOUT_THE_VERSION = frozenset({"rpc.unknown_action", "rpc.malformed", "rpc.message_id", "policy.denied", "rpc.direction"})
+_ABOUT_THE_VERSION = frozenset(
+    {"rpc.unknown_action", "rpc.malformed", "rpc.message_id", "policy.denied", "rpc.direction"}
+)
 """Events of cases whose messages need not fit the version."""
 
 
@@ -113,7 +115,9 @@ async def _send_all(case: Case, session: Session, seen: Observed, side: Side, me
 
 def _secrets(case: Case, messages: list[str]) -> set[str]:
     """What a case says must not be written down, and credentials in URLs in any case."""
-    found = {part for text in messages for part in _USERINFO.findall(text) if ":" in part and len(part) >= _SECRET_CHARS}
+    found = {
+        part for text in messages for part in _USERINFO.findall(text) if ":" in part and len(part) >= _SECRET_CHARS
+    }
     if "logged" in case.expected.audit or "redacted" in case.expected.audit:
         found |= {value for text in messages for value in _VALUE.findall(text) if len(value) >= _SECRET_CHARS}
     return found
@@ -126,7 +130,11 @@ async def _make_possible(session: Session, side: Side, messages: list[str]) -> N
             await pend(session, other(side), answer[1])
         if stream := _STREAM.match(text):
             payload = {
-                "constantStreamData": {"id": json.loads(text)[3]["id"], "variableMonitoringId": 1, "params": {"interval": 1}}
+                "constantStreamData": {
+                    "id": json.loads(text)[3]["id"],
+                    "variableMonitoringId": 1,
+                    "params": {"interval": 1},
+                }
             }
             opening = json.dumps([2, stream[1] + "-open", "OpenPeriodicEventStream", payload], separators=(",", ":"))
             await session.send_text(side, opening)

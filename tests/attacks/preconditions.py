@@ -31,7 +31,9 @@ _GROUP = re.compile(r"UK group(?:, .*)?")
 _LISTED = re.compile(r"allow-list (\S+) over https|(\S+) listed")
 _TRANSACTION = "transaction open"
 _RESTARTED = "gateway restart"
-_SESSION = re.compile(r"OCPP (?:1\.6|2\.0\.1|2\.1) session of CP-A01 authenticated and (?:BootNotification Accepted|booted)")
+_SESSION = re.compile(
+    r"OCPP (?:1\.6|2\.0\.1|2\.1) session of CP-A01 authenticated and (?:BootNotification Accepted|booted)"
+)
 _NOTHING_TO_DO = re.compile(
     r"session up|no call pending|no SignCertificate pending|peer guesses the id and answers"
     r"|peer builds its error text from the bad input|subprotocol ocpp\S+ negotiated"

@@ -180,7 +180,9 @@ class Session:
         """
         self._markers += 1
         name = f"{MARKER}{self._markers}"
-        text = json.dumps([2, name, "Heartbeat" if side == "station" else "GetLocalListVersion", {}], separators=(",", ":"))
+        text = json.dumps(
+            [2, name, "Heartbeat" if side == "station" else "GetLocalListVersion", {}], separators=(",", ":")
+        )
         await self.send_text(side, text)
         return await self.answered(side, name, text)
 

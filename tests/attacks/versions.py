@@ -68,7 +68,9 @@ def _authorize(payload: Payload) -> tuple[str, Payload]:
 
 
 def _status(payload: Payload) -> tuple[str, Payload]:
-    status = payload["status"] if payload["status"] in {"Available", "Reserved", "Unavailable", "Faulted"} else "Occupied"
+    status = (
+        payload["status"] if payload["status"] in {"Available", "Reserved", "Unavailable", "Faulted"} else "Occupied"
+    )
     moment = payload.get("timestamp", "2026-01-01T00:00:00Z")
     number = payload["connectorId"]
     return "StatusNotification", {

@@ -78,6 +78,8 @@ async def test_what_is_refused_is_answered_and_not_forwarded_and_what_is_allowed
         event = await gateway.event("firmware.untrusted")
         assert (event["decision"], event["charge_point_id"]) == ("deny", "CP-1")
         assert event["detail"].startswith("firmware/location-allowlist")
+        assert len(event["policy_revision"]) == 12
+        assert f'revision="{event["policy_revision"]}"' in gateway.http("/metrics")[1]
 
 
 async def test_schema_gate_watches_by_default_and_refuses_when_told_to_without_a_reconnect(

@@ -1,6 +1,6 @@
 """Gates and rules in the relay, as scenarios: what is refused, what is only reported, and what passes beside it."""
 
-from typing import Any
+import base64
 
 import pytest
 
@@ -9,21 +9,16 @@ from gateway.config.policy_packs import load_bundle
 from gateway.ocpp.vocabulary import OCPPVersion, SecurityProfile
 from gateway.policy.session import SessionFacts
 from gateway.policy.site import Gates, GroupPolicy, SitePolicy
-from gateway.policy.snapshot import Snapshot
-from gateway.relay.effects import FORWARD, AskFleet, CloseBoth, Effects, Forward, NoteRegistered, Reply, ReportEvent
+from gateway.relay.effects import FORWARD, NOTHING, AskFleet, Effects, Forward, Reply, ReportEvent
 from gateway.relay.judge import Judge, PolicyInForce
 from gateway.relay.relay import Relay
 from tests.relay.scenario import CSMS, LIMITS, ChargePoint, Scenario, Wait, make_admission
 
+NOW = 1_767_225_600.0
 V1_6, V2_0_1, V2_1 = OCPPVersion.V1_6, OCPPVersion.V2_0_1, OCPPVersion.V2_1
 STRICT = SitePolicy(everyone=GroupPolicy(gates=Gates(schema="enforce")))
 START = '[2,"s1","StartTransaction",{"connectorId":1,"idTag":"A","meterStart":0,"timestamp":"2026-01-01T00:00:00Z"}]'
 STARTED = '[3,"s1",{"transactionId":7,"idTagInfo":{"status":"Accepted"}}]'
-
-
-def snapshot_of(*packs: str, site: SitePolicy = STRICT) -> Snapshot:
-    bundle = load_bundle(packs or ("baseline",))
-    return Snapshot("r", bundle.packs, site, bundle.snapshot.scopes) if False else bundle.snapshot
 
 
 class Judged(Scenario):
@@ -31,7 +26,7 @@ class Judged(Scenario):
 
     def __init__(self, version: OCPPVersion = V1_6, *packs: str, site: SitePolicy = STRICT) -> None:
         super().__init__(version)
-        self.policy = PolicyInForce(load_bundle(packs or ("baseline",), site=site).snapshot, schema_gate)
+        self.policy = PolicyInForce(load_bundle(packs or ("baseline",), site, now=NOW).snapshot(), schema_gate)
         self.session = SessionFacts(
             identity="CP-1", group="", version=version, ip="127.0.0.1", security_profile=SecurityProfile(2)
         )
@@ -45,3 +40,142 @@ def names(effects: Effects) -> list[str]:
 def code(effects: Effects) -> str:
     (reply,) = [effect for effect in effects if isinstance(effect, Reply)]
     return reply.text.decode().split('"')[3]
+
+
+# -- replays
+
+
+def test_a_start_that_comes_again_after_its_answer_is_a_replay() -> None:
+    with Scenario() as scenario:
+        scenario >> ChargePoint(START) << FORWARD >> CSMS(STARTED)
+        scenario.effects()
+        scenario >> ChargePoint(START)
+        effects = scenario.effects()
+    assert names(effects) == ["rpc.replay"]
+    assert code(effects) == "s1"
+    assert b"SecurityError" in effects[-1].text  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "again",
+    [START.replace('"s1"', '"s2"'), START.replace('"meterStart":0', '"meterStart":1')],
+    ids=["another id", "another content"],
+)
+def test_what_differs_from_the_answered_call_passes(again: str) -> None:
+    with Scenario() as scenario:
+        scenario >> ChargePoint(START) << FORWARD >> CSMS(STARTED)
+        scenario.effects()
+        scenario >> ChargePoint(again) << FORWARD
+
+
+def test_a_retry_of_a_call_without_an_answer_passes() -> None:
+    with Scenario() as scenario:
+        scenario >> ChargePoint(START) << FORWARD >> Wait(31) << NOTHING >> ChargePoint(START) << FORWARD
+
+
+def test_ids_of_what_carries_no_billing_data_may_come_again() -> None:
+    """Counters of small firmware wrap."""
+    with Scenario() as scenario:
+        for _ in range(3):
+            scenario >> ChargePoint('[2,"1","Heartbeat",{}]') << FORWARD
+            scenario >> CSMS('[3,"1",{"currentTime":"2026-01-01T00:00:00Z"}]')
+            scenario.effects()
+
+
+# -- probing
+
+
+def fuzz(scenario: Judged, actions: int, *, pause: float = 0.0) -> list[str]:
+    found = []
+    for number in range(actions):
+        scenario >> ChargePoint(f'[2,"f{number}","Fuzz{number}",{{}}]')
+        effects = scenario.effects()
+        assert b"NotImplemented" in effects[-1].text  # type: ignore[union-attr]
+        found += names(effects)
+        scenario.now += pause
+    return found
+
+
+def test_twenty_different_unknown_actions_in_a_minute_are_reported_once_as_fuzzing() -> None:
+    with Judged() as scenario:
+        assert fuzz(scenario, 19).count("rpc.fuzzing") == 0
+        assert fuzz(scenario, 50).count("rpc.fuzzing") == 1
+
+
+def test_the_same_unknown_action_again_and_again_or_a_few_now_and_then_are_no_fuzzing() -> None:
+    with Judged() as scenario:
+        assert fuzz(scenario, 40, pause=4.0).count("rpc.fuzzing") == 0
+        for number in range(30):
+            scenario >> ChargePoint(f'[2,"v{number}","VendorThing",{{}}]')
+            assert "rpc.fuzzing" not in names(scenario.effects())
+
+
+# -- wrappers and keys
+
+
+def signed(inner: str) -> str:
+    text = base64.urlsafe_b64encode(inner.encode()).decode().rstrip("=")
+    return f'[2,"g1","UpdateFirmware-Signed",{{"payload":"{text}","protected":"e30","signature":""}}]'
+
+
+@pytest.mark.parametrize("version", list(OCPPVersion))
+@pytest.mark.parametrize("inner", ['{"x":1}', "{", '{"a":1,"a":2}'])
+def test_a_signed_call_that_hides_something_else_is_a_matter_of_security(version: OCPPVersion, inner: str) -> None:
+    with Judged(version) as scenario:
+        scenario >> CSMS(signed(inner))
+        effects = scenario.effects()
+    assert "policy.denied" in names(effects)
+    assert b"SecurityError" in effects[-1].text  # type: ignore[union-attr]
+
+
+def test_a_signed_call_that_is_what_it_says_passes() -> None:
+    inner = '{"requestId":1,"firmware":{"location":"https://fw.example/1","retrieveDateTime":"2026-01-01T00:00:00Z"}}'
+    with Judged(V2_0_1) as scenario:
+        scenario >> CSMS(signed(inner)) << FORWARD
+
+
+@pytest.mark.parametrize(("key", "told"), [("__proto__", True), ("constructor", True), ("protocol", False)])
+def test_keys_that_rebuild_objects_are_named(key: str, told: bool) -> None:
+    with Judged() as scenario:
+        scenario >> ChargePoint(f'[2,"z","DataTransfer",{{"vendorId":"v","{key}":{{"x":1}}}}]')
+        effects = scenario.effects()
+    assert ("json.suspicious_key" in names(effects)) is told
+    assert "schema.violation" in names(effects)
+
+
+# -- quarantine
+
+
+def test_no_command_reaches_a_charge_point_in_quarantine_and_its_own_calls_pass() -> None:
+    with Judged() as scenario:
+        scenario.policy.state.quarantined["CP-1"] = "site/rule"
+        scenario >> CSMS('[2,"r","Reset",{"type":"Soft"}]')
+        effects = scenario.effects()
+        assert names(effects) == ["policy.quarantined"]
+        assert b"SecurityError" in effects[-1].text  # type: ignore[union-attr]
+        scenario >> ChargePoint('[2,"h","Heartbeat",{}]') << FORWARD
+        scenario >> CSMS('[3,"h",{"currentTime":"2026-01-01T00:00:00Z"}]') << FORWARD
+        scenario.policy.state.quarantined.clear()
+        scenario >> CSMS('[2,"r","Reset",{"type":"Soft"}]') << FORWARD
+
+
+# -- budgets that answers draw on
+
+
+def refused_card(scenario: Judged) -> AskFleet:
+    scenario >> ChargePoint('[2,"a","Authorize",{"idTag":"0412AB"}]') << FORWARD
+    scenario >> CSMS('[3,"a",{"idTagInfo":{"status":"Invalid"}}]')
+    effects = scenario.effects()
+    assert effects[-1] == Forward()
+    (ask,) = [effect for effect in effects if isinstance(effect, AskFleet)]
+    return ask
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_an_answer_goes_on_at_once_and_is_reported_if_the_budget_of_the_fleet_was_used_up(kept: bool) -> None:
+    with Judged(V1_6, "tokens") as scenario:
+        ask = refused_card(scenario)
+        answers = dict.fromkeys((each.rule.id for each in ask.asks), kept)
+        effects = scenario.relay.answered(ask.ticket, answers, scenario.now)
+    assert names(effects) == ([] if kept else ["token.distributed_bruteforce"])
+    assert all(isinstance(effect, ReportEvent) for effect in effects)
