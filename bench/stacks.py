@@ -1,22 +1,27 @@
 """The stacks under comparison: how each is configured and started, pinned to one core."""
 
-import os
+import hashlib
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
+import argon2
+
 from bench.certificates import OPERATOR
-from gateway.identity.record import ChargePointRecord
+from bench.launcher import NO_POLICY_VARIABLE
+from gateway.identity.record import ChargePointRecord, StoredPassword
 from gateway.ocpp.vocabulary import ChargePointId, SecurityProfile
 from gateway.store.registry import Registry
 
-__all__ = ["STACKS", "start"]
+__all__ = ["CHARGE_POINTS", "PASSWORD", "PYTHON_STACKS", "STACKS", "start"]
 
 HERE = Path(__file__).parent
 CHARGE_POINTS = 5120
-STACKS = ("haproxy", "nginx", "gateway", "gateway-stdlib", "websockets")
+PASSWORD = "bench-password-0123456789"
+"""Of every charge point, hashed cheaply: password hashing is not what is measured here."""
+STACKS = ("haproxy", "nginx", "gateway", "gateway-no-policy", "gateway-stdlib", "websockets")
+PYTHON_STACKS = ("gateway", "gateway-no-policy", "gateway-stdlib", "websockets")
 
 _GATEWAY_TOML = """
 [gateway]
@@ -32,12 +37,11 @@ urls = ["ws://127.0.0.1:{up}/ocpp"]
 [[listener]]
 name = "mtls"
 address = "127.0.0.1:{port}"
-security_profiles = [3]
+security_profiles = [{profile}]
 csms = "echo"
 path_prefix = "/ocpp"
 [listener.tls]
-client_certificate = "required"
-client_trust = ["{certs}/ca.pem"]
+{client_certificates}
 engine = "{engine}"
 [[listener.tls.certificates]]
 certificate = "{certs}/server.pem"
@@ -59,22 +63,37 @@ address = "127.0.0.1:{operations}"
 """
 
 
-def _fill_registry(work: Path) -> None:
-    (work / "state").mkdir(parents=True, exist_ok=True)
-    registry = Registry.open(f"sqlite:///{work}/state/registry.sqlite")
-    known = registry.load_all()
-    for number in range(CHARGE_POINTS):
-        identity = ChargePointId(f"CP{number:05d}")
-        if identity not in known:
-            registry.add(
-                ChargePointRecord(
-                    charge_point_id=identity,
-                    security_profile=SecurityProfile.TLS_CLIENT_CERTIFICATE,
-                    serial_number=identity,
-                    operator_names=(OPERATOR,),
-                )
+def _registry_template(profile: SecurityProfile) -> Path:
+    """A state directory with all charge points in its registry, made anew whenever the registry's code changes."""
+    build = HERE / "build"
+    digest = hashlib.sha256(Path(__file__).read_bytes())
+    for source in sorted((HERE.parent / "gateway" / "store").rglob("*.py")):
+        digest.update(source.read_bytes())
+    template = build / f"registry-{int(profile)}-{digest.hexdigest()[:16]}"
+    if template.exists():
+        return template
+    for stale in (*build.glob(f"registry-{int(profile)}-*"), *build.glob("registry-unfinished")):
+        shutil.rmtree(stale)
+    unfinished = build / "registry-unfinished"
+    unfinished.mkdir()
+    registry = Registry.open(f"sqlite:///{unfinished}/registry.sqlite")
+    password = StoredPassword(phc=argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD))
+    by_certificate = profile is SecurityProfile.TLS_CLIENT_CERTIFICATE
+    registry.apply(
+        add=[
+            ChargePointRecord(
+                charge_point_id=ChargePointId(f"CP{number:05d}"),
+                security_profile=profile,
+                serial_number=f"CP{number:05d}",
+                operator_names=(OPERATOR,),
+                password=None if by_certificate else password,
             )
+            for number in range(CHARGE_POINTS)
+        ]
+    )
     registry.close()
+    unfinished.rename(template)
+    return template
 
 
 def _render(name: str, work: Path, values: dict[str, str]) -> Path:
@@ -86,40 +105,50 @@ def _render(name: str, work: Path, values: dict[str, str]) -> Path:
     return path
 
 
-def _gateway(work: Path, certs: Path, port: int, up: int, engine: str) -> list[str]:
-    template = HERE / "build" / "registry-template"
-    if not template.exists():
-        _fill_registry(template)
-    shutil.copytree(template / "state", work / "state", dirs_exist_ok=True)
+def _gateway(work: Path, certs: Path, port: int, up: int, engine: str, *, mtls: bool) -> list[str]:
+    profile = SecurityProfile.TLS_CLIENT_CERTIFICATE if mtls else SecurityProfile.TLS_BASIC
+    required = f'client_certificate = "required"\nclient_trust = ["{certs}/ca.pem"]'
+    shutil.copytree(_registry_template(profile), work / "state")
     config = work / "gateway.toml"
     config.write_text(
         _GATEWAY_TOML.format(
-            work=work, certs=certs, port=port, up=up, engine=engine, operations=port + 1, operator=OPERATOR
+            work=work,
+            certs=certs,
+            port=port,
+            up=up,
+            engine=engine,
+            operations=port + 1,
+            operator=OPERATOR,
+            profile=int(profile),
+            client_certificates=required if mtls else "",
         )
     )
-    return [sys.executable, "-m", "gateway", "run", "--config", str(config)]
+    return [sys.executable, "-m", "bench.launcher", "run", "--config", str(config)]
 
 
-def start(stack: str, work: Path, certs: Path, port: int, up: int, core: str) -> subprocess.Popen[bytes]:
+def start(
+    stack: str, work: Path, certs: Path, port: int, up: int, core: str, environment: dict[str, str], *, mtls: bool
+) -> "subprocess.Popen[bytes]":
     """Start `stack` on `port` in front of the echo CSMS on `up`, pinned to `core`. Its log is work/proxy.log."""
-    work.mkdir(parents=True, exist_ok=True)
+    if stack == "gateway-no-policy":
+        environment = {**environment, NO_POLICY_VARIABLE: "1"}
     values = {"PORT": str(port), "UP": str(up), "CERTS": str(certs), "WORK": str(work)}
+    values["HAPROXY_VERIFY"] = f"ca-file {certs}/ca.pem verify required" if mtls else "verify none"
+    values["NGINX_VERIFY"] = "on" if mtls else "off"
     match stack:
         case "haproxy":
             command = ["haproxy", "-db", "-f", str(_render("haproxy.cfg", work, values))]
         case "nginx":
             command = ["nginx", "-c", str(_render("nginx.conf", work, values))]
-        case "gateway":
-            command = _gateway(work, certs, port, up, "pyopenssl")
+        case "gateway" | "gateway-no-policy":
+            command = _gateway(work, certs, port, up, "pyopenssl", mtls=mtls)
         case "gateway-stdlib":
-            command = _gateway(work, certs, port, up, "stdlib")
+            command = _gateway(work, certs, port, up, "stdlib", mtls=mtls)
         case "websockets":
-            script = str(HERE / "peers" / "websockets_gateway.py")
-            command = [sys.executable, script, "--port", str(port), "--up", str(up), "--certs", str(certs)]
+            script = "bench.peers.websockets_gateway"
+            command = [sys.executable, "-m", script, "--port", str(port), "--up", str(up), "--certs", str(certs)]
+            command += [] if mtls else ["--no-client-certificates"]
         case _:
             raise ValueError(f"unknown stack {stack!r}; there are {', '.join(STACKS)}")
-    environment = {**os.environ, "PYTHONPATH": str(HERE.parent)}
     with (work / "proxy.log").open("wb") as log:
-        process = subprocess.Popen(["taskset", "-c", core, *command], stdout=log, stderr=log, env=environment)
-    time.sleep(0.1)
-    return process
+        return subprocess.Popen(["taskset", "-c", core, *command], stdout=log, stderr=log, env=environment)

@@ -1,7 +1,8 @@
 // wsbench: fast OCPP-ish WebSocket echo upstream + TLS load generator (epoll, OpenSSL).
 //   wsbench echo  PORT
 //   wsbench load  key=value ...   (see opt() below)
-//   wsbench churn key=value ...   connect+TLS+upgrade+close loop, THREADS blocking threads
+//   wsbench churn key=value ...   connect+TLS+upgrade+close loop, THREADS blocking threads, for dur seconds
+//                                 or, with max=N, N attempts a thread
 // Protocol of "load": connects everything, prints READY, waits for a line on stdin, runs,
 // prints one JSON line, waits for another line on stdin, exits.
 #define _GNU_SOURCE
@@ -113,8 +114,10 @@ static int echo_frame(EC *c) {
         e = p - 1;
       }
       unsigned char body[512];
-      m = snprintf((char *)body, sizeof body, "[3,%.*s,{\"currentTime\":\"2026-11-22T10:00:00.000Z\"}]",
-                   (int)(e - q + 1), q);
+      // Only Heartbeat has something in its result; StatusNotification and MeterValues have an empty one.
+      int heartbeat = len > (size_t)(e - p) + 12 && !memcmp(e + 1, ",\"Heartbeat\"", 12);
+      m = snprintf((char *)body, sizeof body, "[3,%.*s,%s]", (int)(e - q + 1), q,
+                   heartbeat ? "{\"currentTime\":\"2026-11-22T10:00:00.000Z\"}" : "{}");
       size_t h = mkhdr(out, 1, m);
       memcpy(out + h, body, m);
       wr(c->fd, out, h + m);
@@ -451,7 +454,7 @@ static int load_main(void) {
   if (!fgets(line, 64, stdin))
     return 0;
   struct epoll_event evs[512];
-  unsigned long cnt = 0, sent = 0, close_ = 0;
+  unsigned long cnt = 0, sent = 0, close_ = 0, max = strtoul(opt("max", "0"), 0, 10);
   double t0 = now(), end = t0 + dur;
   static char *busy;
   busy = calloc(N, 1);
@@ -464,10 +467,8 @@ static int load_main(void) {
   int rr = 0;
   for (;;) {
     double tn = now();
-    if (tn >= end && (rate > 0 || 1)) {
-      if (tn > end + 0.0)
-        break;
-    }
+    if (max ? cnt >= max : tn > end)
+      break;
     int to = 50;
     if (rate > 0) {
       while (next <= tn) {
@@ -557,12 +558,13 @@ static int cport, resume_, ctls, cws;
 static unsigned long ccount[64], creused[64], cfail[64];
 static uint32_t *clats[64];
 static int cids = 64;
+static unsigned long cmax_ = 0;
 static void *churn_t(void *p) {
   long id = (long)p;
   SSL_SESSION *ss = 0;
   int i = 0;
   clats[id] = malloc(4 << 20);
-  while (!stop_) {
+  while (!stop_ && (!cmax_ || ccount[id] + cfail[id] < cmax_)) {
     int who = (int)id * cids + (resume_ ? 0 : i++ % cids);
     LC c = {0};
     double t = now();
@@ -615,6 +617,7 @@ static int churn_main(void) {
   ctls = atoi(opt("tls", "1"));
   cws = atoi(opt("ws", "1"));
   cids = atoi(opt("ids", "64"));
+  cmax_ = strtoul(opt("max", "0"), 0, 10);
   int T = atoi(opt("threads", "4"));
   double dur = atof(opt("dur", "5"));
   if (ctls)
@@ -628,8 +631,10 @@ static int churn_main(void) {
   double t0 = now();
   for (long i = 0; i < T; i++)
     pthread_create(&th[i], 0, churn_t, (void *)i);
-  usleep((useconds_t)(dur * 1e6));
-  stop_ = 1;
+  if (!cmax_) {
+    usleep((useconds_t)(dur * 1e6));
+    stop_ = 1;
+  }
   for (int i = 0; i < T; i++)
     pthread_join(th[i], 0);
   double el = now() - t0;

@@ -10,6 +10,7 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
+from bench.probe import install
 from gateway.ocpp.codec import decode
 from gateway.ocpp.vocabulary import OCPPVersion
 
@@ -29,11 +30,12 @@ async def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--up", type=int, required=True)
     parser.add_argument("--certs", required=True)
+    parser.add_argument("--no-client-certificates", action="store_true")
     arguments = parser.parse_args()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(f"{arguments.certs}/server.pem", f"{arguments.certs}/server.key")
     context.load_verify_locations(f"{arguments.certs}/ca.pem")
-    context.verify_mode = ssl.CERT_REQUIRED
+    context.verify_mode = ssl.CERT_NONE if arguments.no_client_certificates else ssl.CERT_REQUIRED
 
     async def handler(charge_point: ServerConnection) -> None:
         assert charge_point.request is not None
@@ -59,5 +61,6 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
+    install()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())

@@ -7,6 +7,7 @@
 5. The highest enforced effect wins; ties go to the graver severity, then to the smaller id. The order of rules is nothing.
 """
 
+import functools
 import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -167,7 +168,8 @@ def decide(
 
 def _count_all(outcome: _Outcome, counting: list[tuple[CompiledRule, str]]) -> None:
     """Counters of attempts first, for they count in any case; then the gravest, so that a refusal spares the others."""
-    counting.sort(key=lambda item: (_attempts(item[0].rule), _weight(item[0].rule)), reverse=True)
+    if len(counting) > 1:
+        counting.sort(key=lambda item: (_attempts(item[0].rule), _weight(item[0].rule)), reverse=True)
     for rule, error in counting:
         outcome.count(rule, error)
 
@@ -192,7 +194,9 @@ def _must_be_listed(message: Message) -> bool:
 def _verdict(
     matches: Iterable[RuleMatch], asks: tuple[FleetAsk, ...] = (), errors: tuple[tuple[str, str], ...] = ()
 ) -> Verdict:
-    found = tuple(sorted(matches, key=lambda match: _weight(match.rule), reverse=True))
+    found = tuple(matches)
+    if len(found) > 1:
+        found = tuple(sorted(found, key=lambda match: _weight(match.rule), reverse=True))
     winner = next((match.rule for match in found if match.enforced), None)
     if winner is None:
         return Verdict(None, matches=found, asks=asks, errors=errors)
@@ -203,8 +207,12 @@ def _verdict(
 
 def _weight(rule: Rule) -> tuple[int, int, str]:
     """Rank, severity, and of equal ones the smaller id as the heavier."""
-    inverted = "".join(chr(0x10FFFF - ord(char)) for char in rule.id)
-    return (int(rule.effect), _SEVERITY[rule.severity], inverted)
+    return (int(rule.effect), _SEVERITY[rule.severity], _inverted(rule.id))
+
+
+@functools.lru_cache(maxsize=4_096)
+def _inverted(text: str) -> str:
+    return "".join(chr(0x10FFFF - ord(char)) for char in text)
 
 
 # -- exceptions and messages

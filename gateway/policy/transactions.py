@@ -99,7 +99,7 @@ class TransactionView:
         0 where there is no earlier reading.
         """
         last = self._tracker.readings.get(_connector(self._payload, self._named))
-        largest, steps = 0.0, metering.readings(self._payload)
+        largest, steps = 0.0, self._tracker.readings_in(self._payload)
         for reading in steps:
             if last is not None and last.at is not None and reading.at is not None:
                 largest = max(largest, (reading.wh - last.wh) * 3600.0 / max(reading.at - last.at, _SHORTEST_S))
@@ -130,7 +130,9 @@ class TransactionView:
 class Transactions:
     """The tracker of one charge point."""
 
-    __slots__ = ("csr_pending", "history_complete", "last_change_w", "open", "readings", "setpoint_w", "streams")
+    __slots__ = (
+        "_read", "csr_pending", "history_complete", "last_change_w", "open", "readings", "setpoint_w", "streams",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.open: OrderedDict[TransactionId, Transaction] = OrderedDict()
@@ -141,6 +143,13 @@ class Transactions:
         self.last_change_w = 0.0
         self.csr_pending = False
         self.streams: OrderedDict[int, None] = OrderedDict()
+        self._read: tuple[Payload, list[Reading]] = ({}, [])
+
+    def readings_in(self, payload: Payload) -> list[Reading]:
+        """Readings of a message; worked out once for judging and remembering it."""
+        if self._read[0] is not payload:
+            self._read = (payload, metering.readings(payload))
+        return self._read[1]
 
     def view(self, action: str, payload: Payload) -> TransactionView:
         """For judging a message, before it is `seen`."""
@@ -229,7 +238,8 @@ class Transactions:
         return self.open.pop(identity, None) if identity is not None else None
 
     def _metered(self, known: Transaction | None, payload: Payload) -> None:
-        steps = metering.readings(payload)
+        steps = self.readings_in(payload)
+        self._read = ({}, [])
         if not steps:
             return
         connector = _connector(payload, known)

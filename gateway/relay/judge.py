@@ -61,6 +61,8 @@ class Ruling(msgspec.Struct, frozen=True):
     effects: Effects
     asks: tuple[FleetAsk, ...] = ()
     verdict: Verdict | None = None
+    message: Message | None = None
+    """What is judged, where it is a call that has to wait."""
 
 
 _PASS: Final = Ruling(FORWARD)
@@ -146,21 +148,42 @@ class Judge:
             if gates.schema == "enforce":
                 return self._refused(frame, event, meaning, reports)
             reports += (_would(event),)
+        return self._by_rules(view, frame, origin, inner, action, judged, size, now, reports)
+
+    def _by_rules(
+        self,
+        view: View,
+        frame: Call | Send,
+        origin: Origin,
+        inner: InnerCall | None,
+        action: str,
+        payload: dict[str, Any],
+        size: int,
+        now: float,
+        reports: Effects,
+    ) -> Ruling:
         phase = Phase.SEND if isinstance(frame, Send) else Phase.CALL
+        version = inner.version if inner is not None else None
+        if not reports and not self._policy.state.throttles and not view.listed_only:
+            if not view.rules(origin, phase, action, version):  # nobody has anything to say about it
+                self._remember(frame, origin, action, payload, version, now)
+                return _PASS
         message = Message(
             origin=origin,
             phase=phase,
             action=action,
-            payload=judged,
+            payload=payload,
             type=6 if phase is Phase.SEND else 2,
             id=frame.message_id,
             size=size,
             signed=inner is not None and inner.signed,
-            version=inner.version if inner is not None else None,
+            version=version,
         )
         ruling = self._rules(view, frame, message, now, reports)
+        if ruling.asks:
+            return msgspec.structs.replace(ruling, message=message)
         if ruling is _PASS or any(isinstance(effect, Forward) for effect in ruling.effects):
-            self._remember(frame, origin, message, now)
+            self._remember(frame, origin, action, payload, version, now)
         return ruling
 
     def _direction(
@@ -244,6 +267,9 @@ class Judge:
         """The effects once control has answered the questions of a ruling."""
         assert ruling.verdict is not None
         verdict = settle(ruling.verdict, answers, self._session, self._policy.state, now)
+        message = ruling.message
+        if message is not None and verdict.passes and isinstance(frame, Call | Send):
+            self._remember(frame, message.origin, message.action, message.payload, message.version, now)
         return self._effects(frame, verdict)
 
     def _effects(self, frame: Call | Send | CallResult | CallError, verdict: Verdict) -> Effects:
@@ -284,14 +310,22 @@ class Judge:
 
     # -- answers
 
-    def _remember(self, frame: Call | Send, origin: Origin, message: Message, now: float) -> None:
-        version = message.version or self._version
-        self._transactions.seen(version, message.action, message.payload)
+    def _remember(
+        self,
+        frame: Call | Send,
+        origin: Origin,
+        action: str,
+        payload: dict[str, Any],
+        inner_version: OCPPVersion | None,
+        now: float,
+    ) -> None:
+        version = inner_version or self._version
+        self._transactions.seen(version, action, payload)
         if isinstance(frame, Send):
             return
         if len(self._open) >= _MAX_REMEMBERED:
             del self._open[next(iter(self._open))]
-        self._open[origin, frame.message_id] = _Open(message.action, message.payload, version, now)
+        self._open[origin, frame.message_id] = _Open(action, payload, version, now)
 
     def result(self, frame: CallResult | CallError, origin: Origin, size: int, now: float) -> Ruling:
         """Judge an answer to a call that is open. `origin`: who answers."""

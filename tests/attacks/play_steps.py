@@ -2,7 +2,6 @@
 
 import contextlib
 import re
-from typing import Any
 
 from tests.attacks.case import Case, NotUnderstood
 from tests.attacks.link import ClientTLS, Link

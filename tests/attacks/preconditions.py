@@ -159,8 +159,8 @@ def _send_before(case: Case) -> Step:
 
 
 async def _start_transaction(session: Session, _: Side) -> None:
-    payload = {"connectorId": 1, "idTag": f"TAG-{session.key}", "meterStart": 0, "timestamp": "2026-01-01T00:00:00Z"}
-    payload["idTag"] = payload["idTag"][:20]
+    token = f"TAG-{session.key}"[:20]
+    payload = {"connectorId": 1, "idTag": token, "meterStart": 0, "timestamp": "2026-01-01T00:00:00Z"}
     await _tell(session, json.dumps([2, "before", "StartTransaction", payload], separators=(",", ":")))
 
 

@@ -27,7 +27,9 @@ def _other_expectations(expected: Expected) -> Iterator[Expected]:
     yield msgspec.structs.replace(expected, forwarded=not expected.forwarded)
     if expected.event:
         yield msgspec.structs.replace(expected, event="no.such_event")
-        yield msgspec.structs.replace(expected, decision="allow_alert")
+        yield msgspec.structs.replace(
+            expected, decision="drop" if expected.decision == "allow_alert" else "allow_alert"
+        )
     if expected.statuses and expected.decision == "http_reject":
         yield msgspec.structs.replace(expected, http_status=418)
     if expected.tls_alert:

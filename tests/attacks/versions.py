@@ -27,7 +27,8 @@ def _parsed(text: str) -> tuple[int, str, str, Payload] | None:
     match frame:
         case [2 | 6 as kind, str(message_id), str(action), dict(payload)]:
             return kind, message_id, action, payload
-    return None
+        case _:
+            return None
 
 
 def _known(action: str) -> bool:

@@ -9,7 +9,7 @@ from gateway.config.policy_packs import load_bundle
 from gateway.ocpp.vocabulary import OCPPVersion, SecurityProfile
 from gateway.policy.session import SessionFacts
 from gateway.policy.site import Gates, GroupPolicy, SitePolicy
-from gateway.relay.effects import FORWARD, NOTHING, AskFleet, Effects, Forward, Reply, ReportEvent
+from gateway.relay.effects import FORWARD, NOTHING, AskFleet, Effects, Forward, ReportEvent
 from gateway.relay.judge import Judge, PolicyInForce
 from gateway.relay.relay import Relay
 from tests.relay.scenario import CSMS, LIMITS, ChargePoint, Scenario, Wait, make_admission
@@ -37,11 +37,6 @@ def names(effects: Effects) -> list[str]:
     return [effect.event for effect in effects if isinstance(effect, ReportEvent)]
 
 
-def code(effects: Effects) -> str:
-    (reply,) = [effect for effect in effects if isinstance(effect, Reply)]
-    return reply.text.decode().split('"')[3]
-
-
 # -- replays
 
 
@@ -52,8 +47,7 @@ def test_a_start_that_comes_again_after_its_answer_is_a_replay() -> None:
         scenario >> ChargePoint(START)
         effects = scenario.effects()
     assert names(effects) == ["rpc.replay"]
-    assert code(effects) == "s1"
-    assert b"SecurityError" in effects[-1].text  # type: ignore[union-attr]
+    assert b'[4,"s1","SecurityError"' in effects[-1].text  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
@@ -154,7 +148,8 @@ def test_no_command_reaches_a_charge_point_in_quarantine_and_its_own_calls_pass(
         assert names(effects) == ["policy.quarantined"]
         assert b"SecurityError" in effects[-1].text  # type: ignore[union-attr]
         scenario >> ChargePoint('[2,"h","Heartbeat",{}]') << FORWARD
-        scenario >> CSMS('[3,"h",{"currentTime":"2026-01-01T00:00:00Z"}]') << FORWARD
+        scenario >> CSMS('[3,"h",{"currentTime":"2026-01-01T00:00:00Z"}]')
+        assert Forward() in scenario.effects()
         scenario.policy.state.quarantined.clear()
         scenario >> CSMS('[2,"r","Reset",{"type":"Soft"}]') << FORWARD
 
@@ -166,7 +161,7 @@ def refused_card(scenario: Judged) -> AskFleet:
     scenario >> ChargePoint('[2,"a","Authorize",{"idTag":"0412AB"}]') << FORWARD
     scenario >> CSMS('[3,"a",{"idTagInfo":{"status":"Invalid"}}]')
     effects = scenario.effects()
-    assert effects[-1] == Forward()
+    assert Forward() in effects
     (ask,) = [effect for effect in effects if isinstance(effect, AskFleet)]
     return ask
 

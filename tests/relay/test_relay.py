@@ -376,7 +376,7 @@ def test_an_answer_with_a_bad_payload_that_nobody_waits_for_is_never_answered(ve
 
 
 @VERSIONS
-@pytest.mark.parametrize("text", ['[3,"x"]', '[4,"x","c","d"]', "[3,5", '[4,"x","InternalError"]'])
+@pytest.mark.parametrize("text", ['[3,"x"]', '[4,"x","c","d"]', '[3,"x"', '[4,"x","InternalError"]'])
 def test_what_only_begins_like_an_answer_is_answered_with_an_id_nobody_waits_for(
     version: OCPPVersion, text: str
 ) -> None:

@@ -1,0 +1,41 @@
+"""`python -m bench.launcher run --config X`: the gateway as `ocpp-gateway run` starts it, its processes with a probe."""
+
+import asyncio
+import os
+import sys
+
+from bench.probe import install
+
+__all__ = ["NO_POLICY_VARIABLE", "main"]
+
+NO_POLICY_VARIABLE = "OCPP_BENCH_NO_POLICY"
+
+
+def _child(name: str, arguments: list[str]) -> int:
+    install()
+    if os.environ.get(NO_POLICY_VARIABLE):
+        from gateway.edge.policy_desk import PolicyDesk
+
+        PolicyDesk.judge = lambda *_: None  # a relay without a judge only decodes and correlates
+    if name == "_edge":
+        from gateway.app.edge import main as edge_main
+
+        return edge_main(arguments)
+    from gateway.app.control import main as control_main
+
+    return control_main(arguments)
+
+
+def main() -> int:
+    if sys.argv[1] in {"_edge", "_control"}:
+        return _child(sys.argv[1], sys.argv[2:])
+    from gateway.app.supervisor import Supervisor
+    from gateway.config.load import load_config
+
+    supervisor = Supervisor(load_config(sys.argv[-1]), program=(sys.executable, "-m", "bench.launcher"))
+    supervisor.bind()
+    return asyncio.run(supervisor.run())
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

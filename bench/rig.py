@@ -1,0 +1,170 @@
+"""Starts a stack in front of the echo CSMS, drives load at it, and reads what it costs from /proc."""
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from bench.probe import FOLDER_VARIABLE, probe
+from bench.stacks import PASSWORD, start
+
+__all__ = ["BUILD", "Rig", "RunFailed", "build_load_generator", "go", "load", "rig"]
+
+HERE = Path(__file__).parent
+BUILD = HERE / "build"
+_WSBENCH = BUILD / "wsbench"
+_PROXY_CORE, _LOAD_CORE = "0", "1"
+
+
+class RunFailed(Exception):  # noqa: N818  what happened
+    """A measurement could not be made; the others go on."""
+
+
+def build_load_generator() -> None:
+    """Compile wsbench if its source is newer than the binary."""
+    BUILD.mkdir(exist_ok=True)
+    source = HERE / "wsbench.c"
+    if not _WSBENCH.exists() or _WSBENCH.stat().st_mtime < source.stat().st_mtime:
+        subprocess.run(["gcc", "-O2", "-o", _WSBENCH, source, "-lssl", "-lcrypto", "-lpthread", "-lm"], check=True)
+
+
+def _process_tree(pid: int) -> list[int]:
+    found = [pid]
+    with contextlib.suppress(FileNotFoundError):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            for child in Path(f"/proc/{pid}/task/{task}/children").read_text().split():
+                found += _process_tree(int(child))
+    return found
+
+
+class Rig(NamedTuple):
+    """A running stack."""
+
+    pid: int
+    port: int
+    work: Path
+
+    def cpu_seconds(self) -> float:
+        """CPU time of the whole process tree so far: the gateway's control process and supervisor count."""
+        total = 0
+        for process in _process_tree(self.pid):
+            with contextlib.suppress(FileNotFoundError):
+                for task in os.listdir(f"/proc/{process}/task"):
+                    total += int(Path(f"/proc/{process}/task/{task}/schedstat").read_text().split()[0])
+        return total / 1e9
+
+    def rss_kib(self) -> int:
+        """Resident memory of the whole process tree; shared pages count in each process, so only quote differences."""
+        total = 0
+        for process in _process_tree(self.pid):
+            with contextlib.suppress(FileNotFoundError):
+                for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
+                    if line.startswith("Rss:"):
+                        total += int(line.split()[1])
+        return total
+
+    def probe(self) -> list[dict[str, float]]:
+        """What the Python processes of this stack say of themselves (bench/probe.py)."""
+        return list(probe(self.work / "probe").values())
+
+
+def _free_ports() -> tuple[int, int]:
+    """A base port whose successor is free too, and one for the CSMS."""
+    while True:
+        sockets = [socket.socket() for _ in range(3)]
+        try:
+            sockets[0].bind(("127.0.0.1", 0))
+            base = sockets[0].getsockname()[1]
+            sockets[1].bind(("127.0.0.1", base + 1))
+            sockets[2].bind(("127.0.0.1", 0))
+            return base, sockets[2].getsockname()[1]
+        except OSError:
+            continue
+        finally:
+            for sock in sockets:
+                sock.close()
+
+
+def _wait_until_ready(stack: str, port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise RunFailed(f"it exited: {log.read_text()[-2000:] if log.exists() else ''}")
+        with socket.socket() as sock:
+            is_open = sock.connect_ex(("127.0.0.1", port)) == 0
+        if is_open and (not stack.startswith("gateway") or "is ready" in log.read_text()):
+            return
+        time.sleep(0.05)
+    raise RunFailed(f"it never got ready: {log.read_text()[-2000:]}")
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    process.terminate()
+    try:
+        process.wait(30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
+def rig(stack: str, *, mtls: bool = True) -> Iterator[Rig]:
+    """A running stack in front of an echo CSMS. Without mTLS charge points show a password. Raises RunFailed."""
+    port, up = _free_ports()
+    work = Path(tempfile.mkdtemp(prefix="ocpp-bench-"))
+    (work / "probe").mkdir()
+    environment = {**os.environ, "PYTHONPATH": str(HERE.parent), FOLDER_VARIABLE: str(work / "probe")}
+    echo = subprocess.Popen(["taskset", "-c", _LOAD_CORE, _WSBENCH, "echo", str(up)])
+    proxy = start(stack, work, BUILD / "certs", port, up, _PROXY_CORE, environment, mtls=mtls)
+    try:
+        _wait_until_ready(stack, port, proxy, work / "proxy.log")
+        time.sleep(1.0)
+        yield Rig(proxy.pid, port, work)
+        complaints = [line for line in (work / "proxy.log").read_text().splitlines() if "error" in line.lower()]
+        if complaints:
+            print(f"  {stack} complained: {complaints[0][:300]}", flush=True)
+    finally:
+        _end(proxy)
+        _end(echo)
+        shutil.rmtree(work, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def load(kind: str, port: int, *, mtls: bool = True, **options: object) -> "Iterator[subprocess.Popen[str]]":
+    """The load generator, its connections made, waiting for `go`. Raises RunFailed."""
+    words = [f"{key}={value}" for key, value in options.items()]
+    proof = f"certs={BUILD / 'certs'}" if mtls else f"password={PASSWORD}"
+    command = ["taskset", "-c", _LOAD_CORE, str(_WSBENCH), kind, f"port={port}", proof, *words]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        if not line.startswith("READY"):
+            raise RunFailed(f"load generator: {line!r}")
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout):
+            if stream is not None:
+                stream.close()
+
+
+def go(process: "subprocess.Popen[str]") -> dict[str, float]:
+    """Let the load generator run; its figures. Its connections stay open."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write("go\n")
+    process.stdin.flush()
+    line = process.stdout.readline()
+    if not line:
+        raise RunFailed("the load generator lost a connection")
+    answer: dict[str, float] = json.loads(line)
+    return answer
