@@ -1,12 +1,15 @@
 """For all tests: hypothesis settings, and the report of covered requirements (`make requirements`)."""
 
 import os
+import signal
 from collections.abc import Iterable
 from pathlib import Path
 
 import hypothesis
 import pytest
 
+# A background job of a shell ignores SIGINT, and its children inherit that: those started by tests must not.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 hypothesis.settings.register_profile("default", deadline=None, derandomize=True, print_blob=True)
 hypothesis.settings.register_profile("long", deadline=None, max_examples=2_000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))

@@ -246,7 +246,7 @@ class Node:
         record = self._directory.get(live.charge_point_id)
         if record is not None:
             recall(entry, record)
-        self._judge_again(frozenset({entry.charge_point_id}), revoked=False)
+        self._judge_entry(entry)
         if live.registered:
             self._tasks.start(self._prove_upgrade(entry), "registered")
 
@@ -324,14 +324,16 @@ class Node:
     def _judge_again(self, changed: frozenset[ChargePointId], *, revoked: bool) -> None:
         """Sockets live for weeks: a session whose admission would not be given any more ends now."""
         for entry in self._sessions:
-            if entry.charge_point_id not in changed and not (revoked and isinstance(entry.proof, CertificateProof)):
-                continue
-            why = no_longer(entry, self._directory.get(entry.charge_point_id), self._directory.is_revoked)
-            if why and entry.edge is not None:
-                entry.edge.tell_disconnect(Disconnect(entry.session, why))
-                self._events.own_event(
-                    "session.revoked", "medium", "disconnect", f"{printable(entry.charge_point_id)}: {why}"
-                )
+            if entry.charge_point_id in changed or (revoked and isinstance(entry.proof, CertificateProof)):
+                self._judge_entry(entry)
+
+    def _judge_entry(self, entry: Entry) -> None:
+        why = no_longer(entry, self._directory.get(entry.charge_point_id), self._directory.is_revoked)
+        if why and entry.edge is not None:
+            entry.edge.tell_disconnect(Disconnect(entry.session, why))
+            self._events.own_event(
+                "session.revoked", "medium", "disconnect", f"{printable(entry.charge_point_id)}: {why}"
+            )
 
     # -- reload
 

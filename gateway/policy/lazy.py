@@ -1,5 +1,6 @@
-"""A property that is computed once. `functools.cached_property` of Python 3.11 takes a lock each time, which costs more
-than most facts.
+"""A property that is computed once.
+
+`functools.cached_property` of Python 3.11 takes a lock each time, which costs more than most facts.
 """
 
 from collections.abc import Callable

@@ -127,6 +127,9 @@ class TransactionView:
         return list(self._tracker.streams)
 
 
+_NOTHING_READ: Final[tuple[Payload, list[Reading]]] = ({}, [])
+
+
 class Transactions:
     """The tracker of one charge point."""
 
@@ -143,7 +146,7 @@ class Transactions:
         self.last_change_w = 0.0
         self.csr_pending = False
         self.streams: OrderedDict[int, None] = OrderedDict()
-        self._read: tuple[Payload, list[Reading]] = ({}, [])
+        self._read = _NOTHING_READ
 
     def readings_in(self, payload: Payload) -> list[Reading]:
         """Readings of a message; worked out once for judging and remembering it."""
@@ -161,6 +164,7 @@ class Transactions:
             self._called(action, payload)
         else:
             self._answered(version, action, payload, result)
+        self._read = _NOTHING_READ  # an idle session holds no decoded message
 
     def _answered(self, version: OCPPVersion, action: str, payload: Payload, result: Payload) -> None:
         accepted = result.get("status") == "Accepted"

@@ -148,7 +148,7 @@ class Judge:
             if gates.schema == "enforce":
                 return self._refused(frame, event, meaning, reports)
             reports += (_would(event),)
-        return self._by_rules(view, frame, origin, inner, action, judged, size, now, reports)
+        return self._by_rules(view, frame, origin, inner, judged, size, now, reports)
 
     def _by_rules(
         self,
@@ -156,18 +156,19 @@ class Judge:
         frame: Call | Send,
         origin: Origin,
         inner: InnerCall | None,
-        action: str,
         payload: dict[str, Any],
         size: int,
         now: float,
         reports: Effects,
     ) -> Ruling:
+        """A call or SEND that no gate has anything against."""
+        action = inner.action if inner is not None else frame.action
         phase = Phase.SEND if isinstance(frame, Send) else Phase.CALL
         version = inner.version if inner is not None else None
-        if not reports and not self._policy.state.throttles and not view.listed_only:
-            if not view.rules(origin, phase, action, version):  # nobody has anything to say about it
-                self._remember(frame, origin, action, payload, version, now)
-                return _PASS
+        undisputed = not reports and not self._policy.state.throttles and not view.listed_only
+        if undisputed and not view.rules(origin, phase, action, version):
+            self._remember(frame, origin, action, payload, version, now)
+            return _PASS
         message = Message(
             origin=origin,
             phase=phase,

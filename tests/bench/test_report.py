@@ -2,9 +2,9 @@
 
 import pytest
 
-from bench.report import TARGETS, judge, ratios, report
+from bench.report import TARGETS, Results, judge, ratios, report
 
-RESULTS = {
+RESULTS: Results = {
     "message_us": {"haproxy": [10.0, 20.0, None], "gateway": [30.0, 80.0, 50.0], "gateway-no-policy": [15.0, 40.0]},
     "session_ms": {"haproxy": [2.0], "gateway": [2.2]},
     "idle_kib": {"haproxy": [20.0], "gateway": [33.3]},
