@@ -19,7 +19,8 @@ from tests.attacks.world import World
 
 __all__ = ["plan_fleet"]
 
-_MOST_STATIONS = 66
+_MOST_STATIONS = 54
+_MOST_ROUNDS = 6
 _TRIES_EACH = 2
 _STATIONS = re.compile(r"(?:each of )?(\d+) stations")
 _KEYS = {"to", "from", "frame", "frames", "rounds", "period_s", "within_s"}
@@ -35,7 +36,7 @@ def plan_fleet(case: Case) -> list[Play]:
         raise NotUnderstood(f"fleet of {', '.join(sorted(script))}")
     side: Side = "station" if "from" in script else "csms"
     frames = script.get("frames") or [script["frame"]]
-    rounds = min(int(script.get("rounds", _TRIES_EACH if side == "station" else 1)), 20)
+    rounds = min(int(script.get("rounds", _TRIES_EACH if side == "station" else 1)), _MOST_ROUNDS)
     versions = [version for version in case.version if all(in_version(text, version) for text in frames)]
     if not versions:
         raise NotUnderstood("no message in any of its versions")

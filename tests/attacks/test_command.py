@@ -25,9 +25,9 @@ def _file(path: Path, *cases: dict[str, Any]) -> str:
 
 @pytest.mark.integration
 def test_right_expectations_give_0_and_what_waits_for_later_is_listed(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    kept = tmp_path / "kept"
+    kept = tmp_path_factory.mktemp("k")  # short: the gateways' sockets are below it, and such paths have a limit
     file = _file(tmp_path, _case("TLS-04"), _case("AUD-04"))
     assert main(["--cases", file, "--json", "--keep", str(kept)]) == 0
     lines = capsys.readouterr().out.splitlines()
