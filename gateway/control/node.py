@@ -27,7 +27,7 @@ from gateway.identity.admission import ListenerFacts
 from gateway.identity.evidence import CertificateProof
 from gateway.identity.guessing import GuessingLimiter
 from gateway.identity.record import ChargePointRecord
-from gateway.link.collector import Collector
+from gateway.link.collector import freeze_survivors
 from gateway.link.messages import (
     AdmitRequest,
     BudgetAnswer,
@@ -77,7 +77,6 @@ class Node:
         self._tasks = TaskOwner()
         self._store = StoreThread(config.database_url)
         self._directory = Directory()
-        self._collector = Collector()
         self._sessions = Sessions(first)
         self._events = EventLog(_event_path(config))
         self._builder = SettingsBuilder(first)
@@ -171,7 +170,7 @@ class Node:
 
     async def _expire(self) -> None:
         self._sessions.expire()
-        self._collector.tick()
+        freeze_survivors()
 
     async def _flush_refusals(self, *, everything: bool = False) -> None:
         refusals = self._events.take_refusals(time.time(), everything=everything)
@@ -242,7 +241,6 @@ class Node:
         entry = self._sessions.opened(live, link)
         if entry is None:
             return
-        self._collector.born()
         record = self._directory.get(live.charge_point_id)
         if record is not None:
             recall(entry, record)

@@ -25,7 +25,7 @@ from gateway.edge.source_limits import SourceLimits
 from gateway.edge.tls import TLSConnection
 from gateway.identity.evidence import Admission, CertificateProof, Transport
 from gateway.identity.refusal import Reason, Refusal
-from gateway.link.collector import Collector
+from gateway.link.collector import freeze_survivors
 from gateway.link.messages import (
     AdmitGranted,
     AdmitRefused,
@@ -92,7 +92,6 @@ class Worker:
         self._reader_limits: ReaderLimits
         self._relay_limits: RelayLimits
         """Made once for all sessions that begin under the same settings."""
-        self._collector = Collector()
         self._numbers = count(1)
         self._boot = f"{os.getpid():x}{int(time.time()) & 0xFFFFFF:06x}"
         self.link = ControlLink(control_path, hello=self._hello, on_message=self._told)
@@ -116,7 +115,7 @@ class Worker:
             await asyncio.sleep(due - loop.time())
             try:
                 self.deadlines.tick()
-                self._collector.tick()
+                freeze_survivors()
             except Exception:  # noqa: BLE001  the defect of one session must not end the timers of all
                 _log.exception("tick_failed")
 
@@ -278,7 +277,6 @@ class Worker:
             max_write_buffer_bytes=settings.max_write_buffer_bytes,
         )
         self.bridges[admission.session] = bridge
-        self._collector.born()
         self.deadlines.add(bridge)
         self.counts.add(f'ocpp_gateway_sessions_opened_total{{security_profile="{int(admission.security_profile)}"}}')
         self.link.send(SessionOpened(_live(bridge)))

@@ -189,6 +189,8 @@ class TestUpgrade:
             await edge.until(lambda: (site.registry.get("CP-1") or record_of()).floor is TWO)
             record = site.registry.get("CP-1") or record_of()
             assert (record.security_profile, record.pending_security_profile) == (TWO, None)
+            # The event comes after control's own memory of the record, which follows the disk.
+            await edge.until(lambda: bool(site.events("profile.upgraded")))
             assert (await edge.refused(plain)).reason == "security-profile-below-floor"
             assert edge.disconnected == []
             await edge.until(lambda: (site.registry.get("CP-1") or record_of()).vendor == "V")
