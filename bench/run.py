@@ -56,6 +56,8 @@ def _versions(stacks: list[str]) -> str:
 def _is_of_interest(kind: str, stack: str) -> bool:
     if stack == "gateway-no-policy":
         return kind == "messages"
+    if kind == "idle-password":
+        return stack in {"haproxy", "nginx", "gateway"}
     return kind != "leak" or stack in PYTHON_STACKS
 
 
