@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from bench.probe import FOLDER_VARIABLE, probe
 from bench.stacks import PASSWORD, start
+from gateway.demo.ports import free_ports
 
 __all__ = ["BUILD", "Rig", "RunFailed", "build_load_generator", "go", "load", "rig"]
 
@@ -75,23 +76,6 @@ class Rig(NamedTuple):
         return list(probe(self.work / "probe").values())
 
 
-def _free_ports() -> tuple[int, int]:
-    """A base port whose successor is free too, and one for the CSMS."""
-    while True:
-        sockets = [socket.socket() for _ in range(3)]
-        try:
-            sockets[0].bind(("127.0.0.1", 0))
-            base = sockets[0].getsockname()[1]
-            sockets[1].bind(("127.0.0.1", base + 1))
-            sockets[2].bind(("127.0.0.1", 0))
-            return base, sockets[2].getsockname()[1]
-        except OSError:
-            continue
-        finally:
-            for sock in sockets:
-                sock.close()
-
-
 def _wait_until_ready(stack: str, port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
@@ -117,12 +101,12 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 @contextlib.contextmanager
 def rig(stack: str, *, mtls: bool = True) -> Iterator[Rig]:
     """A running stack in front of an echo CSMS. Without mTLS charge points show a password. Raises RunFailed."""
-    port, up = _free_ports()
+    port, up, operations = free_ports(3)
     work = Path(tempfile.mkdtemp(prefix="ocpp-bench-"))
     (work / "probe").mkdir()
     environment = {**os.environ, "PYTHONPATH": str(HERE.parent), FOLDER_VARIABLE: str(work / "probe")}
     echo = subprocess.Popen(["taskset", "-c", _LOAD_CORE, _WSBENCH, "echo", str(up)])
-    proxy = start(stack, work, BUILD / "certs", port, up, _PROXY_CORE, environment, mtls=mtls)
+    proxy = start(stack, work, BUILD / "certs", (port, up, operations), _PROXY_CORE, environment, mtls=mtls)
     try:
         _wait_until_ready(stack, port, proxy, work / "proxy.log")
         time.sleep(1.0)

@@ -16,6 +16,9 @@ from gateway.store.registry import Registry
 
 __all__ = ["CHARGE_POINTS", "PASSWORD", "PYTHON_STACKS", "STACKS", "start"]
 
+Ports = tuple[int, int, int]
+"""Of the stack, of the CSMS behind it, of the gateway's operations."""
+
 HERE = Path(__file__).parent
 CHARGE_POINTS = 5120
 PASSWORD = "bench-password-0123456789"
@@ -105,7 +108,7 @@ def _render(name: str, work: Path, values: dict[str, str]) -> Path:
     return path
 
 
-def _gateway(work: Path, certs: Path, port: int, up: int, engine: str, *, mtls: bool) -> list[str]:
+def _gateway(work: Path, certs: Path, ports: Ports, engine: str, *, mtls: bool) -> list[str]:
     profile = SecurityProfile.TLS_CLIENT_CERTIFICATE if mtls else SecurityProfile.TLS_BASIC
     required = f'client_certificate = "required"\nclient_trust = ["{certs}/ca.pem"]'
     shutil.copytree(_registry_template(profile), work / "state")
@@ -114,10 +117,10 @@ def _gateway(work: Path, certs: Path, port: int, up: int, engine: str, *, mtls: 
         _GATEWAY_TOML.format(
             work=work,
             certs=certs,
-            port=port,
-            up=up,
+            port=ports[0],
+            up=ports[1],
             engine=engine,
-            operations=port + 1,
+            operations=ports[2],
             operator=OPERATOR,
             profile=int(profile),
             client_certificates=required if mtls else "",
@@ -127,9 +130,10 @@ def _gateway(work: Path, certs: Path, port: int, up: int, engine: str, *, mtls: 
 
 
 def start(
-    stack: str, work: Path, certs: Path, port: int, up: int, core: str, environment: dict[str, str], *, mtls: bool
+    stack: str, work: Path, certs: Path, ports: Ports, core: str, environment: dict[str, str], *, mtls: bool
 ) -> "subprocess.Popen[bytes]":
-    """Start `stack` on `port` in front of the echo CSMS on `up`, pinned to `core`. Its log is work/proxy.log."""
+    """Start `stack` in front of the echo CSMS, pinned to `core`. Its log is work/proxy.log."""
+    port, up, _ = ports
     if stack == "gateway-no-policy":
         environment = {**environment, NO_POLICY_VARIABLE: "1"}
     values = {"PORT": str(port), "UP": str(up), "CERTS": str(certs), "WORK": str(work)}
@@ -141,9 +145,9 @@ def start(
         case "nginx":
             command = ["nginx", "-c", str(_render("nginx.conf", work, values))]
         case "gateway" | "gateway-no-policy":
-            command = _gateway(work, certs, port, up, "pyopenssl", mtls=mtls)
+            command = _gateway(work, certs, ports, "pyopenssl", mtls=mtls)
         case "gateway-stdlib":
-            command = _gateway(work, certs, port, up, "stdlib", mtls=mtls)
+            command = _gateway(work, certs, ports, "stdlib", mtls=mtls)
         case "websockets":
             script = "bench.peers.websockets_gateway"
             command = [sys.executable, "-m", script, "--port", str(port), "--up", str(up), "--certs", str(certs)]

@@ -5,7 +5,6 @@ import contextlib
 import datetime
 import os
 import secrets
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 from gateway.control.credentials import hash_password
 from gateway.demo.cast import ACTORS, CERTIFICATES, OPERATOR
 from gateway.demo.charge_point import Endpoints
+from gateway.demo.ports import free_ports
 from gateway.identity.basic_auth import generate_password
 from gateway.identity.record import ChargePointRecord, StoredPassword
 from gateway.ocpp.vocabulary import ChargePointId
@@ -73,14 +73,6 @@ class RigFailed(Exception):  # noqa: N818  a sentence for people
     """The demo could not be set up; the text says why."""
 
 
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for sock in sockets:
-            sock.bind(("127.0.0.1", 0))
-        return [sock.getsockname()[1] for sock in sockets]
-
-
 class Rig:
     """Everything around the charge points. `work`: directory for configuration and state."""
 
@@ -89,7 +81,7 @@ class Rig:
         self.certificates = certificates.absolute()
         self.passwords: dict[str, str] = {}
         self.event_file = work / "state" / "security-events.jsonl"
-        self.plain, self.tls, self.operations = _free_ports(3)
+        self.plain, self.tls, self.operations = free_ports(3)
         self.endpoints = Endpoints(
             f"ws://127.0.0.1:{self.plain}/ocpp", f"wss://localhost:{self.tls}/ocpp", self.certificates
         )

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from gateway.cli.exit_codes import NOT_OK, OK
+from gateway.demo.ports import free_ports
 from tests.cli.conftest import Cli
-from tests.support.rig import free_port
 
 pytestmark = pytest.mark.integration
 
@@ -23,8 +23,8 @@ def running(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     monkeypatch.delenv("OCPP_GATEWAY_CONFIG", raising=False)
     assert cli("init", "--dev").code == OK
     path = tmp_path / "gateway.toml"
-    text = path.read_text().replace("127.0.0.1:8443", f"127.0.0.1:{free_port()}")
-    path.write_text(text.replace('#address = "127.0.0.1:9180"', f'address = "127.0.0.1:{free_port()}"'))
+    text = path.read_text().replace("127.0.0.1:8443", f"127.0.0.1:{free_ports(1)[0]}")
+    path.write_text(text.replace('#address = "127.0.0.1:9180"', f'address = "127.0.0.1:{free_ports(1)[0]}"'))
     assert cli("charge-point", "add", "CP-1", "--security-profile", "2").code == OK
     with (tmp_path / "gateway.log").open("wb") as log:
         process = subprocess.Popen(

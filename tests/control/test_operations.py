@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from gateway.control.operations import Operations
-from tests.support.rig import free_port
+from gateway.demo.ports import free_ports
 
 
 class Source:
@@ -33,7 +33,7 @@ class Site:
     def __init__(self, directory: Path) -> None:
         self.source = Source()
         self.operations = Operations(self.source)
-        self.port = free_port()
+        self.port = free_ports(1)[0]
         self.socket = directory / "admin.sock"
 
     async def get(self, path: str, *, unix: bool = False) -> tuple[int, str]:

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from gateway.demo.ports import free_ports
 from gateway.ocpp.vocabulary import ChargePointId, SecurityProfile
 from tests.support.csms import FakeCSMS
 from tests.support.fleet import ChargePoint, answering, suspended, until
 from tests.support.peer import Peer
-from tests.support.rig import Rig, free_port
+from tests.support.rig import Rig
 from tests.support.tls_material import useless_server
 
 pytestmark = pytest.mark.integration
@@ -123,7 +124,7 @@ async def test_a_connection_that_waits_while_its_edge_is_dead_is_served_by_the_n
 async def test_without_their_supervisor_all_children_end_and_the_ports_are_free_for_a_new_gateway(
     rig: Rig, csms: FakeCSMS
 ) -> None:
-    rig.named("plain")["address"] = f"127.0.0.1:{free_port()}"
+    rig.named("plain")["address"] = f"127.0.0.1:{free_ports(1)[0]}"
     one = ChargePoint(rig, "CP-1", 1)
     async with rig.gateway() as gateway:
         async with await one.enter(gateway) as peer:
@@ -155,7 +156,7 @@ async def test_restarts_and_reloads_leave_no_descriptor_and_no_zombie_behind(rig
         before = await settled()
         for _ in range(3):
             assert (await gateway.reload())["event"] == "config.reloaded"
-        rig.named("plain")["address"] = f"127.0.0.1:{free_port()}"
+        rig.named("plain")["address"] = f"127.0.0.1:{free_ports(1)[0]}"
         assert (await gateway.reload())["event"] == "config.reloaded"
         rig.named("plain")["csms"] = "nowhere"
         assert (await gateway.reload())["event"] == "config.reload_failed"
@@ -228,7 +229,7 @@ async def test_a_second_gateway_on_the_same_state_directory_does_not_start_and_d
 ) -> None:
     one, two = ChargePoint(rig, "CP-1"), ChargePoint(rig, "CP-2")
     async with rig.gateway() as gateway, await one.enter(gateway) as peer:
-        rig.config["operations"]["address"] = f"127.0.0.1:{free_port()}"
+        rig.config["operations"]["address"] = f"127.0.0.1:{free_ports(1)[0]}"
         code, text = await _start_and_fail(rig)
         assert (code, text) == (
             1,

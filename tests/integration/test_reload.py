@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from gateway.demo.ports import free_ports
 from gateway.ocpp.vocabulary import SecurityProfile
 from tests.support.csms import FakeCSMS
 from tests.support.fleet import ChargePoint, suspended, until
 from tests.support.peer import Peer
-from tests.support.rig import GatewayProcess, Rig, free_port, hashed, shared_server
+from tests.support.rig import GatewayProcess, Rig, hashed, shared_server
 from tests.support.tls_material import Authority, useless_server
 
 pytestmark = pytest.mark.integration
@@ -50,7 +51,7 @@ async def _loads(gateway: GatewayProcess) -> None:
 @pytest.mark.requirement("A00.FR.006")
 async def test_listeners_come_go_and_move_while_a_session_stays(rig: Rig, csms: FakeCSMS) -> None:
     one, two, three = ChargePoint(rig, "CP-1", 1), ChargePoint(rig, "CP-2", 1), ChargePoint(rig, "CP-3", 3)
-    old_port, new_port, extra_port = free_port(), free_port(), free_port()
+    old_port, new_port, extra_port = free_ports(3)
     rig.named("plain")["address"] = f"127.0.0.1:{old_port}"
     async with rig.gateway() as gateway, await one.enter(gateway) as peer:
         mtls = gateway.mtls
@@ -130,7 +131,7 @@ async def test_limits_and_the_csms_change_for_new_sessions_and_what_only_a_resta
         rig.config["csms"][0]["urls"] = [second_csms.url]
         rig.config["limits"] = {"reconnects_per_hour": 2, "max_identity_chars": 4}
         rig.config["gateway"] |= {"edge_workers": 3, "state_dir": str(rig.work / "elsewhere"), "log_level": "debug"}
-        rig.config["operations"]["address"] = f"127.0.0.1:{free_port()}"
+        rig.config["operations"]["address"] = f"127.0.0.1:{free_ports(1)[0]}"
         await _loads(gateway)
         async with await two.enter(gateway) as second:
             await two.exchange(second, second_csms)
@@ -238,7 +239,7 @@ async def test_a_sighup_during_a_reload_is_not_lost(rig: Rig, csms: FakeCSMS) ->
     one = ChargePoint(rig, "CP-1", 1)
     async with rig.gateway() as gateway, await one.enter(gateway) as peer:
         with suspended(gateway.children()["edge-0"]):
-            rig.named("plain")["address"] = f"127.0.0.1:{free_port()}"
+            rig.named("plain")["address"] = f"127.0.0.1:{free_ports(1)[0]}"
             await _sighup_until_control_is_asked(rig, gateway)
             rig.config["limits"] = {"max_identity_chars": 3}
             rig.write_config()
@@ -270,7 +271,7 @@ async def test_control_killed_in_the_middle_of_a_reload_fails_it_and_everything_
     async with rig.gateway() as gateway, await one.enter(gateway) as peer:
         since = gateway.mark()
         rig.config["limits"] = {"max_identity_chars": 3}
-        rig.named("plain")["address"] = f"127.0.0.1:{free_port()}"
+        rig.named("plain")["address"] = f"127.0.0.1:{free_ports(1)[0]}"
         with suspended(gateway.children()["edge-0"]):
             before = gateway.live_status()["generation"]
             await _sighup_until_control_is_asked(rig, gateway)

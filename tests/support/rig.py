@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from gateway.control.credentials import hash_password
+from gateway.demo.ports import free_ports
 from gateway.identity.basic_auth import canonical_secret
 from gateway.identity.record import ChargePointRecord, StoredPassword
 from gateway.ocpp.vocabulary import ChargePointId, OCPPVersion, SecurityProfile
@@ -31,7 +32,7 @@ from gateway.store.registry import Registry
 from tests.support.tls_material import Authority, Issued
 from tests.support.toml import Table, write_toml
 
-__all__ = ["OPERATOR", "PREFIX", "GatewayProcess", "Rig", "free_port", "shared_authority"]
+__all__ = ["OPERATOR", "PREFIX", "GatewayProcess", "Rig", "shared_authority"]
 
 OPERATOR = "Example CPO"
 PREFIX = "/ocpp"
@@ -55,12 +56,6 @@ def hashed(password: str) -> str:
     return hash_password(canonical_secret(password))
 
 
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
 class Rig:
     """A directory with everything one gateway needs. Change `config` before `gateway()`, or later with `reload`."""
 
@@ -74,7 +69,7 @@ class Rig:
             server = shared_server(kind)
             (work / f"server-{kind}.pem").write_bytes(server.pem)
             self.write_private(f"server-{kind}.key", server.key_pem)
-        self.operations = free_port()
+        self.operations = free_ports(1)[0]
         self.config: dict[str, Any] = {
             "gateway": {"state_dir": str(self.state), "edge_workers": edge_workers, "operator_names": [OPERATOR]},
             "csms": [{"name": "main", "urls": list(csms_urls)}],
