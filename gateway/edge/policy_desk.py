@@ -47,7 +47,7 @@ class PolicyDesk:
         if self._in_force is None:
             self._in_force = PolicyInForce(snapshot, schema_gate)
         else:
-            self._in_force.snapshot = snapshot
+            self._in_force.use(snapshot)
 
     def judge(self, admission: Admission, version: OCPPVersion, address: str, opened_at: float) -> Judge | None:
         """The judge of a new session."""

@@ -18,7 +18,17 @@ import msgspec
 from gateway.ocpp.frames import Call, CallError, CallResult, CallResultError, Frame, Send
 from gateway.ocpp.vocabulary import OCPPVersion
 
-__all__ = ["MAX_DEPTH", "MAX_MESSAGE_ID_CHARS", "MalformedFrame", "decode", "decode_payload"]
+__all__ = [
+    "MAX_DEPTH",
+    "MAX_MESSAGE_ID_CHARS",
+    "MalformedFrame",
+    "Payload",
+    "decode",
+    "decode_message",
+    "decode_payload",
+]
+
+Payload = dict[str, Any]
 
 MAX_DEPTH: Final = 32
 MAX_MESSAGE_ID_CHARS: Final = 36
@@ -73,6 +83,11 @@ class _Odd(Exception):  # noqa: N818  carries an event name out of the hooks of 
 
 def decode(data: bytes, version: OCPPVersion) -> Frame:
     """The one frame in `data` (UTF-8 text of a WebSocket message). Raises MalformedFrame, and nothing else."""
+    return decode_message(data, version)[0]
+
+
+def decode_message(data: bytes, version: OCPPVersion) -> tuple[Frame, Payload]:
+    """The one frame in `data` and its payload (or details) as a value. Raises MalformedFrame, and nothing else."""
     try:
         frame: Frame = _decode_all(data)
     except (msgspec.MsgspecError, RecursionError, ValueError) as error:
@@ -98,12 +113,11 @@ def decode(data: bytes, version: OCPPVersion) -> Frame:
         assert type(frame) is CallResultError
         raw = frame.details
     try:
-        _check_object(raw, data, frame)
+        return frame, _check_object(raw, data, frame)
     except _Odd as odd:
         raise MalformedFrame(
             odd.event, str(odd), message_id=message_id, message_type=_type_of(frame), parsed=True
         ) from None
-    return frame
 
 
 def _check_action(frame: Call | Send) -> None:
@@ -124,9 +138,9 @@ def _type_of(frame: Frame) -> int:
     return tag
 
 
-def decode_payload(raw: msgspec.Raw) -> dict[str, Any]:
+def decode_payload(raw: msgspec.Raw) -> Payload:
     """The payload of a frame that `decode` has returned."""
-    value: dict[str, Any] = _decode_value(raw)
+    value: Payload = _decode_value(raw)
     return value
 
 
@@ -155,13 +169,13 @@ def _refuse_envelope(data: bytes, error: Exception) -> NoReturn:
     ) from None
 
 
-def _check_object(raw: msgspec.Raw, data: bytes, frame: Frame) -> None:
-    """Raise _Odd unless `raw` is one object that every parser reads alike. `data`: all of the frame that it is of."""
+def _check_object(raw: msgspec.Raw, data: bytes, frame: Frame) -> Payload:
+    """The object that every parser reads in `raw`. Raises _Odd if it is none. `data`: all of the frame that it is of."""
     if data.endswith(b"{}]"):  # the last element of a valid frame can only be empty then
-        return
+        return {}
     if b"\\" in data:
         _check_slowly(bytes(raw))
-        return
+        return decode_payload(raw)
     try:
         value = _decode_value(raw)
     except RecursionError:
@@ -176,6 +190,7 @@ def _check_object(raw: msgspec.Raw, data: bytes, frame: Frame) -> None:
         _check_limits(value)
     if data.count(b'"') != 2 * (strings + _ENVELOPE_STRINGS[type(frame)]):
         raise _Odd("json.duplicate_key", "a key stands twice in one object")
+    return value
 
 
 def _count_strings(value: Any, depth: int) -> int:

@@ -3,7 +3,7 @@
 jsonschema-rs, because it is fast and exact: implementations on binary floats refuse the legal limits 21.4, 0.3 and 6.6.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal
 
 import jsonschema_rs
@@ -57,6 +57,11 @@ class SchemaGate:
     def knows(self, action: str, kind: Kind) -> bool:
         """True if there is a schema."""
         return (action, kind) in self._validators
+
+    def quick_check(self, action: str, kind: Kind) -> Callable[[Any], bool] | None:
+        """Says of a payload whether `check` would find nothing wrong; None if there is no schema to hold it against."""
+        validator = self._validators.get((action, kind))
+        return None if validator is None else validator.is_valid
 
     def check(self, action: str, kind: Kind, payload: object) -> SchemaViolation | None:
         """None if the payload fits, or if there is no schema to hold it against (`knows`)."""

@@ -14,7 +14,7 @@ import msgspec
 from gateway.ocpp.codec import MalformedFrame, decode
 from gateway.ocpp.vocabulary import OCPPVersion
 
-__all__ = ["InnerCall", "Unreadable", "inner_call"]
+__all__ = ["InnerCall", "Unreadable", "inner_call", "may_wrap"]
 
 _SUFFIX: Final = "-Signed"
 _TUNNEL_VENDOR: Final = "org.openchargealliance.iso15118pnc"
@@ -45,6 +45,11 @@ class InnerCall(msgspec.Struct, frozen=True):
     version: OCPPVersion
     """The version whose schema the inner payload follows: the tunnel carries 2.0.1 messages over 1.6."""
     signed: bool
+
+
+def may_wrap(version: OCPPVersion, action: str) -> bool:
+    """True if a call of this action can be a wrapped one: `inner_call` has to look at it."""
+    return action.endswith(_SUFFIX) or (version is OCPPVersion.V1_6 and action == "DataTransfer")
 
 
 def inner_call(version: OCPPVersion, action: str, payload: dict[str, Any]) -> InnerCall | None:

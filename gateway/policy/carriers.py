@@ -21,6 +21,7 @@ __all__ = [
     "periods",
     "schedule_start",
     "set_point_w",
+    "texts_named",
     "tokens",
     "url_texts",
 ]
@@ -234,3 +235,43 @@ def named_strings(payload: Payload) -> Iterator[tuple[str, str]]:
             waiting.extend(reversed(list(value.items())))
         elif isinstance(value, list):
             waiting.extend((name, item) for item in reversed(value))
+
+
+def texts_named(wanted: str, payload: Payload) -> list[str]:
+    """Every text value that stands under a name, in the order of the payload; also those in a list under it."""
+    found: list[str] = []
+    _collect(wanted, payload, found)
+    return found
+
+
+def _collect(wanted: str, container: Payload, found: list[str]) -> None:
+    """Recursive, as the codec bounds the depth."""
+    if wanted not in container:  # most objects: only what is in them can be of interest
+        for value in container.values():
+            kind = type(value)
+            if kind is dict:
+                _collect(wanted, value, found)
+            elif kind is list:
+                _collect_of_list(wanted, value, found, is_wanted=False)
+        return
+    for name, value in container.items():
+        kind = type(value)
+        if kind is str:
+            if name == wanted:
+                found.append(value)
+        elif kind is dict:
+            _collect(wanted, value, found)
+        elif kind is list:
+            _collect_of_list(wanted, value, found, is_wanted=name == wanted)
+
+
+def _collect_of_list(wanted: str, items: list[Any], found: list[str], *, is_wanted: bool) -> None:
+    """`is_wanted`: the list stands under the name."""
+    for value in items:
+        kind = type(value)
+        if kind is dict:
+            _collect(wanted, value, found)
+        elif kind is list:
+            _collect_of_list(wanted, value, found, is_wanted=is_wanted)
+        elif is_wanted and kind is str:
+            found.append(value)

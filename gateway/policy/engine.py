@@ -66,6 +66,11 @@ class PolicyState:
         self.quarantined: dict[str, str] = {}
         """Rule by identity: no CSMS command reaches these."""
 
+    @property
+    def is_restless(self) -> bool:
+        """True if anybody is throttled or in quarantine, so that a call may be refused without a rule that matches it."""
+        return bool(self.throttles or self.quarantined)
+
 
 class _Outcome:
     """Collects what came of the rules for one message."""
@@ -134,14 +139,19 @@ def decide(
     transactions: Transactions,
     state: PolicyState,
     now: float,
+    rules: tuple[CompiledRule, ...] | None = None,
 ) -> Verdict:
-    """Judge one message. `now`: seconds since the epoch. Raises nothing that a peer could cause."""
+    """Judge one message. `now`: seconds since the epoch. `rules`: those of the view that may hold, where that is known.
+
+    Raises nothing that a peer could cause.
+    """
     session = view.session
     if state.throttles and message.request is None:
         throttled = _throttled(view, message, state, now)
         if throttled is not None:
             return throttled
-    rules = view.rules(message.origin, message.phase, message.action, message.version)
+    if rules is None:
+        rules = view.rules(message.origin, message.phase, message.action, message.version)
     if not rules and not view.listed_only:
         return ALLOWED
     session.now = now

@@ -8,6 +8,7 @@ import contextlib
 import datetime
 import itertools
 import re
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -137,13 +138,20 @@ class ChangeFact(msgspec.Struct, frozen=True):
 class Facts:
     """Facts of one payload. `action` is the inner one where a message was signed or tunnelled.
 
-    `asked` is the payload of the call, where this is a result.
+    `asked` is the payload of the call, where this is a result. `readings_in`: who has perhaps read the meter values already.
     """
 
-    def __init__(self, action: str, payload: Payload, asked: Payload | None = None) -> None:
+    def __init__(
+        self,
+        action: str,
+        payload: Payload,
+        asked: Payload | None = None,
+        readings_in: Callable[[Payload], list[metering.Reading]] = metering.readings,
+    ) -> None:
         self._action = action
         self._payload = payload
         self._asked = asked
+        self._readings_in = readings_in
 
     @lazy
     def urls(self) -> list[Url]:
@@ -271,7 +279,7 @@ class Facts:
     @lazy
     def meter_wh(self) -> list[float]:
         """Readings of the energy register in Wh."""
-        return metering.energies_wh(self._payload)
+        return [reading.wh for reading in self._readings_in(self._payload)]
 
     @lazy
     def soc(self) -> list[float]:
@@ -296,7 +304,7 @@ class Facts:
 
     @lazy
     def _moments(self) -> list[str]:
-        return [text for name, text in self._texts if name == "timestamp"]
+        return carriers.texts_named("timestamp", self._payload)
 
     @lazy
     def control_characters(self) -> bool:

@@ -35,13 +35,14 @@ def _meter_values(payload: Payload) -> Iterator[Payload]:
 
 def _number(value: Any) -> float | None:
     """1.6 sends numbers as text, 2.x as numbers."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    kind = type(value)
+    if kind is not str and kind is not int and kind is not float:
         return None
     try:
         number = float(value)
     except (ValueError, OverflowError):
         return None
-    return number if abs(number) < _MAX_VALUE else None  # NaN and infinities fail this too
+    return number if -_MAX_VALUE < number < _MAX_VALUE else None  # NaN and infinities fail this too
 
 
 def _moment(value: Any) -> float | None:
@@ -57,6 +58,8 @@ def _energy(sample: Payload) -> float | None:
         return None
     unit, multiplier = sample.get("unit", "Wh"), 0.0
     described = sample.get("unitOfMeasure")
+    if described is None and unit == "Wh":
+        return _number(sample.get("value"))
     if isinstance(described, dict):
         unit, multiplier = described.get("unit", "Wh"), _number(described.get("multiplier", 0)) or 0.0
     value = _number(sample.get("value"))
@@ -67,16 +70,16 @@ def _energy(sample: Payload) -> float | None:
 
 def readings(payload: Payload) -> list[Reading]:
     """Readings of the energy import register: at the start, on the way, at the end."""
-    moment = _moment(payload.get("timestamp"))
-    found = []
-    start = _number(payload.get("meterStart"))
+    found: list[Reading] = []
+    start, stop = _number(payload.get("meterStart")), _number(payload.get("meterStop"))
+    moment = None if start is None and stop is None else _moment(payload.get("timestamp"))
     if start is not None:
         found.append(Reading(start, moment))
     for value in _meter_values(payload):
-        at = _moment(value.get("timestamp"))
-        energies = (_energy(sample) for sample in _objects(value.get("sampledValue")))
-        found += [Reading(wh, at) for wh in energies if wh is not None]
-    stop = _number(payload.get("meterStop"))
+        energies = [wh for sample in _objects(value.get("sampledValue")) if (wh := _energy(sample)) is not None]
+        if energies:
+            at = _moment(value.get("timestamp"))
+            found += [Reading(wh, at) for wh in energies]
     if stop is not None:
         found.append(Reading(stop, moment))
     return found

@@ -12,15 +12,18 @@ from typing import Any, Final
 
 import msgspec
 
-from gateway.ocpp.vocabulary import OCPPVersion, Origin
+from gateway.ocpp.actions import lookup
+from gateway.ocpp.vocabulary import OCPPVersion, Origin, SecurityProfile
 from gateway.policy.cel import (
     BOOL,
     DYN,
     CheckedTemplate,
+    Guard,
     Program,
     check,
     check_template,
     compile_program,
+    guard_of,
     parse,
     parse_template,
 )
@@ -30,13 +33,13 @@ from gateway.policy.scopes import Scopes, params_type, sets_type
 from gateway.policy.session import SessionFacts
 from gateway.policy.site import SitePolicy
 
-__all__ = ["CompiledExemption", "CompiledRule", "Snapshot", "View", "in_rollout", "mismatches"]
+__all__ = ["Cohort", "CompiledExemption", "CompiledRule", "Snapshot", "View", "in_rollout", "mismatches"]
 
 _MAX_PERCENT: Final = 100.0
-_MAX_KINDS: Final = 1_000
-"""Kinds of messages whose rules are remembered: a peer that invents actions cannot fill the memory."""
+_MAX_COHORTS: Final = 10_000
 _MAX_COMPILED: Final = 100_000
 Key = tuple[Origin, Phase, str, OCPPVersion, str]
+_CohortKey = tuple[OCPPVersion, str, SecurityProfile, str, str, tuple[tuple[str, bool], ...]]
 
 
 class CompiledExemption(msgspec.Struct, frozen=True):
@@ -50,8 +53,8 @@ class CompiledRule:
     """A rule ready to run for one (version, action) and the parameters of one group."""
 
     __slots__ = (
-        "counter_key", "counter_of", "enforced", "exemptions", "limit", "message", "params", "rule", "sets", "state_key",
-        "unless", "when", "window_s",
+        "counter_key", "counter_of", "enforced", "exemptions", "guard", "limit", "message", "params", "rule", "sets",
+        "state_key", "unless", "when", "window_s",
     )  # fmt: skip
 
     def __init__(self, rule: Rule, params: dict[str, Any], sets: dict[str, frozenset[str]], *, enforced: bool) -> None:
@@ -60,6 +63,8 @@ class CompiledRule:
         self.sets = sets
         self.enforced = enforced
         self.when: Program | None = None
+        self.guard: Guard | None = None
+        """Of `when`."""
         self.unless: Program | None = None
         self.message: CheckedTemplate | None = None
         self.counter_key: tuple[Program, ...] = ()
@@ -110,8 +115,7 @@ class Snapshot:
         self._pack_of = {pack.name: pack for pack in self.packs}
         self._types = {pack.name: (params_type(pack.parameters), sets_type(pack.sets)) for pack in self.packs}
         self._compiled: dict[tuple[str, OCPPVersion, str, str, bool], CompiledRule] = {}
-        self._sets_of_rules: dict[tuple[CompiledRule, ...], tuple[CompiledRule, ...]] = {}
-        """Thousands of sessions have the same rules: compiled once, held once."""
+        self._cohorts: dict[_CohortKey, Cohort] = {}
         self._index: dict[tuple[OCPPVersion, Origin, Phase, str], list[Rule]] = {}
         self._exemptions: dict[str, list[Exemption]] = {}
         for pack in self.packs:
@@ -119,6 +123,11 @@ class Snapshot:
                 self._add(rule)
             for exemption in pack.exemptions:
                 self._exemptions.setdefault(exemption.rule, []).append(exemption)
+        rules = self.rules
+        self._vendors = frozenset(name for rule in rules for name in rule.match.vendors)
+        self._models = frozenset(name for rule in rules for name in rule.match.models)
+        self._singling = [rule for rule in rules if rule.match.identities or rule.rollout.percent < _MAX_PERCENT]
+        """Rules that concern some charge points by their identity."""
 
     def _add(self, rule: Rule) -> None:
         for version in rule.match.versions:
@@ -152,11 +161,25 @@ class Snapshot:
                 self._compiled[key] = compiled
         return compiled
 
-    def shared(self, rules: tuple[CompiledRule, ...]) -> tuple[CompiledRule, ...]:
-        """The same rules, as the one tuple that all sessions hold."""
-        if len(self._sets_of_rules) >= _MAX_COMPILED:
-            return rules
-        return self._sets_of_rules.setdefault(rules, rules)
+    def cohort(self, session: SessionFacts) -> "Cohort":
+        """The sessions that have the same rules as this one.
+
+        Vendor and model are claims of the charge point: only those that some rule names tell cohorts apart.
+        """
+        key = (
+            session.version,
+            session.group,
+            session.security_profile,
+            session.vendor if session.vendor in self._vendors else "",
+            session.model if session.model in self._models else "",
+            tuple([(rule.id, in_rollout(rule, session)) for rule in self._singling if _speaks_of(rule, session)]),
+        )
+        found = self._cohorts.get(key)
+        if found is None:
+            found = Cohort()
+            if len(self._cohorts) < _MAX_COHORTS:
+                self._cohorts[key] = found
+        return found
 
     def _compile(self, rule: Rule, version: OCPPVersion, action: str, group: str, mode_enforced: bool) -> CompiledRule:
         pack = self._pack_of[rule.pack]
@@ -176,6 +199,7 @@ class Snapshot:
             return compile_program(report.checked)
 
         compiled.when = program(rule.when)
+        compiled.guard = None if compiled.when is None else guard_of(compiled.when.checked, compiled.when.budget)
         compiled.unless = program(rule.unless)
         if rule.message:
             compiled.message = check_template(parse_template(rule.message), scope).checked
@@ -200,33 +224,43 @@ def _value(value: ParameterValue, kind: str) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-class View:
-    """The rules of one session by kind of message, found and compiled at first use."""
+class Cohort:
+    """Sessions with the same rules, and what has been found out for them, by kind of message. Thousands share one."""
 
-    __slots__ = ("_rules", "listed_only", "session", "snapshot")
+    __slots__ = ("rules",)
+
+    def __init__(self) -> None:
+        self.rules: dict[Key, tuple[CompiledRule, ...]] = {}
+
+
+class View:
+    """The rules of one session by kind of message, found and compiled at first use by one of its cohort."""
+
+    __slots__ = ("cohort", "listed_only", "session", "snapshot")
 
     def __init__(self, snapshot: Snapshot, session: SessionFacts) -> None:
         self.snapshot = snapshot
         self.session = session
         self.listed_only = snapshot.site.stance(session.group) == "allow-listed"
         """True if a message needs an `allow` rule to pass."""
-        self._rules: dict[Key, tuple[CompiledRule, ...]] = {}
+        self.cohort = snapshot.cohort(session)
 
     def rules(
         self, origin: Origin, phase: Phase, action: str, version: OCPPVersion | None = None
     ) -> tuple[CompiledRule, ...]:
         """What has to be asked about such a message. One dict access once known. `version`: where not the session's."""
         key = (origin, phase, action, version or self.session.version, self.session.boot_state)
-        found = self._rules.get(key)
+        known = self.cohort.rules
+        found = known.get(key)
         if found is None:
             found = self._find(origin, phase, action, version or self.session.version)
-            if len(self._rules) < _MAX_KINDS:
-                self._rules[key] = found
+            if lookup(version or self.session.version, action) is not None:  # there are only so many
+                known[key] = found
         return found
 
     def forget(self) -> None:
         """Something static about the session has changed (BootNotification told its model)."""
-        self._rules.clear()
+        self.cohort = self.snapshot.cohort(self.session)
 
     def mode(self, rule: Rule) -> Mode:
         """In which mode a rule runs for this session; outside its rollout it only watches."""
@@ -240,7 +274,11 @@ class View:
             mode = self.mode(rule)
             if mode != "off" and not mismatches(rule, session):
                 found.append(snapshot.compile(rule, version, action, session.group, mode == "enforce"))
-        return snapshot.shared(tuple(found))
+        return tuple(found)
+
+
+def _speaks_of(rule: Rule, session: SessionFacts) -> bool:
+    return not rule.match.identities or session.identity in rule.match.identities
 
 
 def mismatches(rule: Rule, session: SessionFacts) -> list[tuple[str, str, str]]:

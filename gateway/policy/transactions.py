@@ -6,7 +6,6 @@ Learnt from its messages and the CSMS's; pure and bounded.
 unknown transaction may stem from before a restart, and a rule must not take it for a stranger's.
 """
 
-from collections import OrderedDict
 from typing import Any, Final
 
 import msgspec
@@ -15,7 +14,7 @@ from gateway.ocpp.vocabulary import OCPPVersion
 from gateway.policy import carriers, metering
 from gateway.policy.metering import Reading
 
-__all__ = ["Transaction", "TransactionId", "TransactionView", "Transactions", "named_transaction"]
+__all__ = ["Transaction", "TransactionId", "TransactionView", "Transactions", "learns_from", "named_transaction"]
 
 Payload = dict[str, Any]
 TransactionId = int | str
@@ -127,6 +126,24 @@ class TransactionView:
         return list(self._tracker.streams)
 
 
+_LEARNT_FROM_CALLS: Final = carriers.CARRIES_SET_POINT | {
+    "CertificateSigned",
+    "ClosePeriodicEventStream",
+    "MeterValues",
+    "SignCertificate",
+    "StopTransaction",
+    "TransactionEvent",
+}
+_LEARNT_FROM_RESULTS: Final = frozenset(
+    {"BootNotification", "OpenPeriodicEventStream", "SignCertificate", "StartTransaction"}
+)
+
+
+def learns_from(action: str, *, result: bool) -> bool:
+    """Whether `Transactions.seen` does anything for a call of this action, or for its result."""
+    return action in (_LEARNT_FROM_RESULTS if result else _LEARNT_FROM_CALLS)
+
+
 _NOTHING_READ: Final[tuple[Payload, list[Reading]]] = ({}, [])
 
 
@@ -138,14 +155,14 @@ class Transactions:
     )  # fmt: skip
 
     def __init__(self) -> None:
-        self.open: OrderedDict[TransactionId, Transaction] = OrderedDict()
+        self.open: dict[TransactionId, Transaction] = {}
         self.history_complete = False
-        self.readings: OrderedDict[int, Reading] = OrderedDict()
+        self.readings: dict[int, Reading] = {}
         """Last reading by connector (1.6) or EVSE (2.x)."""
         self.setpoint_w = -1.0
         self.last_change_w = 0.0
         self.csr_pending = False
-        self.streams: OrderedDict[int, None] = OrderedDict()
+        self.streams: tuple[int, ...] = ()
         self._read = _NOTHING_READ
 
     def readings_in(self, payload: Payload) -> list[Reading]:
@@ -176,8 +193,8 @@ class Transactions:
             self.csr_pending = False
         elif action == "OpenPeriodicEventStream" and accepted:
             stream = _stream(payload)
-            if stream is not None and len(self.streams) < _MAX_STREAMS:
-                self.streams[stream] = None
+            if stream is not None and stream not in self.streams and len(self.streams) < _MAX_STREAMS:
+                self.streams = (*self.streams, stream)
 
     def _called(self, action: str, payload: Payload) -> None:
         match action:
@@ -193,7 +210,8 @@ class Transactions:
             case "CertificateSigned":
                 self.csr_pending = False
             case "ClosePeriodicEventStream":
-                self.streams.pop(_identity_number(payload.get("id")), None)
+                closed = _identity_number(payload.get("id"))
+                self.streams = tuple(each for each in self.streams if each != closed)
             case _ if action in carriers.CARRIES_SET_POINT:
                 self._set(action, payload)
             case _:
@@ -211,7 +229,7 @@ class Transactions:
         if identity is None:
             return
         if identity not in self.open and len(self.open) >= _MAX_OPEN:
-            self.open.popitem(last=False)
+            del self.open[next(iter(self.open))]
             self.history_complete = False
         energies = metering.energies_wh(payload)
         transaction = Transaction(
@@ -248,7 +266,7 @@ class Transactions:
             return
         connector = _connector(payload, known)
         if connector not in self.readings and len(self.readings) >= _MAX_OPEN:
-            self.readings.popitem(last=False)
+            del self.readings[next(iter(self.readings))]
         self.readings[connector] = steps[-1]
         if known is not None:
             known.last_meter_wh = steps[-1].wh

@@ -26,14 +26,12 @@ class Values:
 
     def get(self, name: str, rule: CompiledRule) -> Any:
         """The value of one root name as this rule sees it."""
-        if name == "payload":
-            return self.message.payload
-        if name == "params":
-            return rule.params
-        if name == "sets":
-            return rule.sets
         made = self._made.get(name)
         if made is None:
+            if name == "params":
+                return rule.params
+            if name == "sets":
+                return rule.sets
             made = self._made[name] = self._make(name)
         return made
 
@@ -41,8 +39,11 @@ class Values:
         message = self.message
         request = message.request
         match name:
+            case "payload":
+                return message.payload
             case "facts":
-                return Facts(message.action, message.payload, None if request is None else request.payload)
+                asked = None if request is None else request.payload
+                return Facts(message.action, message.payload, asked, self.transactions.readings_in)
             case "tx":
                 return self.transactions.view(message.action, message.payload if request is None else request.payload)
             case "now":
@@ -56,7 +57,10 @@ class Values:
 
     def run(self, program: Program, rule: CompiledRule) -> Any:
         """The value of an expression. Raises EvaluationError, nothing else."""
-        return program.test(*(self.get(name, rule) for name in program.names))
+        names = program.names
+        if len(names) == 1:  # as most have
+            return program.test(self.get(names[0], rule))
+        return program.test(*[self.get(name, rule) for name in names])
 
     def of(self, program: Program, rule: CompiledRule) -> dict[str, Any]:
         """The root values that an expression reads, by name."""

@@ -9,13 +9,13 @@ A gate in monitor mode reports what it would have refused. Answers of the gatewa
 """
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from gateway.ocpp.actions import lookup
 from gateway.ocpp.build import build_call_error
-from gateway.ocpp.codec import decode_payload
+from gateway.ocpp.codec import Payload
 from gateway.ocpp.error_codes import ErrorMeaning
 from gateway.ocpp.frames import Call, CallError, CallResult, Send
 from gateway.ocpp.schema_gate import Kind, SchemaGate
@@ -26,10 +26,12 @@ from gateway.policy.responses import REFUSED, answer_to
 from gateway.policy.rules import Effect, Phase
 from gateway.policy.session import Message, Request, SessionFacts
 from gateway.policy.site import GateMode, Gates
-from gateway.policy.snapshot import Snapshot, View
+from gateway.policy.snapshot import Cohort, CompiledRule, Snapshot, View
 from gateway.policy.transactions import Transactions
 from gateway.policy.verdict import FleetAsk, RuleMatch, Verdict
 from gateway.relay.effects import FORWARD, CloseBoth, Deliver, Effects, Forward, Reply, ReportEvent
+from gateway.relay.open_calls import OpenCall
+from gateway.relay.plans import Plan, Plans
 
 __all__ = ["Judge", "PolicyInForce", "Ruling"]
 
@@ -39,7 +41,7 @@ _WHILE_PENDING_FROM_CSMS_NOT: Final = frozenset(
 )
 """B02.FR.05: no transactions are started or stopped while Pending."""
 _POLICY_CLOSE: Final = 1008
-_MAX_REMEMBERED: Final = 64
+_MAX_PLANS: Final = 10_000
 _PROBING_ACTIONS: Final = 20
 _PROBING_WINDOW_S: Final = 60.0
 
@@ -47,12 +49,28 @@ _PROBING_WINDOW_S: Final = 60.0
 class PolicyInForce:
     """What a worker judges by. One attribute swap puts a new snapshot in force; a message uses the one it began with."""
 
-    __slots__ = ("schema_gates", "snapshot", "state")
+    __slots__ = ("_plans", "schema_gates", "snapshot", "state")
 
     def __init__(self, snapshot: Snapshot, schema_gates: Callable[[OCPPVersion], SchemaGate]) -> None:
         self.snapshot = snapshot
         self.schema_gates = schema_gates
         self.state = PolicyState()
+        self._plans: dict[tuple[Cohort, str], Plans] = {}
+
+    def use(self, snapshot: Snapshot) -> None:
+        """Put another snapshot in force. Sessions find out at their next message."""
+        self.snapshot, self._plans = snapshot, {}
+
+    def plans(self, view: View) -> Plans:
+        """What has been worked out for sessions like this one in the state in which it is."""
+        session = view.session
+        key = (view.cohort, session.boot_state)
+        found = self._plans.get(key)
+        if found is None:
+            found = Plans(view, session.version, self.schema_gates(session.version))
+            if len(self._plans) < _MAX_PLANS and view.snapshot is self.snapshot:
+                self._plans[key] = found
+        return found
 
 
 class Ruling(msgspec.Struct, frozen=True):
@@ -63,25 +81,18 @@ class Ruling(msgspec.Struct, frozen=True):
     verdict: Verdict | None = None
     message: Message | None = None
     """What is judged, where it is a call that has to wait."""
+    inner: InnerCall | None = None
+    """The call inside, where this one is signed or tunnelled and may go on."""
 
 
 _PASS: Final = Ruling(FORWARD)
-
-
-class _Open(msgspec.Struct, frozen=True):
-    """A call that was forwarded and whose answer rules may want to see with it."""
-
-    action: str
-    payload: dict[str, Any]
-    version: OCPPVersion
-    since: float
 
 
 class Judge:
     """Gates and rules of one session."""
 
     __slots__ = (
-        "_gates", "_open", "_policy", "_probed", "_probed_since", "_session", "_transactions", "_version", "_view",
+        "_gates", "_plans", "_policy", "_probed", "_probed_since", "_session", "_transactions", "_version", "_view",
         "boot_state",
     )  # fmt: skip
 
@@ -90,13 +101,13 @@ class Judge:
         self._session = session
         self._version = session.version
         self._transactions = Transactions()
-        self._open: dict[tuple[Origin, str], _Open] = {}
-        self._view = View(policy.snapshot, session)
-        self._gates = policy.snapshot.site.gates(session.group)
-        self._probed: set[str] = set()
+        self._probed: set[str] | None = None
         self._probed_since = 0.0
         self.boot_state = boot_state
         """unknown (nothing observed: nothing may be concluded), pending, rejected or accepted."""
+        self._view = View(policy.snapshot, session)
+        self._gates = policy.snapshot.site.gates(session.group)
+        self._plans = policy.plans(self._view)
 
     @property
     def revision(self) -> str:
@@ -109,20 +120,42 @@ class Judge:
         if (session.vendor, session.model, session.firmware) != (vendor, model, firmware):
             session.vendor, session.model, session.firmware = vendor, model, firmware
             self._view.forget()
+            self._plans = self._policy.plans(self._view)
 
-    def _current(self) -> View:
+    def _renew(self) -> None:
+        """Another snapshot has come into force."""
         snapshot = self._policy.snapshot
-        if self._view.snapshot is not snapshot:
-            self._view = View(snapshot, self._session)
-            self._gates = snapshot.site.gates(self._session.group)
-        return self._view
+        self._view = View(snapshot, self._session)
+        self._gates = snapshot.site.gates(self._session.group)
+        self._plans = self._policy.plans(self._view)
 
     # -- calls and SENDs
 
-    def call(self, frame: Call | Send, origin: Origin, size: int, now: float) -> Ruling:
-        """Judge a Call or SEND. `now`: seconds since the epoch."""
-        view = self._current()
-        gates, payload = self._gates, decode_payload(frame.payload)
+    def call(self, frame: Call | Send, payload: Payload, origin: Origin, data: bytes, now: float) -> Ruling:
+        """Judge a Call or SEND that was decoded from `data`. `now`: seconds since the epoch."""
+        if self._view.snapshot is not self._policy.snapshot:
+            self._renew()
+        if type(frame) is not Call or self._policy.state.is_restless:
+            return self._call_step_by_step(frame, payload, origin, data, now)
+        plans, action = self._plans, frame.action
+        plan = (plans.calls_of_charge_point if origin is Origin.CHARGE_POINT else plans.calls_of_csms).get(action)
+        if plan is None:
+            plans.add_call(self._view, action, origin)
+            return self._call_step_by_step(frame, payload, origin, data, now)
+        if plan.fits is not None and not plan.fits(payload):
+            return self._call_step_by_step(frame, payload, origin, data, now)
+        rules = plan.candidates(data)
+        if rules:
+            return self._by_rules(frame, origin, None, payload, len(data), now, (), rules)
+        if plan.is_learnt_from:
+            self._transactions.seen(self._version, action, payload)
+        return _PASS
+
+    def _call_step_by_step(
+        self, frame: Call | Send, payload: Payload, origin: Origin, data: bytes, now: float
+    ) -> Ruling:
+        """Gate by gate, for whatever is not plain."""
+        gates = self._gates
         try:
             inner = inner_call(self._version, frame.action, payload)
         except Unreadable:
@@ -148,27 +181,23 @@ class Judge:
             if gates.schema == "enforce":
                 return self._refused(frame, event, meaning, reports)
             reports += (_would(event),)
-        return self._by_rules(view, frame, origin, inner, judged, size, now, reports)
+        return self._by_rules(frame, origin, inner, judged, len(data), now, reports)
 
     def _by_rules(
         self,
-        view: View,
         frame: Call | Send,
         origin: Origin,
         inner: InnerCall | None,
-        payload: dict[str, Any],
+        payload: Payload,
         size: int,
         now: float,
         reports: Effects,
+        rules: tuple[CompiledRule, ...] | None = None,
     ) -> Ruling:
-        """A call or SEND that no gate has anything against."""
+        """A call or SEND that no gate has anything against. `rules`: those that may hold, where that is known."""
         action = inner.action if inner is not None else frame.action
         phase = Phase.SEND if isinstance(frame, Send) else Phase.CALL
         version = inner.version if inner is not None else None
-        undisputed = not reports and not self._policy.state.throttles and not view.listed_only
-        if undisputed and not view.rules(origin, phase, action, version):
-            self._remember(frame, origin, action, payload, version, now)
-            return _PASS
         message = Message(
             origin=origin,
             phase=phase,
@@ -180,11 +209,12 @@ class Judge:
             signed=inner is not None and inner.signed,
             version=version,
         )
-        ruling = self._rules(view, frame, message, now, reports)
+        ruling = self._rules(frame, message, now, reports, rules)
         if ruling.asks:
-            return msgspec.structs.replace(ruling, message=message)
+            return msgspec.structs.replace(ruling, message=message, inner=inner)
         if ruling is _PASS or any(isinstance(effect, Forward) for effect in ruling.effects):
-            self._remember(frame, origin, action, payload, version, now)
+            self._transactions.seen(version or self._version, action, payload)
+            return ruling if inner is None else msgspec.structs.replace(ruling, inner=inner)
         return ruling
 
     def _direction(
@@ -205,9 +235,10 @@ class Judge:
         """Many different unknown actions are no mistake of a charge point: somebody looks for what is there."""
         if event.event != "rpc.unknown_action":
             return ()
-        if now - self._probed_since > _PROBING_WINDOW_S:
-            self._probed, self._probed_since = set(), now
         probed = self._probed
+        if probed is None or now - self._probed_since > _PROBING_WINDOW_S:
+            probed, self._probed_since = set(), now
+            self._probed = probed
         if len(probed) >= _PROBING_ACTIONS or action in probed:
             return ()
         probed.add(action)
@@ -244,7 +275,7 @@ class Judge:
         return None
 
     def _schema(
-        self, action: str, kind: Kind, payload: dict[str, Any], version: OCPPVersion
+        self, action: str, kind: Kind, payload: Payload, version: OCPPVersion
     ) -> tuple[ReportEvent, ErrorMeaning] | None:
         violation = self._policy.schema_gates(version).check(action, kind, payload)
         if violation is None:
@@ -255,9 +286,14 @@ class Judge:
     # -- rules
 
     def _rules(
-        self, view: View, frame: Call | Send | CallResult | CallError, message: Message, now: float, reports: Effects
+        self,
+        frame: Call | Send | CallResult | CallError,
+        message: Message,
+        now: float,
+        reports: Effects,
+        rules: tuple[CompiledRule, ...] | None = None,
     ) -> Ruling:
-        verdict = decide(view, message, self._transactions, self._policy.state, now)
+        verdict = decide(self._view, message, self._transactions, self._policy.state, now, rules)
         if not reports and verdict.effect is None and not verdict.matches and not verdict.asks and not verdict.errors:
             return _PASS
         return Ruling((*reports, *self._effects(frame, verdict)), verdict.asks, verdict)
@@ -270,7 +306,7 @@ class Judge:
         verdict = settle(ruling.verdict, answers, self._session, self._policy.state, now)
         message = ruling.message
         if message is not None and verdict.passes and isinstance(frame, Call | Send):
-            self._remember(frame, message.origin, message.action, message.payload, message.version, now)
+            self._transactions.seen(message.version or self._version, message.action, message.payload)
         return self._effects(frame, verdict)
 
     def _effects(self, frame: Call | Send | CallResult | CallError, verdict: Verdict) -> Effects:
@@ -311,59 +347,66 @@ class Judge:
 
     # -- answers
 
-    def _remember(
+    def result(
         self,
-        frame: Call | Send,
+        frame: CallResult | CallError,
+        payload: Payload,
+        asked: OpenCall,
         origin: Origin,
-        action: str,
-        payload: dict[str, Any],
-        inner_version: OCPPVersion | None,
+        size: int,
         now: float,
-    ) -> None:
-        version = inner_version or self._version
-        self._transactions.seen(version, action, payload)
-        if isinstance(frame, Send):
-            return
-        if len(self._open) >= _MAX_REMEMBERED:
-            del self._open[next(iter(self._open))]
-        self._open[origin, frame.message_id] = _Open(action, payload, version, now)
-
-    def result(self, frame: CallResult | CallError, origin: Origin, size: int, now: float) -> Ruling:
-        """Judge an answer to a call that is open. `origin`: who answers."""
-        view = self._current()
-        asker = Origin.CSMS if origin is Origin.CHARGE_POINT else Origin.CHARGE_POINT
-        asked = self._open.pop((asker, frame.message_id), None)
-        if asked is None:
-            return _PASS
-        answered = isinstance(frame, CallResult)
-        payload = decode_payload(frame.payload if isinstance(frame, CallResult) else frame.details)
+        age_s: float,
+    ) -> Ruling:
+        """Judge an answer, `payload` or details of it, to a call that is open since `age_s`. `origin`: who answers."""
+        if self._view.snapshot is not self._policy.snapshot:
+            self._renew()
         reports: Effects = ()
-        if answered:
-            violation = self._schema(asked.action, "result", payload, asked.version)
-            if violation is not None:
+        is_result = type(frame) is CallResult
+        if is_result:
+            if asked.action == _BOOT:
+                self._note_boot(payload, origin)
+            plan = self._plan_of_result(asked, origin)
+            fits = plan is not None and (plan.fits is None or plan.fits(payload))
+            if not fits and (violation := self._schema(asked.action, "result", payload, asked.version)) is not None:
                 reports = (_would(violation[0]),)
-            self._note_boot(asked, payload, asker)
+            if plan is not None and not reports and not plan.rules:
+                if plan.is_learnt_from:
+                    self._transactions.seen(asked.version, asked.action, asked.payload, payload)
+                return _PASS
         message = Message(
             origin=origin,
-            phase=Phase.RESULT if answered else Phase.ERROR,
+            phase=Phase.RESULT if is_result else Phase.ERROR,
             action=asked.action,
             payload=payload,
-            type=3 if answered else 4,
+            type=3 if is_result else 4,
             id=frame.message_id,
             size=size,
-            request=Request(asked.action, asked.payload, int((now - asked.since) * 1000)),
+            request=Request(asked.action, asked.payload, int(age_s * 1000)),
             version=asked.version,
         )
-        ruling = self._rules(view, frame, message, now, reports)
-        if answered:
+        ruling = self._rules(frame, message, now, reports)
+        if is_result:
             self._transactions.seen(asked.version, asked.action, asked.payload, payload)
         return ruling
 
-    def _note_boot(self, asked: _Open, payload: dict[str, Any], asker: Origin) -> None:
-        if asked.action == _BOOT and asker is Origin.CHARGE_POINT:
-            state = str(payload.get("status", "")).lower()
-            if state in {"accepted", "pending", "rejected"}:
-                self.boot_state = self._session.boot_state = state
+    def _plan_of_result(self, asked: OpenCall, origin: Origin) -> Plan | None:
+        if asked.version is not self._version:
+            return None
+        plans = self._plans
+        kinds = plans.results_for_csms if origin is Origin.CHARGE_POINT else plans.results_for_charge_point
+        plan = kinds.get(asked.action)
+        if plan is None:
+            plans.add_result(
+                self._view, asked.action, Origin.CSMS if origin is Origin.CHARGE_POINT else Origin.CHARGE_POINT
+            )
+        return plan
+
+    def _note_boot(self, payload: Payload, origin: Origin) -> None:
+        """What the CSMS says to a BootNotification decides what may be said from now on."""
+        state = str(payload.get("status", "")).lower()
+        if origin is Origin.CSMS and state in {"accepted", "pending", "rejected"}:
+            self.boot_state = self._session.boot_state = state
+            self._plans = self._policy.plans(self._view)
 
     @property
     def gates(self) -> Gates:
@@ -385,7 +428,7 @@ def _would(event: ReportEvent) -> ReportEvent:
     return msgspec.structs.replace(event, decision=f"would:{event.decision}")
 
 
-def _suspicious(payload: dict[str, Any]) -> Effects:
+def _suspicious(payload: Payload) -> Effects:
     """Keys with which objects of a JavaScript back end are rebuilt (CWE-1321), looked for where the schema knows no such key."""
     if _POLLUTING.isdisjoint(payload):
         return ()

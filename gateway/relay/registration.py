@@ -2,9 +2,7 @@
 
 from typing import Any
 
-import msgspec
-
-from gateway.ocpp.codec import decode_payload
+from gateway.ocpp.codec import Payload
 from gateway.ocpp.vocabulary import OCPPVersion
 from gateway.relay.effects import NoteRegistered
 
@@ -20,9 +18,8 @@ def _serial_number(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def read_boot_notification(version: OCPPVersion, payload: msgspec.Raw) -> NoteRegistered:
+def read_boot_notification(version: OCPPVersion, claims: Payload) -> NoteRegistered:
     """Serial number, vendor, model and firmware of a BootNotification request; empty where absent."""
-    claims = decode_payload(payload)
     if version is OCPPVersion.V1_6:
         # Two fields exist in 1.6 and the standard does not say which is "the" serial number.
         fields = claims.get("chargePointSerialNumber"), claims.get("chargeBoxSerialNumber")
@@ -40,6 +37,6 @@ def read_boot_notification(version: OCPPVersion, payload: msgspec.Raw) -> NoteRe
     )
 
 
-def is_accepted(payload: msgspec.Raw) -> bool:
+def is_accepted(payload: Payload) -> bool:
     """True if a BootNotification result says Accepted."""
-    return decode_payload(payload).get("status") == "Accepted"
+    return payload.get("status") == "Accepted"

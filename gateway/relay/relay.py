@@ -10,10 +10,11 @@ import msgspec
 
 from gateway.identity.evidence import Admission
 from gateway.ocpp.build import UNREADABLE_ID, build_call_error, build_call_result_error
-from gateway.ocpp.codec import MalformedFrame, decode
+from gateway.ocpp.codec import MalformedFrame, Payload, decode_message
 from gateway.ocpp.error_codes import ErrorMeaning, meaning_of
 from gateway.ocpp.frames import Call, CallError, CallResult, CallResultError, Frame, Send
 from gateway.ocpp.vocabulary import OCPPVersion, Origin
+from gateway.ocpp.wrapped import InnerCall
 from gateway.relay.effects import (
     FORWARD,
     NOTHING,
@@ -28,14 +29,17 @@ from gateway.relay.effects import (
     ReportEvent,
 )
 from gateway.relay.judge import Judge, Ruling
+from gateway.relay.open_calls import AMBIGUOUS, OpenCall, opened
 from gateway.relay.registration import is_accepted, read_boot_notification
-from gateway.relay.replays import Replays
+from gateway.relay.replays import Replays, digest_of
 
 __all__ = ["Relay", "RelayLimits"]
 
 _BOOT: Final = "BootNotification"
 _TRANSACTION_ACTIONS: Final = frozenset({"StartTransaction", "StopTransaction", "TransactionEvent", "MeterValues"})
 """Losing one of these costs revenue; a flood answer never refuses them."""
+_EARNEST: Final = _TRANSACTION_ACTIONS | {_BOOT}
+"""Calls of a charge point that are looked at before any rule."""
 _MALFORMED_PER_MINUTE: Final = 20
 _REMEMBERED_RESULTS: Final = 4
 _MAX_DESCRIPTION_CHARS: Final = 255
@@ -45,7 +49,6 @@ _CALL_RESULT: Final = 3
 _CALL_ERROR: Final = 4
 _ANSWERS: Final = frozenset({_CALL_RESULT, _CALL_ERROR})
 _NEVER_ANSWERED: Final = frozenset({3, 4, 5, 6})
-_AMBIGUOUS: Final = ""
 _MAX_HELD: Final = 16
 _AFTERWARDS: Final = (ReportEvent, CloseBoth)
 """What can still be done about an answer that has gone on."""
@@ -69,7 +72,7 @@ class _Side:
     __slots__ = ("answered", "malformed", "malformed_since", "pending")
 
     def __init__(self) -> None:
-        self.pending: dict[str, tuple[str, float]] = {}
+        self.pending: dict[str, OpenCall] = {}
         self.answered: tuple[str, ...] = ()
         """Ids of this sender's calls that have just got a result: each may be followed by one CallResultError (2.1)."""
         self.malformed = 0
@@ -80,6 +83,7 @@ class _Held(msgspec.Struct, frozen=True):
     """A call that waits for what control says of a budget; or an answer that has gone on, and whose rules want to know."""
 
     frame: Call | CallResult | CallError
+    payload: Payload
     origin: Origin
     ruling: Ruling
 
@@ -123,13 +127,13 @@ class Relay:
         self._csms = _Side()
         self._boot: NoteRegistered | None = None
         self._registered = False
-        self._replays = Replays()
+        self._replays: Replays | None = None
         self._tokens = float(limits.messages_burst)
         self._tokens_at = 0.0
         self._throttled_since = 0.0
         self._judge = judge
         self._wall_offset_s = wall_offset_s
-        self._held: dict[int, _Held] = {}
+        self._held: dict[int, _Held] | None = None
         self._tickets = 0
 
     @property
@@ -142,13 +146,16 @@ class Relay:
     def from_charge_point(self, data: bytes, now: float) -> Effects:
         """Judge one text message of the charge point."""
         try:
-            frame = decode(data, self._version)
+            frame, payload = decode_message(data, self._version)
         except MalformedFrame as malformed:
             return self._malformed(malformed, self._charge_point, now)
-        effects = self._from_charge_point(frame, len(data), now)
+        if type(frame) is Call:
+            effects = self._call(frame, payload, self._charge_point, Origin.CHARGE_POINT, data, now)
+        else:
+            effects = self._answer(frame, payload, self._csms, Origin.CHARGE_POINT, data, now)
         tokens = self._tokens + (now - self._tokens_at) * self._limits.messages_per_s
         burst = self._limits.messages_burst
-        self._tokens = tokens = (min(tokens, burst)) - 1.0
+        self._tokens = tokens = (min(burst, tokens)) - 1.0
         self._tokens_at = now
         if tokens >= 0.0:
             # The episode is over once half the burst has come back, not at the first spare token.
@@ -157,102 +164,104 @@ class Relay:
             return effects
         return self._throttle(frame, effects, now)
 
-    def _from_charge_point(self, frame: Frame, size: int, now: float) -> Effects:
-        if type(frame) is Call:
-            return self._call(frame, self._charge_point, Origin.CHARGE_POINT, size, now)
-        return self._answer(frame, self._csms, Origin.CHARGE_POINT, size, now)
-
     def from_csms(self, data: bytes, now: float) -> Effects:
         """Judge one text message of the CSMS."""
         try:
-            frame = decode(data, self._version)
+            frame, payload = decode_message(data, self._version)
         except MalformedFrame as malformed:
             return self._malformed(malformed, self._csms, now)
         if type(frame) is Call:
-            return self._call(frame, self._csms, Origin.CSMS, len(data), now)
-        return self._answer(frame, self._charge_point, Origin.CSMS, len(data), now)
+            return self._call(frame, payload, self._csms, Origin.CSMS, data, now)
+        return self._answer(frame, payload, self._charge_point, Origin.CSMS, data, now)
 
     # -- calls
 
-    def _call(self, call: Call, side: _Side, origin: Origin, size: int, now: float) -> Effects:
+    def _call(self, call: Call, payload: Payload, side: _Side, origin: Origin, data: bytes, now: float) -> Effects:
         pending = side.pending
-        open_call = pending.get(call.message_id)
-        if open_call is None and len(pending) >= self._limits.max_pending and not self._expire(pending, now):
+        if len(pending) >= self._limits.max_pending and not self._has_room(pending, call, now):
             reply = build_call_error(self._version, call.message_id, ErrorMeaning.GENERIC, "too many open calls")
             return (ReportEvent("rpc.too_many_pending", "medium", "callerror"), Reply(reply))
-        effects = self._judge_call(call, origin, size, now)
-        return self._opened(call, side, effects, open_call, now)
+        earnest = origin is Origin.CHARGE_POINT and call.action in _EARNEST
+        boot: Effects = FORWARD
+        if earnest:
+            if self._replays is not None and self._replays.knows(call):
+                return self._replayed(call)
+            if call.action == _BOOT:
+                boot = self._boot_notification(payload)
+        inner: InnerCall | None = None
+        effects = boot
+        if self._judge is not None and _goes_on(boot):
+            ruling = self._judge.call(call, payload, origin, data, now + self._wall_offset_s)
+            if ruling.asks and _goes_on(ruling.effects):
+                return self._hold(call, payload, origin, ruling)
+            effects, inner = ruling.effects, ruling.inner
+            if boot is not FORWARD:
+                effects = (*boot[:-1], *effects)
+        if effects is FORWARD or _goes_on(effects):
+            return self._opened(call, opened(call, payload, inner, self._version, now), side, effects)
+        return effects
 
-    def _opened(
-        self, call: Call, side: _Side, effects: Effects, open_call: tuple[str, float] | None, now: float
-    ) -> Effects:
-        """The same effects; if the call goes on, it is open from now on."""
-        pending = side.pending
-        if effects is not FORWARD and not any(isinstance(effect, Forward) for effect in effects):
-            return effects
-        if open_call is None or open_call[0] == call.action:  # part 4, 4.1.4: a retry may come under the same id
-            pending[call.message_id] = (call.action, now)
+    def _opened(self, call: Call, record: OpenCall, side: _Side, effects: Effects) -> Effects:
+        """The same effects; the call goes on, and is open from now on."""
+        pending, message_id = side.pending, call.message_id
+        before = pending.get(message_id)
+        pending[message_id] = record
+        if before is None or before.outer == call.action:  # part 4, 4.1.4: a retry may come under the same id
             if side is self._charge_point and call.action in _TRANSACTION_ACTIONS:
-                self._replays.opened(call)
+                record.digest = digest_of(call)
             return effects
         # Which of the two calls the answer belongs to cannot be known: it proves nothing about either.
-        pending[call.message_id] = (_AMBIGUOUS, now)
+        record.outer = AMBIGUOUS
         return (ReportEvent("rpc.id_reused", "low", "allow_alert", "an open message id with another action"), *effects)
-
-    def _judge_call(self, call: Call, origin: Origin, size: int, now: float) -> Effects:
-        """Identity first, then gates and rules."""
-        if origin is Origin.CHARGE_POINT and call.action in _TRANSACTION_ACTIONS and self._replays.knows(call):
-            return self._replayed(call)
-        boot = self._boot_notification(call) if origin is Origin.CHARGE_POINT and call.action == _BOOT else FORWARD
-        if self._judge is None or not _goes_on(boot):
-            return boot
-        ruling = self._judge.call(call, origin, size, now + self._wall_offset_s)
-        if ruling.asks and _goes_on(ruling.effects):
-            return self._hold(call, origin, ruling)
-        effects = ruling.effects
-        if effects is FORWARD:
-            return boot
-        return effects if boot is FORWARD else (*boot[:-1], *effects)
 
     def _replayed(self, call: Call) -> Effects:
         """Nothing is lost: its sender has had an answer to this very message on this connection."""
         text = build_call_error(self._version, call.message_id, ErrorMeaning.SECURITY, "answered before")
         return (ReportEvent("rpc.replay", "high", "callerror", f"{call.action} that has been answered"), Reply(text))
 
-    def _hold(self, call: Call, origin: Origin, ruling: Ruling) -> Effects:
+    def _hold(self, call: Call, payload: Payload, origin: Origin, ruling: Ruling) -> Effects:
         """Let the call wait for control. A side that has too many waiting is refused as if budgets were used up."""
-        if len(self._held) >= _MAX_HELD:
-            return self._settled(_Held(call, origin, ruling), {}, 0.0)
+        held = _Held(call, payload, origin, ruling)
+        if self._held is not None and len(self._held) >= _MAX_HELD:
+            return self._settled(held, {}, 0.0)
+        return (AskFleet(self._ticket(held), ruling.asks),)
+
+    def _ticket(self, held: _Held) -> int:
+        if self._held is None:
+            self._held = {}
         self._tickets += 1
-        self._held[self._tickets] = _Held(call, origin, ruling)
-        return (AskFleet(self._tickets, ruling.asks),)
+        self._held[self._tickets] = held
+        return self._tickets
 
     def answered(self, ticket: int, answers: dict[str, bool], now: float) -> Effects:
         """What control says of an AskFleet; an empty answer is what comes when control is away."""
-        held = self._held.pop(ticket, None)
+        held = self._held.pop(ticket, None) if self._held is not None else None
         if held is None:
             return NOTHING
         effects, call = self._settled(held, answers, now), held.frame
         if type(call) is not Call:
             said = held.ruling.effects
             return tuple(effect for effect in effects if type(effect) in _AFTERWARDS and effect not in said)
+        if not _goes_on(effects):
+            return effects
         side = self._charge_point if held.origin is Origin.CHARGE_POINT else self._csms
-        return self._opened(call, side, effects, side.pending.get(call.message_id), now)
+        return self._opened(call, opened(call, held.payload, held.ruling.inner, self._version, now), side, effects)
 
     def _settled(self, held: _Held, answers: dict[str, bool], now: float) -> Effects:
         assert self._judge is not None
         return self._judge.settled(held.ruling, held.frame, answers, now + self._wall_offset_s)
 
-    def _expire(self, pending: dict[str, tuple[str, float]], now: float) -> bool:
-        """Forget calls whose answer will not come any more; True if that made room."""
+    def _has_room(self, pending: dict[str, OpenCall], call: Call, now: float) -> bool:
+        """True if the call takes no further place, or if forgetting calls whose answer will not come any more makes one."""
         limit = now - self._limits.pending_expiry_s
-        for message_id in [key for key, (_, since) in pending.items() if since < limit]:
-            del pending[message_id]
-        return len(pending) < self._limits.max_pending
+        for message_id in [key for key, each in pending.items() if each.since < limit]:
+            if message_id != call.message_id:
+                del pending[message_id]
+        return call.message_id in pending or len(pending) < self._limits.max_pending
 
-    def _boot_notification(self, call: Call) -> Effects:
+    def _boot_notification(self, payload: Payload) -> Effects:
         """B01.FR.11/12: on security profile 3 the serial number, if given, must be the certificate's."""
-        boot = self._boot = read_boot_notification(self._version, call.payload)
+        boot = self._boot = read_boot_notification(self._version, payload)
         expected = self._admission.expected_serial_number
         if not expected or not boot.serial_number or boot.serial_number == expected:
             return FORWARD
@@ -268,60 +277,71 @@ class Relay:
 
     # -- answers
 
-    def _answer(self, frame: Frame, asker: _Side, origin: Origin, size: int, now: float) -> Effects:
+    def _answer(self, frame: Frame, payload: Payload, asker: _Side, origin: Origin, data: bytes, now: float) -> Effects:
         """Anything that is not a Call: passes only if `asker` has that call open."""
         if type(frame) is CallResult:
-            action = self._take(asker, frame.message_id, now)
-            if action is None:
+            asked = self._take(asker, frame.message_id, now)
+            if asked is None:
                 return _UNSOLICITED
-            judged = self._judge_answer(frame, origin, size, now)
+            if self._judge is None:
+                return self._accepted_answer(frame, payload, asker, asked)
+            judged = self._judge_answer(frame, payload, asked, origin, len(data), now)
+            if judged is FORWARD:
+                return self._accepted_answer(frame, payload, asker, asked)
             if not _goes_on(judged):
                 return judged
-            if judged is not FORWARD:
-                return (*judged[:-1], *self._accepted_answer(frame, asker, action))
-            return self._accepted_answer(frame, asker, action)
+            return (*judged[:-1], *self._accepted_answer(frame, payload, asker, asked))
         if type(frame) is CallError:
-            return self._call_error(frame, asker, origin, size, now)
+            return self._call_error(frame, payload, asker, origin, len(data), now)
         if type(frame) is Send:
             if self._judge is None:
                 return FORWARD
-            return self._judge.call(frame, origin, size, now + self._wall_offset_s).effects
+            return self._judge.call(frame, payload, origin, data, now + self._wall_offset_s).effects
         assert type(frame) is CallResultError
         return self._call_result_error(frame, self._charge_point if asker is self._csms else self._csms)
 
-    def _judge_answer(self, frame: CallResult | CallError, origin: Origin, size: int, now: float) -> Effects:
+    def _judge_answer(
+        self, frame: CallResult | CallError, payload: Payload, asked: OpenCall, origin: Origin, size: int, now: float
+    ) -> Effects:
         if self._judge is None:
             return FORWARD
-        ruling = self._judge.result(frame, origin, size, now + self._wall_offset_s)
-        if not ruling.asks or not _goes_on(ruling.effects) or len(self._held) >= _MAX_HELD:
+        ruling = self._judge.result(frame, payload, asked, origin, size, now + self._wall_offset_s, now - asked.since)
+        if not ruling.asks or not _goes_on(ruling.effects):
+            return ruling.effects
+        if self._held is not None and len(self._held) >= _MAX_HELD:
             return ruling.effects
         # An answer is not kept waiting: what control says of a budget is reported, and holds for what comes later.
-        self._tickets += 1
-        self._held[self._tickets] = _Held(frame, origin, ruling)
-        return (*ruling.effects[:-1], AskFleet(self._tickets, ruling.asks), Forward())
+        ticket = self._ticket(_Held(frame, payload, origin, ruling))
+        return (*ruling.effects[:-1], AskFleet(ticket, ruling.asks), Forward())
 
-    def _accepted_answer(self, frame: CallResult, asker: _Side, action: str) -> Effects:
+    def _accepted_answer(self, frame: CallResult, payload: Payload, asker: _Side, asked: OpenCall) -> Effects:
         """A result that passes: what it says of the registration, and what may refer to it later."""
         if self._version is OCPPVersion.V2_1:
             asker.answered = (*asker.answered[1 - _REMEMBERED_RESULTS :], frame.message_id)
-        if asker is self._charge_point and (action == _BOOT or not self._registered):
-            return self._registration(frame, action)
+        if asker is self._charge_point and (not self._registered or asked.outer == _BOOT):
+            return self._registration(payload, asked.outer)
         return FORWARD
 
-    def _take(self, asker: _Side, message_id: str, now: float) -> str | None:
-        """Action of the call that is answered and hereby no longer open; None if there is none, or not any more."""
-        asked = asker.pending.pop(message_id, None)
-        if asked is None or now - asked[1] > self._limits.pending_expiry_s:
+    def _take(self, asker: _Side, message_id: str, now: float) -> OpenCall | None:
+        """The call that is answered and hereby no longer open; None if there is none, or not any more."""
+        pending = asker.pending
+        asked = pending.pop(message_id, None)
+        if asked is None:
             return None
-        if asker is self._charge_point and asked[0] in _TRANSACTION_ACTIONS:
-            self._replays.answered(message_id)
-        return asked[0]
+        if not pending:
+            pending.clear()  # an idle session holds no table for calls that it had once
+        if now - asked.since > self._limits.pending_expiry_s:
+            return None
+        if asked.digest:
+            self._replays = self._replays or Replays()
+            self._replays.answered(asked.digest)
+        return asked
 
-    def _registration(self, result: CallResult, action: str) -> Effects:
+    def _registration(self, payload: Payload, action: str) -> Effects:
         """A result of the CSMS that may say that it has accepted the charge point."""
         # After a mere reconnect a 1.6 charge point need not send BootNotification (OCPP 1.6, 4.2).
         without_boot = self._version is OCPPVersion.V1_6 and self._boot is None
-        if not (is_accepted(result.payload) if action == _BOOT else without_boot and not self._registered):
+        if not (is_accepted(payload) if action == _BOOT else without_boot and not self._registered):
             return FORWARD
         self._registered = True
         boot = self._boot or NoteRegistered()
@@ -329,13 +349,16 @@ class Relay:
             self._judge.identify(vendor=boot.vendor, model=boot.model, firmware=boot.firmware)
         return (Forward(), boot)
 
-    def _call_error(self, error: CallError, asker: _Side, origin: Origin, size: int, now: float) -> Effects:
-        if self._take(asker, error.message_id, now) is None:
+    def _call_error(
+        self, error: CallError, payload: Payload, asker: _Side, origin: Origin, size: int, now: float
+    ) -> Effects:
+        asked = self._take(asker, error.message_id, now)
+        if asked is None:
             if error.message_id == UNREADABLE_ID and self._version.is_2x:
                 # It says that some message could not be read. Nobody can be told which.
                 return (ReportEvent("rpc.unsolicited_result", "low", "drop", "the peer could not read a message"),)
             return _UNSOLICITED
-        judged = self._judge_answer(error, origin, size, now)
+        judged = self._judge_answer(error, payload, asked, origin, size, now)
         cleaned = self._clean(error, build_call_error)
         if judged is FORWARD:
             return cleaned

@@ -9,41 +9,30 @@ from typing import Final
 
 from gateway.ocpp.frames import Call
 
-__all__ = ["Replays"]
+__all__ = ["Replays", "digest_of"]
 
 _MAX_ANSWERED: Final = 1_024
-_MAX_OPEN: Final = 64
 
 
 class Replays:
-    """Digests, oldest first; bounded."""
+    """Digests of answered calls, oldest first; bounded."""
 
-    __slots__ = ("_answered", "_open")
+    __slots__ = ("_answered",)
 
     def __init__(self) -> None:
-        self._open: dict[str, int] = {}
         self._answered: dict[int, None] = {}
 
-    def opened(self, call: Call) -> None:
-        """A call was forwarded."""
-        if len(self._open) >= _MAX_OPEN:
-            del self._open[next(iter(self._open))]
-        self._open[call.message_id] = _digest(call)
-
-    def answered(self, message_id: str) -> None:
-        """The call of this id has got its answer."""
-        digest = self._open.pop(message_id, None)
-        if digest is None:
-            return
+    def answered(self, digest: int) -> None:
+        """A call with this digest has got its answer."""
         if len(self._answered) >= _MAX_ANSWERED:
             del self._answered[next(iter(self._answered))]
         self._answered[digest] = None
 
     def knows(self, call: Call) -> bool:
         """True if this very call, with this id and content, has been answered."""
-        return bool(self._answered) and _digest(call) in self._answered
+        return bool(self._answered) and digest_of(call) in self._answered
 
 
-def _digest(call: Call) -> int:
+def digest_of(call: Call) -> int:
     """Salted per process (PYTHONHASHSEED), so that nobody can prepare two calls with the same one."""
     return hash((call.message_id, call.action, bytes(call.payload)))

@@ -1,4 +1,6 @@
-from gateway.ocpp.vocabulary import OCPPVersion, Origin
+import pytest
+
+from gateway.ocpp.vocabulary import OCPPVersion, Origin, SecurityProfile
 from gateway.policy.rules import Phase
 from gateway.policy.snapshot import in_rollout
 from tests.policy.build import session_of, snapshot_of
@@ -43,7 +45,50 @@ def test_invented_actions_do_not_fill_the_memory():
     view = snapshot_of({"match": {"action": "*"}}).view(session_of())
     for number in range(1200):
         assert ids(view.rules(UP, Phase.CALL, f"Fuzz{number}")) == ["t/0"]
-    assert len(view._rules) == 1000
+    assert not view.cohort.rules
+    view.rules(UP, Phase.CALL, "Heartbeat")
+    assert len(view.cohort.rules) == 1
+
+
+@pytest.mark.parametrize(
+    ("rule", "alike", "other"),
+    [
+        ({"match": {"action": "*", "vendor": ["V"]}}, {"vendor": "W"}, {"vendor": "V"}),
+        ({"match": {"action": "*", "model": ["M"]}}, {"model": "N"}, {"model": "M"}),
+        ({"match": {"action": "*", "group": ["g"]}}, {"ip": "10.0.0.1"}, {"group": "h"}),
+        (
+            {"match": {"action": "*", "security_profile": [3]}},
+            {"serial": "1"},
+            {"security_profile": SecurityProfile(3)},
+        ),
+        ({"match": {"action": "*", "identity": ["CP-9"]}}, {"identity": "CP-8"}, {"identity": "CP-9"}),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_sessions_share_what_was_found_out_exactly_if_they_have_the_same_rules(rule, alike, other):
+    snapshot = snapshot_of(rule)
+    first = snapshot.view(session_of())
+    assert snapshot.view(session_of(**alike)).cohort is first.cohort
+    assert snapshot.view(session_of(**other)).cohort is not first.cohort
+    for session in (session_of(**alike), session_of(**other)):
+        shared, alone = snapshot.view(session), snapshot_of(rule).view(session)
+        assert ids(shared.rules(UP, Phase.CALL, "Heartbeat")) == ids(alone.rules(UP, Phase.CALL, "Heartbeat"))
+
+
+@pytest.mark.parametrize(
+    "identities", [{}, {"match": {"action": "*", "identity": [f"CP-{number}" for number in range(0, 40, 2)]}}]
+)
+def test_a_rollout_is_per_charge_point_although_others_share_its_cohort(identities):
+    rule = {"rollout": {"percent": 50}, **identities}
+    shared = snapshot_of(rule)
+    found = []
+    for number in range(40):
+        session = session_of(identity=f"CP-{number}")
+        rules = shared.view(session).rules(UP, Phase.CALL, "Heartbeat")
+        alone = snapshot_of(rule).view(session).rules(UP, Phase.CALL, "Heartbeat")
+        assert [each.enforced for each in rules] == [each.enforced for each in alone]
+        found += [each.enforced for each in rules]
+    assert set(found) == {True, False}
 
 
 def test_a_rollout_by_groups():

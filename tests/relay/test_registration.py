@@ -160,7 +160,7 @@ def test_an_answer_to_another_call_under_the_same_id_registers_nobody() -> None:
 
 
 def read(version: OCPPVersion, payload: bytes) -> NoteRegistered:
-    return read_boot_notification(version, msgspec.Raw(payload))
+    return read_boot_notification(version, msgspec.json.decode(payload))
 
 
 def test_1_6_tells_its_serial_number_in_one_of_two_fields() -> None:
@@ -200,4 +200,4 @@ def test_a_claim_that_is_no_text_is_no_claim(value: str) -> None:
     ],
 )
 def test_only_the_exact_word_is_an_acceptance(payload: bytes, accepted: bool) -> None:
-    assert is_accepted(msgspec.Raw(payload)) is accepted
+    assert is_accepted(msgspec.json.decode(payload)) is accepted

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway.config.ocpp_schemas import schema_gate
-from gateway.ocpp.codec import MalformedFrame, decode
+from gateway.ocpp.codec import MalformedFrame, decode_message
 from gateway.ocpp.frames import Call, Send
 from gateway.ocpp.vocabulary import OCPPVersion, Origin
 from gateway.policy.conversation import Conversation, NotJudged
@@ -69,7 +69,7 @@ def look_at(
 def _gates(snapshot: "Snapshot", session: "SessionFacts", origin: Origin, data: bytes) -> tuple[Gate, ...]:
     """What the gates of the relay say about a call, from the relay itself."""
     try:
-        frame = decode(data, session.version)
+        frame, payload = decode_message(data, session.version)
     except MalformedFrame as malformed:
         return (Gate(malformed.event, malformed.detail),)
     if not isinstance(frame, Call | Send):
@@ -77,7 +77,7 @@ def _gates(snapshot: "Snapshot", session: "SessionFacts", origin: Origin, data: 
     judge = Judge(
         PolicyInForce(snapshot, schema_gate), session, boot_state=session.boot_state.replace("none", "unknown")
     )
-    ruling = judge.call(frame, origin, len(data), session.now)
+    ruling = judge.call(frame, payload, origin, data, session.now)
     of_rules = {rule.event for rule in snapshot.rules} | {"policy.denied", "policy.error"}
     reports = [effect for effect in ruling.effects if isinstance(effect, ReportEvent)]
     return tuple(

@@ -1,5 +1,6 @@
 """RFC 3339 timestamps and CEL durations: text to value and back. Precision is the microsecond; the rest is cut off."""
 
+import contextlib
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -28,6 +29,9 @@ _MILLI: Final = 1000
 
 def parse_timestamp(text: str) -> datetime:
     """An RFC 3339 date-time with its offset, as UTC. Raises ValueError."""
+    if _is_plain(text):
+        with contextlib.suppress(ValueError):  # a leap second, or no such day: found out below
+            return datetime.fromisoformat(text)
     found = _TIMESTAMP.fullmatch(text) if len(text) <= _MAX_TEXT else None
     if found is None:
         raise ValueError("not an RFC 3339 date-time with a time zone")
@@ -43,6 +47,23 @@ def parse_timestamp(text: str) -> datetime:
         return value + timedelta(seconds=1) if is_leap else value
     except OverflowError:
         raise ValueError("timestamp outside the years 1 to 9999") from None
+
+
+def _is_plain(text: str) -> bool:
+    """Whether it is in the form of nearly all charge points, ``2026-01-31T12:00:00[.123]Z``, if those are digits.
+
+    With these marks in these places `fromisoformat` reads it as RFC 3339 does, and several times faster than below.
+    """
+    size = len(text)
+    return (
+        (
+            (size == 24 and text[19] == ".") or size == 20  # noqa: PLR2004  with milliseconds, and without
+        )
+        and text[4::3][:2] == "--"
+        and text[10] == "T"
+        and text[13] == ":" == text[16]
+        and text[-1] == "Z"
+    )
 
 
 def parse_duration(text: str) -> timedelta:
