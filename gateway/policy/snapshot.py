@@ -7,7 +7,7 @@ whoever made the snapshot (`gateway.policy.lint`).
 
 import datetime
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -18,16 +18,15 @@ from gateway.policy.cel import (
     BOOL,
     DYN,
     CheckedTemplate,
-    Guard,
     Program,
     check,
     check_template,
     compile_program,
-    guard_of,
     parse,
     parse_template,
 )
 from gateway.policy.classes import expand
+from gateway.policy.guards import Guard, guard_of
 from gateway.policy.rules import Exemption, Mode, Pack, ParameterValue, Phase, Rule
 from gateway.policy.scopes import Scopes, params_type, sets_type
 from gateway.policy.session import SessionFacts
@@ -126,6 +125,8 @@ class Snapshot:
         rules = self.rules
         self._vendors = frozenset(name for rule in rules for name in rule.match.vendors)
         self._models = frozenset(name for rule in rules for name in rule.match.models)
+        self.reads_power = any("power_w" in text for pack in self.packs for text in _texts_of(pack))
+        """True if some rule asks for the power between readings, so that readings have to be remembered."""
         self._singling = [rule for rule in rules if rule.match.identities or rule.rollout.percent < _MAX_PERCENT]
         """Rules that concern some charge points by their identity."""
 
@@ -275,6 +276,16 @@ class View:
             if mode != "off" and not mismatches(rule, session):
                 found.append(snapshot.compile(rule, version, action, session.group, mode == "enforce"))
         return tuple(found)
+
+
+def _texts_of(pack: Pack) -> Iterator[str]:
+    """Every expression and template of a pack."""
+    for exemption in pack.exemptions:
+        yield exemption.when
+    for rule in pack.rules:
+        yield from (rule.when, rule.unless, rule.message)
+        if rule.counter is not None:
+            yield from (*rule.counter.key, rule.counter.of)
 
 
 def _speaks_of(rule: Rule, session: SessionFacts) -> bool:

@@ -175,10 +175,21 @@ class Transactions:
         """For judging a message, before it is `seen`."""
         return TransactionView(self, named_transaction(action, payload), payload)
 
-    def seen(self, version: OCPPVersion, action: str, payload: Payload, result: Payload | None = None) -> None:
-        """A call was relayed; once more with its `result` when that is relayed."""
+    def seen(
+        self,
+        version: OCPPVersion,
+        action: str,
+        payload: Payload,
+        result: Payload | None = None,
+        *,
+        keep_readings: bool = True,
+    ) -> None:
+        """A call was relayed; once more with its `result` when that is relayed.
+
+        `keep_readings`: also of connectors without an open transaction. Only `power_w` looks at those.
+        """
         if result is None:
-            self._called(action, payload)
+            self._called(action, payload, keep_readings)
         else:
             self._answered(version, action, payload, result)
         self._read = _NOTHING_READ  # an idle session holds no decoded message
@@ -196,15 +207,19 @@ class Transactions:
             if stream is not None and stream not in self.streams and len(self.streams) < _MAX_STREAMS:
                 self.streams = (*self.streams, stream)
 
-    def _called(self, action: str, payload: Payload) -> None:
+    def _called(self, action: str, payload: Payload, keep_readings: bool) -> None:
         match action:
             case "StopTransaction":
-                self._metered(self._ended(named_transaction(action, payload)), payload)
+                known = self._ended(named_transaction(action, payload))
+                if known is not None or keep_readings:
+                    self._metered(known, payload)
             case "TransactionEvent":
                 self._event(payload)
             case "MeterValues":
                 named = named_transaction(action, payload)
-                self._metered(self.open.get(named) if named is not None else None, payload)
+                known = self.open.get(named) if named is not None else None
+                if known is not None or keep_readings:
+                    self._metered(known, payload)
             case "SignCertificate":
                 self.csr_pending = True
             case "CertificateSigned":
@@ -261,7 +276,7 @@ class Transactions:
 
     def _metered(self, known: Transaction | None, payload: Payload) -> None:
         steps = self.readings_in(payload)
-        self._read = ({}, [])
+        self._read = _NOTHING_READ
         if not steps:
             return
         connector = _connector(payload, known)

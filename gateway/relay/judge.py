@@ -144,12 +144,17 @@ class Judge:
             return self._call_step_by_step(frame, payload, origin, data, now)
         if plan.fits is not None and not plan.fits(payload):
             return self._call_step_by_step(frame, payload, origin, data, now)
-        rules = plan.candidates(data)
+        rules = plan.candidates(data, self._transactions)
         if rules:
             return self._by_rules(frame, origin, None, payload, len(data), now, (), rules)
         if plan.is_learnt_from:
-            self._transactions.seen(self._version, action, payload)
+            self._seen(self._version, action, payload)
         return _PASS
+
+    def _seen(self, version: OCPPVersion, action: str, payload: Payload) -> None:
+        """A call goes on."""
+        reads_power = self._view.snapshot.reads_power
+        self._transactions.seen(version, action, payload, keep_readings=reads_power)
 
     def _call_step_by_step(
         self, frame: Call | Send, payload: Payload, origin: Origin, data: bytes, now: float
@@ -213,7 +218,7 @@ class Judge:
         if ruling.asks:
             return msgspec.structs.replace(ruling, message=message, inner=inner)
         if ruling is _PASS or any(isinstance(effect, Forward) for effect in ruling.effects):
-            self._transactions.seen(version or self._version, action, payload)
+            self._seen(version or self._version, action, payload)
             return ruling if inner is None else msgspec.structs.replace(ruling, inner=inner)
         return ruling
 
@@ -306,7 +311,7 @@ class Judge:
         verdict = settle(ruling.verdict, answers, self._session, self._policy.state, now)
         message = ruling.message
         if message is not None and verdict.passes and isinstance(frame, Call | Send):
-            self._transactions.seen(message.version or self._version, message.action, message.payload)
+            self._seen(message.version or self._version, message.action, message.payload)
         return self._effects(frame, verdict)
 
     def _effects(self, frame: Call | Send | CallResult | CallError, verdict: Verdict) -> Effects:

@@ -13,9 +13,10 @@ from gateway.ocpp.actions import lookup
 from gateway.ocpp.schema_gate import SchemaGate
 from gateway.ocpp.vocabulary import OCPPVersion, Origin
 from gateway.ocpp.wrapped import may_wrap
+from gateway.policy.guards import Scan
 from gateway.policy.rules import Phase
 from gateway.policy.snapshot import CompiledRule, View
-from gateway.policy.transactions import learns_from
+from gateway.policy.transactions import Transactions, learns_from
 
 __all__ = ["Plan", "Plans"]
 
@@ -33,11 +34,12 @@ class Plan(msgspec.Struct, frozen=True):
     is_learnt_from: bool
     """True if the transaction tracker wants to see it."""
 
-    def candidates(self, data: bytes) -> tuple[CompiledRule, ...]:
+    def candidates(self, data: bytes, transactions: Transactions) -> tuple[CompiledRule, ...]:
         """The rules that may hold for a message with these bytes."""
         if not self.is_guarded:
             return self.rules
-        return tuple([rule for rule in self.rules if rule.guard is None or not rule.guard.rules_out(data)])
+        scan = Scan(data, transactions)
+        return tuple([rule for rule in self.rules if rule.guard is None or not rule.guard.rules_out(scan)])
 
 
 class Plans:

@@ -30,7 +30,6 @@ from gateway.policy.cel.checked import Checked
 from gateway.policy.cel.checker import EachReport, Report, check, check_each
 from gateway.policy.cel.errors import BudgetExceeded, EvaluationError, ExpressionError, ExpressionInvalid
 from gateway.policy.cel.findings import Finding, Severity, finding_of
-from gateway.policy.cel.guard import Guard, guard_of
 from gateway.policy.cel.nodes import Expression, Node
 from gateway.policy.cel.parser import MAX_LENGTH, MAX_NESTING, parse
 from gateway.policy.cel.program import DEFAULT_BUDGET, Program, compile_program
@@ -82,7 +81,6 @@ __all__ = [
     "ExpressionInvalid",
     "Field",
     "Finding",
-    "Guard",
     "List",
     "Map",
     "Node",
@@ -106,7 +104,6 @@ __all__ = [
     "compile_program",
     "describe",
     "finding_of",
-    "guard_of",
     "parse",
     "parse_duration",
     "parse_template",
