@@ -8,6 +8,7 @@ from typing import cast
 
 import structlog
 
+from gateway.edge.shared_values import SharedValues
 from gateway.identity.evidence import Admission, Claim
 from gateway.identity.refusal import Reason, Refusal
 from gateway.link.framing import FrameReader, LinkBroken, control_reader, encode
@@ -74,6 +75,7 @@ class ControlLink:
         self._unsent = bytearray()
         """What this turn of the event loop has to say goes out at its end, in one write."""
         self._waiting: dict[int, asyncio.Future[Admission]] = {}
+        self._shared = SharedValues()
         self._numbers = count(1)
         self._lost = asyncio.Event()
         self._greeted = False
@@ -141,7 +143,7 @@ class ControlLink:
         if isinstance(message, AdmitGranted):
             future = self._waiting.pop(message.request_id, None)
             if future is not None and not future.done():
-                future.set_result(message.admission)
+                future.set_result(self._shared.of(message.admission))
         elif isinstance(message, AdmitRefused):
             future = self._waiting.pop(message.request_id, None)
             if future is not None and not future.done():

@@ -120,7 +120,9 @@ class _Connection(TLSConnection):
             leaf_der=_leaf_der(ssl),
             resumed=_lib.SSL_session_reused(ssl) == 1,
         )
-        # The flight and its tickets have been taken; the buffer they needed is not needed again.
+        # The flights have been read and taken; the buffers that they needed are not needed again.
+        if not _pending(self._into, _nowhere):
+            self._into = _lib.BIO_new(_memory)
         self._out = _lib.BIO_new(_memory)
         _lib.SSL_set_bio(ssl, self._into, self._out)
         _clear_errors()

@@ -1,6 +1,6 @@
 """How a site uses the packs: which, in which mode, with which parameters, and how strict the gates are. Per group."""
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -24,6 +24,9 @@ class Gates(msgspec.Struct, frozen=True, kw_only=True):
     """JSON schema of the version: real charge points break it in harmless ways, so it watches first."""
     sizes: GateMode = "enforce"
     """Sizes and counts per action."""
+
+
+_GATES: Final = Gates()
 
 
 class GroupPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +53,7 @@ class SitePolicy(msgspec.Struct, frozen=True, kw_only=True):
 
     def gates(self, group: str) -> Gates:
         """The gates of a group."""
-        return self._of(group).gates or self.everyone.gates or Gates()
+        return self._of(group).gates or self.everyone.gates or _GATES
 
     def stance(self, group: str) -> Stance:
         """The stance of a group."""
