@@ -153,6 +153,12 @@ class WebSocketSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What one charge point may send, on average."""
     messages_burst: int = 250
     """The same at once, e.g. a queue from hours without a connection."""
+    max_open_calls: int = 1
+    """Calls in one direction that are on the way at the same time; the next ones wait their turn. OCPP allows one."""
+    max_waiting_calls: int = 63
+    """Calls in one direction that may wait; more are answered with an error."""
+    call_timeout_s: float = 30.0
+    """An unanswered call makes way for the next one after this; a call of the CSMS that has waited as long is not sent."""
     flood_grace_s: float = 5.0
     """How long a session may stay above messages_per_s, reading paused, before it is closed with 1008."""
 

@@ -66,10 +66,21 @@ class Deadlines:
             if now - bridge.close_deadline > self.settings.close_timeout_s:
                 bridge.abort("close-timeout")
             return True
-        pending = False
+        pending = bridge.tick(now)
+        if pending and self._leaves_all_unread(bridge, now):
+            self._slow_reader(bridge, bridge.charge_point)
+            return True
         for leg in (bridge.charge_point, bridge.csms):
             pending = self._check_leg(bridge, leg, now) or pending
         return pending
+
+    def _leaves_all_unread(self, bridge: Bridge, now: float) -> bool:
+        """True if commands have piled up for a charge point that has sent nothing at all meanwhile.
+
+        Only one command is on the way at a time, so a peer that reads nothing does not fill the write buffer.
+        """
+        silent_s = now - bridge.charge_point.seen_at
+        return bridge.relay.is_full_for_charge_point and silent_s > self.settings.write_deadline_s
 
     def _check_leg(self, bridge: Bridge, leg: Leg, now: float) -> bool:
         if leg.blocked_since:

@@ -368,6 +368,16 @@ class Bridge:
         """Perform effects in order. `wire`: the frames to forward if the relay says so."""
         for effect in effects:
             self._perform_one(leg, effect, wire)
+        if self.relay.has_waiting:
+            self.owner.watch(self)
+
+    def tick(self, now: float) -> bool:
+        """Send the calls whose turn has come; True if some still wait."""
+        if not self.relay.has_waiting or self.close_deadline:
+            return False
+        for origin, effects in self.relay.tick(now):
+            self.perform(self.charge_point if origin is Origin.CHARGE_POINT else self.csms, effects, b"")
+        return self.relay.has_waiting
 
     def _perform_one(self, leg: Leg, effect: Effect, wire: bytes) -> None:
         match effect:

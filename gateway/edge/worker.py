@@ -50,6 +50,7 @@ from gateway.link.tasks import TaskOwner
 from gateway.ocpp.vocabulary import OCPPVersion
 from gateway.policy.verdict import FleetAsk
 from gateway.relay.effects import NoteRegistered
+from gateway.relay.lanes import LaneLimits
 from gateway.relay.relay import Relay, RelayLimits
 from gateway.websocket.deflate import DeflateParameters
 from gateway.websocket.messages import ReaderLimits
@@ -455,6 +456,12 @@ def _relay_limits(settings: WebSocketSettings) -> RelayLimits:
         messages_per_s=settings.messages_per_s,
         messages_burst=settings.messages_burst,
         flood_grace_s=settings.flood_grace_s,
+        calls=LaneLimits(
+            max_open=settings.max_open_calls,
+            max_waiting=settings.max_waiting_calls,
+            max_waiting_bytes=settings.max_write_buffer_bytes,
+            call_timeout_s=settings.call_timeout_s,
+        ),
     )
 
 

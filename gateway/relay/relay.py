@@ -29,7 +29,8 @@ from gateway.relay.effects import (
     ReportEvent,
 )
 from gateway.relay.judge import Judge, Ruling
-from gateway.relay.open_calls import AMBIGUOUS, OpenCall, opened
+from gateway.relay.lanes import Entry, Lane, LaneLimits
+from gateway.relay.open_calls import OpenCall, opened
 from gateway.relay.registration import is_accepted, read_boot_notification
 from gateway.relay.replays import Replays, digest_of
 
@@ -52,6 +53,7 @@ _NEVER_ANSWERED: Final = frozenset({3, 4, 5, 6})
 _MAX_HELD: Final = 16
 _AFTERWARDS: Final = (ReportEvent, CloseBoth)
 """What can still be done about an answer that has gone on."""
+_REUSED: Final = ReportEvent("rpc.id_reused", "low", "allow_alert", "an open message id with another action")
 _UNSOLICITED: Final[Effects] = (ReportEvent("rpc.unsolicited_result", "high", "drop"),)
 
 
@@ -61,22 +63,8 @@ class RelayLimits(msgspec.Struct, frozen=True, kw_only=True):
     messages_per_s: float
     messages_burst: int
     flood_grace_s: float
-    max_pending: int = 64
-    """Open calls per direction. OCPP allows one; slack for 1.6 stacks that pipeline."""
-    pending_expiry_s: float = 600.0
-
-
-class _Side:
-    """What one sender has open."""
-
-    __slots__ = ("answered", "malformed", "malformed_since", "pending")
-
-    def __init__(self) -> None:
-        self.pending: dict[str, OpenCall] = {}
-        self.answered: tuple[str, ...] = ()
-        """Ids of this sender's calls that have just got a result: each may be followed by one CallResultError (2.1)."""
-        self.malformed = 0
-        self.malformed_since = 0.0
+    calls: LaneLimits = LaneLimits()
+    """Of each direction."""
 
 
 class _Held(msgspec.Struct, frozen=True):
@@ -86,6 +74,8 @@ class _Held(msgspec.Struct, frozen=True):
     payload: Payload
     origin: Origin
     ruling: Ruling
+    text: bytes = b""
+    """Of a call."""
 
 
 class Relay:
@@ -123,8 +113,8 @@ class Relay:
         self._admission = admission
         self._version = version
         self._limits = limits
-        self._charge_point = _Side()
-        self._csms = _Side()
+        self._charge_point = Lane()
+        self._csms = Lane()
         self._boot: NoteRegistered | None = None
         self._registered = False
         self._replays: Replays | None = None
@@ -148,11 +138,13 @@ class Relay:
         try:
             frame, payload = decode_message(data, self._version)
         except MalformedFrame as malformed:
-            return self._malformed(malformed, self._charge_point, now)
+            return self._and_next(self._malformed(malformed, self._charge_point, now), self._csms, now)
         if type(frame) is Call:
             effects = self._call(frame, payload, self._charge_point, Origin.CHARGE_POINT, data, now)
         else:
             effects = self._answer(frame, payload, self._csms, Origin.CHARGE_POINT, data, now)
+            if self._csms.waiting is not None:
+                effects = self._and_next(effects, self._csms, now)
         tokens = self._tokens + (now - self._tokens_at) * self._limits.messages_per_s
         burst = self._limits.messages_burst
         self._tokens = tokens = (min(burst, tokens)) - 1.0
@@ -169,18 +161,17 @@ class Relay:
         try:
             frame, payload = decode_message(data, self._version)
         except MalformedFrame as malformed:
-            return self._malformed(malformed, self._csms, now)
+            return self._and_next(self._malformed(malformed, self._csms, now), self._charge_point, now)
         if type(frame) is Call:
             return self._call(frame, payload, self._csms, Origin.CSMS, data, now)
-        return self._answer(frame, payload, self._charge_point, Origin.CSMS, data, now)
+        effects = self._answer(frame, payload, self._charge_point, Origin.CSMS, data, now)
+        return self._and_next(effects, self._charge_point, now)
 
     # -- calls
 
-    def _call(self, call: Call, payload: Payload, side: _Side, origin: Origin, data: bytes, now: float) -> Effects:
-        pending = side.pending
-        if len(pending) >= self._limits.max_pending and not self._has_room(pending, call, now):
-            reply = build_call_error(self._version, call.message_id, ErrorMeaning.GENERIC, "too many open calls")
-            return (ReportEvent("rpc.too_many_pending", "medium", "callerror"), Reply(reply))
+    def _call(self, call: Call, payload: Payload, lane: Lane, origin: Origin, data: bytes, now: float) -> Effects:
+        if lane.pending and not lane.has_room(call.message_id, len(data), self._limits.calls, now):
+            return self._too_many(call, origin)
         earnest = origin is Origin.CHARGE_POINT and call.action in _EARNEST
         boot: Effects = FORWARD
         if earnest:
@@ -193,35 +184,79 @@ class Relay:
         if self._judge is not None and _goes_on(boot):
             ruling = self._judge.call(call, payload, origin, data, now + self._wall_offset_s)
             if ruling.asks and _goes_on(ruling.effects):
-                return self._hold(call, payload, origin, ruling)
+                return self._hold(call, payload, origin, ruling, data)
             effects, inner = ruling.effects, ruling.inner
             if boot is not FORWARD:
                 effects = (*boot[:-1], *effects)
         if effects is FORWARD or _goes_on(effects):
-            return self._opened(call, opened(call, payload, inner, self._version, now), side, effects)
+            return self._enter(call, opened(call, payload, inner, self._version, now), lane, effects, data, now)
         return effects
 
-    def _opened(self, call: Call, record: OpenCall, side: _Side, effects: Effects) -> Effects:
-        """The same effects; the call goes on, and is open from now on."""
-        pending, message_id = side.pending, call.message_id
-        before = pending.get(message_id)
-        pending[message_id] = record
-        if before is None or before.outer == call.action:  # part 4, 4.1.4: a retry may come under the same id
-            if side is self._charge_point and call.action in _TRANSACTION_ACTIONS:
-                record.digest = digest_of(call)
+    def _too_many(self, call: Call, origin: Origin) -> Effects:
+        """The lane is full. What carries billing data is not answered: it stays in its sender's queue and comes again."""
+        if origin is Origin.CHARGE_POINT and call.action in _TRANSACTION_ACTIONS:
+            event = ReportEvent("rpc.too_many_pending", "medium", "ws_close", call.action)
+            return (event, CloseBoth(1008, "too many open calls"))
+        reply = build_call_error(self._version, call.message_id, ErrorMeaning.GENERIC, "too many open calls")
+        return (ReportEvent("rpc.too_many_pending", "medium", "callerror"), Reply(reply))
+
+    def _enter(self, call: Call, record: OpenCall, lane: Lane, effects: Effects, data: bytes, now: float) -> Effects:
+        """The same effects if the call goes on now; if it has to wait, all but its forwarding."""
+        if lane is self._charge_point and call.action in _TRANSACTION_ACTIONS:
+            record.digest = digest_of(call)
+        entry = lane.enter(call, record, data, self._limits.calls, now)
+        if entry is Entry.SENT:
             return effects
-        # Which of the two calls the answer belongs to cannot be known: it proves nothing about either.
-        record.outer = AMBIGUOUS
-        return (ReportEvent("rpc.id_reused", "low", "allow_alert", "an open message id with another action"), *effects)
+        if entry is Entry.REUSED:
+            return (_REUSED, *effects)
+        return tuple(effect for effect in effects if type(effect) is not Forward)
+
+    def _and_next(self, effects: Effects, asker: Lane, now: float) -> Effects:
+        """The effects of an answer, and of the place that it may have made for the next call of the asker."""
+        if asker.waiting is None:
+            return effects
+        return (*effects, *self._next(asker, now, at_sender=False))
+
+    def _next(self, lane: Lane, now: float, *, at_sender: bool) -> Effects:
+        """What to send now that something has changed. `at_sender`: the effects are performed on the sender's leg."""
+        effects: Effects = ()
+        to_receiver, to_sender = (Deliver, Reply) if at_sender else (Reply, Deliver)
+        if lane is self._csms:
+            # A command that comes long after it was given may do harm. Its sender has given up on it anyway.
+            for late in lane.overdue(self._limits.calls, now):
+                text = build_call_error(self._version, late.call.message_id, ErrorMeaning.GENERIC, "no answer in time")
+                effects += (ReportEvent("rpc.call_timeout", "low", "callerror", late.call.action), to_sender(text))
+        for each, entry in lane.next(self._limits.calls, now):
+            reused = (_REUSED,) if entry is Entry.REUSED else ()
+            effects += (*reused, to_receiver(each.text))
+        return effects
+
+    @property
+    def has_waiting(self) -> bool:
+        """True if calls wait their turn: call `tick` now and then."""
+        return self._csms.waiting is not None or self._charge_point.waiting is not None
+
+    @property
+    def is_full_for_charge_point(self) -> bool:
+        """True if so many calls of the CSMS wait that others had to be refused."""
+        return self._csms.is_full
+
+    def tick(self, now: float) -> list[tuple[Origin, Effects]]:
+        """Time has passed: effects, and whose leg they are to be performed on."""
+        found = []
+        for origin, lane in ((Origin.CHARGE_POINT, self._charge_point), (Origin.CSMS, self._csms)):
+            if lane.waiting is not None and (effects := self._next(lane, now, at_sender=True)):
+                found.append((origin, effects))
+        return found
 
     def _replayed(self, call: Call) -> Effects:
         """Nothing is lost: its sender has had an answer to this very message on this connection."""
         text = build_call_error(self._version, call.message_id, ErrorMeaning.SECURITY, "answered before")
         return (ReportEvent("rpc.replay", "high", "callerror", f"{call.action} that has been answered"), Reply(text))
 
-    def _hold(self, call: Call, payload: Payload, origin: Origin, ruling: Ruling) -> Effects:
-        """Let the call wait for control. A side that has too many waiting is refused as if budgets were used up."""
-        held = _Held(call, payload, origin, ruling)
+    def _hold(self, call: Call, payload: Payload, origin: Origin, ruling: Ruling, data: bytes) -> Effects:
+        """Let the call wait for control. A session that has too many waiting is refused as if budgets were used up."""
+        held = _Held(call, payload, origin, ruling, data)
         if self._held is not None and len(self._held) >= _MAX_HELD:
             return self._settled(held, {}, 0.0)
         return (AskFleet(self._ticket(held), ruling.asks),)
@@ -244,20 +279,13 @@ class Relay:
             return tuple(effect for effect in effects if type(effect) in _AFTERWARDS and effect not in said)
         if not _goes_on(effects):
             return effects
-        side = self._charge_point if held.origin is Origin.CHARGE_POINT else self._csms
-        return self._opened(call, opened(call, held.payload, held.ruling.inner, self._version, now), side, effects)
+        lane = self._charge_point if held.origin is Origin.CHARGE_POINT else self._csms
+        record = opened(call, held.payload, held.ruling.inner, self._version, now)
+        return self._enter(call, record, lane, effects, held.text, now)
 
     def _settled(self, held: _Held, answers: dict[str, bool], now: float) -> Effects:
         assert self._judge is not None
         return self._judge.settled(held.ruling, held.frame, answers, now + self._wall_offset_s)
-
-    def _has_room(self, pending: dict[str, OpenCall], call: Call, now: float) -> bool:
-        """True if the call takes no further place, or if forgetting calls whose answer will not come any more makes one."""
-        limit = now - self._limits.pending_expiry_s
-        for message_id in [key for key, each in pending.items() if each.since < limit]:
-            if message_id != call.message_id:
-                del pending[message_id]
-        return call.message_id in pending or len(pending) < self._limits.max_pending
 
     def _boot_notification(self, payload: Payload) -> Effects:
         """B01.FR.11/12: on security profile 3 the serial number, if given, must be the certificate's."""
@@ -277,7 +305,7 @@ class Relay:
 
     # -- answers
 
-    def _answer(self, frame: Frame, payload: Payload, asker: _Side, origin: Origin, data: bytes, now: float) -> Effects:
+    def _answer(self, frame: Frame, payload: Payload, asker: Lane, origin: Origin, data: bytes, now: float) -> Effects:
         """Anything that is not a Call: passes only if `asker` has that call open."""
         if type(frame) is CallResult:
             asked = self._take(asker, frame.message_id, now)
@@ -314,7 +342,7 @@ class Relay:
         ticket = self._ticket(_Held(frame, payload, origin, ruling))
         return (*ruling.effects[:-1], AskFleet(ticket, ruling.asks), Forward())
 
-    def _accepted_answer(self, frame: CallResult, payload: Payload, asker: _Side, asked: OpenCall) -> Effects:
+    def _accepted_answer(self, frame: CallResult, payload: Payload, asker: Lane, asked: OpenCall) -> Effects:
         """A result that passes: what it says of the registration, and what may refer to it later."""
         if self._version is OCPPVersion.V2_1:
             asker.answered = (*asker.answered[1 - _REMEMBERED_RESULTS :], frame.message_id)
@@ -322,17 +350,10 @@ class Relay:
             return self._registration(payload, asked.outer)
         return FORWARD
 
-    def _take(self, asker: _Side, message_id: str, now: float) -> OpenCall | None:
+    def _take(self, asker: Lane, message_id: str, now: float) -> OpenCall | None:
         """The call that is answered and hereby no longer open; None if there is none, or not any more."""
-        pending = asker.pending
-        asked = pending.pop(message_id, None)
-        if asked is None:
-            return None
-        if not pending:
-            pending.clear()  # an idle session holds no table for calls that it had once
-        if now - asked.since > self._limits.pending_expiry_s:
-            return None
-        if asked.digest:
+        asked = asker.take(message_id, self._limits.calls, now)
+        if asked is not None and asked.digest:
             self._replays = self._replays or Replays()
             self._replays.answered(asked.digest)
         return asked
@@ -350,7 +371,7 @@ class Relay:
         return (Forward(), boot)
 
     def _call_error(
-        self, error: CallError, payload: Payload, asker: _Side, origin: Origin, size: int, now: float
+        self, error: CallError, payload: Payload, asker: Lane, origin: Origin, size: int, now: float
     ) -> Effects:
         asked = self._take(asker, error.message_id, now)
         if asked is None:
@@ -364,7 +385,7 @@ class Relay:
             return cleaned
         return (*judged[:-1], *cleaned) if _goes_on(judged) else judged
 
-    def _call_result_error(self, error: CallResultError, sender: _Side) -> Effects:
+    def _call_result_error(self, error: CallResultError, sender: Lane) -> Effects:
         """Part 4, 4.2.5: it refers to a result, so whoever sends it is the one who had asked."""
         if error.message_id not in sender.answered:
             return _UNSOLICITED
@@ -387,16 +408,16 @@ class Relay:
 
     # -- what does not pass
 
-    def _malformed(self, malformed: MalformedFrame, side: _Side, now: float) -> Effects:
+    def _malformed(self, malformed: MalformedFrame, lane: Lane, now: float) -> Effects:
         """Answer where the standard has an answer (requirements 1.7), and give up on a peer that goes on like this."""
-        if now - side.malformed_since > 60.0:  # noqa: PLR2004  a minute
-            side.malformed, side.malformed_since = 0, now
-        side.malformed += 1
-        instead = self._instead_of(malformed, side, now)
+        if now - lane.malformed_since > 60.0:  # noqa: PLR2004  a minute
+            lane.malformed, lane.malformed_since = 0, now
+        lane.malformed += 1
+        instead = self._instead_of(malformed, lane, now)
         answer = b"" if instead else self._answer_to_malformed(malformed)
         report = ReportEvent(malformed.event, "medium", "callerror" if answer else "drop", malformed.detail)
         effects: Effects = (report, Reply(answer)) if answer else (report, *instead)
-        if side.malformed > _MALFORMED_PER_MINUTE:
+        if lane.malformed > _MALFORMED_PER_MINUTE:
             return (*effects, CloseBoth(1008, "malformed messages"))
         return effects
 
@@ -416,7 +437,7 @@ class Relay:
         )
         return build_call_error(version, malformed.message_id, meaning, malformed.detail)
 
-    def _instead_of(self, malformed: MalformedFrame, sender: _Side, now: float) -> Effects:
+    def _instead_of(self, malformed: MalformedFrame, sender: Lane, now: float) -> Effects:
         """An answer that cannot be passed on: whoever waits for it hears so, and in 2.1 its sender too (FR.06)."""
         message_id, kind = malformed.message_id, malformed.message_type
         asker = self._csms if sender is self._charge_point else self._charge_point

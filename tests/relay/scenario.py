@@ -10,11 +10,13 @@ from typing import Self
 from gateway.identity.evidence import Admission, PasswordProof
 from gateway.ocpp.vocabulary import ChargePointId, OCPPVersion, SecurityProfile
 from gateway.relay.effects import FORWARD, NOTHING, Effect, Effects, ReportEvent
+from gateway.relay.lanes import LaneLimits
 from gateway.relay.relay import Relay, RelayLimits
 
 __all__ = ["CSMS", "LIMITS", "ChargePoint", "Scenario", "Wait", "make_admission", "report"]
 
-LIMITS = RelayLimits(messages_per_s=10.0, messages_burst=100, flood_grace_s=5.0, max_pending=4, pending_expiry_s=600.0)
+FOUR_AT_ONCE = LaneLimits(max_open=4, max_waiting=0, call_timeout_s=600.0)
+LIMITS = RelayLimits(messages_per_s=10.0, messages_burst=100, flood_grace_s=5.0, calls=FOUR_AT_ONCE)
 
 
 class ChargePoint(str):

@@ -21,6 +21,7 @@ from gateway.relay.effects import (
     Reply,
     ReportEvent,
 )
+from gateway.relay.lanes import LaneLimits
 from gateway.relay.relay import RelayLimits
 from tests.relay.scenario import CSMS, LIMITS, ChargePoint, Scenario, Wait, report
 
@@ -591,7 +592,10 @@ class AnyOrder(RuleBasedStateMachine):
     def start(self, version: OCPPVersion) -> None:
         self.version = version
         self.scenario = Scenario(
-            version, limits=RelayLimits(messages_per_s=5.0, messages_burst=12, flood_grace_s=2.0, max_pending=2)
+            version,
+            limits=RelayLimits(
+                messages_per_s=5.0, messages_burst=12, flood_grace_s=2.0, calls=LaneLimits(max_open=2, max_waiting=0)
+            ),
         )
 
     @rule(seconds=st.sampled_from([0.1, 1.0, 3.0, 61.0, 601.0]))

@@ -1,0 +1,141 @@
+"""One sender's calls: one on the way at a time, the next ones wait their turn (OCPP-J part 4, 4.1.1; 2.x: part 2, FR.01).
+
+The standard says so for each direction and connection, and that a call that has timed out makes way. 1.6 only says
+"should", and charge points that send their whole queue at once exist: nothing is refused until the lane is full.
+"""
+
+from collections import deque
+from enum import Enum
+
+import msgspec
+
+from gateway.ocpp.frames import Call
+from gateway.relay.open_calls import AMBIGUOUS, OpenCall
+
+__all__ = ["Entry", "Lane", "LaneLimits", "Waiting"]
+
+
+class LaneLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """Limits of the calls of one sender."""
+
+    max_open: int = 1
+    """Calls on the way at the same time."""
+    max_waiting: int = 63
+    max_waiting_bytes: int = 524_288
+    """Of all that wait together."""
+    call_timeout_s: float = 30.0
+    """A call without an answer makes way for the next one after this (part 2, 3.2)."""
+    pending_expiry_s: float = 600.0
+    """How long a late answer still passes."""
+
+
+class Waiting(msgspec.Struct):
+    """A call that waits its turn."""
+
+    call: Call
+    record: OpenCall
+    text: bytes
+
+
+class Entry(Enum):
+    """What became of a call."""
+
+    SENT = "on its way"
+    REUSED = "on its way, under the id of another one that is still open"
+    WAITS = "waits its turn"
+
+
+class Lane:
+    """What one sender has asked and not been told, in the order of sending."""
+
+    __slots__ = ("answered", "is_full", "malformed", "malformed_since", "pending", "waiting")
+
+    def __init__(self) -> None:
+        self.pending: dict[str, OpenCall] = {}
+        """By message id: sent, without an answer."""
+        self.waiting: deque[Waiting] | None = None
+        """None, not empty, where nothing waits."""
+        self.is_full = False
+        """True from when a call found no room until the turn of another one has come."""
+        self.answered: tuple[str, ...] = ()
+        """Ids of this sender's calls that have just got a result: each may be followed by one CallResultError (2.1)."""
+        self.malformed = 0
+        self.malformed_since = 0.0
+
+    def has_room(self, message_id: str, size: int, limits: LaneLimits, now: float) -> bool:
+        """True if another call may be sent or may wait; a retry under an open id takes no place of its own."""
+        if message_id in self.pending:
+            return True
+        self._forget(limits, now)
+        if self.waiting is None and not self._is_busy(limits, now):
+            return True
+        waiting = self.waiting or ()
+        size += sum(len(each.text) for each in waiting)
+        self.is_full = len(waiting) >= limits.max_waiting or size > limits.max_waiting_bytes
+        return not self.is_full
+
+    def enter(self, call: Call, record: OpenCall, text: bytes, limits: LaneLimits, now: float) -> Entry:
+        """Send a call that was let through, or let it wait."""
+        if self.pending and call.message_id not in self.pending and self._must_wait(limits, now):
+            self.waiting = self.waiting or deque()
+            self.waiting.append(Waiting(call, record, text))
+            return Entry.WAITS
+        return self._send(call, record)
+
+    def _must_wait(self, limits: LaneLimits, now: float) -> bool:
+        return self.waiting is not None or self._is_busy(limits, now)
+
+    def _is_busy(self, limits: LaneLimits, now: float) -> bool:
+        """True if as many calls as may be are on the way and have not timed out."""
+        if len(self.pending) < limits.max_open:
+            return False
+        since = now - limits.call_timeout_s
+        return sum(each.since > since for each in self.pending.values()) >= limits.max_open
+
+    def _send(self, call: Call, record: OpenCall) -> Entry:
+        before = self.pending.pop(call.message_id, None)
+        self.pending[call.message_id] = record
+        if before is None or before.outer == call.action:  # part 4, 4.1.4: a retry may come under the same id
+            return Entry.SENT
+        # Which of the two calls the answer belongs to cannot be known: it proves nothing about either.
+        record.outer, record.digest = AMBIGUOUS, 0
+        return Entry.REUSED
+
+    def _forget(self, limits: LaneLimits, now: float) -> None:
+        """Calls whose answer will not come any more."""
+        since = now - limits.pending_expiry_s
+        for message_id in [key for key, each in self.pending.items() if each.since < since]:
+            del self.pending[message_id]
+
+    def take(self, message_id: str, limits: LaneLimits, now: float) -> OpenCall | None:
+        """The call that is answered and hereby no longer open; None if there is none, or not any more."""
+        asked = self.pending.pop(message_id, None)
+        if asked is None:
+            return None
+        if not self.pending:
+            self.pending.clear()  # an idle session holds no table for calls that it had once
+        return asked if now - asked.since <= limits.pending_expiry_s else None
+
+    def next(self, limits: LaneLimits, now: float) -> list[tuple[Waiting, Entry]]:
+        """The calls whose turn has come; they are on their way now."""
+        found: list[tuple[Waiting, Entry]] = []
+        while self.waiting is not None and not self._is_busy(limits, now):
+            each = self._leave(self.waiting)
+            each.record.since = now
+            found.append((each, self._send(each.call, each.record)))
+        return found
+
+    def overdue(self, limits: LaneLimits, now: float) -> list[Waiting]:
+        """The calls that have waited for longer than a sender waits for an answer; they are not sent any more."""
+        since = now - limits.call_timeout_s
+        found: list[Waiting] = []
+        while self.waiting is not None and self.waiting[0].record.since <= since:
+            found.append(self._leave(self.waiting))
+        return found
+
+    def _leave(self, waiting: deque[Waiting]) -> Waiting:
+        first = waiting.popleft()
+        self.is_full = False
+        if not waiting:
+            self.waiting = None
+        return first

@@ -1,0 +1,257 @@
+"""One call at a time in each direction: what waits, what follows, what is given up, and what is never held back."""
+
+import itertools
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from gateway.ocpp.codec import decode
+from gateway.ocpp.frames import Call
+from gateway.ocpp.vocabulary import OCPPVersion, Origin
+from gateway.relay.effects import FORWARD, NOTHING, CloseBoth, Deliver, Effects, Forward, Reply, ReportEvent
+from gateway.relay.lanes import LaneLimits
+from gateway.relay.relay import RelayLimits
+from tests.relay.scenario import CSMS, ChargePoint, Scenario, Wait, report
+
+CALLS = LaneLimits(max_waiting=3, max_waiting_bytes=200, call_timeout_s=30.0)
+LIMITS = RelayLimits(messages_per_s=100.0, messages_burst=1_000, flood_grace_s=5.0, calls=CALLS)
+TOO_MANY = report("rpc.too_many_pending", "medium", "callerror")
+
+
+def scenario(version: OCPPVersion = OCPPVersion.V2_0_1) -> Scenario:
+    return Scenario(version, limits=LIMITS)
+
+
+def up(number: object, action: str = "Heartbeat") -> ChargePoint:
+    return ChargePoint(f'[2,"{number}","{action}",{{}}]')
+
+
+def down(number: object, action: str = "Reset") -> CSMS:
+    return CSMS(f'[2,"{number}","{action}",{{}}]')
+
+
+def test_the_second_command_goes_when_the_first_is_answered() -> None:
+    with scenario() as script:
+        script >> down(1) << FORWARD >> down(2) << NOTHING >> down(3) << NOTHING
+        script >> ChargePoint('[3,"1",{}]') << (Forward(), Reply(down(2).encode()))
+        script >> ChargePoint('[4,"2","InternalError","",{}]') << (Forward(), Reply(down(3).encode()))
+        script >> ChargePoint('[3,"3",{}]') << FORWARD
+
+
+def test_so_it_is_for_charge_points() -> None:
+    with scenario() as script:
+        script >> up(1) << FORWARD >> up(2, "MeterValues") << NOTHING
+        script >> CSMS('[3,"1",{}]') << (Forward(), Reply(up(2, "MeterValues").encode()))
+
+
+def test_the_directions_do_not_wait_for_each_other_also_under_equal_ids() -> None:
+    with scenario() as script:
+        script >> up(1) << FORWARD >> down(1) << FORWARD
+        script >> CSMS('[3,"1",{}]') << FORWARD >> ChargePoint('[3,"1",{}]') << FORWARD
+
+
+def test_an_answer_to_nothing_lets_nothing_go() -> None:
+    unsolicited = report("rpc.unsolicited_result", "high", "drop")
+    with scenario() as script:
+        script >> down(1) << FORWARD >> down(2) << NOTHING
+        script >> ChargePoint('[3,"2",{}]') << unsolicited >> ChargePoint('[3,"9",{}]') << unsolicited
+
+
+def test_a_malformed_answer_is_one() -> None:
+    with scenario() as script:
+        script >> down(1) << FORWARD >> down(2) << NOTHING >> ChargePoint('[3,"1",{"a":1,"a":1}]')
+        effects = script.effects()
+    assert Reply(down(2).encode()) in effects
+    assert isinstance(effects[1], Deliver)
+
+
+def test_a_retry_under_the_same_id_does_not_wait() -> None:
+    with scenario() as script:
+        script >> up(1) << FORWARD >> up(1) << FORWARD
+
+
+def test_a_call_that_has_timed_out_makes_way() -> None:
+    with scenario() as script:
+        script >> up(1) << FORWARD >> up(2) << NOTHING >> Wait(29.9) << NOTHING
+        assert script.relay.tick(script.now) == []
+        script >> Wait(0.1) << NOTHING
+        assert script.relay.tick(script.now) == [(Origin.CHARGE_POINT, (Deliver(up(2).encode()),))]
+        assert script.relay.tick(script.now + 100) == []
+        script >> CSMS('[3,"1",{}]') << FORWARD >> CSMS('[3,"2",{}]') << FORWARD
+
+
+def test_a_command_that_has_waited_too_long_is_not_sent_late() -> None:
+    with scenario() as script:
+        script >> down(1) << FORWARD >> down(2) << NOTHING >> Wait(15) << NOTHING >> down(3) << NOTHING
+        script >> Wait(15) << NOTHING
+        timeout = report("rpc.call_timeout", "low", "callerror", "Reset")
+        given_up = Reply(b'[4,"2","GenericError","no answer in time",{}]')
+        assert script.relay.tick(script.now) == [(Origin.CSMS, (timeout, given_up, Deliver(down(3).encode())))]
+
+
+def test_what_a_charge_point_says_is_sent_however_late() -> None:
+    with scenario() as script:
+        script >> up(1) << FORWARD >> up(2, "StopTransaction") << NOTHING >> up(3, "MeterValues") << NOTHING
+        sent = []
+        for _ in range(3):
+            script >> Wait(31) << NOTHING
+            sent += [effect for _, effects in script.relay.tick(script.now) for effect in effects]
+    assert sent == [Deliver(up(2, "StopTransaction").encode()), Deliver(up(3, "MeterValues").encode())]
+
+
+def test_a_full_lane_refuses_but_never_what_carries_billing_data() -> None:
+    with scenario() as script:
+        script >> up(1) << FORWARD
+        for number in (2, 3, 4):
+            script >> up(number) << NOTHING
+        script >> up(5) << (TOO_MANY, Reply(b'[4,"5","GenericError","too many open calls",{}]'))
+        (
+            script
+            >> up(6, "TransactionEvent")
+            << (
+                report("rpc.too_many_pending", "medium", "ws_close", "TransactionEvent"),
+                CloseBoth(1008, "too many open calls"),
+            )
+        )
+
+
+def test_long_calls_fill_a_lane_sooner() -> None:
+    long = CSMS('[2,"2","DataTransfer",{"vendorId":"' + "x" * 120 + '"}]')
+    with scenario() as script:
+        script >> down(1) << FORWARD >> long << NOTHING
+        (
+            script
+            >> CSMS(long.replace('"2"', '"3"'))
+            << (TOO_MANY, Reply(b'[4,"3","GenericError","too many open calls",{}]'))
+        )
+        script >> down(4) << NOTHING
+
+
+def test_a_send_never_waits() -> None:
+    with scenario(OCPPVersion.V2_1) as script:
+        script >> up(1) << FORWARD >> ChargePoint('[6,"s","NotifyPeriodicEventStream",{"id":1}]') << FORWARD
+
+
+def test_the_same_id_again_for_something_else_waits_and_is_then_no_ambiguity() -> None:
+    with scenario() as script:
+        script >> up(1) << FORWARD >> up(2) << NOTHING >> up(2, "MeterValues") << NOTHING
+        script >> CSMS('[3,"1",{}]') << (Forward(), Reply(up(2).encode()))
+        script >> CSMS('[3,"2",{}]') << (Forward(), Reply(up(2, "MeterValues").encode()))
+        script >> CSMS('[3,"2",{}]') << FORWARD
+
+
+def test_more_at_once_where_the_operator_says_so() -> None:
+    limits = RelayLimits(
+        messages_per_s=100.0, messages_burst=1_000, flood_grace_s=5.0, calls=LaneLimits(max_open=2, max_waiting=3)
+    )
+    with Scenario(OCPPVersion.V1_6, limits=limits) as script:
+        script >> down(1) << FORWARD >> down(2) << FORWARD >> down(3) << NOTHING
+        script >> ChargePoint('[3,"2",{}]') << (Forward(), Reply(down(3).encode()))
+
+
+class AnyInterleaving(RuleBasedStateMachine):
+    """What is on the way is counted by what each side has really been sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.script = scenario()
+        self.numbers = itertools.count()
+        self.open: dict[Origin, dict[str, float]] = {Origin.CHARGE_POINT: {}, Origin.CSMS: {}}
+        """By who asked: what the other side has been sent and has not answered, and when."""
+        self.asked: dict[Origin, list[str]] = {Origin.CHARGE_POINT: [], Origin.CSMS: []}
+        """In order, what is neither sent nor answered."""
+        self.closed = False
+
+    @initialize(version=st.sampled_from(list(OCPPVersion)))
+    def start(self, version: OCPPVersion) -> None:
+        self.script = scenario(version)
+
+    def heard(self, leg: Origin, effects: Effects, text: str) -> None:
+        """Effects on one leg become what the peers see."""
+        other = Origin.CSMS if leg is Origin.CHARGE_POINT else Origin.CHARGE_POINT
+        for effect in effects:
+            if isinstance(effect, Forward):
+                self.reaches(other, text.encode())
+            elif isinstance(effect, Deliver):
+                self.reaches(other, effect.text)
+            elif isinstance(effect, Reply):
+                self.reaches(leg, effect.text)
+            elif isinstance(effect, CloseBoth):
+                self.closed = True
+
+    def reaches(self, peer: Origin, text: bytes) -> None:
+        frame = decode(text, OCPPVersion.V2_1)
+        asker = Origin.CSMS if peer is Origin.CHARGE_POINT else Origin.CHARGE_POINT
+        if isinstance(frame, Call):
+            assert self.asked[asker].pop(0) == frame.message_id, "calls keep their order"
+            now = self.script.now
+            assert all(now - since >= 30.0 for since in self.open[asker].values()), "one at a time"
+            self.open[asker][frame.message_id] = now
+        else:
+            self.open[peer].pop(frame.message_id, None)
+            if frame.message_id in self.asked[peer]:
+                self.asked[peer].remove(frame.message_id)
+
+    @rule(origin=st.sampled_from(list(Origin)[:2]), heavy=st.booleans())
+    def ask(self, origin: Origin, heavy: bool) -> None:
+        if self.closed:
+            return
+        number = str(next(self.numbers))
+        self.asked[origin].append(number)
+        if origin is Origin.CHARGE_POINT:
+            text = up(number, "MeterValues" if heavy else "Heartbeat")
+            self.heard(origin, self.script.feed(text), text)
+        else:
+            command = down(number)
+            self.heard(origin, self.script.feed(command), command)
+
+    @rule(
+        origin=st.sampled_from(list(Origin)[:2]),
+        which=st.integers(0, 3),
+        kind=st.sampled_from(["[3,{},{{}}]", '[4,{},"InternalError","",{{}}]']),
+    )
+    def answer(self, origin: Origin, which: int, kind: str) -> None:
+        """`origin`: who had asked."""
+        if self.closed or len(self.open[origin]) <= which:
+            return
+        number = list(self.open[origin])[which]
+        text = kind.format(f'"{number}"')
+        if origin is Origin.CSMS:
+            effects, leg = self.script.feed(ChargePoint(text)), Origin.CHARGE_POINT
+        else:
+            effects, leg = self.script.feed(CSMS(text)), Origin.CSMS
+        if self.script.now - self.open[origin][number] > CALLS.pending_expiry_s:
+            assert Forward() not in effects
+            del self.open[origin][number]
+        self.heard(leg, effects, text)
+
+    @rule(seconds=st.sampled_from([0.1, 1.0, 10.0, 30.0, 601.0]))
+    def wait(self, seconds: float) -> None:
+        self.script.feed(Wait(seconds))
+        if not self.closed:
+            for leg, effects in self.script.relay.tick(self.script.now):
+                self.heard(leg, effects, "")
+
+    @invariant()
+    def nothing_waits_for_nothing(self) -> None:
+        """Whatever is neither sent nor refused waits because something is on the way."""
+        if self.closed:
+            return
+        for origin, waiting in self.asked.items():
+            if waiting:
+                newest = max(self.open[origin].values(), default=-1e9)
+                assert self.script.now - newest < 30.0
+
+
+TestAnyInterleaving = AnyInterleaving.TestCase
+
+
+@pytest.mark.parametrize("effects", [(), (ReportEvent("x", "low", "drop"),)])
+def test_the_machine_would_notice(effects: Effects) -> None:
+    """A model that cannot fail proves nothing: two calls on the way are an error."""
+    machine = AnyInterleaving()
+    machine.asked[Origin.CSMS] += ["1", "2"]
+    machine.heard(Origin.CSMS, (*effects, Forward()), down(1))
+    with pytest.raises(AssertionError, match="one at a time"):
+        machine.heard(Origin.CSMS, (*effects, Forward()), down(2))
