@@ -42,6 +42,13 @@ async def _refuses_connections(address: tuple[str, int]) -> bool:
     return False
 
 
+async def _until_refused(address: tuple[str, int]) -> None:
+    """Supervisor and edges let go of a listener after control has reported the reload."""
+    async with asyncio.timeout(40):
+        while not await _refuses_connections(address):
+            await asyncio.sleep(0.02)
+
+
 async def _loads(gateway: GatewayProcess) -> None:
     event = await gateway.reload()
     assert event["event"] == "config.reloaded", event
@@ -60,8 +67,8 @@ async def test_listeners_come_go_and_move_while_a_session_stays(rig: Rig, csms: 
         rig.config["listener"] = [*rig.config["listener"][:2], extra]
         await _loads(gateway)
         await until(lambda: gateway.http("/readyz")[0] == 200, "ready")
-        assert await _refuses_connections(mtls)
-        assert await _refuses_connections(("127.0.0.1", old_port))
+        await _until_refused(mtls)
+        await _until_refused(("127.0.0.1", old_port))
         for charge_point, port in ((two, new_port), (three, extra_port)):
             async with await Peer.connect(("127.0.0.1", port), tls=charge_point.tls) as moved:
                 answer = await moved.ask(f"/ocpp/{charge_point.identity}", authorization=charge_point.authorization)
@@ -228,7 +235,7 @@ async def test_whatever_cannot_be_used_leaves_the_last_good_state_in_force_and_s
 
 
 def _status_says(gateway: GatewayProcess, why: str) -> bool:
-    return why in gateway.live_status()["last_reload"]["why"]
+    return why in gateway.live_status().get("last_reload", {}).get("why", "")
 
 
 def _log_says(gateway: GatewayProcess, event: str, why: str) -> bool:
