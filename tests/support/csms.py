@@ -148,6 +148,12 @@ class FakeCSMS:
         await self.until(lambda: len(self.closes[identity]) >= times)
         return self.closes[identity]
 
+    async def close_code(self, connection: ServerConnection) -> int | None:
+        """Wait until this very connection is over; its close code."""
+        async with asyncio.timeout(WAIT_S):
+            await connection.wait_closed()
+        return connection.close_code
+
     async def received(self, identity: str, text: str) -> None:
         """Wait until exactly this text has arrived."""
         await self.until(lambda: text in self.texts[identity])
