@@ -58,6 +58,10 @@ class StallingCSMS:
         self._server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.closing(writer), contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            await self._session(reader, writer)
+
+    async def _session(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
         writer.write(
@@ -66,10 +70,8 @@ class StallingCSMS:
             f"Sec-WebSocket-Protocol: {headers['sec-websocket-protocol']}\r\n\r\n".encode()
         )
         await self.go.wait()
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            while True:
-                await self._frame(reader)
-        writer.close()
+        while True:
+            await self._frame(reader)
 
     async def _frame(self, reader: asyncio.StreamReader) -> None:
         head = await reader.readexactly(2)

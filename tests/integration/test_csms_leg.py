@@ -208,13 +208,12 @@ async def test_frame_right_behind_the_csms_s_101_reaches_the_charge_point(site: 
 
 async def test_frame_right_behind_the_csms_s_101_reaches_the_charge_point_over_tls_too(site: Site) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        key = next(x.split(b": ")[1] for x in head.split(b"\r\n") if x.lower().startswith(b"sec-websocket-key"))
-        accepted = ACCEPT.replace(b"{accept}", accept_token(key.decode()).encode())
-        writer.write(accepted + HOSTILE["early"][1])
-        with contextlib.suppress(OSError):
+        with contextlib.closing(writer), contextlib.suppress(OSError):
+            head = await reader.readuntil(b"\r\n\r\n")
+            key = next(x.split(b": ")[1] for x in head.split(b"\r\n") if x.lower().startswith(b"sec-websocket-key"))
+            accepted = ACCEPT.replace(b"{accept}", accept_token(key.decode()).encode())
+            writer.write(accepted + HOSTILE["early"][1])
             await reader.read(-1)
-        writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=server_context(shared_authority()))
     port = server.sockets[0].getsockname()[1]

@@ -191,7 +191,8 @@ class HostileCSMS:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         from gateway.websocket.handshake import accept_token
 
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+        # Closed also by a cancellation at the end of the loop: an unclosed transport would fail some later test.
+        with contextlib.closing(writer), contextlib.suppress(OSError, asyncio.IncompleteReadError):
             head = await reader.readuntil(b"\r\n\r\n")
             self.heads.append(head)
             behind = bytearray()
@@ -206,4 +207,3 @@ class HostileCSMS:
             while data := await reader.read(65536):
                 self.received += data
                 behind += data
-        writer.close()

@@ -57,12 +57,11 @@ class Raw:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        if self.answer is not None:
-            writer.write(self.answer)
-        else:
-            with contextlib.suppress(OSError):
+        with contextlib.closing(writer), contextlib.suppress(OSError):
+            if self.answer is not None:
+                writer.write(self.answer)
+            else:
                 await reader.read(-1)
-        writer.close()
 
 
 class Alerting:
