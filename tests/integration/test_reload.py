@@ -1,11 +1,13 @@
 """SIGHUP: everything may change but a live socket, and what cannot be used changes nothing and says why."""
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -264,11 +266,19 @@ def _reloads(gateway: GatewayProcess) -> int:
 
 
 async def _sighup_until_control_is_asked(rig: Rig, gateway: GatewayProcess) -> None:
-    """The new listener is bound before control is asked, and an edge that stands still does not answer control."""
+    """Control opens the event file anew before it asks the edges, and one that stands still does not answer."""
     rig.write_config()
+    control = gateway.children()["control"]
     os.kill(gateway.pid, signal.SIGHUP)
-    while await _refuses_connections(_address(rig.named("plain"))):
-        await asyncio.sleep(0.02)
+    await until(lambda: _times_open(control, gateway.event_path) == 2, "control has been asked")
+
+
+def _times_open(pid: int, path: Path) -> int:
+    found = 0
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):  # closed meanwhile
+            found += descriptor.readlink() == path
+    return found
 
 
 async def test_control_killed_in_the_middle_of_a_reload_fails_it_and_everything_is_as_before(
