@@ -57,9 +57,9 @@ def _plan_renegotiation(case: Case) -> list[Play]:
     async def flood(link: Link, seen: Observed) -> None:
         """The first attempt must end it; a connection that survives gets all of them."""
         for _ in range(int(times[1])):
-            if not link.renegotiate() or await until(lambda: link.closed, 1.0):
+            if not link.renegotiate() or await until(lambda: link.closed, 5.0):
                 break
-        seen.closed, seen.alerts = link.closed, link.alerts
+        seen.closed, seen.alerts = await until(lambda: link.closed, 5.0), link.alerts
 
     async def before_http(world: World, source: str) -> Observed:
         seen = Observed(label="before the upgrade", source=source)

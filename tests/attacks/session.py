@@ -108,7 +108,7 @@ class Session:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._reader
         await self.link.close()
-        await until(lambda: bool(self.world.csms.closes.get(self.key)), 3.0)
+        await until(lambda: bool(self.world.csms.closes.get(self.key)))
 
     # -- the charge point's end
 

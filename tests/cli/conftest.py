@@ -2,10 +2,12 @@
 
 import ast
 import asyncio
+import contextlib
 import datetime
 import functools
 import io
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -53,6 +55,15 @@ def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
         return Result(code, *capsys.readouterr())
 
     return run
+
+
+def everything(terminal: int) -> bytes:
+    """All that was written to a terminal whose other end is closed: one read may get the beginning only."""
+    written = b""
+    with contextlib.suppress(OSError):  # EIO is its end
+        while piece := os.read(terminal, 65_536):
+            written += piece
+    return written
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from gateway.cli.exit_codes import NOT_OK, OK, USAGE
 from gateway.control.credentials import hash_password
 from gateway.identity.record import StoredPassword
 from gateway.store.registry import Registry
-from tests.cli.conftest import Accepts, Cli, Place
+from tests.cli.conftest import Accepts, Cli, Place, everything
 from tests.support.records import make_record
 
 IMPORT = ("charge-point", "import")
@@ -108,7 +108,7 @@ class TestImport:
             cwd=place.directory, stdout=subprocess.PIPE, stderr=theirs, timeout=60, check=False,
         )  # fmt: skip
         os.close(theirs)
-        shown = os.read(ours, 100_000)
+        shown = everything(ours)
         os.close(ours)
         assert json.loads(done.stdout)["added"] == ["CP-1"]
         assert b"Hashing passwords" in shown

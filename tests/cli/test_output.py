@@ -11,7 +11,7 @@ import pytest
 from gateway.cli.files import write_text
 from gateway.cli.output import Failure, shown
 from gateway.store.registry import Registry
-from tests.cli.conftest import Place
+from tests.cli.conftest import Place, everything
 from tests.support.records import make_record
 
 
@@ -43,7 +43,7 @@ def test_table_on_a_terminal_shows_identities_literally(place: Place, registry: 
         env={**os.environ, "TERM": "xterm", "COLUMNS": "200"},
     )  # fmt: skip
     os.close(theirs)
-    seen = os.read(ours, 100_000).decode()
+    seen = everything(ours).decode()
     os.close(ours)
     assert done.returncode == 0
     assert "[red]x[/red]:bomb:" in seen

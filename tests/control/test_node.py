@@ -82,7 +82,8 @@ class TestLife:
             await edge.until(lambda: node._desk.open)
             await edge.admit(claim())
 
-    async def test_before_that_nobody_is_admitted(self, site: NodeSite) -> None:
+    async def test_before_that_nobody_is_admitted(self, site: NodeSite, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("gateway.control.node._COUNT_SESSIONS_S", 3_600.0)
         site.registry.add(record_of())
         async with site.running(edges=2), site.edge() as edge:
             assert (await edge.refused(claim())).reason == "control-down"

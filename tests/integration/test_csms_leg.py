@@ -208,13 +208,12 @@ async def test_frame_right_behind_the_csms_s_101_reaches_the_charge_point(site: 
 
 async def test_frame_right_behind_the_csms_s_101_reaches_the_charge_point_over_tls_too(site: Site) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        key = next(x.split(b": ")[1] for x in head.split(b"\r\n") if x.lower().startswith(b"sec-websocket-key"))
-        accepted = ACCEPT.replace(b"{accept}", accept_token(key.decode()).encode())
-        writer.write(accepted + HOSTILE["early"][1])
-        with contextlib.suppress(OSError):
+        with contextlib.closing(writer), contextlib.suppress(OSError):
+            head = await reader.readuntil(b"\r\n\r\n")
+            key = next(x.split(b": ")[1] for x in head.split(b"\r\n") if x.lower().startswith(b"sec-websocket-key"))
+            accepted = ACCEPT.replace(b"{accept}", accept_token(key.decode()).encode())
+            writer.write(accepted + HOSTILE["early"][1])
             await reader.read(-1)
-        writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=server_context(shared_authority()))
     port = server.sockets[0].getsockname()[1]
@@ -271,13 +270,12 @@ async def test_csms_s_close_reaches_the_charge_point_with_code_and_reason(site: 
 
 async def test_charge_point_s_close_reaches_the_csms_with_its_code_and_is_echoed(site: Site) -> None:
     for payload, code in (((3001).to_bytes(2, "big") + b"done", 3001), (b"", 1005)):
-        ended = len(site.csms.closes["main"])
         async with await site.session("main") as peer:
+            connection = await site.csms.connected("main")
             peer.send(frame(CLOSE, payload))
             assert (await peer.frame()).payload == payload[:2]
             assert await peer.ended()
-        await site.closed("main", ended)
-        assert site.csms.closes["main"][-1] == code
+        assert await site.csms.close_code(connection) == code
 
 
 @pytest.mark.parametrize(
@@ -292,11 +290,10 @@ async def test_close_right_behind_the_101_is_not_lost_either(site: Site, name: s
 
 
 async def test_charge_point_that_vanishes_is_a_going_away_for_the_csms(site: Site) -> None:
-    ended = len(site.csms.closes["main"])
     peer = await site.session("main")
+    connection = await site.csms.connected("main")
     peer.abort()
-    await site.closed("main", ended)
-    assert site.csms.closes["main"][-1] == 1001
+    assert await site.csms.close_code(connection) == 1001
 
 
 async def test_csms_that_vanishes_is_a_restart_for_the_charge_point_so_that_it_queues(site: Site) -> None:
@@ -316,12 +313,11 @@ async def test_csms_that_breaks_the_websocket_protocol_is_named_and_both_legs_cl
 async def test_charge_point_that_breaks_the_websocket_protocol_hears_why_and_the_csms_only_that_it_left(
     site: Site,
 ) -> None:
-    ended = len(site.csms.closes["main"])
     async with await site.session("main") as peer:
+        connection = await site.csms.connected("main")
         peer.send(frame(TEXT, HEARTBEAT.encode(), mask=None))
         assert await peer.close_code() == 1002
-    await site.closed("main", ended)
-    assert site.csms.closes["main"][-1] == 1001
+    assert await site.csms.close_code(connection) == 1001
     assert HEARTBEAT not in site.csms.texts["main"]
 
 

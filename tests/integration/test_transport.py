@@ -220,7 +220,7 @@ async def test_each_cipher_policy_accepts_exactly_what_it_says(site: Site, liste
 
 
 async def test_peer_that_does_not_finish_in_time_is_dropped_and_its_step_is_named(site: Site) -> None:
-    site.rig.config["limits"]["handshake_timeout_s"] = 0.5
+    site.rig.config["limits"]["handshake_timeout_s"] = 2.0
     assert (await site.gateway.reload())["event"] == "config.reloaded"
     session = await site.session("CP-1")
     for listener, sent, step in (

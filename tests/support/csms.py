@@ -148,6 +148,12 @@ class FakeCSMS:
         await self.until(lambda: len(self.closes[identity]) >= times)
         return self.closes[identity]
 
+    async def close_code(self, connection: ServerConnection) -> int | None:
+        """Wait until this very connection is over; its close code."""
+        async with asyncio.timeout(WAIT_S):
+            await connection.wait_closed()
+        return connection.close_code
+
     async def received(self, identity: str, text: str) -> None:
         """Wait until exactly this text has arrived."""
         await self.until(lambda: text in self.texts[identity])
@@ -185,7 +191,8 @@ class HostileCSMS:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         from gateway.websocket.handshake import accept_token
 
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+        # Closed also by a cancellation at the end of the loop: an unclosed transport would fail some later test.
+        with contextlib.closing(writer), contextlib.suppress(OSError, asyncio.IncompleteReadError):
             head = await reader.readuntil(b"\r\n\r\n")
             self.heads.append(head)
             behind = bytearray()
@@ -200,4 +207,3 @@ class HostileCSMS:
             while data := await reader.read(65536):
                 self.received += data
                 behind += data
-        writer.close()

@@ -36,8 +36,8 @@ __all__ = ["OPERATOR", "PREFIX", "GatewayProcess", "Rig", "shared_authority"]
 
 OPERATOR = "Example CPO"
 PREFIX = "/ocpp"
-READY_WAIT_S = 30.0
-EVENT_WAIT_S = 15.0
+READY_WAIT_S = 60.0
+EVENT_WAIT_S = 30.0
 
 
 @functools.cache
@@ -242,11 +242,12 @@ class GatewayProcess:
         import urllib.request
 
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.rig.operations}{path}", timeout=5) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
-        except OSError:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{self.rig.operations}{path}", timeout=5) as answer:
+                    return answer.status, answer.read().decode()
+            except urllib.error.HTTPError as error:
+                return error.code, error.read().decode()
+        except (OSError, http.client.HTTPException):  # also one that ends in the middle of its answer
             return 0, ""
 
     def status(self) -> dict[str, Any]:
@@ -292,8 +293,8 @@ class GatewayProcess:
         return [json.loads(line) for line in data.split(b"\n")[:-1]]
 
     def mark(self) -> int:
-        """Offset for `events(since)`."""
-        return self.event_path.stat().st_size if self.event_path.exists() else 0
+        """Offset for `events(since)`: behind the last whole line, as one may be on its way to the disk."""
+        return self.event_path.read_bytes().rfind(b"\n") + 1 if self.event_path.exists() else 0
 
     async def event(
         self, name: str, since: int = 0, where: Callable[[dict[str, Any]], bool] = lambda _: True
@@ -319,7 +320,10 @@ class GatewayProcess:
         assert self.process is not None
         found: dict[str, int] = {}
         for task in Path(f"/proc/{self.process.pid}/task").iterdir():
-            for word in (task / "children").read_text().split():
+            words = ""
+            with contextlib.suppress(OSError):  # a thread that has ended meanwhile
+                words = (task / "children").read_text()
+            for word in words.split():
                 with contextlib.suppress(OSError):
                     arguments = Path(f"/proc/{word}/cmdline").read_bytes().split(b"\0")
                     if b"_control" in arguments:

@@ -7,6 +7,7 @@ import ssl
 import threading
 from typing import Any, Self
 
+from gateway.demo.ports import free_ports
 from gateway.edge.memory_file import memory_file
 from tests.support.csms import FakeCSMS, HostileCSMS
 from tests.support.peer import CLOSE, PING, TEXT, frame
@@ -56,12 +57,11 @@ class Raw:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        if self.answer is not None:
-            writer.write(self.answer)
-        else:
-            with contextlib.suppress(OSError):
+        with contextlib.closing(writer), contextlib.suppress(OSError):
+            if self.answer is not None:
+                writer.write(self.answer)
+            else:
                 await reader.read(-1)
-        writer.close()
 
 
 class Alerting:
@@ -121,8 +121,8 @@ class Upstreams:
         self.alerting = Alerting(server_context(shared_authority(), demand=True))
         self.silent, self.closing = Raw(None), Raw(b"")
         self._held = [socket.socket() for _ in range(2)]
-        for held in self._held:
-            held.bind(("127.0.0.1", 0))  # nobody listens, and nobody else can take the port
+        for held, port in zip(self._held, free_ports(2), strict=True):
+            held.bind(("127.0.0.1", port))  # nobody listens, and nobody else can take the port
         self.dead, self.sleeping = (f"ws://127.0.0.1:{held.getsockname()[1]}/up" for held in self._held)
 
     def wake(self) -> FakeCSMS:
@@ -171,7 +171,7 @@ class Upstreams:
             "all-dead": {"urls": [self.dead]},
             "first-dead": {"urls": [self.dead, main]},
             "first-closes": {"urls": [self.closing.url, main]},
-            "first-silent": {"urls": [self.silent.url, main], "connect_timeout_s": 0.5},
+            "first-silent": {"urls": [self.silent.url, main], "connect_timeout_s": 2.0},
             "only-silent": {"urls": [self.silent.url], "connect_timeout_s": 0.5},
             "first-busy": {"urls": [self.hostile["says-503"].url, main]},
             "comes-back": {"urls": [self.sleeping, main], "retry_unhealthy_after_s": 0.2},
