@@ -1,16 +1,24 @@
 """The measurements. Each starts a fresh stack, loads it, and returns figures by name."""
 
+import statistics
+import subprocess
 import time
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NamedTuple
 
-from bench.rig import Rig, RunFailed, go, load, rig
+from bench.packs import write_packs
+from bench.rig import Rig, RunFailed, begin, go, load, result, rig
+from bench.stacks import RULE_STACKS
+from bench.worst import worst
 
 __all__ = ["FULL", "KINDS", "QUICK", "Size", "measure"]
 
-KINDS = ("messages", "sessions", "idle", "idle-password", "leak")
 _THREADS, _IDS = 4, 128
-_CHARGE_POINTS = _THREADS * _IDS
+_TALKING = 20
+"""Connections that send during a reload: few, so that a round trip shows how long the gateway was away, not a queue."""
+_RELOAD_S = 10.0
+"""Time for control to read and check a thousand rules on the core it shares with its edge."""
 
 
 class Size(NamedTuple):
@@ -20,28 +28,45 @@ class Size(NamedTuple):
     idle_connections: int
     reconnects: int
     messages: int
+    reloads: int
 
 
-FULL = Size(seconds=4.0, idle_connections=5000, reconnects=1024, messages=10_000)
-QUICK = Size(seconds=2.0, idle_connections=500, reconnects=1024, messages=10_000)
+FULL = Size(seconds=4.0, idle_connections=5000, reconnects=1024, messages=10_000, reloads=5)
+QUICK = Size(seconds=2.0, idle_connections=500, reconnects=1024, messages=10_000, reloads=2)
 
 
-def _churn(running: Rig, **options: object) -> dict[str, float]:
+def _churn(running: Rig, **options: float) -> dict[str, float]:
     """Sessions one after the other in four threads: connect, mTLS, upgrade, close."""
-    with load("churn", running.port, threads=_THREADS, ids=_IDS, **options) as generator:
-        result = go(generator)
-    if result["failed"] > result["conns"] * 0.01:
-        raise RunFailed(f"{result['failed']} of {result['conns']} sessions failed")
-    return result
+    with load("churn", running, threads=_THREADS, ids=_IDS, **options) as generator:
+        done = go(generator)
+    if done["failed"] > done["conns"] * 0.01:
+        raise RunFailed(f"{done['failed']} of {done['conns']} sessions failed")
+    return done
+
+
+def _message_us(running: Rig, generator: "subprocess.Popen[str]", **options: float) -> float:
+    """CPU microseconds per relayed message of one round; a round trip is two."""
+    before = running.cpu_seconds()
+    done = go(generator, **options)
+    return (running.cpu_seconds() - before) / (2 * done["rt"]) * 1e6
 
 
 def _messages(stack: str, size: Size) -> dict[str, float]:
     """CPU microseconds per relayed message (a round trip is two), 200 closed-loop connections."""
-    with rig(stack) as running, load("load", running.port, n=200, dur=size.seconds) as generator:
+    with rig(stack) as running, load("load", running, n=200, dur=size.seconds) as generator:
         time.sleep(1.0)
-        before = running.cpu_seconds()
-        result = go(generator)
-        return {"message_us": (running.cpu_seconds() - before) / (2 * result["rt"]) * 1e6}
+        return {"message_us": _message_us(running, generator)}
+
+
+def _rules(stack: str, size: Size) -> dict[str, float]:
+    """CPU microseconds per relayed message once every session has sent a few, and of those few.
+
+    A session looks up and compiles its rules when it first meets a kind of message, so the first ones cost more.
+    """
+    with rig(stack) as running, load("load", running, n=200, dur=size.seconds) as generator:
+        time.sleep(1.0)
+        first = _message_us(running, generator, max=3 * 200)
+        return {"rules_us": _message_us(running, generator), "rules_first_us": first}
 
 
 def _sessions(stack: str, size: Size) -> dict[str, float]:
@@ -52,13 +77,13 @@ def _sessions(stack: str, size: Size) -> dict[str, float]:
     """
     with rig(stack) as running:
         before = running.cpu_seconds()
-        result = _churn(running, max=_IDS)
+        done = _churn(running, max=_IDS)
         time.sleep(0.5)
         between = running.cpu_seconds()
-        first = (between - before) / result["conns"] * 1e3
-        result = _churn(running, dur=size.seconds)
+        first = (between - before) / done["conns"] * 1e3
+        done = _churn(running, dur=size.seconds)
         time.sleep(0.5)
-        return {"session_ms": (running.cpu_seconds() - between) / result["conns"] * 1e3, "first_session_ms": first}
+        return {"session_ms": (running.cpu_seconds() - between) / done["conns"] * 1e3, "first_session_ms": first}
 
 
 def _idle(stack: str, size: Size, *, mtls: bool = True) -> dict[str, float]:
@@ -66,7 +91,7 @@ def _idle(stack: str, size: Size, *, mtls: bool = True) -> dict[str, float]:
     count = size.idle_connections
     with rig(stack, mtls=mtls) as running:
         base = running.rss_kib()
-        with load("load", running.port, mtls=mtls, n=count, dur=5, rate=count / 4) as generator:
+        with load("load", running, n=count, dur=5, rate=count / 4) as generator:
             time.sleep(1.0)
             go(generator)
             time.sleep(1.5)
@@ -82,7 +107,7 @@ def _leak(stack: str, size: Size) -> dict[str, float]:
 
     def work(running: Rig) -> tuple[float, float, float]:
         _churn(running, max=size.reconnects // _THREADS)
-        with load("load", running.port, n=100, dur=60, max=size.messages) as generator:
+        with load("load", running, n=100, dur=60, max=size.messages) as generator:
             go(generator)
         time.sleep(1.0)
         answers = running.probe()
@@ -94,19 +119,62 @@ def _leak(stack: str, size: Size) -> dict[str, float]:
         work(running)
         before = work(running)
         rounds = 3
-        for _ in range(rounds):
-            after = work(running)
+        after = [work(running) for _ in range(rounds)][-1]
         scale = 1000 / (rounds * size.reconnects)
         grown = [(new - old) * scale for old, new in zip(before, after, strict=True)]
         return {"leak_rss_kib": grown[0], "leak_blocks": grown[1], "leak_objects": grown[2]}
 
 
+def _longest_ms(done: Mapping[str, float]) -> float:
+    if done["unanswered"]:
+        raise RunFailed(f"{done['unanswered']} calls without a result")
+    return done["max"] / 1e3
+
+
+def _reload_once(running: Rig, generator: "subprocess.Popen[str]", rules: int, generation: int) -> tuple[float, float]:
+    """(longest round trip in ms, seconds until the rules were in force) while all rules are replaced by changed ones."""
+    write_packs(running.work / "packs", rules, generation)
+    asked = time.time()
+    begin(generator)
+    running.reload()
+    longest = _longest_ms(result(generator))
+    in_force = [moment for moment in running.reloads() if moment > asked]
+    if not in_force:
+        raise RunFailed(f"the rules were not in force after {_RELOAD_S:g} s")
+    return longest, in_force[-1] - asked
+
+
+def _reload(stack: str, size: Size) -> dict[str, float]:
+    """Longest round trips of a few busy connections among many, without and with a reload of changed rules."""
+    count, rules = size.idle_connections, RULE_STACKS[stack]
+    with rig(stack) as running, load("load", running, n=count, active=_TALKING, dur=_RELOAD_S) as generator:
+        go(generator, active=count, rate=count / 4, dur=5)  # every session has met some rules
+        quiet, changed = [], []
+        for generation in range(1, size.reloads + 1):
+            quiet.append(_longest_ms(go(generator)))
+            changed.append(_reload_once(running, generator, rules, generation))
+        usual, longest = statistics.median(quiet), max(longest for longest, _ in changed)
+        return {
+            "reload_stall_ms": longest - usual,
+            "reload_longest_ms": longest,
+            "quiet_longest_ms": usual,
+            "reload_s": max(seconds for _, seconds in changed),
+        }
+
+
+_MEASUREMENTS: Mapping[str, Callable[[str, Size], dict[str, float]]] = {
+    "messages": _messages,
+    "rules": _rules,
+    "sessions": _sessions,
+    "reload": _reload,
+    "worst": lambda _stack, _size: worst(),
+    "idle": _idle,
+    "idle-password": partial(_idle, mtls=False),
+    "leak": _leak,
+}
+KINDS = tuple(_MEASUREMENTS)
+
+
 def measure(kind: str, stack: str, size: Size) -> dict[str, float]:
     """One measurement of one stack. Raises RunFailed."""
-    return {
-        "messages": _messages,
-        "sessions": _sessions,
-        "idle": _idle,
-        "idle-password": partial(_idle, mtls=False),
-        "leak": _leak,
-    }[kind](stack, size)
+    return _MEASUREMENTS[kind](stack, size)
