@@ -9,12 +9,13 @@ from typing import NamedTuple
 
 from bench.packs import write_packs
 from bench.rig import Rig, RunFailed, begin, go, load, result, rig
-from bench.stacks import RULE_STACKS
+from bench.stacks import FEW_RULES, RULE_STACKS
 from bench.worst import worst
 
 __all__ = ["FULL", "KINDS", "QUICK", "Size", "measure"]
 
 _THREADS, _IDS = 4, 128
+_RULE_CONNECTIONS, _FIRST_MESSAGES = 200, 3
 _TALKING = 20
 """Connections that send during a reload: few, so that a round trip shows how long the gateway was away, not a queue."""
 _RELOAD_S = 10.0
@@ -29,10 +30,11 @@ class Size(NamedTuple):
     reconnects: int
     messages: int
     reloads: int
+    rule_rounds: int
 
 
-FULL = Size(seconds=4.0, idle_connections=5000, reconnects=1024, messages=10_000, reloads=5)
-QUICK = Size(seconds=2.0, idle_connections=500, reconnects=1024, messages=10_000, reloads=2)
+FULL = Size(seconds=4.0, idle_connections=5000, reconnects=1024, messages=10_000, reloads=5, rule_rounds=8)
+QUICK = Size(seconds=2.0, idle_connections=500, reconnects=1024, messages=10_000, reloads=2, rule_rounds=4)
 
 
 def _churn(running: Rig, **options: float) -> dict[str, float]:
@@ -59,14 +61,30 @@ def _messages(stack: str, size: Size) -> dict[str, float]:
 
 
 def _rules(stack: str, size: Size) -> dict[str, float]:
-    """CPU microseconds per relayed message once every session has sent a few, and of those few.
+    """CPU per relayed message with many rules over the same with few: both run, and take short turns.
 
-    A session looks up and compiles its rules when it first meets a kind of message, so the first ones cost more.
+    The first messages of every session count on their own: a session looks up and compiles its rules when it first
+    meets a kind of message.
     """
-    with rig(stack) as running, load("load", running, n=200, dur=size.seconds) as generator:
+    options = {"n": _RULE_CONNECTIONS, "dur": 1.0}
+    with (
+        rig(FEW_RULES) as few,
+        load("load", few, **options) as few_load,
+        rig(stack) as many,
+        load("load", many, **options) as many_load,
+    ):
         time.sleep(1.0)
-        first = _message_us(running, generator, max=3 * 200)
-        return {"rules_us": _message_us(running, generator), "rules_first_us": first}
+        both = ((few, few_load), (many, many_load))
+        base, first = (_message_us(*each, max=_FIRST_MESSAGES * _RULE_CONNECTIONS) for each in both)
+        costs: tuple[list[float], list[float]] = ([], [])
+        for turn in range(2 * size.rule_rounds):
+            which = (0, 1, 1, 0)[turn % 4]  # neither is always the first
+            costs[which].append(_message_us(*both[which]))
+        return {
+            "rules_ratio": statistics.median(more / less for less, more in zip(*costs, strict=True)),
+            "rules_first_ratio": first / base,
+            "rules_us": statistics.median(costs[1]),
+        }
 
 
 def _sessions(stack: str, size: Size) -> dict[str, float]:

@@ -54,7 +54,7 @@ def _versions(stacks: list[str]) -> str:
 
 
 _STACKS_OF = {
-    "rules": tuple(RULE_STACKS),
+    "rules": (MANY_RULES,),
     "reload": (MANY_RULES,),
     "worst": ("gateway",),
     "idle-password": ("haproxy", "nginx", "gateway"),
