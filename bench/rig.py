@@ -18,7 +18,7 @@ from bench.probe import FOLDER_VARIABLE, probe
 from bench.stacks import PASSWORD, start
 from gateway.demo.ports import free_ports
 
-__all__ = ["BUILD", "Rig", "RunFailed", "begin", "build_load_generator", "go", "load", "result", "rig"]
+__all__ = ["BUILD", "Rig", "RunFailed", "build_load_generator", "go", "load", "rig"]
 
 HERE = Path(__file__).parent
 BUILD = HERE / "build"
@@ -160,21 +160,11 @@ def go(process: "subprocess.Popen[str]", **options: float) -> dict[str, float]:
 
     `options` win over those it was started with, for this round.
     """
-    begin(process, **options)
-    return result(process)
-
-
-def begin(process: "subprocess.Popen[str]", **options: float) -> None:
-    """Start a round of the load generator; `result` has to follow."""
     assert process.stdin is not None
+    assert process.stdout is not None
     words = [f"{key}={value}" for key, value in options.items()]
     process.stdin.write(" ".join(["go", *words]) + "\n")
     process.stdin.flush()
-
-
-def result(process: "subprocess.Popen[str]") -> dict[str, float]:
-    """The figures of the round that was begun, once it is over. Raises RunFailed."""
-    assert process.stdout is not None
     line = process.stdout.readline()
     if not line:
         raise RunFailed("the load generator lost a connection")
