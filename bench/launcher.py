@@ -16,7 +16,8 @@ def _child(name: str, arguments: list[str]) -> int:
     if os.environ.get(NO_POLICY_VARIABLE):
         from gateway.edge.policy_desk import PolicyDesk
 
-        PolicyDesk.judge = lambda *_: None  # a relay without a judge only decodes and correlates
+        # A relay without a judge only decodes and correlates.
+        PolicyDesk.judge = lambda *_: None  # type: ignore[method-assign]
     if name == "_edge":
         from gateway.app.edge import main as edge_main
 

@@ -1,9 +1,11 @@
 """Starts a stack in front of the echo CSMS, drives load at it, and reads what it costs from /proc."""
 
 import contextlib
+import datetime
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -51,6 +53,8 @@ class Rig(NamedTuple):
     pid: int
     port: int
     work: Path
+    mtls: bool
+    """False: charge points show a password and no certificate."""
 
     def cpu_seconds(self) -> float:
         """CPU time of the whole process tree so far: the gateway's control process and supervisor count."""
@@ -70,6 +74,16 @@ class Rig(NamedTuple):
                     if line.startswith("Rss:"):
                         total += int(line.split()[1])
         return total
+
+    def reload(self) -> None:
+        """Ask a gateway to read its configuration and its rule packs again."""
+        os.kill(self.pid, signal.SIGHUP)
+
+    def reloads(self) -> list[float]:
+        """When (seconds since the epoch) reloads came into force, as the gateway's event log has it."""
+        events = map(json.loads, (self.work / "state" / "security-events.jsonl").read_text().splitlines())
+        times = [event["time"] for event in events if event.get("event") == "config.reloaded"]
+        return [datetime.datetime.fromisoformat(moment).timestamp() for moment in times]
 
     def probe(self) -> list[dict[str, float]]:
         """What the Python processes of this stack say of themselves (bench/probe.py)."""
@@ -110,7 +124,7 @@ def rig(stack: str, *, mtls: bool = True) -> Iterator[Rig]:
     try:
         _wait_until_ready(stack, port, proxy, work / "proxy.log")
         time.sleep(1.0)
-        yield Rig(proxy.pid, port, work)
+        yield Rig(proxy.pid, port, work, mtls)
         complaints = [line for line in (work / "proxy.log").read_text().splitlines() if "error" in line.lower()]
         if complaints:
             print(f"  {stack} complained: {complaints[0][:300]}", flush=True)
@@ -121,11 +135,11 @@ def rig(stack: str, *, mtls: bool = True) -> Iterator[Rig]:
 
 
 @contextlib.contextmanager
-def load(kind: str, port: int, *, mtls: bool = True, **options: object) -> "Iterator[subprocess.Popen[str]]":
+def load(kind: str, running: Rig, /, **options: float) -> "Iterator[subprocess.Popen[str]]":
     """The load generator, its connections made, waiting for `go`. Raises RunFailed."""
     words = [f"{key}={value}" for key, value in options.items()]
-    proof = f"certs={BUILD / 'certs'}" if mtls else f"password={PASSWORD}"
-    command = ["taskset", "-c", _LOAD_CORE, str(_WSBENCH), kind, f"port={port}", proof, *words]
+    proof = f"certs={BUILD / 'certs'}" if running.mtls else f"password={PASSWORD}"
+    command = ["taskset", "-c", _LOAD_CORE, str(_WSBENCH), kind, f"port={running.port}", proof, *words]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
@@ -141,11 +155,15 @@ def load(kind: str, port: int, *, mtls: bool = True, **options: object) -> "Iter
                 stream.close()
 
 
-def go(process: "subprocess.Popen[str]") -> dict[str, float]:
-    """Let the load generator run; its figures. Its connections stay open."""
+def go(process: "subprocess.Popen[str]", **options: float) -> dict[str, float]:
+    """Let the load generator run one round; its figures. Its connections stay open, and it may be told to go again.
+
+    `options` win over those it was started with, for this round.
+    """
     assert process.stdin is not None
     assert process.stdout is not None
-    process.stdin.write("go\n")
+    words = [f"{key}={value}" for key, value in options.items()]
+    process.stdin.write(" ".join(["go", *words]) + "\n")
     process.stdin.flush()
     line = process.stdout.readline()
     if not line:

@@ -1,6 +1,6 @@
 """The benchmark: every stack in turn, interleaved, on the same machine, and only ratios in the report.
 
-    python -m bench.run [--kinds messages sessions idle idle-password leak] [--stacks ...] [--repeat N] [--quick]
+    python -m bench.run [--kinds messages rules sessions reload worst ...] [--stacks ...] [--repeat N] [--quick]
 
 The proxy runs on core 0, the load generator and the echo CSMS on core 1. CPU time is read from /proc for the proxy's
 whole process tree, so the gateway's control process and supervisor count.
@@ -24,7 +24,7 @@ from bench.certificates import make_certificates
 from bench.measure import FULL, KINDS, QUICK, measure
 from bench.report import report
 from bench.rig import BUILD, RunFailed, build_load_generator
-from bench.stacks import CHARGE_POINTS, PYTHON_STACKS, STACKS
+from bench.stacks import CHARGE_POINTS, MANY_RULES, PYTHON_STACKS, RULE_STACKS, STACKS
 
 HERE = Path(__file__).parent
 _REPEAT = 5
@@ -53,17 +53,25 @@ def _versions(stacks: list[str]) -> str:
     return "; ".join(found)
 
 
+_STACKS_OF = {
+    "rules": (MANY_RULES,),
+    "reload": (MANY_RULES,),
+    "worst": ("gateway",),
+    "idle-password": ("haproxy", "nginx", "gateway"),
+    "leak": PYTHON_STACKS,
+}
+"""Stacks of which a kind of measurement is of interest, where it is not all peers."""
+
+
 def _is_of_interest(kind: str, stack: str) -> bool:
     if stack == "gateway-no-policy":
         return kind == "messages"
-    if kind == "idle-password":
-        return stack in {"haproxy", "nginx", "gateway"}
-    return kind != "leak" or stack in PYTHON_STACKS
+    return stack in _STACKS_OF.get(kind, STACKS) and (stack not in RULE_STACKS or kind in {"rules", "reload"})
 
 
 def _turns(kind: str, repeat: int) -> int:
     """Memory hardly varies and costs the most time."""
-    return repeat if kind in {"messages", "sessions"} else 1
+    return repeat if kind in {"messages", "rules", "sessions"} else 1
 
 
 def main() -> int:
@@ -103,7 +111,9 @@ def main() -> int:
         f"the run took {(time.time() - started) / 60:.0f} min, {arguments.repeat} turns.",
     ]
     (BUILD / "results.json").write_text(json.dumps(results, indent=1))
-    text = report(results, stacks, size.idle_connections, circumstances)
+    text = report(
+        results, [stack for stack in stacks if stack not in RULE_STACKS], size.idle_connections, circumstances
+    )
     print(text)
     if not arguments.quick and set(arguments.kinds) == set(KINDS) and set(arguments.stacks) == set(STACKS):
         (HERE / "RESULTS.md").write_text(text)

@@ -1,6 +1,7 @@
 """The stacks under comparison: how each is configured and started, pinned to one core."""
 
 import hashlib
+import json
 import shutil
 import subprocess
 import sys
@@ -10,11 +11,12 @@ import argon2
 
 from bench.certificates import OPERATOR
 from bench.launcher import NO_POLICY_VARIABLE
+from bench.packs import write_packs
 from gateway.identity.record import ChargePointRecord, StoredPassword
 from gateway.ocpp.vocabulary import ChargePointId, SecurityProfile
 from gateway.store.registry import Registry
 
-__all__ = ["CHARGE_POINTS", "PASSWORD", "PYTHON_STACKS", "STACKS", "start"]
+__all__ = ["CHARGE_POINTS", "FEW_RULES", "MANY_RULES", "PASSWORD", "PYTHON_STACKS", "RULE_STACKS", "STACKS", "start"]
 
 Ports = tuple[int, int, int]
 """Of the stack, of the CSMS behind it, of the gateway's operations."""
@@ -23,7 +25,10 @@ HERE = Path(__file__).parent
 CHARGE_POINTS = 5120
 PASSWORD = "bench-password-0123456789"
 """Of every charge point, hashed cheaply: password hashing is not what is measured here."""
-STACKS = ("haproxy", "nginx", "gateway", "gateway-no-policy", "gateway-stdlib", "websockets")
+FEW_RULES, MANY_RULES = "gateway-10-rules", "gateway-1000-rules"
+RULE_STACKS = {FEW_RULES: 10, MANY_RULES: 1000}
+"""The gateway with so many generated rules (bench/packs.py) in place of its own."""
+STACKS = ("haproxy", "nginx", "gateway", "gateway-no-policy", "gateway-stdlib", *RULE_STACKS, "websockets")
 PYTHON_STACKS = ("gateway", "gateway-no-policy", "gateway-stdlib", "websockets")
 
 _GATEWAY_TOML = """
@@ -60,6 +65,9 @@ handshake_timeout_s = 60
 [websocket]
 messages_per_s = 1000000
 messages_burst = 1000000
+
+[policy]
+packs = {packs}
 
 [operations]
 address = "127.0.0.1:{operations}"
@@ -108,10 +116,12 @@ def _render(name: str, work: Path, values: dict[str, str]) -> Path:
     return path
 
 
-def _gateway(work: Path, certs: Path, ports: Ports, engine: str, *, mtls: bool) -> list[str]:
+def _gateway(work: Path, certs: Path, ports: Ports, engine: str, *, mtls: bool, rules: int = 0) -> list[str]:
+    """`rules`: how many generated ones are loaded in place of the default pack."""
     profile = SecurityProfile.TLS_CLIENT_CERTIFICATE if mtls else SecurityProfile.TLS_BASIC
     required = f'client_certificate = "required"\nclient_trust = ["{certs}/ca.pem"]'
     shutil.copytree(_registry_template(profile), work / "state")
+    packs = [str(path) for path in write_packs(work / "packs", rules)] or ["baseline"]
     config = work / "gateway.toml"
     config.write_text(
         _GATEWAY_TOML.format(
@@ -121,6 +131,7 @@ def _gateway(work: Path, certs: Path, ports: Ports, engine: str, *, mtls: bool) 
             up=ports[1],
             engine=engine,
             operations=ports[2],
+            packs=json.dumps(packs),
             operator=OPERATOR,
             profile=int(profile),
             client_certificates=required if mtls else "",
@@ -146,6 +157,8 @@ def start(
             command = ["nginx", "-c", str(_render("nginx.conf", work, values))]
         case "gateway" | "gateway-no-policy":
             command = _gateway(work, certs, ports, "pyopenssl", mtls=mtls)
+        case _ if stack in RULE_STACKS:
+            command = _gateway(work, certs, ports, "pyopenssl", mtls=mtls, rules=RULE_STACKS[stack])
         case "gateway-stdlib":
             command = _gateway(work, certs, ports, "stdlib", mtls=mtls)
         case "websockets":

@@ -3,8 +3,11 @@
 //   wsbench load  key=value ...   (see opt() below)
 //   wsbench churn key=value ...   connect+TLS+upgrade+close loop, THREADS blocking threads, for dur seconds
 //                                 or, with max=N, N attempts a thread
-// Protocol of "load": connects everything, prints READY, waits for a line on stdin, runs,
-// prints one JSON line, waits for another line on stdin, exits.
+// Protocol of "load": connects everything, prints READY. Each line "go key=value ..." on stdin runs one round on the
+// same connections (what the line says wins over the command line) and is answered with one JSON line once every call
+// of the round has its result. Ends with stdin.
+//   n       connections             rate    calls per second in all, in turn; 0: each sends the next when it has a result
+//   active  of these, how many send dur/max seconds or results after which a round ends
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -254,10 +257,13 @@ static int echo_main(int port) {
   }
 }
 /* ------------------------------------------------------------------ load */
-static char *g_argv[64];
-static int g_argc;
+static char *g_argv[64], *r_argv[16];
+static int g_argc, r_argc;
 static const char *opt(const char *k, const char *d) {
   size_t n = strlen(k);
+  for (int i = 0; i < r_argc; i++)
+    if (!strncmp(r_argv[i], k, n) && r_argv[i][n] == '=')
+      return r_argv[i] + n + 1;
   for (int i = 0; i < g_argc; i++)
     if (!strncmp(g_argv[i], k, n) && g_argv[i][n] == '=')
       return g_argv[i] + n + 1;
@@ -299,7 +305,7 @@ typedef struct {
   size_t n, cap;
   unsigned char *b;
   double t0;
-  int k;
+  int k, busy;
 } LC;
 static int dial(int port) {
   int fd = socket(AF_INET, SOCK_STREAM, 0);
@@ -403,6 +409,7 @@ static void sendmsg1(LC *c) {
   unsigned char o[2200];
   int n = mkframe(c, o);
   c->t0 = now();
+  c->busy = 1;
   int q = xw(c, o, n);
   if (q != n) {
     fprintf(stderr, "short write %d\n", q);
@@ -415,22 +422,21 @@ static int cmp(const void *a, const void *b) {
   uint32_t x = *(uint32_t *)a, y = *(uint32_t *)b;
   return x < y ? -1 : x > y;
 }
-static int load_main(void) {
-  int N = atoi(opt("n", "200")), port = atoi(opt("port", "9443")), tls = atoi(opt("tls", "1"));
-  double dur = atof(opt("dur", "5")), rate = atof(opt("rate", "0"));
-  lat = malloc(clat * 4);
-  mkmsgs();
-  SSL_CTX *x = tls ? mkctx() : 0;
-  LC *C = calloc(N, sizeof *C);
-  int ep = epoll_create1(0);
-  double t = now();
+#define P(q) (nlat ? lat[(size_t)((nlat - 1) * (q))] : 0)
+static LC *C;
+static int N, ep;
+static unsigned long cnt, sent, close_, waiting;
+static void dial_all(int port) {
+  SSL_CTX *x = atoi(opt("tls", "1")) ? mkctx() : 0;
+  C = calloc(N, sizeof *C);
+  ep = epoll_create1(0);
   for (int i = 0; i < N; i++) {
     LC *c = &C[i];
     c->fd = dial(port);
     if (c->fd < 0)
       die("connect");
     c->k = i;
-    if (tls) {
+    if (x) {
       c->s = SSL_new(x);
       own_cert(c->s, i);
       SSL_set_fd(c->s, c->fd);
@@ -448,37 +454,84 @@ static int load_main(void) {
     struct epoll_event ev = {.events = EPOLLIN, .data.ptr = c};
     epoll_ctl(ep, EPOLL_CTL_ADD, c->fd, &ev);
   }
-  printf("READY %.3f\n", now() - t);
-  fflush(stdout);
-  char line[64];
-  if (!fgets(line, 64, stdin))
-    return 0;
-  struct epoll_event evs[512];
-  unsigned long cnt = 0, sent = 0, close_ = 0, max = strtoul(opt("max", "0"), 0, 10);
-  double t0 = now(), end = t0 + dur;
-  static char *busy;
-  busy = calloc(N, 1);
-  if (rate <= 0)
-    for (int i = 0; i < N; i++) {
-      sendmsg1(&C[i]);
-      sent++;
+}
+static void call(LC *c) {
+  sendmsg1(c);
+  sent++;
+  waiting++;
+}
+static void read_all(LC *c) {
+  for (;;) {
+    if (c->n >= c->cap) {
+      c->cap *= 2;
+      c->b = realloc(c->b, c->cap);
     }
-  double next = t0;
-  int rr = 0;
+    int r = xr(c, c->b + c->n, c->cap - c->n);
+    if (r <= 0) {
+      if (c->s ? SSL_get_error(c->s, r) == SSL_ERROR_WANT_READ : errno == EAGAIN)
+        return;
+      fprintf(stderr, "conn lost\n");
+      exit(3);
+    }
+    c->n += r;
+    if (!c->s || !SSL_pending(c->s))
+      return;
+  }
+}
+// Takes the frames that are complete; true if one of them was a result.
+static int take_frames(LC *c) {
+  int results = 0;
+  while (c->n >= 2) {
+    size_t len = c->b[1] & 127, off = 2;
+    if (len == 126) {
+      if (c->n < 4)
+        break;
+      len = c->b[2] << 8 | c->b[3];
+      off = 4;
+    }
+    if (c->n < off + len)
+      break;
+    int op = c->b[0] & 15;
+    if (op == 1) {
+      results++;
+      cnt++;
+      if (nlat < clat)
+        lat[nlat++] = (uint32_t)((now() - c->t0) * 1e6);
+      if (c->busy)
+        waiting--;
+      c->busy = 0;
+    } else if (op == 8)
+      close_++;
+    memmove(c->b, c->b + off + len, c->n - off - len);
+    c->n -= off + len;
+  }
+  return results;
+}
+static void round_(void) {
+  double dur = atof(opt("dur", "5")), rate = atof(opt("rate", "0"));
+  unsigned long max = strtoul(opt("max", "0"), 0, 10);
+  int active = atoi(opt("active", "0")), rr = 0;
+  if (active <= 0 || active > N)
+    active = N;
+  struct epoll_event evs[512];
+  cnt = sent = close_ = nlat = 0;
+  double t0 = now(), end = t0 + dur, next = t0, gone = 0;
+  if (rate <= 0)
+    for (int i = 0; i < active; i++)
+      if (!C[i].busy)
+        call(&C[i]);
   for (;;) {
     double tn = now();
-    if (max ? cnt >= max : tn > end)
+    if (!gone && (max ? cnt >= max : tn > end))
+      gone = tn;
+    if (gone && (!waiting || tn > gone + 10))
       break;
     int to = 50;
-    if (rate > 0) {
+    if (rate > 0 && !gone) {
       while (next <= tn) {
-        LC *c = &C[rr];
-        if (!busy[rr]) {
-          busy[rr] = 1;
-          sendmsg1(c);
-          sent++;
-        }
-        rr = (rr + 1) % N;
+        if (!C[rr].busy)
+          call(&C[rr]);
+        rr = (rr + 1) % active;
         next += 1.0 / rate;
       }
       double d = next - now();
@@ -487,68 +540,34 @@ static int load_main(void) {
     int n = epoll_wait(ep, evs, 512, to);
     for (int i = 0; i < n; i++) {
       LC *c = evs[i].data.ptr;
-      for (;;) {
-        if (c->n >= c->cap) {
-          c->cap *= 2;
-          c->b = realloc(c->b, c->cap);
-        }
-        int r = xr(c, c->b + c->n, c->cap - c->n);
-        if (r <= 0) {
-          if (c->s) {
-            int e = SSL_get_error(c->s, r);
-            if (e == SSL_ERROR_WANT_READ)
-              break;
-          } else if (errno == EAGAIN)
-            break;
-          fprintf(stderr, "conn lost\n");
-          exit(3);
-        }
-        c->n += r;
-        if (!c->s)
-          break;
-        if (!SSL_pending(c->s))
-          break;
-      }
-      for (;;) {
-        if (c->n < 2)
-          break;
-        size_t len = c->b[1] & 127, off = 2;
-        if (len == 126) {
-          if (c->n < 4)
-            break;
-          len = c->b[2] << 8 | c->b[3];
-          off = 4;
-        }
-        if (c->n < off + len)
-          break;
-        int op = c->b[0] & 15;
-        if (op == 1) {
-          cnt++;
-          double l = (now() - c->t0) * 1e6;
-          if (nlat < clat)
-            lat[nlat++] = (uint32_t)l;
-          busy[c - C] = 0;
-        } else if (op == 8)
-          close_++;
-        memmove(c->b, c->b + off + len, c->n - off - len);
-        c->n -= off + len;
-        if (op == 1 && rate <= 0) {
-          sendmsg1(c);
-          sent++;
-        }
-      }
+      read_all(c);
+      if (take_frames(c) && rate <= 0 && !gone)
+        call(c);
     }
   }
   double el = now() - t0;
   qsort(lat, nlat, 4, cmp);
-#define P(q) (nlat ? lat[(size_t)((nlat - 1) * (q))] : 0)
-  printf("{\"rt\":%lu,\"sent\":%lu,\"elapsed\":%.3f,\"rt_per_s\":%.0f,\"p50\":%u,\"p90\":%u,\"p99\":%u,"
-         "\"p999\":%u,\"closes\":%lu,\"cipher\":\"%s\"}\n",
-         cnt, sent, el, cnt / el, P(.5), P(.9), P(.99), P(.999), close_,
+  printf("{\"rt\":%lu,\"sent\":%lu,\"unanswered\":%lu,\"elapsed\":%.3f,\"rt_per_s\":%.0f,\"p50\":%u,\"p90\":%u,"
+         "\"p99\":%u,\"p999\":%u,\"max\":%u,\"closes\":%lu,\"cipher\":\"%s\"}\n",
+         cnt, sent, waiting, el, cnt / el, P(.5), P(.9), P(.99), P(.999), P(1), close_,
          C[0].s ? SSL_get_cipher(C[0].s) : "none");
   fflush(stdout);
-  if (!fgets(line, 64, stdin))
-    return 0;
+}
+static int load_main(void) {
+  N = atoi(opt("n", "200"));
+  lat = malloc(clat * 4);
+  mkmsgs();
+  double t = now();
+  dial_all(atoi(opt("port", "9443")));
+  printf("READY %.3f\n", now() - t);
+  fflush(stdout);
+  static char line[512];
+  while (fgets(line, sizeof line, stdin)) {
+    r_argc = 0;
+    for (char *w = strtok(line, " \n"); w && r_argc < 16; w = strtok(0, " \n"))
+      r_argv[r_argc++] = w;
+    round_();
+  }
   return 0;
 }
 /* ----------------------------------------------------------------- churn */

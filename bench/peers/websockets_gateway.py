@@ -6,16 +6,20 @@ import contextlib
 import ssl
 
 import uvloop
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.typing import Subprotocol
 
 from bench.probe import install
 from gateway.ocpp.codec import decode
 from gateway.ocpp.vocabulary import OCPPVersion
 
+Connection = ClientConnection | ServerConnection
+_OCPP = [Subprotocol("ocpp1.6")]
 
-async def pump(source, target) -> None:
+
+async def pump(source: Connection, target: Connection) -> None:
     try:
         while True:
             data = await source.recv(decode=False)
@@ -40,7 +44,7 @@ async def main() -> None:
     async def handler(charge_point: ServerConnection) -> None:
         assert charge_point.request is not None
         url = f"ws://127.0.0.1:{arguments.up}{charge_point.request.path}"
-        async with connect(url, compression=None, ping_interval=None, subprotocols=["ocpp1.6"]) as csms:
+        async with connect(url, compression=None, ping_interval=None, subprotocols=_OCPP) as csms:
             back = asyncio.create_task(pump(csms, charge_point))
             await pump(charge_point, csms)
             back.cancel()
@@ -54,7 +58,7 @@ async def main() -> None:
         ssl=context,
         compression=None,
         ping_interval=None,
-        subprotocols=["ocpp1.6"],
+        subprotocols=_OCPP,
         backlog=4096,
     ):
         await asyncio.get_running_loop().create_future()
