@@ -83,7 +83,8 @@ class PolicyDesk:
         if waiting is not None:
             leg, ticket, wire, timer = waiting
             timer.cancel()
-            leg.bridge.answered(leg, ticket, answers, wire)
+            if not leg.lost:  # else the session has ended, and the leg has let go of it
+                leg.bridge.answered(leg, ticket, answers, wire)
 
 
 def wall_offset_s() -> float:
