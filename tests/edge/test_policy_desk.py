@@ -8,41 +8,15 @@ from pathlib import Path
 from gateway.edge.control_link import ControlLink
 from gateway.edge.policy_desk import PolicyDesk
 from gateway.edge.pump import Bridge
-from gateway.link.framing import edge_reader, encode
-from gateway.link.messages import BudgetAnswer, BudgetRequest, ControlMessage, EdgeMessage, Hello
+from gateway.link.messages import BudgetAnswer, BudgetRequest, ControlMessage, Hello
+from tests.support.link_control import LinkControl
 from tests.support.sessions import make_session
-
-_WAIT_S = 5.0
-
-
-class _Control:
-    """Control as an edge sees it: says what the test wants it to say."""
-
-    def __init__(self) -> None:
-        self.heard: asyncio.Queue[EdgeMessage] = asyncio.Queue()
-        self.links = 0
-        self._writer: asyncio.StreamWriter
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.links += 1
-        self._writer = writer
-        frames = edge_reader()
-        while data := await reader.read(65_536):
-            for message in frames.feed(data):
-                self.heard.put_nowait(message)
-        writer.close()
-
-    async def hear(self) -> EdgeMessage:
-        return await asyncio.wait_for(self.heard.get(), _WAIT_S)
-
-    def say(self, message: ControlMessage) -> None:
-        self._writer.write(encode(message))
 
 
 @asynccontextmanager
-async def _linked(path: Path) -> AsyncIterator[tuple[_Control, PolicyDesk, asyncio.Queue[BudgetAnswer]]]:
+async def _linked(path: Path) -> AsyncIterator[tuple[LinkControl, PolicyDesk, asyncio.Queue[BudgetAnswer]]]:
     """A control, and the desk of an edge whose link to it is up."""
-    control, told = _Control(), asyncio.Queue[BudgetAnswer]()
+    control, told = LinkControl(), asyncio.Queue[BudgetAnswer]()
     server = await asyncio.start_unix_server(control.serve, str(path))
 
     def hear(message: ControlMessage) -> None:
@@ -80,5 +54,5 @@ async def test_an_answer_for_a_session_that_has_ended_does_not_break_the_link(tm
         control.say(BudgetAnswer(asked.request_id, {}))
         control.say(BudgetAnswer(asked.request_id + 1, {}))  # what comes behind it is heard as well
 
-        assert [await asyncio.wait_for(told.get(), _WAIT_S) for _ in range(2)]
+        assert [await asyncio.wait_for(told.get(), 5.0) for _ in range(2)]
         assert control.links == 1
