@@ -8,11 +8,15 @@ import pytest
 
 from gateway.audit.event import SecurityEvent
 from gateway.edge.control_link import ControlLink
-from gateway.link.messages import Hello, Report, SessionClosed
+from gateway.link.messages import ControlMessage, Hello, Report, SessionClosed
 from gateway.ocpp.vocabulary import ChargePointId
 from tests.support.link_control import LinkControl
 
 _EVENTS = Report(tuple(SecurityEvent(event="tls.protocol", time=1.0, detail="x" * 500) for _ in range(1_000)))
+
+
+def _unheard(message: ControlMessage) -> None:
+    raise AssertionError(message)
 
 
 def _closed(why: str = "over") -> SessionClosed:
@@ -28,7 +32,7 @@ async def control() -> LinkControl:
 async def link(control: LinkControl, tmp_path: Path) -> AsyncIterator[ControlLink]:
     path = str(tmp_path / "control.sock")
     server = await asyncio.start_unix_server(control.serve, path)
-    made = ControlLink(path, hello=lambda: Hello(0, 1), on_message=[].append)
+    made = ControlLink(path, hello=lambda: Hello(0, 1), on_message=_unheard)
     running = asyncio.create_task(made.run())
     assert isinstance(await control.hear(), Hello)
     control.reads.clear()
