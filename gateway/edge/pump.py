@@ -40,6 +40,9 @@ __all__ = ["Bridge", "BridgeOwner", "Leg"]
 _TCP_USER_TIMEOUT: Final = 18
 _PAUSED_BY_OTHER_LEG: Final = 1
 _PAUSED_BY_RATE: Final = 2
+_PAUSED_FOR_OTHERS: Final = 4
+_MAX_TURN_S: Final = 0.02
+"""A peer whose input has cost more than this waits as long as it took: a worker has thousands of other sessions."""
 _monotonic = time.monotonic
 
 
@@ -155,11 +158,18 @@ class Leg(asyncio.Protocol):
             self.bridge.owner.watch(self.bridge)
 
     def _take(self, events: Iterator[Event], now: float) -> None:
-        """Act on events until the other side has enough: few compressed bytes can be very many plain ones."""
+        """Act on events until the other side has enough, or it is the turn of others.
+
+        Few compressed bytes can be very many plain ones. `now`: when this turn began.
+        """
         self.held = None
         try:
             for event in events:
                 self._event(event, now)
+                spent_s = _monotonic() - now
+                if spent_s > _MAX_TURN_S:
+                    self.pause(_PAUSED_FOR_OTHERS)
+                    asyncio.get_running_loop().call_later(spent_s, self.resume, _PAUSED_FOR_OTHERS)
                 if self.paused:
                     self.held = events
                     return
@@ -194,6 +204,7 @@ class Leg(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
+        self.held = None  # the other side hears that this one is gone, and nothing behind that
         self.bridge.leg_lost(self, exc)
 
     def let_go(self) -> None:

@@ -10,6 +10,7 @@ from gateway.ocpp.vocabulary import OCPPVersion
 from gateway.policy.verdict import FleetAsk
 from gateway.relay.effects import NoteRegistered
 from gateway.relay.relay import Relay, RelayLimits
+from gateway.websocket.deflate import DeflateParameters
 from gateway.websocket.messages import ReaderLimits
 from tests.relay.scenario import make_admission
 
@@ -76,8 +77,8 @@ class SilentOwner:
         self.finished_sessions.append(bridge.admission.session)
 
 
-def make_session(owner: SilentOwner | None = None) -> Bridge:
-    """A session over transports that go nowhere."""
+def make_session(owner: SilentOwner | None = None, *, deflate: DeflateParameters | None = None) -> Bridge:
+    """A session over transports that go nowhere. `deflate`: agreed with the charge point."""
     admission = make_admission()
     bridge = Bridge(
         owner=owner or SilentOwner(),
@@ -93,7 +94,7 @@ def make_session(owner: SilentOwner | None = None) -> Bridge:
     bridge.connect(
         charge_point=cast("asyncio.Transport", _Transport()),
         tls=None,
-        charge_point_deflate=None,
+        charge_point_deflate=deflate,
         csms=cast("asyncio.Transport", _Transport()),
         csms_deflate=None,
         limits=ReaderLimits(262_144, 64, 30.0, 10.0, 20),
