@@ -479,4 +479,5 @@ def _live(bridge: Bridge) -> LiveSession:
         opened_at=bridge.wall_opened_at,
         proof=admission.proof,
         registered=bridge.relay.registered,
+        group=admission.group,
     )
