@@ -29,7 +29,9 @@ __all__ = [
 Payload = dict[str, Any]
 
 _MAX_STRINGS = 10_000
-_URL_NAMES: Final = frozenset({"location", "remoteLocation", "ocppCsmsUrl", "responderURL", "receiptUrl", "urls"})
+_CSMS_URL: Final = "ocppCsmsUrl"
+"""In a network profile; 2.1 has it as a variable of the component NetworkConfiguration as well."""
+_URL_NAMES: Final = frozenset({"location", "remoteLocation", _CSMS_URL, "responderURL", "receiptUrl", "urls"})
 _WITH_PLACES_OF_MEASURING: Final = frozenset({"MeterValues", "StopTransaction", "TransactionEvent"})
 """There `location` says where a value was measured (Outlet, EV, ...), and is no URL."""
 _PEM_ONLY: Final = frozenset({"certificate", "certificateChain", "signingCertificate"})
@@ -173,6 +175,10 @@ def url_texts(action: str, payload: Payload) -> Iterator[str]:
     for name, text in named_strings(payload):
         if name in _URL_NAMES:
             yield text
+    if action == "SetVariables":
+        for key, value in configuration_changes(action, payload):
+            if key.strip().lower().endswith("." + _CSMS_URL.lower()):
+                yield value
     for message in _displayed(payload):
         if message.get("format") == "URI" and isinstance(message.get("content"), str):
             yield message["content"]
