@@ -43,6 +43,8 @@ _PAUSED_BY_RATE: Final = 2
 _PAUSED_FOR_OTHERS: Final = 4
 _MAX_TURN_S: Final = 0.02
 """A peer whose input has cost more than this waits as long as it took: a worker has thousands of other sessions."""
+_CHEAP_BYTES: Final = 4_096
+"""A message of this size cannot cost that much; the hot path does not look at the clock again."""
 _monotonic = time.monotonic
 
 
@@ -129,6 +131,8 @@ class Leg(asyncio.Protocol):
             self.other.write(data)
         else:
             self.bridge.perform(self, effects, data)
+        if len(payload) > _CHEAP_BYTES:
+            self._let_others(now)
 
     def _not_only_data(self, tls: TLSConnection, data: bytes) -> None:
         """Something of TLS itself came: part of a record, KeyUpdate, a renegotiation attempt, close_notify."""
@@ -166,15 +170,19 @@ class Leg(asyncio.Protocol):
         try:
             for event in events:
                 self._event(event, now)
-                spent_s = _monotonic() - now
-                if spent_s > _MAX_TURN_S:
-                    self.pause(_PAUSED_FOR_OTHERS)
-                    asyncio.get_running_loop().call_later(spent_s, self.resume, _PAUSED_FOR_OTHERS)
+                self._let_others(now)
                 if self.paused:
                     self.held = events
                     return
         except FrameViolation as violation:
             self.bridge.violated(self, violation)
+
+    def _let_others(self, began: float) -> None:
+        """Wait as long as this turn has taken, if that is long."""
+        spent_s = _monotonic() - began
+        if spent_s > _MAX_TURN_S:
+            self.pause(_PAUSED_FOR_OTHERS)
+            asyncio.get_running_loop().call_later(spent_s, self.resume, _PAUSED_FOR_OTHERS)
 
     def _event(self, event: Event, now: float) -> None:
         if isinstance(event, Message):

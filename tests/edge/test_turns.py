@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from gateway.websocket.deflate import DeflateParameters, deflate
 from gateway.websocket.frames import TEXT, build_frame
 from tests.support.sessions import SilentOwner, make_session
@@ -44,3 +46,17 @@ async def test_what_waits_for_its_turn_is_not_sent_on_behind_the_end() -> None:
 
     assert bridge.charge_point.message_count == at_the_end
     assert owner.finished_sessions == []  # the CSMS has not closed yet
+
+
+async def test_a_single_message_that_costs_much_makes_its_sender_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.edge.pump._MAX_TURN_S", 0.0001)
+    bridge = make_session()
+    values = b",".join([b'{"timestamp":"2026-01-01T00:00:00Z"}'] * 1_500)
+    text = b'[2,"1","MeterValues",{"connectorId":1,"meterValue":[%b]}]' % values
+
+    bridge.charge_point.data_received(build_frame(TEXT, text, b"mask"))
+
+    assert bridge.charge_point.message_count == 1
+    assert bridge.charge_point.paused
+    while bridge.charge_point.paused:
+        await asyncio.sleep(0.001)
