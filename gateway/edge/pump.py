@@ -6,7 +6,6 @@ masked frame of the charge point is a legal frame there, and the other way round
 
 import asyncio
 import os
-import socket
 import time
 from collections.abc import Iterator
 from itertools import chain
@@ -14,6 +13,7 @@ from typing import Final
 
 from gateway.edge.bridge_owner import BridgeOwner
 from gateway.edge.refusals import CLOSE_CODES
+from gateway.edge.tcp import set_user_timeout
 from gateway.edge.tls import TLSConnection, TLSFailure
 from gateway.identity.evidence import Admission, Transport
 from gateway.ocpp.vocabulary import OCPPVersion, Origin
@@ -37,7 +37,6 @@ from gateway.websocket.messages import CloseReceived, Event, Message, MessageRea
 
 __all__ = ["Bridge", "BridgeOwner", "Leg"]
 
-_TCP_USER_TIMEOUT: Final = 18
 _PAUSED_BY_OTHER_LEG: Final = 1
 _PAUSED_BY_RATE: Final = 2
 _PAUSED_FOR_OTHERS: Final = 4
@@ -368,7 +367,7 @@ class Bridge:
             self.csms.passes_compressed = far.server_max_window_bits <= near.server_max_window_bits
         for leg in (self.charge_point, self.csms):
             leg.transport.set_write_buffer_limits(high=max_write_buffer_bytes)
-            _set_user_timeout(leg.transport, tcp_user_timeout_s)
+            set_user_timeout(leg.transport, tcp_user_timeout_s)
             leg.transport.set_protocol(leg)
 
     def start(self, early_from_charge_point: bytes, early_from_csms: bytes) -> None:
@@ -499,10 +498,3 @@ class Bridge:
         for leg in (self.charge_point, self.csms):
             if not leg.lost:
                 leg.transport.abort()
-
-
-def _set_user_timeout(transport: asyncio.Transport, seconds: float) -> None:
-    """Let the kernel notice a peer that is gone without FIN, whether or not it knows WebSocket pings."""
-    sock = transport.get_extra_info("socket")
-    if sock is not None:
-        sock.setsockopt(socket.IPPROTO_TCP, _TCP_USER_TIMEOUT, int(seconds * 1000))
