@@ -171,9 +171,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_handshakes: int = 1000
     """Connections per edge worker that are not admitted yet."""
     handshakes_per_address: int = 50
-    """Connections from one address, per edge worker, that are not admitted yet."""
+    """Connections from one address, or one IPv6 /64, per edge worker, that are not admitted yet."""
     connects_per_address_per_minute: int = 600
-    """New connections from one address, per edge worker."""
+    """New connections from one address, or one IPv6 /64, per edge worker."""
     max_head_bytes: int = 16_384
     """Of the whole HTTP request head."""
     max_headers: int = 64

@@ -40,6 +40,8 @@ def no_longer(entry: Entry, record: ChargePointRecord | None, is_revoked: Callab
     below_floor = record.floor is not None and entry.security_profile < record.floor
     if below_floor or entry.security_profile not in {record.security_profile, record.pending_security_profile}:
         return "security profile changed"
+    if entry.live is not None and entry.live.group != record.group:
+        return "group changed"  # its policy is that of the group
     if isinstance(entry.proof, CertificateProof):
         if is_revoked(entry.proof):
             return "certificate revoked"

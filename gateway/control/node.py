@@ -166,7 +166,8 @@ class Node:
 
     async def _flush_events(self) -> None:
         # In a thread, as standard output may be a pipe that nobody reads.
-        self._events.lost += await asyncio.to_thread(self._events.write)
+        lost = await asyncio.to_thread(self._events.write)
+        self._events.lost += lost  # not in one: meanwhile others are lost and counted
 
     async def _expire(self) -> None:
         self._sessions.expire()

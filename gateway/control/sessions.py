@@ -79,6 +79,7 @@ def _shared(live: LiveSession, entry: Entry) -> LiveSession:
         peer_address=intern(live.peer_address),
         listener=intern(live.listener),
         csms=intern(live.csms),
+        group=intern(live.group),
     )
 
 

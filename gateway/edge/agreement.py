@@ -4,8 +4,9 @@ from gateway.edge.csms import Dialled
 from gateway.identity.evidence import Admission, Claim, PasswordProof, Tolerance
 from gateway.identity.refusal import Reason, Refusal
 from gateway.ocpp.vocabulary import OCPPVersion
+from gateway.websocket.handshake import UpgradeRequest
 
-__all__ = ["chosen_version", "deflates", "may_deflate", "used_tolerances"]
+__all__ = ["chosen_version", "deflates", "may_deflate", "passed_on", "used_tolerances"]
 
 
 def chosen_version(dialled: Dialled, admission: Admission) -> OCPPVersion:
@@ -31,6 +32,12 @@ def may_deflate(admission: Admission) -> bool:
     """Whether a version that the CSMS could still choose has permessage-deflate."""
     versions = map(OCPPVersion.from_subprotocol, admission.subprotocols)
     return any(deflates(version, admission) for version in versions if version is not None)
+
+
+def passed_on(upgrade: UpgradeRequest, claim: Claim, admission: Admission) -> str | None:
+    """The Authorization header that a CSMS may see: not one that names another than who has proven himself otherwise."""
+    by_password = isinstance(admission.proof, PasswordProof)
+    return upgrade.authorization if by_password or (claim.basic and claim.basic.username_matches) else None
 
 
 def used_tolerances(claim: Claim, admission: Admission, version: OCPPVersion, *, deflated: bool) -> list[Tolerance]:

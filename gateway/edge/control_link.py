@@ -12,12 +12,23 @@ from gateway.edge.shared_values import SharedValues
 from gateway.identity.evidence import Admission, Claim
 from gateway.identity.refusal import Reason, Refusal
 from gateway.link.framing import FrameReader, LinkBroken, control_reader, encode
-from gateway.link.messages import AdmitGranted, AdmitRefused, AdmitRequest, ControlMessage, EdgeMessage, Hello
+from gateway.link.messages import (
+    AdmitGranted,
+    AdmitRefused,
+    AdmitRequest,
+    ControlMessage,
+    Counters,
+    EdgeMessage,
+    Hello,
+    Report,
+)
 
 __all__ = ["ControlLink", "RefusedByControl"]
 
 _RECONNECT_S = 0.2
 _MAX_UNSENT_BYTES = 8 * 1024 * 1024
+_MAX_UNSENT_REPORT_BYTES = _MAX_UNSENT_BYTES // 2
+"""Whoever provokes events must not take the room of what control has to know about sessions."""
 _log = structlog.get_logger("edge.control_link")
 
 
@@ -116,9 +127,22 @@ class ControlLink:
         self._lost.set()
 
     def send(self, message: EdgeMessage) -> bool:
-        """Send if control is there and reads; False if the message is lost (the caller decides what that means)."""
+        """Send if control is there and reads; False if the message is lost (the caller decides what that means).
+
+        Control must not miss what becomes of sessions: where that does not fit any more, the link starts over, and its
+        Hello says what is true by then.
+        """
         transport = self._transport
-        if transport is None or transport.get_write_buffer_size() + len(self._unsent) > _MAX_UNSENT_BYTES:
+        if transport is None:
+            return False
+        unsent = transport.get_write_buffer_size() + len(self._unsent)
+        if isinstance(message, Report | Counters):
+            if unsent > _MAX_UNSENT_REPORT_BYTES:
+                return False
+        elif unsent > _MAX_UNSENT_BYTES:
+            if not transport.is_closing():
+                _log.error("control_not_reading")
+                transport.abort()
             return False
         if not self._unsent:
             asyncio.get_running_loop().call_soon(self._flush)

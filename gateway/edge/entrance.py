@@ -13,7 +13,7 @@ import msgspec
 import structlog
 
 from gateway.audit.event import SecurityEvent, one_line, printable
-from gateway.edge.agreement import chosen_version, deflates, may_deflate, used_tolerances
+from gateway.edge.agreement import chosen_version, deflates, may_deflate, passed_on, used_tolerances
 from gateway.edge.client_hello import read_client_hello
 from gateway.edge.control_link import RefusedByControl
 from gateway.edge.csms import Dialled
@@ -341,7 +341,7 @@ class Entrance(asyncio.Protocol):
         if dialler is None:
             raise Refusal(Reason.CSMS_UNREACHABLE, f"no CSMS named {admission.csms!r}")
         offered = bool(upgrade.extensions) and may_deflate(admission)
-        return await dialler.dial(admission, claim.transport, upgrade.authorization, deflate=offered)
+        return await dialler.dial(admission, claim.transport, passed_on(upgrade, claim, admission), deflate=offered)
 
     def _require_still_wanted(self) -> None:
         """Dialling the CSMS takes time."""

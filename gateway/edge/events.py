@@ -10,7 +10,10 @@ import msgspec
 
 from gateway.audit.event import SecurityEvent
 
-__all__ = ["Counts", "EventCollector"]
+__all__ = ["DROPPED", "Counts", "EventCollector"]
+
+DROPPED = "ocpp_gateway_security_events_dropped_total"
+"""Counter of events that control never heard of."""
 
 _MAX_PENDING = 2_000
 
@@ -49,7 +52,7 @@ class EventCollector:
             self._pending[key] = msgspec.structs.replace(known, count=known.count + event.count)
             return
         if len(self._pending) >= _MAX_PENDING:
-            self._counts.add("ocpp_gateway_security_events_dropped_total")
+            self._counts.add(DROPPED)
             return
         self._pending[key] = event if event.time else msgspec.structs.replace(event, time=self._clock())
 

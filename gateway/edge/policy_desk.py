@@ -31,6 +31,8 @@ class PolicyDesk:
     def __init__(self, link: ControlLink) -> None:
         self._link = link
         self._in_force: PolicyInForce | None = None
+        self._maintenance_groups: set[str] = set()
+        """Of the snapshot in force; every session looks in here."""
         self._numbers = count(1)
         self._waiting: dict[int, tuple[Leg, int, bytes, asyncio.TimerHandle]] = {}
 
@@ -48,12 +50,13 @@ class PolicyDesk:
             self._in_force = PolicyInForce(snapshot, schema_gate)
         else:
             self._in_force.use(snapshot)
+        self._maintenance_groups.clear()
+        self._maintenance_groups.update(settings.site.maintenance_groups)
 
     def judge(self, admission: Admission, version: OCPPVersion, address: str, opened_at: float) -> Judge | None:
         """The judge of a new session."""
         if self._in_force is None:
             return None
-        site = self._in_force.snapshot.site
         session = SessionFacts(
             identity=admission.charge_point_id,
             group=admission.group,
@@ -62,7 +65,7 @@ class PolicyDesk:
             security_profile=admission.security_profile,
             serial=admission.expected_serial_number,
             opened_at=opened_at,
-            in_maintenance=admission.group in site.maintenance_groups,
+            maintenance_groups=self._maintenance_groups,
         )
         return Judge(self._in_force, session)
 
@@ -83,7 +86,8 @@ class PolicyDesk:
         if waiting is not None:
             leg, ticket, wire, timer = waiting
             timer.cancel()
-            leg.bridge.answered(leg, ticket, answers, wire)
+            if not leg.lost:  # else the session has ended, and the leg has let go of it
+                leg.bridge.answered(leg, ticket, answers, wire)
 
 
 def wall_offset_s() -> float:

@@ -6,7 +6,6 @@ masked frame of the charge point is a legal frame there, and the other way round
 
 import asyncio
 import os
-import socket
 import time
 from collections.abc import Iterator
 from itertools import chain
@@ -14,6 +13,7 @@ from typing import Final
 
 from gateway.edge.bridge_owner import BridgeOwner
 from gateway.edge.refusals import CLOSE_CODES
+from gateway.edge.tcp import set_user_timeout
 from gateway.edge.tls import TLSConnection, TLSFailure
 from gateway.identity.evidence import Admission, Transport
 from gateway.ocpp.vocabulary import OCPPVersion, Origin
@@ -37,9 +37,13 @@ from gateway.websocket.messages import CloseReceived, Event, Message, MessageRea
 
 __all__ = ["Bridge", "BridgeOwner", "Leg"]
 
-_TCP_USER_TIMEOUT: Final = 18
 _PAUSED_BY_OTHER_LEG: Final = 1
 _PAUSED_BY_RATE: Final = 2
+_PAUSED_FOR_OTHERS: Final = 4
+_MAX_TURN_S: Final = 0.02
+"""A peer whose input has cost more than this waits as long as it took: a worker has thousands of other sessions."""
+_CHEAP_BYTES: Final = 4_096
+"""A message of this size cannot cost that much; the hot path does not look at the clock again."""
 _monotonic = time.monotonic
 
 
@@ -126,6 +130,8 @@ class Leg(asyncio.Protocol):
             self.other.write(data)
         else:
             self.bridge.perform(self, effects, data)
+        if len(payload) > _CHEAP_BYTES:
+            self._let_others(now)
 
     def _not_only_data(self, tls: TLSConnection, data: bytes) -> None:
         """Something of TLS itself came: part of a record, KeyUpdate, a renegotiation attempt, close_notify."""
@@ -155,16 +161,27 @@ class Leg(asyncio.Protocol):
             self.bridge.owner.watch(self.bridge)
 
     def _take(self, events: Iterator[Event], now: float) -> None:
-        """Act on events until the other side has enough: few compressed bytes can be very many plain ones."""
+        """Act on events until the other side has enough, or it is the turn of others.
+
+        Few compressed bytes can be very many plain ones. `now`: when this turn began.
+        """
         self.held = None
         try:
             for event in events:
                 self._event(event, now)
+                self._let_others(now)
                 if self.paused:
                     self.held = events
                     return
         except FrameViolation as violation:
             self.bridge.violated(self, violation)
+
+    def _let_others(self, began: float) -> None:
+        """Wait as long as this turn has taken, if that is long."""
+        spent_s = _monotonic() - began
+        if spent_s > _MAX_TURN_S:
+            self.pause(_PAUSED_FOR_OTHERS)
+            asyncio.get_running_loop().call_later(spent_s, self.resume, _PAUSED_FOR_OTHERS)
 
     def _event(self, event: Event, now: float) -> None:
         if isinstance(event, Message):
@@ -194,6 +211,7 @@ class Leg(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
+        self.held = None  # the other side hears that this one is gone, and nothing behind that
         self.bridge.leg_lost(self, exc)
 
     def let_go(self) -> None:
@@ -349,7 +367,7 @@ class Bridge:
             self.csms.passes_compressed = far.server_max_window_bits <= near.server_max_window_bits
         for leg in (self.charge_point, self.csms):
             leg.transport.set_write_buffer_limits(high=max_write_buffer_bytes)
-            _set_user_timeout(leg.transport, tcp_user_timeout_s)
+            set_user_timeout(leg.transport, tcp_user_timeout_s)
             leg.transport.set_protocol(leg)
 
     def start(self, early_from_charge_point: bytes, early_from_csms: bytes) -> None:
@@ -490,10 +508,3 @@ class Bridge:
         for leg in (self.charge_point, self.csms):
             if not leg.lost:
                 leg.transport.abort()
-
-
-def _set_user_timeout(transport: asyncio.Transport, seconds: float) -> None:
-    """Let the kernel notice a peer that is gone without FIN, whether or not it knows WebSocket pings."""
-    sock = transport.get_extra_info("socket")
-    if sock is not None:
-        sock.setsockopt(socket.IPPROTO_TCP, _TCP_USER_TIMEOUT, int(seconds * 1000))

@@ -1,6 +1,11 @@
-"""Limits per source address before anything is known about the peer. Pure: time is an argument."""
+"""Limits per source address before anything is known about the peer. Pure: time is an argument.
+
+An IPv6 /64 is one source, as whoever has one such address has all of them (`source_of`).
+"""
 
 from collections import OrderedDict
+
+from gateway.identity.guessing import source_of
 
 __all__ = ["SourceLimits"]
 
@@ -17,10 +22,10 @@ class _Source:
 
 
 class SourceLimits:
-    """Counts open handshakes and paces new connections, per address and in all.
+    """Counts open handshakes and paces new connections, per source and in all.
 
-    At most 65 536 addresses are remembered; the longest unused one without open handshakes is forgotten first, which
-    gives it a full budget again: an attacker with that many addresses is stopped by `max_handshakes`, not by this.
+    At most 65 536 sources are remembered; the longest unused one without open handshakes is forgotten first, which
+    gives it a full budget again: an attacker with that many sources is stopped by `max_handshakes`, not by this.
     """
 
     def __init__(self, max_handshakes: int, handshakes_per_address: int, connects_per_minute: int) -> None:
@@ -31,6 +36,7 @@ class SourceLimits:
         self._sources: OrderedDict[str, _Source] = OrderedDict()
 
     def _source(self, address: str, now: float) -> _Source:
+        address = source_of(address)
         source = self._sources.get(address)
         if source is None:
             if len(self._sources) >= _MAX_SOURCES:
@@ -70,6 +76,6 @@ class SourceLimits:
     def end_handshake(self, address: str) -> None:
         """The handshake that `begin_handshake` counted is over, admitted or not."""
         self.handshakes -= 1
-        source = self._sources.get(address)
+        source = self._sources.get(source_of(address))
         if source is not None:
             source.handshakes -= 1

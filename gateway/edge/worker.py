@@ -16,7 +16,7 @@ from gateway.edge.control_link import ControlLink
 from gateway.edge.csms import CSMSDialler, Dialled
 from gateway.edge.deadlines import Deadlines
 from gateway.edge.entrance import Entrance
-from gateway.edge.events import Counts, EventCollector
+from gateway.edge.events import DROPPED, Counts, EventCollector
 from gateway.edge.listener import ListenerState, build_listeners
 from gateway.edge.policy_desk import PolicyDesk, wall_offset_s
 from gateway.edge.pump import Bridge, Leg
@@ -139,8 +139,8 @@ class Worker:
 
     def _send_events(self) -> None:
         events = self.events.take()
-        if events:
-            self.link.send(Report(events))
+        if events and not self.link.send(Report(events)):
+            self.counts.add(DROPPED, sum(event.count for event in events))
 
     async def stop(self) -> None:
         """Abort what is still open and tell control the rest."""
@@ -486,4 +486,5 @@ def _live(bridge: Bridge) -> LiveSession:
         opened_at=bridge.wall_opened_at,
         proof=admission.proof,
         registered=bridge.relay.registered,
+        group=admission.group,
     )

@@ -118,6 +118,8 @@ class LiveSession(msgspec.Struct, frozen=True, array_like=True):
     """How the identity was proven; judged again when the registry changes."""
     registered: bool = False
     """The CSMS has accepted its registration, perhaps while control was away and could not be told."""
+    group: str = ""
+    """By whose policy it is judged."""
 
 
 # ---------------------------------------------------------------- edge -> control

@@ -54,12 +54,22 @@ def may_wrap(version: OCPPVersion, action: str) -> bool:
 
 def inner_call(version: OCPPVersion, action: str, payload: dict[str, Any]) -> InnerCall | None:
     """The call inside, None if this is not a wrapped one. Raises Unreadable."""
-    if action.endswith(_SUFFIX):
-        inner = action.removesuffix(_SUFFIX)
-        return InnerCall(inner, _jws_payload(version, payload), version, signed=True)
-    if version is OCPPVersion.V1_6 and action == "DataTransfer" and payload.get("vendorId") == _TUNNEL_VENDOR:
-        return _tunnelled(payload)
-    return None
+    signed = action.endswith(_SUFFIX)
+    if signed:
+        action, payload = action.removesuffix(_SUFFIX), _jws_payload(version, payload)
+        if action.endswith(_SUFFIX):
+            raise Unreadable("signed twice")
+    if _is_tunnel(version, action, payload):
+        return _tunnelled(payload, signed=signed)
+    return InnerCall(action, payload, version, signed=True) if signed else None
+
+
+def _is_tunnel(version: OCPPVersion, action: str, payload: dict[str, Any]) -> bool:
+    """Whether a call is the tunnel of ISO 15118 messages. A vendorId has no case (CiString255Type): nor has it here."""
+    if version is not OCPPVersion.V1_6 or action != "DataTransfer":
+        return False
+    vendor = payload.get("vendorId")
+    return isinstance(vendor, str) and vendor.lower() == _TUNNEL_VENDOR
 
 
 def _jws_payload(version: OCPPVersion, payload: dict[str, Any]) -> dict[str, Any]:
@@ -84,18 +94,18 @@ def _strict_object(version: OCPPVersion, raw: bytes) -> dict[str, Any]:
     return value
 
 
-def _tunnelled(payload: dict[str, Any]) -> InnerCall | None:
+def _tunnelled(payload: dict[str, Any], *, signed: bool) -> InnerCall:
     action, data = payload.get("messageId"), payload.get("data")
     if not isinstance(action, str) or action not in _TUNNELLED:
         raise Unreadable("messageId of the ISO 15118 tunnel")
     if isinstance(data, dict):
         # Some stacks send the object itself instead of its text.
-        return InnerCall(action, data, OCPPVersion.V2_0_1, signed=False)
+        return InnerCall(action, data, OCPPVersion.V2_0_1, signed=signed)
     if not isinstance(data, str):
         raise Unreadable("data of the ISO 15118 tunnel")
     return InnerCall(
         action,
         _strict_object(OCPPVersion.V2_0_1, data.encode("utf-8", "surrogatepass")),
         OCPPVersion.V2_0_1,
-        signed=False,
+        signed=signed,
     )

@@ -2,7 +2,8 @@
 
 The same attack can come in RemoteStartTransaction, in the third schedule of a 2.0.1 profile or in PublishFirmware; a rule
 on a fact sees them all, a rule on one JSON path does not. Total on any payload: what has the wrong shape is left out,
-because the schema gate may be soft.
+because the schema gate may be soft. Charging limits are not: a receiver may read what the schema forbids, so a number in
+quotes is that number, what is no number at all is a limit without end, and without a known unit a limit is one in both.
 """
 
 import math
@@ -29,7 +30,9 @@ __all__ = [
 Payload = dict[str, Any]
 
 _MAX_STRINGS = 10_000
-_URL_NAMES: Final = frozenset({"location", "remoteLocation", "ocppCsmsUrl", "responderURL", "receiptUrl", "urls"})
+_CSMS_URL: Final = "ocppCsmsUrl"
+"""In a network profile; 2.1 has it as a variable of the component NetworkConfiguration as well."""
+_URL_NAMES: Final = frozenset({"location", "remoteLocation", _CSMS_URL, "responderURL", "receiptUrl", "urls"})
 _WITH_PLACES_OF_MEASURING: Final = frozenset({"MeterValues", "StopTransaction", "TransactionEvent"})
 """There `location` says where a value was measured (Outlet, EV, ...), and is no URL."""
 _PEM_ONLY: Final = frozenset({"certificate", "certificateChain", "signingCertificate"})
@@ -47,12 +50,15 @@ def _objects(value: Any) -> list[Payload]:
 
 
 def _number(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
-        return float(value)
+        number = float(value)
+    except ValueError:
+        return None
     except OverflowError:
-        return math.inf if value > 0 else -math.inf
+        return math.inf
+    return None if math.isnan(number) else number
 
 
 CARRIES_SET_POINT: Final = frozenset(
@@ -98,30 +104,29 @@ def set_point_w(action: str, payload: Payload, volts: float = 230.0) -> float:
 def charging_limits(action: str, payload: Payload) -> Iterator[tuple[str, float]]:
     """(unit ``A`` or ``W``, magnitude) of every limit and set-point; discharge counts as much as charge."""
     for schedule in _schedules(payload):
-        unit = "A" if schedule.get("chargingRateUnit") == "A" else "W"
-        for period in _objects(schedule.get("chargingSchedulePeriod")):
-            yield from _magnitudes(period, unit)
-        for place in _objects(schedule.get("limitAtSoC")):
-            yield from _magnitudes(place, unit)
+        unit = schedule.get("chargingRateUnit")
+        for known in (unit,) if unit in ("A", "W") else ("A", "W"):
+            for holder in (*_objects(schedule.get("chargingSchedulePeriod")), *_objects(schedule.get("limitAtSoC"))):
+                yield from _magnitudes(holder, known)
     if action == "UpdateDynamicSchedule":
         for update in _objects(payload.get("scheduleUpdate")):
             yield from _magnitudes(update, "W")
     if action == "AFRRSignal":
-        signal = _number(payload.get("signal"))
-        if signal is not None:
-            yield "W", abs(signal)
+        yield from _magnitude(payload.get("signal"), "W")
 
 
 def _magnitudes(item: Payload, unit: str) -> Iterator[tuple[str, float]]:
     for name in _LIMIT_NAMES:
-        value = _number(item.get(name))
-        if value is not None:
-            yield unit, abs(value)
+        yield from _magnitude(item.get(name), unit)
     for curve in ("v2xFreqWattCurve", "v2xSignalWattCurve"):
         for point in _objects(item.get(curve)):
-            power = _number(point.get("power"))
-            if power is not None:
-                yield "W", abs(power)
+            yield from _magnitude(point.get("power"), "W")
+
+
+def _magnitude(value: Any, unit: str) -> Iterator[tuple[str, float]]:
+    if value is not None:
+        number = _number(value)
+        yield unit, math.inf if number is None else abs(number)
 
 
 def periods(payload: Payload) -> list[list[float]]:
@@ -171,6 +176,10 @@ def url_texts(action: str, payload: Payload) -> Iterator[str]:
     for name, text in named_strings(payload):
         if name in _URL_NAMES:
             yield text
+    if action == "SetVariables":
+        for key, value in configuration_changes(action, payload):
+            if key.strip().lower().endswith("." + _CSMS_URL.lower()):
+                yield value
     for message in _displayed(payload):
         if message.get("format") == "URI" and isinstance(message.get("content"), str):
             yield message["content"]

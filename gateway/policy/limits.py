@@ -186,7 +186,8 @@ class Sum:
         window = self._table.open(key, _Amounts(), now)
         amounts = window.content
         amounts.expire(now - window_s)
-        if amounts.total + abs(amount) > limit or len(amounts.entries) >= MAX_LIMIT:
+        within = amounts.total + abs(amount) <= limit  # not what is no number (NaN): the sum would be none either
+        if not within or len(amounts.entries) >= MAX_LIMIT:
             return False
         if amount:
             amounts.entries.append((now, abs(amount)))

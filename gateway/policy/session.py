@@ -1,6 +1,7 @@
 """What rules see of the session and of one message. Values of the inventory, not claims of the charge point."""
 
 import datetime
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import msgspec
@@ -28,7 +29,13 @@ class SessionFacts(msgspec.Struct, kw_only=True):
     opened_at: float = 0.0
     now: float = 0.0
     """Seconds since the epoch of the message being judged; set before each decision."""
-    in_maintenance: bool = False
+    maintenance_groups: AbstractSet[str] = frozenset()
+    """Groups in a maintenance window. One set for all sessions of a worker, which a reload changes: sockets live for weeks."""
+
+    @property
+    def in_maintenance(self) -> bool:
+        """Whether the charge point's group is in a maintenance window now."""
+        return self.group in self.maintenance_groups
 
     @property
     def age(self) -> datetime.timedelta:

@@ -117,7 +117,7 @@ class _World:
                 boot_state=given.boot_state,
                 opened_at=self.case.start,
                 now=self.now,
-                in_maintenance=given.in_maintenance,
+                maintenance_groups={given.group} if given.in_maintenance else frozenset(),
             )
             found = self._stations[identity] = _Station(Conversation(session), self._snapshot.view(session))
             found.conversation.transactions.history_complete = given.history_complete

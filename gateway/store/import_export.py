@@ -131,7 +131,12 @@ def import_records(  # noqa: PLR0913  one call is one import; the rest are keywo
         raise ImportFailed(sorted(problems, key=lambda problem: problem.line))
     if not dry_run:
         hashed = _with_hashes([*added, *updated], hash_password, now, progress)
-        registry.apply(add=hashed[: len(added)], replace=hashed[len(added) :])
+        # Hashing takes minutes, in which records may change: only what the file says is written over them.
+        change = {
+            record.charge_point_id: {name: getattr(record, name) for name in _given(entry)}
+            for (entry, _), record in zip(updated, hashed[len(added) :], strict=True)
+        }
+        registry.apply(add=hashed[: len(added)], change=change)
     return ImportResult(
         added=tuple(entry.charge_point_id for entry, _ in added),
         updated=tuple(entry.charge_point_id for entry, _ in updated),
@@ -283,6 +288,13 @@ def _made(entry: _Entry, old: ChargePointRecord | None, problems: list[LineProbl
     if message:
         problems.append(LineProblem(entry.line, message))
     return record
+
+
+def _given(entry: _Entry) -> Iterator[str]:
+    """The fields of a record that an entry speaks about."""
+    yield from entry.fields
+    if entry.plain_password:
+        yield from ("password", "password_reading")
 
 
 def _contradiction(record: ChargePointRecord) -> str:

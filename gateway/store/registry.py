@@ -160,9 +160,18 @@ class Registry:
         """
         self.apply(replace=[record])
 
-    def apply(self, *, add: Iterable[ChargePointRecord] = (), replace: Iterable[ChargePointRecord] = ()) -> None:
-        """Several `add` and `replace` in one transaction: all or nothing. Raises what they raise."""
-        to_add, to_replace = list(map(checked, add)), list(map(checked, replace))
+    def apply(
+        self,
+        *,
+        add: Iterable[ChargePointRecord] = (),
+        replace: Iterable[ChargePointRecord] = (),
+        change: Mapping[ChargePointId, Mapping[str, Any]] | None = None,
+    ) -> None:
+        """Several `add`, `replace` and changes of fields in one transaction: all or nothing. Raises what they raise.
+
+        `change`: fields by identity, put into whatever its record is by now; a floor among them never lowers it.
+        """
+        to_add, to_replace, to_change = list(map(checked, add)), list(map(checked, replace)), change or {}
         now = self._clock()
         with self._database.writing() as connection:
             changes.lock(connection)
@@ -173,7 +182,9 @@ class Registry:
                 floor = max((each for each in (registered.floor, record.floor) if each), default=None)
                 created_at = record.created_at or registered.created_at
                 _store(connection, msgspec.structs.replace(record, floor=floor, created_at=created_at), now)
-            ids = [record.charge_point_id for record in (*to_add, *to_replace)]
+            for charge_point_id, fields in to_change.items():
+                _change_fields(connection, charge_point_id, fields, now)
+            ids = [*(record.charge_point_id for record in (*to_add, *to_replace)), *to_change]
             if ids:
                 changes.note_change(connection, ids)
 
@@ -455,6 +466,12 @@ def _store(connection: Connection, record: ChargePointRecord, now: float) -> Cha
     stamped = msgspec.structs.replace(record, updated_at=now)
     connection.execute(update(charge_points).where(_identity == record.charge_point_id).values(**to_row(stamped)))
     return stamped
+
+
+def _change_fields(connection: Connection, charge_point_id: str, fields: Mapping[str, Any], now: float) -> None:
+    old, floor = _existing(connection, charge_point_id), fields.get("floor")
+    new = msgspec.structs.replace(old, **{**fields, "floor": old.floor})
+    _store(connection, checked(new if floor is None else _with_floor(new, floor)), now)
 
 
 def _verify_above_floor(record: ChargePointRecord) -> None:

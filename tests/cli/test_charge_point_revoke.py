@@ -42,6 +42,16 @@ def test_by_file(cli: Cli, registry: Registry, certificates: Path, leaf: LeafCer
     assert (found["charge_point_id"], found["revoked"]["sha256"]) == ("CP-1", leaf.sha256)
 
 
+def test_of_a_ca_certificate_it_is_said_that_this_does_not_revoke_what_it_has_issued(
+    cli: Cli, registry: Registry, certificates: Path, leaf: LeafCertificate
+) -> None:
+    result = cli(*REVOKE, "--file", certificates / "root.pem")
+
+    assert result.code == OK
+    assert "is a CA certificate" in result.err
+    assert not is_revoked(registry, leaf)
+
+
 def test_by_der_file(cli: Cli, registry: Registry, tmp_path: Path, der: bytes, leaf: LeafCertificate) -> None:
     (tmp_path / "client.der").write_bytes(der)
     assert cli(*REVOKE, "--file", tmp_path / "client.der").code == OK

@@ -39,6 +39,7 @@ class TestJudgedAgain:
             ({"enabled": False}, "disabled"),
             ({"security_profile": THREE}, "security profile changed"),
             ({"password": stored(OTHER_PASSWORD)}, "password replaced"),
+            ({"group": "lockdown"}, "group changed"),
         ],
     )
     async def test_a_change_of_its_record(self, site: NodeSite, change: dict[str, Any], reason: str) -> None:

@@ -1,7 +1,9 @@
 """The control process as one object, with edges that speak the link protocol over a real Unix socket."""
 
 import asyncio
+import contextlib
 import functools
+import os
 import sqlite3
 import time
 from typing import Any
@@ -312,6 +314,26 @@ class TestEvidence:
             with sqlite3.connect(site.directory / "registry.sqlite") as database:
                 database.execute("ALTER TABLE away RENAME TO refusals")
             await edge.until(lambda: site.events("identity.unknown"))
+
+    async def test_events_lost_while_a_write_hangs_stay_counted_when_it_goes_on(self, site, monkeypatch) -> None:
+        monkeypatch.setattr("gateway.control.event_log._MAX_BUFFERED", 2_000)
+        os.mkfifo(site.events_path)
+        reader = os.open(site.events_path, os.O_RDONLY | os.O_NONBLOCK)
+        events = [SecurityEvent(event="net.reset", time=1.0, detail="x" * 200)] * 3_000
+        async with site.running() as node, site.edge() as edge:
+            edge.report(*events[:1_000])  # more than a pipe takes
+            await edge.until(lambda: node.status()["events"] == {"net.reset": 1_000} and not node._events._buffer)
+            edge.report(*events)
+            await edge.until(lambda: node._events.lost)
+            monkeypatch.setattr("gateway.control.event_log._MAX_BUFFERED", 50_000)
+            lost, read = node._events.lost, 0
+            while read < 1_000 + 3_000 - lost:
+                with contextlib.suppress(BlockingIOError):
+                    read += os.read(reader, 1 << 20).count(b"\n")
+                await asyncio.sleep(0.001)
+            await edge.until(lambda: not node._events._buffer)
+            assert node._events.lost == lost
+        os.close(reader)
 
     async def test_no_secret_is_in_the_event_file(self, site: NodeSite) -> None:
         site.registry.add(record_of())

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.edge.agreement import deflates, may_deflate, used_tolerances
+from gateway.edge.agreement import deflates, may_deflate, passed_on, used_tolerances
 from gateway.identity.evidence import (
     Admission,
     BasicCredentials,
@@ -15,6 +15,8 @@ from gateway.identity.evidence import (
     Transport,
 )
 from gateway.ocpp.vocabulary import ChargePointId, OCPPVersion, SecurityProfile
+from gateway.websocket.handshake import read_upgrade
+from gateway.websocket.head import HeadLimits, RequestHeadReader
 
 PASSWORD = PasswordProof(slot="current", reading="raw")
 CERTIFICATE = CertificateProof(sha256="", spki_sha256="", serial_number="1", common_name="SN", not_after=0.0)
@@ -110,3 +112,22 @@ def test_user_name_counts_only_where_it_was_the_proof_and_differs_in_more_than_2
 @pytest.mark.parametrize(("version", "used"), [(OCPPVersion.V1_6, ["deflate-1.6"]), (OCPPVersion.V2_0_1, [])])
 def test_compression_counts_as_a_tolerance_only_on_1_6(version: OCPPVersion, used: list[str]) -> None:
     assert used_tolerances(claim(), admission(), version, deflated=True) == used
+
+
+@pytest.mark.parametrize(
+    ("proof", "matches", "passes"),
+    [(PASSWORD, True, True), (PASSWORD, False, True), (CERTIFICATE, True, True), (CERTIFICATE, False, False)],
+)
+def test_no_header_that_names_another_is_passed_through_on_the_strength_of_a_certificate(
+    proof: Proof, matches: bool, passes: bool
+) -> None:
+    request = (
+        b"GET /CP-1 HTTP/1.1\r\nHost: gw\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nAuthorization: Basic Q1AtMjpzZWNyZXQ=\r\n\r\n"
+    )
+    head = RequestHeadReader(HeadLimits(4_096, 32, 1_024)).feed(request)
+    assert head is not None
+
+    found = passed_on(read_upgrade(head), claim(matches=matches), admission(proof=proof))
+
+    assert found == ("Basic Q1AtMjpzZWNyZXQ=" if passes else None)

@@ -46,3 +46,15 @@ def test_forgetting_never_drops_an_address_with_open_handshakes() -> None:
     assert not subject.begin_handshake("held", 0.0)
     subject.end_handshake("held")
     assert subject.handshakes == 0
+
+
+def test_a_whole_ipv6_network_of_one_peer_is_one_source() -> None:
+    limits = SourceLimits(max_handshakes=100, handshakes_per_address=2, connects_per_minute=3)
+    addresses = [f"2001:db8:1:2::{number:x}" for number in range(1, 5)]
+
+    assert [limits.may_connect(address, 0.0) for address in addresses] == [True, True, True, False]
+    assert [limits.begin_handshake(address, 0.0) for address in addresses] == [True, True, False, False]
+    assert limits.begin_handshake("2001:db8:1:3::1", 0.0)
+
+    limits.end_handshake(addresses[0])
+    assert limits.begin_handshake(addresses[3], 0.0)

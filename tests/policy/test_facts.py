@@ -21,6 +21,11 @@ def schedules_2x(*limits, unit="A"):
     ]
 
 
+def profile(unit: object, limit: object) -> dict[str, object]:
+    schedule = {"chargingRateUnit": unit, "chargingSchedulePeriod": [{"startPeriod": 0, "limit": limit}]}
+    return {"csChargingProfiles": {"chargingSchedule": schedule}}
+
+
 @pytest.mark.parametrize(
     ("action", "payload", "amps", "watts"),
     [
@@ -46,10 +51,19 @@ def schedules_2x(*limits, unit="A"):
         ("SetChargingProfile", {"csChargingProfiles": {"chargingSchedule": "x"}}, [], []),
         (
             "SetChargingProfile",
-            {"csChargingProfiles": {"chargingSchedule": {"chargingSchedulePeriod": [{"limit": True}]}}},
+            {"csChargingProfiles": {"chargingSchedule": {"chargingSchedulePeriod": [{"limit": None}]}}},
             [],
             [],
         ),
+        # What a schema forbids and a receiver may read all the same: nothing is left out.
+        ("SetChargingProfile", profile("W", "9e9"), [], [9e9]),
+        ("SetChargingProfile", profile("A", " 400 "), [400], []),
+        ("SetChargingProfile", profile("A", "4OO"), [float("inf")], []),
+        ("SetChargingProfile", profile("W", "NaN"), [], [float("inf")]),
+        ("SetChargingProfile", profile("W", True), [], [float("inf")]),
+        ("SetChargingProfile", profile("a", 400), [400], [400]),
+        ("SetChargingProfile", profile(None, 400), [400], [400]),
+        ("AFRRSignal", {"signal": ["9e9"]}, [], [float("inf")]),
     ],
 )
 def test_limits(action, payload, amps, watts):

@@ -102,3 +102,12 @@ def test_a_clock_that_steps_back_frees_nothing(back):
     assert rates.take("k", 2, WINDOW, 1000)
     assert rates.take("k", 2, WINDOW, 1000 - back)
     assert not rates.take("k", 2, WINDOW, 1001)
+
+
+def test_what_is_no_number_is_beyond_every_sum_and_leaves_the_others_counted():
+    sums = Sum()
+    assert sums.take("k", 60.0, 100.0, 60.0, 0.0)
+    assert not sums.take("k", float("nan"), 100.0, 60.0, 1.0)
+    assert not sums.take("k", float("-inf"), 100.0, 60.0, 1.0)
+    assert not sums.take("k", 60.0, 100.0, 60.0, 2.0)
+    assert sums.take("k", 40.0, 100.0, 60.0, 2.0)

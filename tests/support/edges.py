@@ -50,6 +50,7 @@ def live(granted: Admission, **fields: Any) -> LiveSession:
         granted.csms,
         fields.pop("opened_at", 1.0),
         granted.proof,
+        group=granted.group,
         **fields,
     )
 

@@ -85,7 +85,7 @@ def _password_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def set_charge_point(charge_point_id: str, config_path: str | None, as_json: bool, **options: Any) -> int:
     """Change a charge point. An empty text clears a field: --serial-number ''.
 
-    A session that would not be admitted any more is closed within a second.
+    A session that would not be admitted any more, or has another group now, is closed within a second.
     """
     from gateway.cli.charge_points.passwords import password_warnings
     from gateway.cli.charge_points.rules import advice

@@ -65,6 +65,11 @@ def revoke_certificate(
     if file is not None:
         leaf = _read_certificate(file, as_json=as_json)
         named = _Named(leaf.sha256, leaf.issuer, leaf.serial_number, leaf.spki_sha256)
+        if leaf.is_ca:
+            warnings = [
+                f"{shown(file)} is a CA certificate, and only certificates of charge points are looked up here: what "
+                "this CA has issued is accepted as before. Take it out of client_trust, or revoke each of them."
+            ]
     elif issuer is not None:
         named = _Named(issuer=_normal_issuer(issuer, as_json=as_json), serial=serial or "")
         warnings = _unknown_issuer(named.issuer, config)
