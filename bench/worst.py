@@ -16,7 +16,7 @@ from bench.rig import RunFailed
 from bench.worst_cases import Case, cases
 from gateway.config.ocpp_schemas import schema_gate
 from gateway.config.policy_packs import DEFAULT_PACKS, load_bundle
-from gateway.ocpp.codec import MalformedFrame, decode, decode_payload
+from gateway.ocpp.codec import MalformedFrame, decode, decode_message
 from gateway.ocpp.frames import Call
 from gateway.ocpp.vocabulary import SecurityProfile
 from gateway.policy.session import SessionFacts
@@ -105,16 +105,16 @@ def judged(case: Case, folder: Path) -> Iterator[Finding]:
     """Findings of one case: by each rule, and by all that is shipped. Raises RunFailed if something is not legal."""
     data = case.frame()
     try:
-        frame = decode(data, case.version)
+        frame, payload = decode_message(data, case.version)
     except MalformedFrame as error:
         raise RunFailed(f"{case.name}: {error}") from error
     assert isinstance(frame, Call)
-    fits = schema_gate(case.version).check(case.action, "call", decode_payload(frame.payload)) is None
+    fits = schema_gate(case.version).check(case.action, "call", payload) is None
     decode_ms = _cpu_ms(lambda: decode(data, case.version))
 
     def cost(snapshot: Snapshot) -> float:
         judge = _judge(case, snapshot)
-        return _cpu_ms(lambda: judge.call(frame, case.origin, len(data), _NOW))
+        return _cpu_ms(lambda: judge.call(frame, payload, case.origin, data, _NOW))
 
     without = cost(_snapshot([]))
     yield Finding(case.name, fits, SHIPPED, cost(_snapshot(list(DEFAULT_PACKS))), without, decode_ms)

@@ -9,7 +9,7 @@ from gateway.edge.control_link import ControlLink
 from gateway.edge.policy_desk import PolicyDesk
 from gateway.edge.pump import Bridge
 from gateway.link.messages import BudgetAnswer, BudgetRequest, ControlMessage, Hello, PolicySettings
-from gateway.ocpp.codec import decode
+from gateway.ocpp.codec import decode_message
 from gateway.ocpp.frames import Call
 from gateway.ocpp.vocabulary import OCPPVersion, Origin
 from gateway.policy.site import SitePolicy
@@ -74,9 +74,10 @@ def test_the_end_of_a_maintenance_window_is_heard_by_sessions_that_began_in_it(t
         desk.use(PolicySettings(revision, (pack,), SitePolicy(maintenance_groups=groups)))
 
     def passes(judge: Judge) -> bool:
-        reset = decode(b'[2,"1","Reset",{"type":"Hard"}]', OCPPVersion.V1_6)
+        data = b'[2,"1","Reset",{"type":"Hard"}]'
+        reset, payload = decode_message(data, OCPPVersion.V1_6)
         assert isinstance(reset, Call)
-        return FORWARD[0] in judge.call(reset, Origin.CSMS, 40, 1.0).effects
+        return FORWARD[0] in judge.call(reset, payload, Origin.CSMS, data, 1.0).effects
 
     use("one", "")  # the group of the admission
     judge = desk.judge(make_admission(), OCPPVersion.V1_6, "192.0.2.1", 1.0)
