@@ -21,7 +21,7 @@ from gateway.control.link_server import EdgeLink
 from gateway.control.live_session import no_longer, recall
 from gateway.control.metrics import MetricsPage
 from gateway.control.sessions import Entry, Sessions
-from gateway.control.settings import SettingsBuilder
+from gateway.control.settings import PolicyInvalid, SettingsBuilder
 from gateway.control.store_thread import StoreThread
 from gateway.identity.admission import ListenerFacts
 from gateway.identity.evidence import CertificateProof
@@ -346,6 +346,8 @@ class Node:
                 settings = await asyncio.to_thread(self._builder.build, config, self._directory.revocations())
                 events = self._events.open(_event_path(config))
             except (OSError, StoreError, ConfigError) as error:
+                if isinstance(error, PolicyInvalid):
+                    self._events.own_event("policy.reload_failed", "high", "keep_last_good", str(error))
                 return self.reload_failed(str(error))
             why = await self._try_settings(settings)
             if why:

@@ -12,7 +12,7 @@ from gateway.config.problems import ConfigError
 from gateway.link.messages import CertificatePEM, CSMSSettings, EdgeSettings, ListenerSettings, PolicySettings
 from gateway.store.certificates import Revocations
 
-__all__ = ["SettingsBuilder"]
+__all__ = ["PolicyInvalid", "SettingsBuilder"]
 
 
 def _read(path: str) -> bytes:
@@ -27,6 +27,10 @@ def _listener(listener: Listener) -> ListenerSettings:
     return ListenerSettings(listener, certificates, b"\n".join(_read(path) for path in tls.client_trust))
 
 
+class PolicyInvalid(ConfigError):  # noqa: N818  names the state
+    """Rule packs or the site's use of them are wrong."""
+
+
 def _csms(csms: CSMS) -> CSMSSettings:
     password = _read(csms.password_file).rstrip(b"\r\n") if csms.authentication == "basic" else b""
     certificate = CertificatePEM(_read(csms.certificate), _read(csms.key)) if csms.certificate else None
@@ -37,7 +41,7 @@ def _policy(config: Config) -> PolicySettings:
     """The rule packs, checked. Raises ConfigError with everything that is wrong in them."""
     bundle = load_policy(config.policy, now=time.time())
     if bundle.errors:
-        raise ConfigError(list(bundle.errors))
+        raise PolicyInvalid(list(bundle.errors))
     return PolicySettings(bundle.revision, bundle.packs, bundle.site)
 
 

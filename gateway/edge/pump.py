@@ -51,27 +51,10 @@ class Leg(asyncio.Protocol):
     """One side of a session. `writes_masked`: we are the client on this leg."""
 
     __slots__ = (
-        "blocked_since",
-        "bridge",
-        "byte_count",
-        "close_received",
-        "close_sent",
-        "held",
-        "judge",
-        "lost",
-        "message_count",
-        "origin",
-        "other",
-        "passes_compressed",
-        "paused",
-        "pinged_at",
-        "ponged",
-        "reader",
-        "seen_at",
-        "tls",
-        "transport",
-        "writes_masked",
-    )
+        "blocked_since", "bridge", "byte_count", "close_received", "close_sent", "held", "judge", "lost",
+        "message_count", "origin", "other", "passes_compressed", "paused", "pinged_at", "ponged", "reader", "seen_at",
+        "tls", "transport", "writes_masked",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -304,20 +287,9 @@ class Bridge:
     """One admitted session: both legs, the relay, and how they end together."""
 
     __slots__ = (
-        "__weakref__",
-        "admission",
-        "charge_point",
-        "close_deadline",
-        "csms",
-        "end_reason",
-        "opened_at",
-        "owner",
-        "relay",
-        "subprotocol",
-        "transport_facts",
-        "version",
-        "wall_opened_at",
-    )
+        "__weakref__", "admission", "charge_point", "close_deadline", "csms", "end_reason", "opened_at", "owner",
+        "relay", "subprotocol", "transport_facts", "version", "wall_opened_at",
+    )  # fmt: skip
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ import msgspec
 from gateway.ocpp.codec import MalformedFrame, decode
 from gateway.ocpp.vocabulary import OCPPVersion
 
-__all__ = ["InnerCall", "Unreadable", "inner_call", "may_wrap"]
+__all__ = ["InnerCall", "Unreadable", "inner_call", "inner_result", "may_wrap", "unsigned"]
 
 _SUFFIX: Final = "-Signed"
 _TUNNEL_VENDOR: Final = "org.openchargealliance.iso15118pnc"
@@ -45,6 +45,24 @@ class InnerCall(msgspec.Struct, frozen=True):
     version: OCPPVersion
     """The version whose schema the inner payload follows: the tunnel carries 2.0.1 messages over 1.6."""
     signed: bool
+
+
+def unsigned(action: str) -> str:
+    """The action that a call is about, whether or not it is signed."""
+    return action.removesuffix(_SUFFIX)
+
+
+def inner_result(version: OCPPVersion, payload: dict[str, Any]) -> dict[str, Any] | None:
+    """The answer inside a DataTransfer result of the ISO 15118 tunnel of 1.6; None if there is none to be read."""
+    data = payload.get("data")
+    if isinstance(data, dict):
+        return data
+    if not isinstance(data, str):
+        return None
+    try:
+        return _strict_object(version, data.encode("utf-8", "surrogatepass"))
+    except Unreadable:
+        return None
 
 
 def may_wrap(version: OCPPVersion, action: str) -> bool:

@@ -20,7 +20,7 @@ from gateway.ocpp.error_codes import ErrorMeaning
 from gateway.ocpp.frames import Call, CallError, CallResult, Send
 from gateway.ocpp.schema_gate import Kind, SchemaGate
 from gateway.ocpp.vocabulary import OCPPVersion, Origin
-from gateway.ocpp.wrapped import InnerCall, Unreadable, inner_call
+from gateway.ocpp.wrapped import InnerCall, Unreadable, inner_call, inner_result
 from gateway.policy.engine import PolicyState, decide, settle
 from gateway.policy.responses import REFUSED, answer_to
 from gateway.policy.rules import Effect, Phase
@@ -366,13 +366,21 @@ class Judge:
         if self._view.snapshot is not self._policy.snapshot:
             self._renew()
         reports: Effects = ()
-        is_result = type(frame) is CallResult
+        is_result, is_readable = type(frame) is CallResult, True
+        if is_result and asked.version is not self._version:
+            # The ISO 15118 tunnel: the answer is inside, as the call was.
+            inner = inner_result(asked.version, payload)
+            is_readable, payload = inner is not None, inner or payload
         if is_result:
             if asked.action == _BOOT:
                 self._note_boot(payload, origin)
             plan = self._plan_of_result(asked, origin)
             fits = plan is not None and (plan.fits is None or plan.fits(payload))
-            if not fits and (violation := self._schema(asked.action, "result", payload, asked.version)) is not None:
+            if (
+                is_readable
+                and not fits
+                and (violation := self._schema(asked.action, "result", payload, asked.version)) is not None
+            ):
                 reports = (_would(violation[0]),)
             if plan is not None and not reports and not plan.rules:
                 if plan.is_learnt_from:

@@ -98,7 +98,8 @@ class Lane:
         if before is None or before.outer == call.action:  # part 4, 4.1.4: a retry may come under the same id
             return Entry.SENT
         # Which of the two calls the answer belongs to cannot be known: it proves nothing about either.
-        record.outer, record.digest = AMBIGUOUS, 0
+        record.outer, record.digest, record.other = AMBIGUOUS, 0, before
+        before.other = None
         return Entry.REUSED
 
     def _forget(self, limits: LaneLimits, now: float) -> None:

@@ -25,6 +25,8 @@ class OpenCall(msgspec.Struct):
     version: OCPPVersion
     since: float
     """Monotonic seconds."""
+    other: "OpenCall | None" = None
+    """The call that was open under the same id before, where the answer may be either's."""
     digest: int = 0
     """Of a message that costs or earns money if it is played again; see `gateway.relay.replays`."""
 

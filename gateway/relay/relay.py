@@ -3,7 +3,6 @@
 Gates and rules are `gateway.relay.judge`; a relay without a judge only decodes and correlates.
 """
 
-from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -11,10 +10,10 @@ import msgspec
 from gateway.identity.evidence import Admission
 from gateway.ocpp.build import UNREADABLE_ID, build_call_error, build_call_result_error
 from gateway.ocpp.codec import MalformedFrame, Payload, decode_message
-from gateway.ocpp.error_codes import ErrorMeaning, meaning_of
+from gateway.ocpp.error_codes import ErrorMeaning
 from gateway.ocpp.frames import Call, CallError, CallResult, CallResultError, Frame, Send
 from gateway.ocpp.vocabulary import OCPPVersion, Origin
-from gateway.ocpp.wrapped import InnerCall
+from gateway.ocpp.wrapped import InnerCall, Unreadable, inner_call, unsigned
 from gateway.relay.effects import (
     FORWARD,
     NOTHING,
@@ -28,9 +27,10 @@ from gateway.relay.effects import (
     Reply,
     ReportEvent,
 )
+from gateway.relay.errors import answer_to_malformed, cleaned
 from gateway.relay.judge import Judge, Ruling
 from gateway.relay.lanes import Entry, Lane, LaneLimits
-from gateway.relay.open_calls import OpenCall, opened
+from gateway.relay.open_calls import AMBIGUOUS, OpenCall, opened
 from gateway.relay.registration import is_accepted, read_boot_notification
 from gateway.relay.replays import Replays, digest_of
 
@@ -41,15 +41,12 @@ _TRANSACTION_ACTIONS: Final = frozenset({"StartTransaction", "StopTransaction", 
 """Losing one of these costs revenue; a flood answer never refuses them."""
 _EARNEST: Final = _TRANSACTION_ACTIONS | {_BOOT}
 """Calls of a charge point that are looked at before any rule."""
+_BYTES_PER_TOKEN: Final = 4_096
+"""A longer message counts as several: what it costs grows with its size."""
 _MALFORMED_PER_MINUTE: Final = 20
 _REMEMBERED_RESULTS: Final = 4
-_MAX_DESCRIPTION_CHARS: Final = 255
-_MAX_DETAILS_BYTES: Final = 1_024
-_CALL: Final = 2
 _CALL_RESULT: Final = 3
 _CALL_ERROR: Final = 4
-_ANSWERS: Final = frozenset({_CALL_RESULT, _CALL_ERROR})
-_NEVER_ANSWERED: Final = frozenset({3, 4, 5, 6})
 _MAX_HELD: Final = 16
 _AFTERWARDS: Final = (ReportEvent, CloseBoth)
 """What can still be done about an answer that has gone on."""
@@ -70,7 +67,7 @@ class RelayLimits(msgspec.Struct, frozen=True, kw_only=True):
 class _Held(msgspec.Struct, frozen=True):
     """A call that waits for what control says of a budget; or an answer that has gone on, and whose rules want to know."""
 
-    frame: Call | CallResult | CallError
+    frame: Call | Send | CallResult | CallError
     payload: Payload
     origin: Origin
     ruling: Ruling
@@ -147,7 +144,8 @@ class Relay:
                 effects = self._and_next(effects, self._csms, now)
         tokens = self._tokens + (now - self._tokens_at) * self._limits.messages_per_s
         burst = self._limits.messages_burst
-        self._tokens = tokens = (min(burst, tokens)) - 1.0
+        cost = 1.0 if len(data) <= _BYTES_PER_TOKEN else len(data) / _BYTES_PER_TOKEN
+        self._tokens = tokens = min(burst, tokens) - cost
         self._tokens_at = now
         if tokens >= 0.0:
             # The episode is over once half the burst has come back, not at the first spare token.
@@ -172,13 +170,12 @@ class Relay:
     def _call(self, call: Call, payload: Payload, lane: Lane, origin: Origin, data: bytes, now: float) -> Effects:
         if lane.pending and not lane.has_room(call.message_id, len(data), self._limits.calls, now):
             return self._too_many(call, origin)
-        earnest = origin is Origin.CHARGE_POINT and call.action in _EARNEST
         boot: Effects = FORWARD
-        if earnest:
+        if origin is Origin.CHARGE_POINT and unsigned(call.action) in _EARNEST:
             if self._replays is not None and self._replays.knows(call):
                 return self._replayed(call)
-            if call.action == _BOOT:
-                boot = self._boot_notification(payload)
+            if unsigned(call.action) == _BOOT:
+                boot = self._boot_notification(call.action, payload)
         inner: InnerCall | None = None
         effects = boot
         if self._judge is not None and _goes_on(boot):
@@ -194,7 +191,7 @@ class Relay:
 
     def _too_many(self, call: Call, origin: Origin) -> Effects:
         """The lane is full. What carries billing data is not answered: it stays in its sender's queue and comes again."""
-        if origin is Origin.CHARGE_POINT and call.action in _TRANSACTION_ACTIONS:
+        if origin is Origin.CHARGE_POINT and unsigned(call.action) in _TRANSACTION_ACTIONS:
             event = ReportEvent("rpc.too_many_pending", "medium", "ws_close", call.action)
             return (event, CloseBoth(1008, "too many open calls"))
         reply = build_call_error(self._version, call.message_id, ErrorMeaning.GENERIC, "too many open calls")
@@ -202,7 +199,7 @@ class Relay:
 
     def _enter(self, call: Call, record: OpenCall, lane: Lane, effects: Effects, data: bytes, now: float) -> Effects:
         """The same effects if the call goes on now; if it has to wait, all but its forwarding."""
-        if lane is self._charge_point and call.action in _TRANSACTION_ACTIONS:
+        if lane is self._charge_point and unsigned(call.action) in _TRANSACTION_ACTIONS:
             record.digest = digest_of(call)
         entry = lane.enter(call, record, data, self._limits.calls, now)
         if entry is Entry.SENT:
@@ -254,7 +251,7 @@ class Relay:
         text = build_call_error(self._version, call.message_id, ErrorMeaning.SECURITY, "answered before")
         return (ReportEvent("rpc.replay", "high", "callerror", f"{call.action} that has been answered"), Reply(text))
 
-    def _hold(self, call: Call, payload: Payload, origin: Origin, ruling: Ruling, data: bytes) -> Effects:
+    def _hold(self, call: Call | Send, payload: Payload, origin: Origin, ruling: Ruling, data: bytes) -> Effects:
         """Let the call wait for control. A session that has too many waiting is refused as if budgets were used up."""
         held = _Held(call, payload, origin, ruling, data)
         if self._held is not None and len(self._held) >= _MAX_HELD:
@@ -274,6 +271,8 @@ class Relay:
         if held is None:
             return NOTHING
         effects, call = self._settled(held, answers, now), held.frame
+        if type(call) is Send:
+            return effects
         if type(call) is not Call:
             said = held.ruling.effects
             return tuple(effect for effect in effects if type(effect) in _AFTERWARDS and effect not in said)
@@ -287,8 +286,14 @@ class Relay:
         assert self._judge is not None
         return self._judge.settled(held.ruling, held.frame, answers, now + self._wall_offset_s)
 
-    def _boot_notification(self, payload: Payload) -> Effects:
+    def _boot_notification(self, action: str, payload: Payload) -> Effects:
         """B01.FR.11/12: on security profile 3 the serial number, if given, must be the certificate's."""
+        try:
+            inner = inner_call(self._version, action, payload)
+        except Unreadable:
+            inner = None  # it claims nothing that could be read, and does not pass the gates
+        if inner is not None:
+            payload = inner.payload
         boot = self._boot = read_boot_notification(self._version, payload)
         expected = self._admission.expected_serial_number
         if not expected or not boot.serial_number or boot.serial_number == expected:
@@ -322,18 +327,33 @@ class Relay:
         if type(frame) is CallError:
             return self._call_error(frame, payload, asker, origin, len(data), now)
         if type(frame) is Send:
-            if self._judge is None:
-                return FORWARD
-            return self._judge.call(frame, payload, origin, data, now + self._wall_offset_s).effects
+            return self._send(frame, payload, origin, data, now)
         assert type(frame) is CallResultError
         return self._call_result_error(frame, self._charge_point if asker is self._csms else self._csms)
+
+    def _send(self, send: Send, payload: Payload, origin: Origin, data: bytes, now: float) -> Effects:
+        """A SEND opens nothing and never waits its turn; for what control says of a budget it does."""
+        if self._judge is None:
+            return FORWARD
+        ruling = self._judge.call(send, payload, origin, data, now + self._wall_offset_s)
+        if ruling.asks and _goes_on(ruling.effects):
+            return self._hold(send, payload, origin, ruling, data)
+        return ruling.effects
 
     def _judge_answer(
         self, frame: CallResult | CallError, payload: Payload, asked: OpenCall, origin: Origin, size: int, now: float
     ) -> Effects:
         if self._judge is None:
             return FORWARD
-        ruling = self._judge.result(frame, payload, asked, origin, size, now + self._wall_offset_s, now - asked.since)
+        wall = now + self._wall_offset_s
+        if asked.other is not None:
+            # It may be the answer to either call of this id: what may not pass as one of them does not pass.
+            effects = self._judge.result(
+                frame, payload, asked.other, origin, size, wall, now - asked.other.since
+            ).effects
+            if not _goes_on(effects):
+                return effects
+        ruling = self._judge.result(frame, payload, asked, origin, size, wall, now - asked.since)
         if not ruling.asks or not _goes_on(ruling.effects):
             return ruling.effects
         if self._held is not None and len(self._held) >= _MAX_HELD:
@@ -346,8 +366,10 @@ class Relay:
         """A result that passes: what it says of the registration, and what may refer to it later."""
         if self._version is OCPPVersion.V2_1:
             asker.answered = (*asker.answered[1 - _REMEMBERED_RESULTS :], frame.message_id)
-        if asker is self._charge_point and (not self._registered or asked.outer == _BOOT):
-            return self._registration(payload, asked.outer)
+        if asker is self._charge_point and asked.outer != AMBIGUOUS:
+            action = unsigned(asked.outer)
+            if action == _BOOT or not self._registered:
+                return self._registration(payload, action)
         return FORWARD
 
     def _take(self, asker: Lane, message_id: str, now: float) -> OpenCall | None:
@@ -380,31 +402,17 @@ class Relay:
                 return (ReportEvent("rpc.unsolicited_result", "low", "drop", "the peer could not read a message"),)
             return _UNSOLICITED
         judged = self._judge_answer(error, payload, asked, origin, size, now)
-        cleaned = self._clean(error, build_call_error)
+        clean = cleaned(self._version, error, build_call_error)
         if judged is FORWARD:
-            return cleaned
-        return (*judged[:-1], *cleaned) if _goes_on(judged) else judged
+            return clean
+        return (*judged[:-1], *clean) if _goes_on(judged) else judged
 
     def _call_result_error(self, error: CallResultError, sender: Lane) -> Effects:
         """Part 4, 4.2.5: it refers to a result, so whoever sends it is the one who had asked."""
         if error.message_id not in sender.answered:
             return _UNSOLICITED
         sender.answered = tuple(each for each in sender.answered if each != error.message_id)
-        return self._clean(error, build_call_result_error)
-
-    def _clean(self, error: CallError | CallResultError, build: Callable[..., bytes]) -> Effects:
-        """Forward an error as it is if it is one that may be shown and logged; else what is left of it (CWE-117)."""
-        meaning, description = meaning_of(error.code), error.description
-        if (
-            meaning is not None
-            and len(description) <= _MAX_DESCRIPTION_CHARS
-            and description.isprintable()
-            and len(error.details) <= _MAX_DETAILS_BYTES
-        ):
-            return FORWARD
-        shown = "".join(char for char in description if char.isprintable())[:_MAX_DESCRIPTION_CHARS]
-        text = build(self._version, error.message_id, meaning or ErrorMeaning.GENERIC, shown)
-        return (ReportEvent("rpc.error_sanitized", "medium", "sanitize"), Deliver(text))
+        return cleaned(self._version, error, build_call_result_error)
 
     # -- what does not pass
 
@@ -414,28 +422,12 @@ class Relay:
             lane.malformed, lane.malformed_since = 0, now
         lane.malformed += 1
         instead = self._instead_of(malformed, lane, now)
-        answer = b"" if instead else self._answer_to_malformed(malformed)
+        answer = b"" if instead else answer_to_malformed(self._version, malformed)
         report = ReportEvent(malformed.event, "medium", "callerror" if answer else "drop", malformed.detail)
         effects: Effects = (report, Reply(answer)) if answer else (report, *instead)
         if lane.malformed > _MALFORMED_PER_MINUTE:
             return (*effects, CloseBoth(1008, "malformed messages"))
         return effects
-
-    def _answer_to_malformed(self, malformed: MalformedFrame) -> bytes:
-        """CALLERROR for what looks like a Call, under its id; for a text that is no frame under "-1", an id nobody waits for.
-
-        What is a frame of another kind is never answered, whatever its payload: OCPP has no answers to answers.
-        """
-        version = self._version
-        kind, no_frame = malformed.message_type, malformed.event == "rpc.malformed" and not malformed.parsed
-        if malformed.event == "rpc.message_type" or (kind in _NEVER_ANSWERED and not (kind in _ANSWERS and no_frame)):
-            return b""
-        if malformed.message_id is None or kind != _CALL:
-            return build_call_error(version, UNREADABLE_ID, ErrorMeaning.RPC_FRAMEWORK, "not an OCPP-J message")
-        meaning = _MEANINGS.get(
-            malformed.event, ErrorMeaning.FORMAT if malformed.parsed else ErrorMeaning.RPC_FRAMEWORK
-        )
-        return build_call_error(version, malformed.message_id, meaning, malformed.detail)
 
     def _instead_of(self, malformed: MalformedFrame, sender: Lane, now: float) -> Effects:
         """An answer that cannot be passed on: whoever waits for it hears so, and in 2.1 its sender too (FR.06)."""
@@ -469,9 +461,3 @@ class Relay:
 def _goes_on(effects: Effects) -> bool:
     """True if the sender's message is forwarded."""
     return effects is FORWARD or any(isinstance(effect, Forward) for effect in effects)
-
-
-_MEANINGS: Final = {
-    "json.number_range": ErrorMeaning.PROPERTY_CONSTRAINT,
-    "rpc.unknown_action": ErrorMeaning.NOT_IMPLEMENTED,
-}

@@ -1,0 +1,54 @@
+"""What is told about messages that cannot be read, and what is left of errors that peers send."""
+
+from collections.abc import Callable
+from typing import Final
+
+from gateway.ocpp.build import UNREADABLE_ID, build_call_error
+from gateway.ocpp.codec import MalformedFrame
+from gateway.ocpp.error_codes import ErrorMeaning, meaning_of
+from gateway.ocpp.frames import CallError, CallResultError
+from gateway.ocpp.vocabulary import OCPPVersion
+from gateway.relay.effects import FORWARD, Deliver, Effects, ReportEvent
+
+__all__ = ["answer_to_malformed", "cleaned"]
+
+_MAX_DESCRIPTION_CHARS: Final = 255
+_MAX_DETAILS_BYTES: Final = 1_024
+_CALL: Final = 2
+_CALL_RESULT: Final = 3
+_CALL_ERROR: Final = 4
+_ANSWERS: Final = frozenset({_CALL_RESULT, _CALL_ERROR})
+_NEVER_ANSWERED: Final = frozenset({3, 4, 5, 6})
+_MEANINGS: Final = {
+    "json.number_range": ErrorMeaning.PROPERTY_CONSTRAINT,
+    "rpc.unknown_action": ErrorMeaning.NOT_IMPLEMENTED,
+}
+
+
+def answer_to_malformed(version: OCPPVersion, malformed: MalformedFrame) -> bytes:
+    """CALLERROR for what looks like a Call, under its id; for a text that is no frame under "-1", an id nobody waits for.
+
+    What is a frame of another kind is never answered, whatever its payload: OCPP has no answers to answers.
+    """
+    kind, no_frame = malformed.message_type, malformed.event == "rpc.malformed" and not malformed.parsed
+    if malformed.event == "rpc.message_type" or (kind in _NEVER_ANSWERED and not (kind in _ANSWERS and no_frame)):
+        return b""
+    if malformed.message_id is None or kind != _CALL:
+        return build_call_error(version, UNREADABLE_ID, ErrorMeaning.RPC_FRAMEWORK, "not an OCPP-J message")
+    meaning = _MEANINGS.get(malformed.event, ErrorMeaning.FORMAT if malformed.parsed else ErrorMeaning.RPC_FRAMEWORK)
+    return build_call_error(version, malformed.message_id, meaning, malformed.detail)
+
+
+def cleaned(version: OCPPVersion, error: CallError | CallResultError, build: Callable[..., bytes]) -> Effects:
+    """Forward an error as it is if it is one that may be shown and logged; else what is left of it (CWE-117)."""
+    meaning, description = meaning_of(error.code), error.description
+    if (
+        meaning is not None
+        and len(description) <= _MAX_DESCRIPTION_CHARS
+        and description.isprintable()
+        and len(error.details) <= _MAX_DETAILS_BYTES
+    ):
+        return FORWARD
+    shown = "".join(char for char in description if char.isprintable())[:_MAX_DESCRIPTION_CHARS]
+    text = build(version, error.message_id, meaning or ErrorMeaning.GENERIC, shown)
+    return (ReportEvent("rpc.error_sanitized", "medium", "sanitize"), Deliver(text))
