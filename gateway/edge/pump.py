@@ -51,9 +51,9 @@ class Leg(asyncio.Protocol):
     """One side of a session. `writes_masked`: we are the client on this leg."""
 
     __slots__ = (
-        "blocked_since", "bridge", "byte_count", "close_received", "close_sent", "held", "judge", "lost",
+        "blocked_since", "bridge", "byte_count", "close_received", "close_sent", "held", "judge", "lingers", "lost",
         "message_count", "origin", "other", "passes_compressed", "paused", "pinged_at", "ponged", "reader", "seen_at",
-        "tls", "transport", "writes_masked",
+        "tls", "transport", "violated", "writes_masked",
     )  # fmt: skip
 
     def __init__(
@@ -83,6 +83,8 @@ class Leg(asyncio.Protocol):
         """What is left of the last input where reading was paused in the middle of it."""
         self.close_sent = False
         self.close_received = False
+        self.violated = False
+        self.lingers = False
         self.lost = False
         self.message_count = 0
         self.byte_count = 0
@@ -242,9 +244,15 @@ class Leg(asyncio.Protocol):
         if self.lost:
             return
         self._unpause()
-        if self.tls is not None and not self.transport.is_closing():
+        if self.tls is not None and not self.transport.is_closing() and not self.lingers:
             self.transport.write(self.tls.shutdown())
-        self.transport.close()
+        if not self.violated:
+            self.transport.close()
+        elif not self.lingers and not self.transport.is_closing():
+            # What it goes on sending would be answered with a TCP reset, which can overtake our close frame: it is read
+            # and thrown away until the peer ends the connection too, or the time for that is over.
+            self.lingers = True
+            self.transport.write_eof()
 
     # -- backpressure
 
@@ -432,7 +440,7 @@ class Bridge:
             f"by the CSMS: {violation.event}: {violation.detail}" if from_csms else violation.detail,
         )
         other_code = CLOSE_CODES["csms-violation"] if from_csms else CLOSE_CODES["charge-point-lost"]
-        leg.close_received = True  # nothing more is read from it
+        leg.close_received = leg.violated = True  # nothing more of it counts
         self.end_reason = self.end_reason or f"violation-by-{leg.origin.value}:{violation.event}"
         leg.send_close(violation.close_code, "")
         leg.other.send_close(other_code, "")

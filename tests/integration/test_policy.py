@@ -139,6 +139,7 @@ async def test_budget_of_the_fleet_is_shared_by_all_charge_points_of_the_node(tm
         passed = [each for each in identities if each not in refused()]
         for identity in passed:
             assert await peers[identity].text() == reset
+            peers[identity].send_text('[3,"r",{"status":"Accepted"}]')
         await ask_csms(csms, passed[0], reset.replace('"r"', '"r2"'))
         assert '"r2"' in await peers[passed[0]].text(), "the same charge point again is not one more"
         for peer in peers.values():

@@ -9,6 +9,7 @@ from gateway.identity.evidence import Peer, Transport
 from gateway.ocpp.vocabulary import OCPPVersion
 from gateway.policy.verdict import FleetAsk
 from gateway.relay.effects import NoteRegistered
+from gateway.relay.lanes import LaneLimits
 from gateway.relay.relay import Relay, RelayLimits
 from gateway.websocket.deflate import DeflateParameters
 from gateway.websocket.messages import ReaderLimits
@@ -87,7 +88,14 @@ def make_session(owner: SilentOwner | None = None, *, deflate: DeflateParameters
         version=OCPPVersion.V1_6,
         subprotocol="ocpp1.6",
         relay=Relay(
-            admission, OCPPVersion.V1_6, RelayLimits(messages_per_s=50.0, messages_burst=250, flood_grace_s=5.0)
+            admission,
+            OCPPVersion.V1_6,
+            RelayLimits(
+                messages_per_s=50.0,
+                messages_burst=1_000,
+                flood_grace_s=5.0,
+                calls=LaneLimits(max_waiting_bytes=1 << 24),
+            ),
         ),
         wall_opened_at=0.0,
     )

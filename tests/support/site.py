@@ -86,6 +86,8 @@ async def running(
         rig = Rig(work, csms_urls=[upstream.url], **rig_options)
         rig.config["limits"] = dict(GENEROUS)
         prepare(rig)
+        # The peers of most tests answer nothing: what they are sent must not wait for that.
+        rig.config.setdefault("websocket", {}).setdefault("max_open_calls", 64)
         async with rig.gateway() as gateway:
             yield Site(rig, upstream, gateway)
 
