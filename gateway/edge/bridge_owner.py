@@ -19,7 +19,15 @@ class BridgeOwner(Protocol):
         """Look at this bridge every second until its deadlines are gone."""
 
     def report(
-        self, bridge: "Bridge", event: str, severity: Severity, decision: str, detail: str, http_status: int = 0
+        self,
+        bridge: "Bridge",
+        event: str,
+        severity: Severity,
+        decision: str,
+        detail: str,
+        http_status: int = 0,
+        *,
+        revision: str = "",
     ) -> None:
         """A security event of this session."""
 

@@ -385,8 +385,8 @@ class Bridge:
                 leg.other.send_text(text)
             case Reply(text=text):
                 leg.send_text(text)
-            case ReportEvent(event=event, severity=severity, decision=decision, detail=detail):
-                self.owner.report(self, event, severity, decision, detail)
+            case ReportEvent(event=event, severity=severity, decision=decision, detail=detail, revision=revision):
+                self.owner.report(self, event, severity, decision, detail, revision=revision)
             case CloseBoth(code=code, reason=reason):
                 self.close(code, reason, f"relay:{reason}")
             case PauseReading(seconds=seconds):

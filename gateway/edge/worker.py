@@ -294,7 +294,15 @@ class Worker:
         self.deadlines.watch(bridge)
 
     def report(
-        self, bridge: Bridge, event: str, severity: Severity, decision: str, detail: str, http_status: int = 0
+        self,
+        bridge: Bridge,
+        event: str,
+        severity: Severity,
+        decision: str,
+        detail: str,
+        http_status: int = 0,
+        *,
+        revision: str = "",
     ) -> None:
         admission, facts = bridge.admission, bridge.transport_facts
         proof = admission.proof
@@ -304,7 +312,7 @@ class Worker:
                 time=time.time(),
                 severity=severity,
                 stage="relay",
-                policy_revision=self.policy.revision[:_REVISION_DIGITS],
+                policy_revision=(revision or self.policy.revision)[:_REVISION_DIGITS],
                 decision=decision,
                 charge_point_id=admission.charge_point_id,
                 verified=True,

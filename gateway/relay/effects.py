@@ -46,6 +46,8 @@ class ReportEvent(msgspec.Struct, frozen=True, gc=False):
     severity: Severity
     decision: str
     detail: str = ""
+    revision: str = ""
+    """Of the policy that this comes from, where it is not the one in force any more."""
 
 
 class CloseBoth(msgspec.Struct, frozen=True, gc=False):

@@ -23,13 +23,14 @@ from gateway.ocpp.vocabulary import OCPPVersion, Origin
 from gateway.ocpp.wrapped import InnerCall, Unreadable, inner_call, inner_result
 from gateway.policy.engine import PolicyState, decide, settle
 from gateway.policy.responses import REFUSED, answer_to
-from gateway.policy.rules import Effect, Phase
+from gateway.policy.rules import Effect as RuleEffect
+from gateway.policy.rules import Phase
 from gateway.policy.session import Message, Request, SessionFacts
 from gateway.policy.site import GateMode, Gates
 from gateway.policy.snapshot import Cohort, CompiledRule, Snapshot, View
 from gateway.policy.transactions import Transactions
 from gateway.policy.verdict import FleetAsk, RuleMatch, Verdict
-from gateway.relay.effects import FORWARD, CloseBoth, Deliver, Effects, Forward, Reply, ReportEvent
+from gateway.relay.effects import FORWARD, CloseBoth, Deliver, Effect, Effects, Forward, Reply, ReportEvent
 from gateway.relay.open_calls import OpenCall
 from gateway.relay.plans import Plan, Plans
 
@@ -83,6 +84,8 @@ class Ruling(msgspec.Struct, frozen=True):
     """What is judged, where it is a call that has to wait."""
     inner: InnerCall | None = None
     """The call inside, where this one is signed or tunnelled and may go on."""
+    revision: str = ""
+    """Of the snapshot whose rules were asked."""
 
 
 _PASS: Final = Ruling(FORWARD)
@@ -301,7 +304,8 @@ class Judge:
         verdict = decide(self._view, message, self._transactions, self._policy.state, now, rules)
         if not reports and verdict.effect is None and not verdict.matches and not verdict.asks and not verdict.errors:
             return _PASS
-        return Ruling((*reports, *self._effects(frame, verdict)), verdict.asks, verdict)
+        effects = (*reports, *self._effects(frame, verdict))
+        return Ruling(effects, verdict.asks, verdict, revision=self._view.snapshot.revision)
 
     def settled(
         self, ruling: Ruling, frame: Call | Send | CallResult | CallError, answers: dict[str, bool], now: float
@@ -312,13 +316,17 @@ class Judge:
         message = ruling.message
         if message is not None and verdict.passes and isinstance(frame, Call | Send):
             self._seen(message.version or self._version, message.action, message.payload)
-        return self._effects(frame, verdict)
+        effects = self._effects(frame, verdict)
+        if ruling.revision == self.revision:
+            return effects
+        # Another snapshot has come into force meanwhile: this message is judged, and recorded, by the one that it began with.
+        return tuple(_of_revision(effect, ruling.revision) for effect in effects)
 
     def _effects(self, frame: Call | Send | CallResult | CallError, verdict: Verdict) -> Effects:
         effects = self._reports(verdict)
         if verdict.passes:
             return (*effects, Forward())
-        if verdict.effect is Effect.DISCONNECT:
+        if verdict.effect is RuleEffect.DISCONNECT:
             return (*effects, CloseBoth(_POLICY_CLOSE, "policy"))
         return (*effects, *self._answer(frame, verdict))
 
@@ -434,6 +442,10 @@ def _report_of(match: RuleMatch) -> ReportEvent:
     detail = rule.id + (f": {match.why}" if match.why else "")
     detail += f" (exception of {match.exception})" if match.exception else ""
     return ReportEvent(rule.event, rule.severity, effect if match.enforced else f"would:{effect}", detail)
+
+
+def _of_revision(effect: Effect, revision: str) -> Effect:
+    return msgspec.structs.replace(effect, revision=revision) if isinstance(effect, ReportEvent) else effect
 
 
 def _would(event: ReportEvent) -> ReportEvent:

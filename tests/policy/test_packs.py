@@ -3,10 +3,13 @@
 import functools
 import json
 import re
+import tempfile
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from bench.packs import write_packs
 from gateway.config.policy_packs import DEFAULT_PACKS, load_bundle, load_tests, policy_scopes, shipped_packs
 from gateway.ocpp.vocabulary import Origin
 from gateway.policy.classes import CLASSES
@@ -16,6 +19,7 @@ from gateway.policy.findings import CODES, Findings
 from gateway.policy.rules import Effect
 from gateway.policy.scopes import FACTS
 from gateway.policy.site import GroupPolicy, SitePolicy
+from gateway.policy.snapshot import Snapshot
 from gateway.policy.trial import run_trial
 from gateway.policy.trial_reading import read_cases
 from tests.policy.build import NOW, gates, session_of
@@ -207,3 +211,28 @@ def test_the_documentation_names_every_code_pack_and_effect():
     assert [effect.name.lower() for effect in Effect if f"`{effect.name.lower()}`" not in text] == []
     facts = [name for name in FACTS.fields if f"`{name}`" not in text]
     assert facts == []
+
+
+@functools.cache
+def unrelated():
+    """A thousand rules of all kinds that deny, each for a charge point or a group that the cases do not have."""
+    with tempfile.TemporaryDirectory() as folder:
+        packs = load_bundle([str(path) for path in write_packs(Path(folder), 1000)], SitePolicy(), now=NOW).packs
+
+    def elsewhere(number, rule):
+        where = {"groups": (f"nowhere-{number}",)} if number % 2 else {"identities": (f"NOBODY-{number}",)}
+        return replace(rule, match=replace(rule.match, **where), effect=Effect.DENY)
+
+    return tuple(
+        replace(pack, rules=tuple(elsewhere(number, rule) for number, rule in enumerate(pack.rules))) for pack in packs
+    )
+
+
+@pytest.mark.parametrize("name", shipped_packs())
+def test_a_thousand_unrelated_rules_change_no_decision(name):
+    _, cases = read_cases(getattr(load_tests(name), "value", None), Findings())
+    one = bundle(name)
+    snapshot = Snapshot("r", (*one.packs, *unrelated()), one.site, policy_scopes())
+    assert len(snapshot.rules) >= 1000
+    result = run_trial(name, cases, snapshot, gates(), policy_scopes())
+    assert [(case.name, case.failures) for case in result.cases if case.failures] == []

@@ -38,7 +38,8 @@ class Ruled(Scenario):
         session = SessionFacts(
             identity="CP-1", group="", version=version, ip="127.0.0.1", security_profile=SecurityProfile(2)
         )
-        self.relay = Relay(make_admission(), version, LIMITS, Judge(PolicyInForce(snapshot, schema_gate), session))
+        self.policy = PolicyInForce(snapshot, schema_gate)
+        self.relay = Relay(make_admission(), version, LIMITS, Judge(self.policy, session))
 
 
 def names(effects: Effects) -> list[str]:
@@ -169,6 +170,21 @@ def test_a_send_waits_for_what_control_says_of_a_budget(kept: bool) -> None:
         answers = {each.rule.id: kept for each in ask.asks}
         effects = scenario.relay.answered(ask.ticket, answers, scenario.now)
     assert any(isinstance(effect, Forward) for effect in effects) is kept
+
+
+# -- one message, one revision
+
+
+def test_a_message_that_waits_for_control_is_recorded_under_the_policy_that_judged_it() -> None:
+    old, new = (snapshot_of({**SEND_BUDGET, "event": "x.old"}, revision=name) for name in ("old", "new"))
+    send = '[6,"s","NotifyPeriodicEventStream",{"id":1,"pending":0,"basetime":"2026-01-01T00:00:00Z","data":[{"v":"1","t":0}]}]'
+    with Ruled(old, V2_1) as scenario:
+        scenario >> ChargePoint(send)
+        (ask,) = scenario.effects()
+        assert isinstance(ask, AskFleet)
+        scenario.policy.use(new)
+        effects = scenario.relay.answered(ask.ticket, {each.rule.id: False for each in ask.asks}, scenario.now)
+    assert {effect.revision for effect in effects if isinstance(effect, ReportEvent)} == {"old"}
 
 
 # -- what a message costs grows with its size

@@ -61,9 +61,17 @@ class SilentOwner:
         """No timers here."""
 
     def report(
-        self, bridge: Bridge, event: str, severity: Severity, decision: str, detail: str, http_status: int = 0
+        self,
+        bridge: Bridge,
+        event: str,
+        severity: Severity,
+        decision: str,
+        detail: str,
+        http_status: int = 0,
+        *,
+        revision: str = "",
     ) -> None:
-        del bridge, severity, decision, detail, http_status
+        del bridge, severity, decision, detail, http_status, revision
         raise AssertionError(event)
 
     def registered(self, bridge: Bridge, effect: NoteRegistered) -> None:
