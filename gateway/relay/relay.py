@@ -180,9 +180,9 @@ class Relay:
         effects = boot
         if self._judge is not None and _goes_on(boot):
             ruling = self._judge.call(call, payload, origin, data, now + self._wall_offset_s)
-            if ruling.asks and _goes_on(ruling.effects):
-                return self._hold(call, payload, origin, ruling, data)
             effects, inner = ruling.effects, ruling.inner
+            if ruling.asks and _goes_on(effects):
+                effects = self._hold(call, payload, origin, ruling, data, now)
             if boot is not FORWARD:
                 effects = (*boot[:-1], *effects)
         if effects is FORWARD or _goes_on(effects):
@@ -251,11 +251,13 @@ class Relay:
         text = build_call_error(self._version, call.message_id, ErrorMeaning.SECURITY, "answered before")
         return (ReportEvent("rpc.replay", "high", "callerror", f"{call.action} that has been answered"), Reply(text))
 
-    def _hold(self, call: Call | Send, payload: Payload, origin: Origin, ruling: Ruling, data: bytes) -> Effects:
+    def _hold(
+        self, call: Call | Send, payload: Payload, origin: Origin, ruling: Ruling, data: bytes, now: float
+    ) -> Effects:
         """Let the call wait for control. A session that has too many waiting is refused as if budgets were used up."""
         held = _Held(call, payload, origin, ruling, data)
         if self._held is not None and len(self._held) >= _MAX_HELD:
-            return self._settled(held, {}, 0.0)
+            return self._settled(held, {}, now)
         return (AskFleet(self._ticket(held), ruling.asks),)
 
     def _ticket(self, held: _Held) -> int:
@@ -337,7 +339,7 @@ class Relay:
             return FORWARD
         ruling = self._judge.call(send, payload, origin, data, now + self._wall_offset_s)
         if ruling.asks and _goes_on(ruling.effects):
-            return self._hold(send, payload, origin, ruling, data)
+            return self._hold(send, payload, origin, ruling, data, now)
         return ruling.effects
 
     def _judge_answer(

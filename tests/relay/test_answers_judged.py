@@ -22,7 +22,8 @@ from gateway.relay.effects import (
     ReportEvent,
 )
 from gateway.relay.judge import Judge, PolicyInForce
-from gateway.relay.relay import Relay
+from gateway.relay.lanes import LaneLimits
+from gateway.relay.relay import Relay, RelayLimits
 from tests.policy.build import snapshot_of
 from tests.relay.scenario import CSMS, LIMITS, ChargePoint, Scenario, make_admission, report
 
@@ -39,7 +40,8 @@ class Ruled(Scenario):
             identity="CP-1", group="", version=version, ip="127.0.0.1", security_profile=SecurityProfile(2)
         )
         self.policy = PolicyInForce(snapshot, schema_gate)
-        self.relay = Relay(make_admission(), version, LIMITS, Judge(self.policy, session))
+        self.judge = Judge(self.policy, session)
+        self.relay = Relay(make_admission(), version, LIMITS, self.judge)
 
 
 def names(effects: Effects) -> list[str]:
@@ -170,6 +172,26 @@ def test_a_send_waits_for_what_control_says_of_a_budget(kept: bool) -> None:
         answers = {each.rule.id: kept for each in ask.asks}
         effects = scenario.relay.answered(ask.ticket, answers, scenario.now)
     assert any(isinstance(effect, Forward) for effect in effects) is kept
+
+
+def test_what_may_pass_without_an_answer_of_control_is_open_also_when_too_many_wait() -> None:
+    alert = {
+        "match": {"action": "DataTransfer", "direction": "to_csms"},
+        "action": "alert",
+        "rate": {"limit": "1000/1m", "by": ["fleet"]},
+    }
+    limits = RelayLimits(messages_per_s=100.0, messages_burst=1_000, flood_grace_s=5.0, calls=LaneLimits(max_open=64))
+    with Ruled(snapshot_of(alert), V2_0_1) as scenario:
+        scenario.relay = Relay(make_admission(), V2_0_1, limits, scenario.judge)
+        passed = []
+        for number in range(18):
+            scenario >> ChargePoint(f'[2,"{number}","DataTransfer",{{"vendorId":"v"}}]')
+            if Forward() in scenario.effects():
+                passed.append(number)
+        assert passed == [16, 17]
+        for number in passed:
+            scenario >> CSMS(f'[3,"{number}",{{"status":"Accepted"}}]')
+            assert Forward() in scenario.effects()
 
 
 # -- one message, one revision
