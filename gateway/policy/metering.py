@@ -1,27 +1,35 @@
 """Meter readings, version-neutral: energy in Wh with its moment, state of charge in percent."""
 
-import contextlib
+import functools
 from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
 
 from gateway.policy.cel.times import parse_timestamp
+from gateway.policy.items import bounded
 
-__all__ = ["Reading", "energies_wh", "readings", "states_of_charge"]
+__all__ = ["Reading", "all_of", "energies_wh", "readings", "states_of_charge"]
 
 Payload = dict[str, Any]
 _ENERGY: Final = "Energy.Active.Import.Register"
 _TO_WH: Final = {"Wh": 1.0, "kWh": 1000.0}
 _MAX_VALUE = 1e15
+_MAX_READINGS: Final = 2_000
+_MAX_STAMP_CHARS: Final = 64
 
 
 class Reading(msgspec.Struct, frozen=True):
     """One reading of the energy import register."""
 
     wh: float
-    at: float | None
-    """Seconds since the epoch, None where the message does not say."""
+    stamp: str | None
+    """Its moment as sent."""
+
+    @property
+    def at(self) -> float | None:
+        """Seconds since the epoch, None where the message does not say. Most readings are never asked."""
+        return None if self.stamp is None else _moment(self.stamp)
 
 
 def _objects(value: Any) -> list[Payload]:
@@ -45,11 +53,17 @@ def _number(value: Any) -> float | None:
     return number if -_MAX_VALUE < number < _MAX_VALUE else None  # NaN and infinities fail this too
 
 
-def _moment(value: Any) -> float | None:
-    if isinstance(value, str):
-        with contextlib.suppress(ValueError):
-            return parse_timestamp(value).timestamp()
-    return None
+def _stamp(value: Any) -> str | None:
+    return value if type(value) is str and len(value) <= _MAX_STAMP_CHARS else None
+
+
+@functools.lru_cache(maxsize=8)
+def _moment(stamp: str) -> float | None:
+    """Cached, as readings of one moment come one after the other."""
+    try:
+        return parse_timestamp(stamp).timestamp()
+    except ValueError:
+        return None
 
 
 def _energy(sample: Payload) -> float | None:
@@ -69,20 +83,35 @@ def _energy(sample: Payload) -> float | None:
 
 
 def readings(payload: Payload) -> list[Reading]:
-    """Readings of the energy import register: at the start, on the way, at the end."""
+    """Readings of the energy import register: at the start, on the way, at the end.
+
+    Of more than 2 000 the last one stands in place 2 001, and those between are left out: `all_of` refuses that list.
+    """
     found: list[Reading] = []
+    further: tuple[float, Payload] | None = None
     start, stop = _number(payload.get("meterStart")), _number(payload.get("meterStop"))
-    moment = None if start is None and stop is None else _moment(payload.get("timestamp"))
     if start is not None:
-        found.append(Reading(start, moment))
+        found.append(Reading(start, _stamp(payload.get("timestamp"))))
     for value in _meter_values(payload):
-        energies = [wh for sample in _objects(value.get("sampledValue")) if (wh := _energy(sample)) is not None]
-        if energies:
-            at = _moment(value.get("timestamp"))
-            found += [Reading(wh, at) for wh in energies]
+        stamp = _stamp(value.get("timestamp"))
+        for sample in _objects(value.get("sampledValue")):
+            wh = _energy(sample)
+            if wh is None:
+                continue
+            if len(found) < _MAX_READINGS:
+                found.append(Reading(wh, stamp))
+            else:
+                further = wh, value
     if stop is not None:
-        found.append(Reading(stop, moment))
+        further = stop, payload
+    if further is not None:
+        found.append(Reading(further[0], _stamp(further[1].get("timestamp"))))
     return found
+
+
+def all_of(found: list[Reading]) -> list[Reading]:
+    """The same list if it has all `readings` of its message. Raises TooManyItems."""
+    return bounded(found, _MAX_READINGS, "meter readings")
 
 
 def energies_wh(payload: Payload) -> list[float]:

@@ -98,7 +98,7 @@ class TransactionView:
         0 where there is no earlier reading.
         """
         last = self._tracker.readings.get(_connector(self._payload, self._named))
-        largest, steps = 0.0, self._tracker.readings_in(self._payload)
+        largest, steps = 0.0, metering.all_of(self._tracker.readings_in(self._payload))
         for reading in steps:
             if last is not None and last.at is not None and reading.at is not None:
                 largest = max(largest, (reading.wh - last.wh) * 3600.0 / max(reading.at - last.at, _SHORTEST_S))
