@@ -24,7 +24,15 @@ ENVELOPE_ID = "w"
 _MAX_BYTES = 262_144
 _STEPS = 1_990
 """Elements that one comprehension may enter, with a few steps left."""
+_READINGS = 1_490
 _TIME = "2026-11-22T10:00:00Z"
+_EVERYTHING = (
+    "facts.odd_strings.size() + facts.absurd_times + facts.timestamps.size() + facts.meter_wh.size() + facts.soc.size() + "
+    "facts.certificates.size() + facts.csrs.size() + facts.urls.size() + facts.longest_list + facts.strings.size() + "
+    "facts.config_changes.size() + facts.tokens.size() + facts.periods + facts.connectors.size() > 0 && "
+    "!facts.control_characters && tx.power_w >= 0.0"
+)
+"""Walks all that can be walked."""
 
 
 class Case(NamedTuple):
@@ -70,9 +78,9 @@ _UP = (OCPPVersion.V1_6, Origin.CHARGE_POINT)
 _DOWN = (OCPPVersion.V1_6, Origin.CSMS)
 
 
-def _readings() -> Case:
-    sample = {"value": "12345.6", "unit": "Wh", "measurand": "Energy.Active.Import.Register"}
-    values = _repeated({"timestamp": _TIME, "sampledValue": [sample]}, 4, _STEPS)
+def _readings(number: int = _STEPS, **more: str) -> Case:
+    sample = {"value": "12345.6", "unit": "Wh", "measurand": "Energy.Active.Import.Register", **more}
+    values = _repeated({"timestamp": _TIME, "sampledValue": [sample]}, 4, number)
     return Case(
         f"{len(values)} readings",
         *_UP,
@@ -83,8 +91,14 @@ def _readings() -> Case:
             "facts.timestamps.all(t, t < now)",
             "facts.meter_wh.all(x, x > 0.0 && x * 2.0 + x * 3.0 - x / 4.0 + x * 5.0 - x / 6.0 < 1000000.0)",
             "facts.odd_strings.size() == 0 && facts.absurd_times == 0 && facts.meter_wh.all(x, x > 0.0)",
+            _EVERYTHING,
         ),
     )  # fmt: skip
+
+
+def _most_readings() -> Case:
+    """As many as facts look at, filled up."""
+    return _readings(_READINGS, location="Outlet", context="Other")
 
 
 def _samples() -> Case:
@@ -240,7 +254,16 @@ def _facts() -> list[Case]:
     ]
 
 
-_CASES: tuple[Callable[[], Case], ...] = (_readings, _samples, _periods, _one_text, _tokens, _texts, _changes)
+_CASES: tuple[Callable[[], Case], ...] = (
+    _readings,
+    _most_readings,
+    _samples,
+    _periods,
+    _one_text,
+    _tokens,
+    _texts,
+    _changes,
+)
 
 
 def cases() -> list[Case]:

@@ -10,7 +10,7 @@ Walks visit each value of a message once, and it has 10 000 at most (the codec s
 
 import math
 from collections.abc import Iterable, Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 __all__ = [
     "CARRIES_SET_POINT",
@@ -18,7 +18,6 @@ __all__ = [
     "charging_limits",
     "configuration_changes",
     "connectors",
-    "contents",
     "is_signed_firmware",
     "period_count",
     "periods",
@@ -197,16 +196,11 @@ def configuration_changes(action: str, payload: Payload) -> Iterator[tuple[str, 
                 yield "NetworkConfiguration.BasicAuthPassword", str(data["basicAuthPassword"])
 
 
-def url_texts(action: str, payload: Payload, texts: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """Every text in a place that OCPP gives to a URL: firmware, logs, the CSMS, OCSP responders, displayed links.
-
-    `texts`: those of the `contents` of the payload.
-    """
+def url_texts(action: str, payload: Payload, contents: "Contents") -> Iterator[str]:
+    """Every text in a place that OCPP gives to a URL: firmware, logs, the CSMS, OCSP responders, displayed links."""
     if action in _WITH_PLACES_OF_MEASURING:
         return
-    for name, text in texts:
-        if name in _URL_NAMES:
-            yield text
+    yield from contents.under(_URL_NAMES)
     if action == "SetVariables":
         for key, value in configuration_changes(action, payload):
             if key.strip().lower().endswith("." + _CSMS_URL.lower()):
@@ -242,44 +236,46 @@ def is_signed_firmware(payload: Payload) -> bool:
     )
 
 
-class Contents(NamedTuple):
+class Contents:
     """What one walk through a payload finds."""
 
-    texts: list[tuple[str, str]]
-    """Every text with the name that it, or the list around it, stands under; in the order of the payload."""
-    longest_list: int
+    __slots__ = ("_distinct", "longest_list", "names", "texts")
 
+    def __init__(self, payload: Payload) -> None:
+        self.names: list[str] = []
+        """For each text the name that it, or the list around it, stands under."""
+        self.texts: list[str] = []
+        """Every text, in the order of the payload."""
+        self.longest_list = 0
+        self._walk(payload)
+        self._distinct = frozenset(self.names)
 
-def contents(payload: Payload) -> Contents:
-    """Walk through a payload once."""
-    texts: list[tuple[str, str]] = []
-    return Contents(texts, _walk(payload, texts))
+    def under(self, wanted: frozenset[str]) -> Iterator[str]:
+        """Texts that stand under one of these names."""
+        if self._distinct.isdisjoint(wanted):
+            return iter(())
+        return (text for name, text in zip(self.names, self.texts, strict=True) if name in wanted)
 
+    def _walk(self, container: Payload) -> None:
+        """Recursive, as the codec bounds the depth."""
+        for name, value in container.items():
+            kind = type(value)
+            if kind is str:
+                self.names.append(name)
+                self.texts.append(value)
+            elif kind is dict:
+                self._walk(value)
+            elif kind is list:
+                self._walk_list(name, value)
 
-def _walk(container: Payload, texts: list[tuple[str, str]]) -> int:
-    """The length of the longest list. Recursive, as the codec bounds the depth."""
-    longest = 0
-    for item in container.items():
-        value = item[1]
-        kind = type(value)
-        if kind is str:
-            texts.append(item)
-        elif kind is list:
-            longest = max(longest, _walk_list(item[0], value, texts))
-        elif kind is dict and value:
-            longest = max(longest, _walk(value, texts))
-    return longest
-
-
-def _walk_list(name: str, items: list[Any], texts: list[tuple[str, str]]) -> int:
-    longest = len(items)
-    for value in items:
-        kind = type(value)
-        if kind is str:
-            texts.append((name, value))
-        elif kind is dict:
-            if value and (inner := _walk(value, texts)) > longest:
-                longest = inner
-        elif kind is list:
-            longest = max(longest, _walk_list(name, value, texts))
-    return longest
+    def _walk_list(self, name: str, items: list[Any]) -> None:
+        self.longest_list = max(self.longest_list, len(items))
+        for value in items:
+            kind = type(value)
+            if kind is dict:
+                self._walk(value)
+            elif kind is str:
+                self.names.append(name)
+                self.texts.append(value)
+            elif kind is list:
+                self._walk_list(name, value)

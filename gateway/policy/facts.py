@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
 from gateway.policy import carriers, metering
 from gateway.policy.cel.times import parse_timestamp
-from gateway.policy.items import MAX_ITEMS, bounded
+from gateway.policy.items import MAX_ITEMS, MAX_READINGS, bounded
 from gateway.policy.lazy import lazy
 from gateway.policy.urls import Url, read_url
 
@@ -28,6 +28,8 @@ Payload = dict[str, Any]
 _PEM: Final = re.compile(r"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/= \t\r\n]++-----END CERTIFICATE-----")
 _PEM_SPACE: Final = " \t\r\n"
 _PEM_NAMES: Final = frozenset({"certificate", "certificateChain", "signingCertificate"})
+_CSR_NAMES: Final = frozenset({"csr"})
+_MOMENT_NAMES: Final = frozenset({"timestamp"})
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?![0-9])")
 _CONTROL: Final = bytes([*range(0x20), 0x7F])
 _ODD_CHARS: Final = b"$`;|&<>'{}"
@@ -199,7 +201,7 @@ class Facts:
     @lazy
     def urls(self) -> list[Url]:
         """Every URL that the message gives the charge point."""
-        texts = carriers.url_texts(self._action, self._payload, self._contents.texts)
+        texts = carriers.url_texts(self._action, self._payload, self._contents)
         return [read_url(text) for text in bounded(texts, _MAX_URLS, "URLs")]
 
     @lazy
@@ -307,13 +309,13 @@ class Facts:
     @lazy
     def certificates(self) -> list[CertificateFact]:
         """Every certificate in the message; anything else in its place, or more than 10, is one that has `ok` False."""
-        return list(_certificates_in(text for name, text in self._contents.texts if name in _PEM_NAMES))
+        return list(_certificates_in(self._contents.under(_PEM_NAMES)))
 
     @lazy
     def csrs(self) -> list[RequestFact]:
         """Every certificate signing request in the message; the first is checked, others have `ok` False."""
-        texts = [text for name, text in self._contents.texts if name == "csr"]
-        return [_read_request(text) for text in texts[:1]] + [RequestFact()] * (len(texts) > 1)
+        texts = list(itertools.islice(self._contents.under(_CSR_NAMES), 2))
+        return [_read_request(text) for text in texts[:1]] + [RequestFact() for _ in texts[1:]]
 
     @lazy
     def meter_wh(self) -> list[float]:
@@ -323,17 +325,17 @@ class Facts:
     @lazy
     def soc(self) -> list[float]:
         """States of charge in percent."""
-        return bounded(metering.states_of_charge(self._payload), MAX_ITEMS, "states of charge")
+        return bounded(metering.states_of_charge(self._payload), MAX_READINGS, "states of charge")
 
     @lazy
     def _contents(self) -> carriers.Contents:
         """The payload is walked once, whatever is asked of it."""
-        return carriers.contents(self._payload)
+        return carriers.Contents(self._payload)
 
-    @lazy
+    @property
     def strings(self) -> list[str]:
         """Every text in the message, decoded."""
-        return [text for _, text in self._contents.texts]
+        return self._contents.texts
 
     @lazy
     def _encoded(self) -> bytes:
@@ -357,8 +359,7 @@ class Facts:
 
     @lazy
     def _moments(self) -> list[str]:
-        texts = [text for name, text in self._contents.texts if name == "timestamp"]
-        return bounded(texts, MAX_ITEMS, "moments")
+        return bounded(self._contents.under(_MOMENT_NAMES), MAX_READINGS, "moments")
 
     @property
     def expiry(self) -> datetime.datetime:
@@ -386,7 +387,8 @@ class Facts:
 
         A missing time zone or a blank for the T is common among charge points and not counted.
         """
-        return sum(bool(text) and _DATE.match(text) is None for text in self._moments)
+        match = _DATE.match
+        return len([text for text in self._moments if match(text) is None and text])
 
     @property
     def connector(self) -> int:

@@ -10,12 +10,14 @@ from typing import Final, TypeVar
 
 from gateway.policy.cel.operations import OperationError
 
-__all__ = ["MAX_ITEMS", "TooManyItems", "bounded"]
+__all__ = ["MAX_ITEMS", "MAX_READINGS", "TooManyItems", "bounded"]
 
 T = TypeVar("T")
 
 MAX_ITEMS: Final = 2_000
 """As many as a comprehension may enter anyway."""
+MAX_READINGS: Final = 1_500
+"""And as many moments: reading those takes longer. One a minute makes 1 440 a day."""
 
 
 class TooManyItems(OperationError):  # noqa: N818  names the state

@@ -1,25 +1,26 @@
 """Meter readings, version-neutral: energy in Wh with its moment, state of charge in percent."""
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from gateway.policy.cel.times import parse_timestamp
-from gateway.policy.items import bounded
+from gateway.policy.items import MAX_READINGS, bounded
 
-__all__ = ["Reading", "all_of", "energies_wh", "readings", "states_of_charge"]
+__all__ = ["Reading", "all_of", "energies_wh", "largest_power_w", "readings", "states_of_charge"]
 
 Payload = dict[str, Any]
 _ENERGY: Final = "Energy.Active.Import.Register"
 _TO_WH: Final = {"Wh": 1.0, "kWh": 1000.0}
 _MAX_VALUE = 1e15
-_MAX_READINGS: Final = 2_000
+_SHORTEST_S: Final = 60.0
+"""Readings closer than this count as so far apart: clocks of charge points are coarse."""
 _MAX_STAMP_CHARS: Final = 64
 
 
-class Reading(msgspec.Struct, frozen=True):
+class Reading(msgspec.Struct, frozen=True, gc=False):
     """One reading of the energy import register."""
 
     wh: float
@@ -32,8 +33,13 @@ class Reading(msgspec.Struct, frozen=True):
         return None if self.stamp is None else _moment(self.stamp)
 
 
-def _objects(value: Any) -> list[Payload]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+def _objects(value: Any) -> Sequence[Payload]:
+    """The objects in a list."""
+    if type(value) is not list:
+        return ()
+    if len(value) == 1 and type(value[0]) is dict:  # as in most
+        return value
+    return [item for item in value if type(item) is dict]
 
 
 def _meter_values(payload: Payload) -> Iterator[Payload]:
@@ -44,13 +50,14 @@ def _meter_values(payload: Payload) -> Iterator[Payload]:
 def _number(value: Any) -> float | None:
     """1.6 sends numbers as text, 2.x as numbers."""
     kind = type(value)
-    if kind is not str and kind is not int and kind is not float:
-        return None
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return number if -_MAX_VALUE < number < _MAX_VALUE else None  # NaN and infinities fail this too
+    if kind is str or kind is int or kind is float:
+        try:
+            number = float(value)
+        except (ValueError, OverflowError):
+            return None
+        if -_MAX_VALUE < number < _MAX_VALUE:  # NaN and infinities fail this
+            return number
+    return None
 
 
 def _stamp(value: Any) -> str | None:
@@ -68,16 +75,16 @@ def _moment(stamp: str) -> float | None:
 
 def _energy(sample: Payload) -> float | None:
     """Wh of a sample of the whole register; a single phase is none."""
-    if sample.get("measurand", _ENERGY) != _ENERGY or "phase" in sample:
+    if "phase" in sample or sample.get("measurand", _ENERGY) != _ENERGY:
         return None
+    value = _number(sample.get("value"))
     unit, multiplier = sample.get("unit", "Wh"), 0.0
     described = sample.get("unitOfMeasure")
-    if described is None and unit == "Wh":
-        return _number(sample.get("value"))
+    if value is None or (described is None and unit == "Wh"):
+        return value
     if isinstance(described, dict):
         unit, multiplier = described.get("unit", "Wh"), _number(described.get("multiplier", 0)) or 0.0
-    value = _number(sample.get("value"))
-    if value is None or not isinstance(unit, str) or unit not in _TO_WH or abs(multiplier) > 9:  # noqa: PLR2004
+    if not isinstance(unit, str) or unit not in _TO_WH or abs(multiplier) > 9:  # noqa: PLR2004
         return None
     return float(value * _TO_WH[unit] * 10.0**multiplier)
 
@@ -85,33 +92,49 @@ def _energy(sample: Payload) -> float | None:
 def readings(payload: Payload) -> list[Reading]:
     """Readings of the energy import register: at the start, on the way, at the end.
 
-    Of more than 2 000 the last one stands in place 2 001, and those between are left out: `all_of` refuses that list.
+    Of more than 1 500 the last one stands in place 1 501, and those between are left out: `all_of` refuses that list.
     """
     found: list[Reading] = []
-    further: tuple[float, Payload] | None = None
     start, stop = _number(payload.get("meterStart")), _number(payload.get("meterStop"))
     if start is not None:
         found.append(Reading(start, _stamp(payload.get("timestamp"))))
     for value in _meter_values(payload):
-        stamp = _stamp(value.get("timestamp"))
         for sample in _objects(value.get("sampledValue")):
             wh = _energy(sample)
-            if wh is None:
-                continue
-            if len(found) < _MAX_READINGS:
-                found.append(Reading(wh, stamp))
-            else:
-                further = wh, value
+            if wh is not None:
+                found.append(Reading(wh, _stamp(value.get("timestamp"))))
+        if len(found) > MAX_READINGS:
+            found[MAX_READINGS:] = [_last_sampled(payload) or found[-1]]
+            break
     if stop is not None:
-        further = stop, payload
-    if further is not None:
-        found.append(Reading(further[0], _stamp(further[1].get("timestamp"))))
+        found[MAX_READINGS:] = [Reading(stop, _stamp(payload.get("timestamp")))]
     return found
+
+
+def _last_sampled(payload: Payload) -> Reading | None:
+    for value in reversed(list(_meter_values(payload))):
+        for sample in reversed(_objects(value.get("sampledValue"))):
+            wh = _energy(sample)
+            if wh is not None:
+                return Reading(wh, _stamp(value.get("timestamp")))
+    return None
 
 
 def all_of(found: list[Reading]) -> list[Reading]:
     """The same list if it has all `readings` of its message. Raises TooManyItems."""
-    return bounded(found, _MAX_READINGS, "meter readings")
+    return bounded(found, MAX_READINGS, "meter readings")
+
+
+def largest_power_w(before: Reading | None, found: list[Reading]) -> float:
+    """Largest mean power between one reading and the next, 0 where there is none. Raises TooManyItems."""
+    largest = 0.0
+    wh, at = (0.0, None) if before is None else (before.wh, before.at)
+    for reading in all_of(found):
+        now = reading.at
+        if at is not None and now is not None:
+            largest = max(largest, (reading.wh - wh) * 3600.0 / max(now - at, _SHORTEST_S))
+        wh, at = reading.wh, now
+    return largest
 
 
 def energies_wh(payload: Payload) -> list[float]:

@@ -10,11 +10,13 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from gateway.config.policy_packs import DEFAULT_PACKS, load_bundle
 from gateway.ocpp.vocabulary import OCPPVersion
+from gateway.policy import metering
 from gateway.policy.facts import Facts, RequestFact
 from gateway.policy.items import TooManyItems
 from gateway.policy.transactions import Transactions
-from tests.policy.build import Bench, call, session_of, snapshot_of
+from tests.policy.build import NOW, PLAIN, Bench, call, session_of, snapshot_of
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 BEGIN = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
@@ -161,9 +163,9 @@ LIMITS = [
     ("connectors", "ChangeAvailability", 2_000, lambda n: {"evse": [{"id": 1}] * n}),
     ("config_changes", "SetNetworkProfile", 2_000, lambda n: {"connectionData": [{"securityProfile": 3}] * n}),
     ("config_names", "SetNetworkProfile", 2_000, lambda n: {"connectionData": [{"securityProfile": 3}] * n}),
-    ("meter_wh", "StopTransaction", 2_000, lambda n: sampled(n - 1)),
-    ("soc", "MeterValues", 2_000, lambda n: {"meterValue": [{"sampledValue": [{"value": 1, "measurand": "SoC"}] * n}]}),
-    ("timestamps", "MeterValues", 2_000, lambda n: {"meterValue": [{"timestamp": AT}] * n}),
+    ("meter_wh", "StopTransaction", 1_500, lambda n: sampled(n - 1)),
+    ("soc", "MeterValues", 1_500, lambda n: {"meterValue": [{"sampledValue": [{"value": 1, "measurand": "SoC"}] * n}]}),
+    ("timestamps", "MeterValues", 1_500, lambda n: {"meterValue": [{"timestamp": AT}] * n}),
     ("odd_strings", "DataTransfer", 2_000, lambda n: {"data": ["a;b"] * n}),
 ]
 
@@ -192,7 +194,7 @@ def test_a_rule_on_too_many_items_fails_closed_and_says_so(effect, passes):
     bench = Bench(snapshot_of(rule))
     few, many = (
         call("MeterValues", {"connectorId": 1, "meterValue": sampled(number)["transactionData"]})
-        for number in (1_000, 2_001)
+        for number in (1_000, 1_501)
     )
     assert bench.judge(few).effect is None
     verdict = bench.judge(many)
@@ -201,7 +203,7 @@ def test_a_rule_on_too_many_items_fails_closed_and_says_so(effect, passes):
 
 
 def test_the_tracker_keeps_the_first_and_the_last_of_any_number_of_readings():
-    for number in (1_000, 2_000, 2_001, 3_000):
+    for number in (1_000, 1_500, 1_501, 3_000):
         tracker = Transactions()
         start = {"connectorId": 1, "idTag": "A", "timestamp": AT}
         tracker.seen(OCPPVersion.V1_6, "StartTransaction", start, {"transactionId": 7})
@@ -214,7 +216,7 @@ def test_the_tracker_keeps_the_first_and_the_last_of_any_number_of_readings():
         ]
         payload = {"connectorId": 1, "transactionId": 7, "meterValue": values}
         view = tracker.view("MeterValues", payload)
-        if number > 2_000:
+        if number > 1_500:
             with pytest.raises(TooManyItems):
                 _ = view.power_w
         else:
@@ -224,3 +226,47 @@ def test_the_tracker_keeps_the_first_and_the_last_of_any_number_of_readings():
         last = tracker.readings[1].at
         assert last is not None
         assert last - BEGIN.timestamp() == number - 1
+
+
+def test_a_day_of_readings_is_judged_by_every_shipped_rule():
+    """One a minute for 24 hours, all that is measured with it: as much as a message may hold."""
+    bundle = load_bundle(list(DEFAULT_PACKS), PLAIN, now=NOW)
+    bench = Bench(bundle.snapshot())
+    bench.transactions.seen(
+        OCPPVersion.V1_6, "StartTransaction", {"connectorId": 1, "meterStart": 0, "timestamp": AT}, {"transactionId": 7}
+    )
+    measurand = "Energy.Active.Import.Register"
+    values = [
+        {
+            "timestamp": f"2026-01-01T{minute // 60:02d}:{minute % 60:02d}:00Z",
+            "sampledValue": [
+                {"value": str(minute * 100), "unit": "Wh", "measurand": measurand},
+                {"value": "230.1", "measurand": "Voltage"},
+            ],
+        }
+        for minute in range(1_440)
+    ]
+    stop = {
+        "transactionId": 7,
+        "meterStop": 1_440 * 100,
+        "timestamp": "2026-01-02T00:00:00Z",
+        "transactionData": values[:1_000],
+    }
+    for message in (
+        call("StopTransaction", stop),
+        call("MeterValues", {"connectorId": 1, "transactionId": 7, "meterValue": values}),
+    ):
+        verdict = bench.judge(message, after=86_400)
+        assert (verdict.passes, verdict.errors, verdict.matches) == (True, (), ())
+
+
+def test_a_fact_is_walked_once_however_often_a_rule_reads_it(monkeypatch):
+    walks = []
+    monkeypatch.setattr(metering, "largest_power_w", lambda *_: walks.append(1) or 0.0)
+    rule = {
+        "when": " && ".join(["tx.power_w >= 0.0"] * 50),
+        "match": {"action": "MeterValues", "version": "1.6"},
+        "action": "alert",
+    }
+    Bench(snapshot_of(rule)).judge(call("MeterValues", {"connectorId": 1, "meterValue": sampled(3)["transactionData"]}))
+    assert walks == [1]
