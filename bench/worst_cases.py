@@ -1,8 +1,8 @@
 """The largest legal messages, and for each the conditions that are thought to cost most. Data for worst.py.
 
-Two kinds of message: lists of just as many elements as a condition may enter (2 000), and as many of the smallest things
-a fact looks for as 256 KiB or 10 000 values hold. Some do not fit their schema: the schema gate only watches unless a
-site says otherwise, so they reach the rules too.
+Three kinds of message: lists of just as many elements as a condition may enter (2 000), as many things as a fact looks at, of
+the kind that takes longest, and as many as 256 KiB or 10 000 values hold. Some do not fit their schema: the schema gate only
+watches unless a site says otherwise, so they reach the rules too.
 """
 
 import datetime
@@ -66,11 +66,13 @@ def _csr() -> str:
     return request.public_bytes(Encoding.PEM).decode()
 
 
-def _certificate() -> str:
+def _certificate(alternative_names: int = 1) -> str:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "CP")])
     begin = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
     builder = x509.CertificateBuilder(name, name, key.public_key(), 1, begin, begin + datetime.timedelta(days=9))
+    names = x509.SubjectAlternativeName([x509.DNSName("a")] * alternative_names)
+    builder = builder.add_extension(names, critical=False)
     return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM).decode()
 
 
@@ -80,7 +82,10 @@ _DOWN = (OCPPVersion.V1_6, Origin.CSMS)
 
 def _readings(number: int = _STEPS, **more: str) -> Case:
     sample = {"value": "12345.6", "unit": "Wh", "measurand": "Energy.Active.Import.Register", **more}
-    values = _repeated({"timestamp": _TIME, "sampledValue": [sample]}, 4, number)
+    values = [
+        each | {"timestamp": f"2026-11-22T{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}.000Z"}
+        for second, each in enumerate(_repeated({"timestamp": "x" * 24, "sampledValue": [sample]}, 4, number))
+    ]
     return Case(
         f"{len(values)} readings",
         *_UP,
@@ -254,6 +259,42 @@ def _facts() -> list[Case]:
     ]
 
 
+def _most() -> list[Case]:
+    """As many as facts look at, of the costliest kind, with filler up to 10 000 values."""
+    down, up = Origin.CSMS, Origin.CHARGE_POINT
+    urls = [f"https://{'a.' * 120}example/{'b/' * 880}{number}" for number in range(16)]
+    leaps = [f"2026-11-22T10:{number // 60:02d}:60.{number:06d}+01:00" for number in range(_READINGS)]
+    never = [f"2026-02-31T10:{number // 60:02d}:{number % 60:02d}.{number:06d}Z" for number in range(_READINGS)]
+    filler = ["a"] * 7_900
+    return [
+        _odd(
+            "long URLs", down, "UpdateFirmware", {"location": urls, "x": filler}, "facts.urls.size() > 0", _EVERYTHING
+        ),
+        _odd("leap seconds", up, "MeterValues", {"timestamp": leaps, "x": filler}, "facts.timestamps.size() > 0"),
+        _odd("days that are none", up, "MeterValues", {"timestamp": never, "x": filler}, _EVERYTHING),
+        _odd("odd texts", down, "DataTransfer", {"data": ["a" * 20 + ";"] * _STEPS, "x": filler}, _EVERYTHING),
+        _odd(
+            "a certificate with many names",
+            down,
+            "InstallCertificate",
+            {"certificate": _certificate(2_500), "x": filler},
+            "facts.certificates.size() > 0",
+            _EVERYTHING,
+        ),
+        _odd(
+            "settings",
+            down,
+            "SetNetworkProfile",
+            {
+                "connectionData": [{"securityProfile": 1, "ocppCsmsUrl": "", "basicAuthPassword": ""}] * 660,
+                "x": filler[:7_000],
+            },
+            "facts.config_names.size() > 0 && facts.security_profile == 1",
+            _EVERYTHING,
+        ),
+    ]
+
+
 _CASES: tuple[Callable[[], Case], ...] = (
     _readings,
     _most_readings,
@@ -268,4 +309,4 @@ _CASES: tuple[Callable[[], Case], ...] = (
 
 def cases() -> list[Case]:
     """Every case."""
-    return [make() for make in _CASES] + _facts()
+    return [make() for make in _CASES] + _most() + _facts()

@@ -1,6 +1,6 @@
 """Meter readings, version-neutral: energy in Wh with its moment, state of charge in percent."""
 
-import functools
+import datetime
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -28,9 +28,12 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     """Its moment as sent."""
 
     @property
-    def at(self) -> float | None:
-        """Seconds since the epoch, None where the message does not say. Most readings are never asked."""
-        return None if self.stamp is None else _moment(self.stamp)
+    def at(self) -> datetime.datetime | None:
+        """Its moment, None where the message does not say. Most readings are never asked."""
+        try:
+            return None if self.stamp is None else parse_timestamp(self.stamp)
+        except ValueError:
+            return None
 
 
 def _objects(value: Any) -> Sequence[Payload]:
@@ -62,15 +65,6 @@ def _number(value: Any) -> float | None:
 
 def _stamp(value: Any) -> str | None:
     return value if type(value) is str and len(value) <= _MAX_STAMP_CHARS else None
-
-
-@functools.lru_cache(maxsize=8)
-def _moment(stamp: str) -> float | None:
-    """Cached, as readings of one moment come one after the other."""
-    try:
-        return parse_timestamp(stamp).timestamp()
-    except ValueError:
-        return None
 
 
 def _energy(sample: Payload) -> float | None:
@@ -128,12 +122,14 @@ def all_of(found: list[Reading]) -> list[Reading]:
 def largest_power_w(before: Reading | None, found: list[Reading]) -> float:
     """Largest mean power between one reading and the next, 0 where there is none. Raises TooManyItems."""
     largest = 0.0
-    wh, at = (0.0, None) if before is None else (before.wh, before.at)
+    last, last_at = before, None if before is None else before.at
     for reading in all_of(found):
-        now = reading.at
-        if at is not None and now is not None:
-            largest = max(largest, (reading.wh - wh) * 3600.0 / max(now - at, _SHORTEST_S))
-        wh, at = reading.wh, now
+        # Several readings of one moment come one after the other.
+        at = last_at if last is not None and reading.stamp == last.stamp else reading.at
+        if last is not None and last_at is not None and at is not None:
+            gap_s = max((at - last_at).total_seconds(), _SHORTEST_S)
+            largest = max(largest, (reading.wh - last.wh) * 3600.0 / gap_s)
+        last, last_at = reading, at
     return largest
 
 

@@ -225,7 +225,7 @@ def test_the_tracker_keeps_the_first_and_the_last_of_any_number_of_readings():
         assert (view.meter_start, view.last_meter) == (0, number - 1)
         last = tracker.readings[1].at
         assert last is not None
-        assert last - BEGIN.timestamp() == number - 1
+        assert last - BEGIN == datetime.timedelta(seconds=number - 1)
 
 
 def test_a_day_of_readings_is_judged_by_every_shipped_rule():

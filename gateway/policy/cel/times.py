@@ -58,13 +58,11 @@ def _is_plain(text: str) -> bool:
     """
     size = len(text)
     return (
-        (
-            (size == 24 and text[19] == ".") or size == 20  # noqa: PLR2004  with milliseconds, and without
-        )
-        and text[4::3][:2] == "--"
+        (size == 20 or (size == 24 and text[19] == "."))  # noqa: PLR2004  without milliseconds, and with
         and text[10] == "T"
-        and text[13] == ":" == text[16]
         and text[-1] == "Z"
+        and text[4] == "-" == text[7]
+        and text[13] == ":" == text[16]
     )
 
 
