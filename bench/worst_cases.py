@@ -1,8 +1,8 @@
 """The largest legal messages, and for each the conditions that are thought to cost most. Data for worst.py.
 
-Two kinds of message: lists of just as many elements as a condition may enter (2 000), and as many of the smallest things
-a fact looks for as 256 KiB or 10 000 values hold. Some do not fit their schema: the schema gate only watches unless a
-site says otherwise, so they reach the rules too.
+Three kinds of message: lists of just as many elements as a condition may enter (2 000), as many things as a fact looks at, of
+the kind that takes longest, and as many as 256 KiB or 10 000 values hold. Some do not fit their schema: the schema gate only
+watches unless a site says otherwise, so they reach the rules too.
 """
 
 import datetime
@@ -24,7 +24,15 @@ ENVELOPE_ID = "w"
 _MAX_BYTES = 262_144
 _STEPS = 1_990
 """Elements that one comprehension may enter, with a few steps left."""
+_READINGS = 1_490
 _TIME = "2026-11-22T10:00:00Z"
+_EVERYTHING = (
+    "facts.odd_strings.size() + facts.absurd_times + facts.timestamps.size() + facts.meter_wh.size() + facts.soc.size() + "
+    "facts.certificates.size() + facts.csrs.size() + facts.urls.size() + facts.longest_list + facts.strings.size() + "
+    "facts.config_changes.size() + facts.tokens.size() + facts.periods + facts.connectors.size() > 0 && "
+    "!facts.control_characters && tx.power_w >= 0.0"
+)
+"""Walks all that can be walked."""
 
 
 class Case(NamedTuple):
@@ -58,11 +66,13 @@ def _csr() -> str:
     return request.public_bytes(Encoding.PEM).decode()
 
 
-def _certificate() -> str:
+def _certificate(alternative_names: int = 1) -> str:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "CP")])
     begin = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
     builder = x509.CertificateBuilder(name, name, key.public_key(), 1, begin, begin + datetime.timedelta(days=9))
+    names = x509.SubjectAlternativeName([x509.DNSName("a")] * alternative_names)
+    builder = builder.add_extension(names, critical=False)
     return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM).decode()
 
 
@@ -70,9 +80,12 @@ _UP = (OCPPVersion.V1_6, Origin.CHARGE_POINT)
 _DOWN = (OCPPVersion.V1_6, Origin.CSMS)
 
 
-def _readings() -> Case:
-    sample = {"value": "12345.6", "unit": "Wh", "measurand": "Energy.Active.Import.Register"}
-    values = _repeated({"timestamp": _TIME, "sampledValue": [sample]}, 4, _STEPS)
+def _readings(number: int = _STEPS, **more: str) -> Case:
+    sample = {"value": "12345.6", "unit": "Wh", "measurand": "Energy.Active.Import.Register", **more}
+    values = [
+        each | {"timestamp": f"2026-11-22T{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}.000Z"}
+        for second, each in enumerate(_repeated({"timestamp": "x" * 24, "sampledValue": [sample]}, 4, number))
+    ]
     return Case(
         f"{len(values)} readings",
         *_UP,
@@ -83,8 +96,14 @@ def _readings() -> Case:
             "facts.timestamps.all(t, t < now)",
             "facts.meter_wh.all(x, x > 0.0 && x * 2.0 + x * 3.0 - x / 4.0 + x * 5.0 - x / 6.0 < 1000000.0)",
             "facts.odd_strings.size() == 0 && facts.absurd_times == 0 && facts.meter_wh.all(x, x > 0.0)",
+            _EVERYTHING,
         ),
     )  # fmt: skip
+
+
+def _most_readings() -> Case:
+    """As many as facts look at, filled up."""
+    return _readings(_READINGS, location="Outlet", context="Other")
 
 
 def _samples() -> Case:
@@ -240,9 +259,54 @@ def _facts() -> list[Case]:
     ]
 
 
-_CASES: tuple[Callable[[], Case], ...] = (_readings, _samples, _periods, _one_text, _tokens, _texts, _changes)
+def _most() -> list[Case]:
+    """As many as facts look at, of the costliest kind, with filler up to 10 000 values."""
+    down, up = Origin.CSMS, Origin.CHARGE_POINT
+    urls = [f"https://{'a.' * 120}example/{'b/' * 880}{number}" for number in range(16)]
+    leaps = [f"2026-11-22T10:{number // 60:02d}:60.{number:06d}+01:00" for number in range(_READINGS)]
+    never = [f"2026-02-31T10:{number // 60:02d}:{number % 60:02d}.{number:06d}Z" for number in range(_READINGS)]
+    filler = ["a"] * 7_900
+    return [
+        _odd(
+            "long URLs", down, "UpdateFirmware", {"location": urls, "x": filler}, "facts.urls.size() > 0", _EVERYTHING
+        ),
+        _odd("leap seconds", up, "MeterValues", {"timestamp": leaps, "x": filler}, "facts.timestamps.size() > 0"),
+        _odd("days that are none", up, "MeterValues", {"timestamp": never, "x": filler}, _EVERYTHING),
+        _odd("odd texts", down, "DataTransfer", {"data": ["a" * 20 + ";"] * _STEPS, "x": filler}, _EVERYTHING),
+        _odd(
+            "a certificate with many names",
+            down,
+            "InstallCertificate",
+            {"certificate": _certificate(2_500), "x": filler},
+            "facts.certificates.size() > 0",
+            _EVERYTHING,
+        ),
+        _odd(
+            "settings",
+            down,
+            "SetNetworkProfile",
+            {
+                "connectionData": [{"securityProfile": 1, "ocppCsmsUrl": "", "basicAuthPassword": ""}] * 660,
+                "x": filler[:7_000],
+            },
+            "facts.config_names.size() > 0 && facts.security_profile == 1",
+            _EVERYTHING,
+        ),
+    ]
+
+
+_CASES: tuple[Callable[[], Case], ...] = (
+    _readings,
+    _most_readings,
+    _samples,
+    _periods,
+    _one_text,
+    _tokens,
+    _texts,
+    _changes,
+)
 
 
 def cases() -> list[Case]:
     """Every case."""
-    return [make() for make in _CASES] + _facts()
+    return [make() for make in _CASES] + _most() + _facts()

@@ -4,43 +4,44 @@ The same attack can come in RemoteStartTransaction, in the third schedule of a 2
 on a fact sees them all, a rule on one JSON path does not. Total on any payload: what has the wrong shape is left out,
 because the schema gate may be soft. Charging limits are not: a receiver may read what the schema forbids, so a number in
 quotes is that number, what is no number at all is a limit without end, and without a known unit a limit is one in both.
+
+Walks visit each value of a message once, and it has 10 000 at most (the codec sees to that).
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 __all__ = [
     "CARRIES_SET_POINT",
+    "Contents",
     "charging_limits",
     "configuration_changes",
     "connectors",
     "is_signed_firmware",
-    "longest_list",
-    "named_strings",
-    "pem_texts",
+    "period_count",
     "periods",
     "schedule_start",
     "set_point_w",
-    "texts_named",
     "tokens",
     "url_texts",
 ]
 
 Payload = dict[str, Any]
 
-_MAX_STRINGS = 10_000
 _CSMS_URL: Final = "ocppCsmsUrl"
 """In a network profile; 2.1 has it as a variable of the component NetworkConfiguration as well."""
 _URL_NAMES: Final = frozenset({"location", "remoteLocation", _CSMS_URL, "responderURL", "receiptUrl", "urls"})
 _WITH_PLACES_OF_MEASURING: Final = frozenset({"MeterValues", "StopTransaction", "TransactionEvent"})
 """There `location` says where a value was measured (Outlet, EV, ...), and is no URL."""
-_PEM_ONLY: Final = frozenset({"certificate", "certificateChain", "signingCertificate"})
 _LIMIT_NAMES: Final = tuple(
     f"{name}{phase}"
     for name in ("limit", "dischargeLimit", "setpoint", "setpointReactive", "v2xBaseline")
     for phase in ("", "_L2", "_L3")
 )
+_CURVES: Final = ("v2xFreqWattCurve", "v2xSignalWattCurve")
+_HOLDS_LIMIT: Final = frozenset(_LIMIT_NAMES + _CURVES)
+_ONLY_A_LIMIT: Final = frozenset({"limit"})
 
 
 def _objects(value: Any) -> list[Payload]:
@@ -49,8 +50,14 @@ def _objects(value: Any) -> list[Payload]:
     return [item for item in items if isinstance(item, dict)]
 
 
+def _first_object(value: Any) -> Payload | None:
+    items = value if isinstance(value, list) else [value]
+    return next((item for item in items if isinstance(item, dict)), None)
+
+
 def _number(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    kind = type(value)
+    if kind is not float and kind is not int and kind is not str:
         return None
     try:
         number = float(value)
@@ -58,7 +65,7 @@ def _number(value: Any) -> float | None:
         return None
     except OverflowError:
         return math.inf
-    return None if math.isnan(number) else number
+    return number if number == number else None  # noqa: PLR0124  NaN is not itself
 
 
 CARRIES_SET_POINT: Final = frozenset(
@@ -92,41 +99,52 @@ def schedule_start(payload: Payload) -> str:
 def set_point_w(action: str, payload: Payload, volts: float = 230.0) -> float:
     """What a message sets first, in watt: a limit in ampere counts for its phases (3 where it does not say). -1: nothing."""
     for schedule in _schedules(payload):
-        for period in _objects(schedule.get("chargingSchedulePeriod"))[:1]:
+        period = _first_object(schedule.get("chargingSchedulePeriod"))
+        if period is not None:
             limit = _number(period.get("limit", period.get("setpoint")))
             phases = _number(period.get("numberPhases")) or 3.0
             if limit is not None:
                 return abs(limit) * (volts * phases if schedule.get("chargingRateUnit") == "A" else 1.0)
-    limits = [value for _, value in charging_limits(action, payload)]
-    return limits[0] if limits else -1.0
+    _, limit = next(charging_limits(action, payload), ("", -1.0))
+    return limit
 
 
 def charging_limits(action: str, payload: Payload) -> Iterator[tuple[str, float]]:
     """(unit ``A`` or ``W``, magnitude) of every limit and set-point; discharge counts as much as charge."""
     for schedule in _schedules(payload):
         unit = schedule.get("chargingRateUnit")
-        for known in (unit,) if unit in ("A", "W") else ("A", "W"):
-            for holder in (*_objects(schedule.get("chargingSchedulePeriod")), *_objects(schedule.get("limitAtSoC"))):
-                yield from _magnitudes(holder, known)
+        units = (unit,) if unit in ("A", "W") else ("A", "W")
+        for name in ("chargingSchedulePeriod", "limitAtSoC"):
+            for holder in _objects(schedule.get(name)):
+                held = _HOLDS_LIMIT.intersection(holder)
+                if held == _ONLY_A_LIMIT and holder["limit"] is not None:  # as in nearly all
+                    magnitude = _magnitude(holder["limit"])
+                    for unit in units:
+                        yield unit, magnitude
+                elif held:
+                    yield from _magnitudes(holder, units)
     if action == "UpdateDynamicSchedule":
         for update in _objects(payload.get("scheduleUpdate")):
-            yield from _magnitudes(update, "W")
-    if action == "AFRRSignal":
-        yield from _magnitude(payload.get("signal"), "W")
+            yield from _magnitudes(update, ("W",))
+    if action == "AFRRSignal" and payload.get("signal") is not None:
+        yield "W", _magnitude(payload["signal"])
 
 
-def _magnitudes(item: Payload, unit: str) -> Iterator[tuple[str, float]]:
+def _magnitudes(item: Payload, units: Iterable[str]) -> Iterator[tuple[str, float]]:
     for name in _LIMIT_NAMES:
-        yield from _magnitude(item.get(name), unit)
-    for curve in ("v2xFreqWattCurve", "v2xSignalWattCurve"):
+        if name in item and item[name] is not None:
+            magnitude = _magnitude(item[name])
+            for unit in units:
+                yield unit, magnitude
+    for curve in _CURVES:
         for point in _objects(item.get(curve)):
-            yield from _magnitude(point.get("power"), "W")
+            if point.get("power") is not None:
+                yield "W", _magnitude(point["power"])
 
 
-def _magnitude(value: Any, unit: str) -> Iterator[tuple[str, float]]:
-    if value is not None:
-        number = _number(value)
-        yield unit, math.inf if number is None else abs(number)
+def _magnitude(value: Any) -> float:
+    number = _number(value)
+    return math.inf if number is None else abs(number)
 
 
 def periods(payload: Payload) -> list[list[float]]:
@@ -138,17 +156,26 @@ def periods(payload: Payload) -> list[list[float]]:
     return found
 
 
+def period_count(payload: Payload) -> int:
+    """Number of schedule periods in all."""
+    return sum(len(_objects(schedule.get("chargingSchedulePeriod"))) for schedule in _schedules(payload))
+
+
 def tokens(payload: Payload) -> Iterator[str]:
     """Every token: idTag and idToken wherever they stand, local lists included."""
     for name in ("idTag", "parentIdTag"):
-        if isinstance(payload.get(name), str):
-            yield payload[name]
+        text = payload.get(name)
+        if type(text) is str:
+            yield text
     for name in ("idToken", "groupIdToken"):
-        for holder in _objects(payload.get(name)):
-            if isinstance(holder.get("idToken"), str):
-                yield holder["idToken"]
-    for entry in _objects(payload.get("localAuthorizationList")):
-        yield from tokens(entry)
+        if name in payload:
+            for holder in _objects(payload[name]):
+                text = holder.get("idToken")
+                if type(text) is str:
+                    yield text
+    if "localAuthorizationList" in payload:
+        for entry in _objects(payload["localAuthorizationList"]):
+            yield from tokens(entry)
 
 
 def configuration_changes(action: str, payload: Payload) -> Iterator[tuple[str, str]]:
@@ -169,13 +196,11 @@ def configuration_changes(action: str, payload: Payload) -> Iterator[tuple[str, 
                 yield "NetworkConfiguration.BasicAuthPassword", str(data["basicAuthPassword"])
 
 
-def url_texts(action: str, payload: Payload) -> Iterator[str]:
+def url_texts(action: str, payload: Payload, contents: "Contents") -> Iterator[str]:
     """Every text in a place that OCPP gives to a URL: firmware, logs, the CSMS, OCSP responders, displayed links."""
     if action in _WITH_PLACES_OF_MEASURING:
         return
-    for name, text in named_strings(payload):
-        if name in _URL_NAMES:
-            yield text
+    yield from contents.under(_URL_NAMES)
     if action == "SetVariables":
         for key, value in configuration_changes(action, payload):
             if key.strip().lower().endswith("." + _CSMS_URL.lower()):
@@ -203,19 +228,6 @@ def connectors(payload: Payload) -> Iterator[int]:
                 yield value
 
 
-def longest_list(payload: Payload) -> int:
-    """Length of the longest list anywhere in a payload."""
-    longest, waiting = 0, [payload]
-    while waiting:
-        value: Any = waiting.pop()
-        if isinstance(value, dict):
-            waiting.extend(value.values())
-        elif isinstance(value, list):
-            longest = max(longest, len(value))
-            waiting.extend(value)
-    return longest
-
-
 def is_signed_firmware(payload: Payload) -> bool:
     """Whether a firmware update carries a certificate and a signature that a charge point could check."""
     return any(
@@ -224,63 +236,46 @@ def is_signed_firmware(payload: Payload) -> bool:
     )
 
 
-def pem_texts(payload: Payload, *, requests: bool) -> Iterator[str]:
-    """Certificates, or (with `requests`) certificate signing requests, as sent."""
-    for name, text in named_strings(payload):
-        if (name == "csr") if requests else (name in _PEM_ONLY):
-            yield text
+class Contents:
+    """What one walk through a payload finds."""
 
+    __slots__ = ("_distinct", "longest_list", "names", "texts")
 
-def named_strings(payload: Payload) -> Iterator[tuple[str, str]]:
-    """Every text value in a payload with the name it stands under, at most 10 000."""
-    waiting: list[tuple[str, Any]] = [("", payload)]
-    count = 0
-    while waiting and count < _MAX_STRINGS:
-        name, value = waiting.pop()
-        if isinstance(value, str):
-            count += 1
-            yield name, value
-        elif isinstance(value, dict):
-            waiting.extend(reversed(list(value.items())))
-        elif isinstance(value, list):
-            waiting.extend((name, item) for item in reversed(value))
+    def __init__(self, payload: Payload) -> None:
+        self.names: list[str] = []
+        """For each text the name that it, or the list around it, stands under."""
+        self.texts: list[str] = []
+        """Every text, in the order of the payload."""
+        self.longest_list = 0
+        self._walk(payload)
+        self._distinct = frozenset(self.names)
 
+    def under(self, wanted: frozenset[str]) -> Iterator[str]:
+        """Texts that stand under one of these names."""
+        if self._distinct.isdisjoint(wanted):
+            return iter(())
+        return (text for name, text in zip(self.names, self.texts, strict=True) if name in wanted)
 
-def texts_named(wanted: str, payload: Payload) -> list[str]:
-    """Every text value that stands under a name, in the order of the payload; also those in a list under it."""
-    found: list[str] = []
-    _collect(wanted, payload, found)
-    return found
+    def _walk(self, container: Payload) -> None:
+        """Recursive, as the codec bounds the depth."""
+        for name, value in container.items():
+            kind = type(value)
+            if kind is str:
+                self.names.append(name)
+                self.texts.append(value)
+            elif kind is dict:
+                self._walk(value)
+            elif kind is list:
+                self._walk_list(name, value)
 
-
-def _collect(wanted: str, container: Payload, found: list[str]) -> None:
-    """Recursive, as the codec bounds the depth."""
-    if wanted not in container:  # most objects: only what is in them can be of interest
-        for value in container.values():
+    def _walk_list(self, name: str, items: list[Any]) -> None:
+        self.longest_list = max(self.longest_list, len(items))
+        for value in items:
             kind = type(value)
             if kind is dict:
-                _collect(wanted, value, found)
+                self._walk(value)
+            elif kind is str:
+                self.names.append(name)
+                self.texts.append(value)
             elif kind is list:
-                _collect_of_list(wanted, value, found, is_wanted=False)
-        return
-    for name, value in container.items():
-        kind = type(value)
-        if kind is str:
-            if name == wanted:
-                found.append(value)
-        elif kind is dict:
-            _collect(wanted, value, found)
-        elif kind is list:
-            _collect_of_list(wanted, value, found, is_wanted=name == wanted)
-
-
-def _collect_of_list(wanted: str, items: list[Any], found: list[str], *, is_wanted: bool) -> None:
-    """`is_wanted`: the list stands under the name."""
-    for value in items:
-        kind = type(value)
-        if kind is dict:
-            _collect(wanted, value, found)
-        elif kind is list:
-            _collect_of_list(wanted, value, found, is_wanted=is_wanted)
-        elif is_wanted and kind is str:
-            found.append(value)
+                self._walk_list(name, value)

@@ -1,35 +1,48 @@
 """Version-neutral facts of one message, each computed when a rule first asks for it.
 
-Rules read attributes: `facts.urls`, `facts.limits_a`, ... An attribute that cannot be had raises FactMissing, which a
-restrictive rule takes for a match (it fails closed). Lists are empty where there is nothing.
+Rules read attributes: `facts.urls`, `facts.limits_a`, ... An attribute that cannot be had raises FactMissing, and one that
+would take too long TooManyItems; a restrictive rule takes both for a match (it fails closed). Lists are empty where there
+is nothing.
 """
 
-import contextlib
 import datetime
 import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
 from gateway.policy import carriers, metering
 from gateway.policy.cel.times import parse_timestamp
+from gateway.policy.items import MAX_ITEMS, MAX_READINGS, bounded
 from gateway.policy.lazy import lazy
 from gateway.policy.urls import Url, read_url
 
 __all__ = ["CertificateFact", "ChangeFact", "FactMissing", "Facts", "RequestFact"]
 
 Payload = dict[str, Any]
-_PEM: Final = re.compile(r"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----")
+_PEM: Final = re.compile(r"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/= \t\r\n]++-----END CERTIFICATE-----")
+_PEM_SPACE: Final = " \t\r\n"
+_PEM_NAMES: Final = frozenset({"certificate", "certificateChain", "signingCertificate"})
+_CSR_NAMES: Final = frozenset({"csr"})
+_MOMENT_NAMES: Final = frozenset({"timestamp"})
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?![0-9])")
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
-_ODD: Final = re.compile(r"[$`;|&<>'{}]|[jJ][aA][vV][aA][sS][cC][rR][iI][pP][tT]:")
+_CONTROL: Final = bytes([*range(0x20), 0x7F])
+_ODD_CHARS: Final = b"$`;|&<>'{}"
+_ODD_SCHEME: Final = "javascript:"
+_ODD_CHAR: Final = re.compile(f"[{_ODD_CHARS.decode()}]")
+_ODD: Final = re.compile(f"{_ODD_CHAR.pattern}|[jJ][aA][vV][aA][sS][cC][rR][iI][pP][tT]:")
+_MAX_URLS = 16
 _MAX_CERTIFICATES = 10
+_MAX_CERTIFICATE_CHARS = 12_000
+"""In all; OCPP has 10 000 for a chain."""
 _MAX_CSR_CHARS = 5_500
+_MAX_RSA_BITS: Final = 8_192
+_MAX_RSA_EXPONENT: Final = 2**32
 _NO_PERIOD_S = 2**31
 _SPELLINGS: Final = (
     "AdditionalRootCertificateCheck AllowOfflineTxForUnknownId AuthorizationKey AuthorizeRemoteTxRequests "
@@ -66,7 +79,7 @@ class RequestFact(msgspec.Struct, frozen=True):
     """A certificate signing request in a message."""
 
     ok: bool = False
-    """True if it parses and its signature proves possession of the key."""
+    """True if it parses and its signature proves possession of the key (RSA up to 8192 bits, EC, Ed25519 or Ed448)."""
     cn: str = ""
     o: str = ""
     ca: bool = False
@@ -103,6 +116,38 @@ def _read_certificate(pem: str) -> CertificateFact:
         return CertificateFact()
 
 
+def _certificates_in(texts: Iterable[str]) -> Iterator[CertificateFact]:
+    """Certificates in PEM texts. Whatever a text has beside them is one more, which is not ok.
+
+    A parser in a charge point may take `X509 CERTIFICATE` or `TRUSTED CERTIFICATE` for a certificate, and it may be the one
+    that it installs. Comments between the blocks are not read here, so nobody can tell that they are harmless.
+    """
+    left, chars = _MAX_CERTIFICATES, _MAX_CERTIFICATE_CHARS
+    for text in texts:
+        chars -= len(text)
+        if chars < 0:
+            yield CertificateFact()
+            return
+        end = 0
+        for block in _PEM.finditer(text):
+            if left == 0:
+                yield CertificateFact()
+                return
+            if text[end : block.start()].strip(_PEM_SPACE):
+                yield CertificateFact()
+            yield _read_certificate(block[0])
+            left, end = left - 1, block.end()
+        if end == 0 or text[end:].strip(_PEM_SPACE):
+            yield CertificateFact()
+
+
+def _is_quick(key: object) -> bool:
+    """Whether checking a signature of that key takes well below a millisecond. Keys for charge points do."""
+    if isinstance(key, rsa.RSAPublicKey):
+        return key.key_size <= _MAX_RSA_BITS and key.public_numbers().e < _MAX_RSA_EXPONENT
+    return isinstance(key, ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | ed448.Ed448PublicKey)
+
+
 def _read_request(pem: str) -> RequestFact:
     if len(pem) > _MAX_CSR_CHARS or pem.count("-----BEGIN") != 1:
         return RequestFact()
@@ -113,7 +158,7 @@ def _read_request(pem: str) -> RequestFact:
             "RSA" if isinstance(key, rsa.RSAPublicKey) else "EC" if isinstance(key, ec.EllipticCurvePublicKey) else ""
         )
         return RequestFact(
-            ok=request.is_signature_valid,
+            ok=_is_quick(key) and request.is_signature_valid,
             cn=_attribute(request.subject, x509.NameOID.COMMON_NAME),
             o=_attribute(request.subject, x509.NameOID.ORGANIZATION_NAME),
             ca=_is_ca(request.extensions),
@@ -156,11 +201,12 @@ class Facts:
     @lazy
     def urls(self) -> list[Url]:
         """Every URL that the message gives the charge point."""
-        return [read_url(text) for text in carriers.url_texts(self._action, self._payload)]
+        texts = carriers.url_texts(self._action, self._payload, self._contents)
+        return [read_url(text) for text in bounded(texts, _MAX_URLS, "URLs")]
 
     @lazy
     def _limits(self) -> list[tuple[str, float]]:
-        return list(carriers.charging_limits(self._action, self._payload))
+        return bounded(carriers.charging_limits(self._action, self._payload), MAX_ITEMS, "charging limits")
 
     @lazy
     def limits_a(self) -> list[float]:
@@ -176,10 +222,10 @@ class Facts:
     def _periods(self) -> list[list[float]]:
         return carriers.periods(self._payload)
 
-    @property
+    @lazy
     def periods(self) -> int:
         """Number of schedule periods in all."""
-        return sum(map(len, self._periods))
+        return carriers.period_count(self._payload)
 
     @lazy
     def min_period_s(self) -> int:
@@ -190,12 +236,12 @@ class Facts:
     @lazy
     def tokens(self) -> list[str]:
         """Every token in the message."""
-        return list(carriers.tokens(self._payload))
+        return bounded(carriers.tokens(self._payload), MAX_ITEMS, "tokens")
 
     @lazy
     def asked_tokens(self) -> list[str]:
         """In a result: every token in the call that is answered."""
-        return [] if self._asked is None else list(carriers.tokens(self._asked))
+        return [] if self._asked is None else bounded(carriers.tokens(self._asked), MAX_ITEMS, "tokens")
 
     @property
     def starts_transaction(self) -> bool:
@@ -222,12 +268,12 @@ class Facts:
     @lazy
     def longest_list(self) -> int:
         """Length of the longest list in the message."""
-        return carriers.longest_list(self._payload)
+        return self._contents.longest_list
 
     @lazy
     def connectors(self) -> list[int]:
         """Every connector and EVSE number in the message."""
-        return list(carriers.connectors(self._payload))
+        return bounded(carriers.connectors(self._payload), MAX_ITEMS, "connectors")
 
     @lazy
     def token_status(self) -> str:
@@ -241,10 +287,8 @@ class Facts:
     @lazy
     def config_changes(self) -> list[ChangeFact]:
         """What the message sets, keys and values."""
-        changed = carriers.configuration_changes(self._action, self._payload)
-        return [
-            ChangeFact(_CANONICAL.get(key.strip().lower(), key), key.strip().lower(), value) for key, value in changed
-        ]
+        changed = bounded(carriers.configuration_changes(self._action, self._payload), MAX_ITEMS, "settings")
+        return [ChangeFact(_CANONICAL.get(name := key.strip().lower(), key), name, value) for key, value in changed]
 
     @lazy
     def config_keys(self) -> list[str]:
@@ -264,52 +308,58 @@ class Facts:
 
     @lazy
     def certificates(self) -> list[CertificateFact]:
-        """Every certificate in the message; a text in its place that is none has `ok` False."""
-        found: list[CertificateFact] = []
-        for text in carriers.pem_texts(self._payload, requests=False):
-            blocks = _PEM.findall(text)[:_MAX_CERTIFICATES]
-            found += [_read_certificate(block) for block in blocks] or [CertificateFact()]
-        return found
+        """Every certificate in the message; anything else in its place, or more than 10, is one that has `ok` False."""
+        return list(_certificates_in(self._contents.under(_PEM_NAMES)))
 
     @lazy
     def csrs(self) -> list[RequestFact]:
-        """Every certificate signing request in the message."""
-        return [_read_request(text) for text in carriers.pem_texts(self._payload, requests=True)]
+        """Every certificate signing request in the message; the first is checked, others have `ok` False."""
+        texts = list(itertools.islice(self._contents.under(_CSR_NAMES), 2))
+        return [_read_request(text) for text in texts[:1]] + [RequestFact() for _ in texts[1:]]
 
     @lazy
     def meter_wh(self) -> list[float]:
         """Readings of the energy register in Wh."""
-        return [reading.wh for reading in self._readings_in(self._payload)]
+        return [reading.wh for reading in metering.all_of(self._readings_in(self._payload))]
 
     @lazy
     def soc(self) -> list[float]:
         """States of charge in percent."""
-        return metering.states_of_charge(self._payload)
+        return bounded(metering.states_of_charge(self._payload), MAX_READINGS, "states of charge")
 
     @lazy
+    def _contents(self) -> carriers.Contents:
+        """The payload is walked once, whatever is asked of it."""
+        return carriers.Contents(self._payload)
+
+    @property
     def strings(self) -> list[str]:
         """Every text in the message, decoded."""
-        return [text for _, text in self._texts]
+        return self._contents.texts
+
+    @lazy
+    def _encoded(self) -> bytes:
+        """All texts, to search them at once."""
+        return " ".join(self.strings).encode("utf-8", "surrogatepass")
 
     @lazy
     def odd_strings(self) -> list[str]:
         """Texts with something that shells, lookups, markup or SQL need; plain words, numbers and moments are not among them."""
-        texts = self.strings
-        return [text for text in texts if _ODD.search(text)] if _ODD.search("\n".join(texts)) else []
-
-    @lazy
-    def _texts(self) -> list[tuple[str, str]]:
-        """Name and text of every text in the message: walked once, whatever is asked of them."""
-        return list(carriers.named_strings(self._payload))
-
-    @lazy
-    def _moments(self) -> list[str]:
-        return carriers.texts_named("timestamp", self._payload)
+        data = self._encoded
+        names_scheme = _ODD_SCHEME.encode() in data.lower()
+        if not names_scheme and len(data.translate(None, _ODD_CHARS)) == len(data):
+            return []
+        odd = (_ODD if names_scheme else _ODD_CHAR).search
+        return bounded(filter(odd, self.strings), MAX_ITEMS, "odd texts")
 
     @lazy
     def control_characters(self) -> bool:
         """True if a text holds control characters; tabs and line ends are some."""
-        return any(_CONTROL.search(text) for text in self.strings)
+        return len(self._encoded.translate(None, _CONTROL)) != len(self._encoded)
+
+    @lazy
+    def _moments(self) -> list[str]:
+        return bounded(self._contents.under(_MOMENT_NAMES), MAX_READINGS, "moments")
 
     @property
     def expiry(self) -> datetime.datetime:
@@ -325,8 +375,10 @@ class Facts:
         """Every moment of measuring or happening that the message states; what is no date-time is left out."""
         found = []
         for text in self._moments:
-            with contextlib.suppress(ValueError):
+            try:
                 found.append(parse_timestamp(text))
+            except ValueError:
+                continue
         return found
 
     @lazy
@@ -335,7 +387,8 @@ class Facts:
 
         A missing time zone or a blank for the T is common among charge points and not counted.
         """
-        return sum(bool(text) and _DATE.match(text) is None for text in self._moments)
+        match = _DATE.match
+        return len([text for text in self._moments if match(text) is None and text])
 
     @property
     def connector(self) -> int:

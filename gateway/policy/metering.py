@@ -1,31 +1,43 @@
 """Meter readings, version-neutral: energy in Wh with its moment, state of charge in percent."""
 
-import contextlib
+import datetime
 from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
 
 from gateway.policy.cel.times import parse_timestamp
+from gateway.policy.items import MAX_READINGS, bounded
 
-__all__ = ["Reading", "energies_wh", "readings", "states_of_charge"]
+__all__ = ["Reading", "all_of", "energies_wh", "largest_power_w", "readings", "states_of_charge"]
 
 Payload = dict[str, Any]
 _ENERGY: Final = "Energy.Active.Import.Register"
 _TO_WH: Final = {"Wh": 1.0, "kWh": 1000.0}
 _MAX_VALUE = 1e15
+_SHORTEST_S: Final = 60.0
+"""Readings closer than this count as so far apart: clocks of charge points are coarse."""
+_MAX_STAMP_CHARS: Final = 64
 
 
-class Reading(msgspec.Struct, frozen=True):
+class Reading(msgspec.Struct, frozen=True, gc=False):
     """One reading of the energy import register."""
 
     wh: float
-    at: float | None
-    """Seconds since the epoch, None where the message does not say."""
+    stamp: str | None
+    """Its moment as sent."""
+
+    @property
+    def at(self) -> datetime.datetime | None:
+        """Its moment, None where the message does not say. Most readings are never asked."""
+        try:
+            return None if self.stamp is None else parse_timestamp(self.stamp)
+        except ValueError:
+            return None
 
 
 def _objects(value: Any) -> list[Payload]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+    return [item for item in value if type(item) is dict] if type(value) is list else []
 
 
 def _meter_values(payload: Payload) -> Iterator[Payload]:
@@ -36,53 +48,86 @@ def _meter_values(payload: Payload) -> Iterator[Payload]:
 def _number(value: Any) -> float | None:
     """1.6 sends numbers as text, 2.x as numbers."""
     kind = type(value)
-    if kind is not str and kind is not int and kind is not float:
-        return None
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return number if -_MAX_VALUE < number < _MAX_VALUE else None  # NaN and infinities fail this too
-
-
-def _moment(value: Any) -> float | None:
-    if isinstance(value, str):
-        with contextlib.suppress(ValueError):
-            return parse_timestamp(value).timestamp()
+    if kind is str or kind is int or kind is float:
+        try:
+            number = float(value)
+        except (ValueError, OverflowError):
+            return None
+        if -_MAX_VALUE < number < _MAX_VALUE:  # NaN and infinities fail this
+            return number
     return None
+
+
+def _stamp(value: Any) -> str | None:
+    return value if type(value) is str and len(value) <= _MAX_STAMP_CHARS else None
 
 
 def _energy(sample: Payload) -> float | None:
     """Wh of a sample of the whole register; a single phase is none."""
-    if sample.get("measurand", _ENERGY) != _ENERGY or "phase" in sample:
+    if "phase" in sample or sample.get("measurand", _ENERGY) != _ENERGY:
         return None
+    value = _number(sample.get("value"))
     unit, multiplier = sample.get("unit", "Wh"), 0.0
     described = sample.get("unitOfMeasure")
-    if described is None and unit == "Wh":
-        return _number(sample.get("value"))
+    if value is None or (described is None and unit == "Wh"):
+        return value
     if isinstance(described, dict):
         unit, multiplier = described.get("unit", "Wh"), _number(described.get("multiplier", 0)) or 0.0
-    value = _number(sample.get("value"))
-    if value is None or not isinstance(unit, str) or unit not in _TO_WH or abs(multiplier) > 9:  # noqa: PLR2004
+    if not isinstance(unit, str) or unit not in _TO_WH or abs(multiplier) > 9:  # noqa: PLR2004
         return None
     return float(value * _TO_WH[unit] * 10.0**multiplier)
 
 
 def readings(payload: Payload) -> list[Reading]:
-    """Readings of the energy import register: at the start, on the way, at the end."""
+    """Readings of the energy import register: at the start, on the way, at the end.
+
+    Of more than 1 500 the last one stands in place 1 501, and those between are left out: `all_of` refuses that list.
+    """
     found: list[Reading] = []
+    add = found.append
     start, stop = _number(payload.get("meterStart")), _number(payload.get("meterStop"))
-    moment = None if start is None and stop is None else _moment(payload.get("timestamp"))
     if start is not None:
-        found.append(Reading(start, moment))
+        found.append(Reading(start, _stamp(payload.get("timestamp"))))
     for value in _meter_values(payload):
-        energies = [wh for sample in _objects(value.get("sampledValue")) if (wh := _energy(sample)) is not None]
-        if energies:
-            at = _moment(value.get("timestamp"))
-            found += [Reading(wh, at) for wh in energies]
+        samples = value.get("sampledValue")
+        for sample in samples if type(samples) is list else ():
+            wh = _energy(sample) if type(sample) is dict else None
+            if wh is not None:
+                add(Reading(wh, _stamp(value.get("timestamp"))))
+        if len(found) > MAX_READINGS:
+            found[MAX_READINGS:] = [_last_sampled(payload) or found[-1]]
+            break
     if stop is not None:
-        found.append(Reading(stop, moment))
+        found[MAX_READINGS:] = [Reading(stop, _stamp(payload.get("timestamp")))]
     return found
+
+
+def _last_sampled(payload: Payload) -> Reading | None:
+    for value in reversed(list(_meter_values(payload))):
+        for sample in reversed(_objects(value.get("sampledValue"))):
+            wh = _energy(sample)
+            if wh is not None:
+                return Reading(wh, _stamp(value.get("timestamp")))
+    return None
+
+
+def all_of(found: list[Reading]) -> list[Reading]:
+    """The same list if it has all `readings` of its message. Raises TooManyItems."""
+    return bounded(found, MAX_READINGS, "meter readings")
+
+
+def largest_power_w(before: Reading | None, found: list[Reading]) -> float:
+    """Largest mean power between one reading and the next, 0 where there is none. Raises TooManyItems."""
+    powers = [0.0]
+    last, last_at = before, None if before is None else before.at
+    for reading in all_of(found):
+        # Several readings of one moment come one after the other.
+        at = last_at if last is not None and reading.stamp == last.stamp else reading.at
+        if last is not None and last_at is not None and at is not None:
+            gap_s = (at - last_at).total_seconds()
+            powers.append((reading.wh - last.wh) * 3600.0 / max(gap_s, _SHORTEST_S))
+        last, last_at = reading, at
+    return max(powers)
 
 
 def energies_wh(payload: Payload) -> list[float]:
@@ -92,8 +137,12 @@ def energies_wh(payload: Payload) -> list[float]:
 
 def states_of_charge(payload: Payload) -> list[float]:
     """State of charge in percent, from samples and from 2.x charging needs."""
-    samples = (sample for value in _meter_values(payload) for sample in _objects(value.get("sampledValue")))
-    found = [_number(sample.get("value")) for sample in samples if sample.get("measurand") == "SoC"]
+    found: list[float | None] = []
+    for value in _meter_values(payload):
+        samples = value.get("sampledValue")
+        for sample in samples if type(samples) is list else ():
+            if type(sample) is dict and sample.get("measurand") == "SoC":
+                found.append(_number(sample.get("value")))  # noqa: PERF401  twice as fast where lists are short
     needs = payload.get("chargingNeeds")
     parameters = needs.get("dcChargingParameters") if isinstance(needs, dict) else None
     if isinstance(parameters, dict):

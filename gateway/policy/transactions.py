@@ -12,6 +12,7 @@ import msgspec
 
 from gateway.ocpp.vocabulary import OCPPVersion
 from gateway.policy import carriers, metering
+from gateway.policy.lazy import lazy
 from gateway.policy.metering import Reading
 
 __all__ = ["Transaction", "TransactionId", "TransactionView", "Transactions", "learns_from", "named_transaction"]
@@ -22,8 +23,6 @@ TransactionId = int | str
 
 _MAX_OPEN = 64
 _MAX_STREAMS = 64
-_SHORTEST_S: Final = 60.0
-"""Readings closer than this count as so far apart: clocks of charge points are coarse."""
 
 
 class Transaction(msgspec.Struct):
@@ -38,8 +37,6 @@ class Transaction(msgspec.Struct):
 
 class TransactionView:
     """What rules see as `tx` for one message. Attributes of a transaction are those of the one the message names."""
-
-    __slots__ = ("_named", "_payload", "_tracker")
 
     def __init__(self, tracker: "Transactions", named: TransactionId | None, payload: Payload) -> None:
         self._tracker = tracker
@@ -91,19 +88,14 @@ class TransactionView:
         """Tokens of open transactions."""
         return [each.token for each in self._tracker.open.values() if each.token]
 
-    @property
+    @lazy
     def power_w(self) -> float:
         """Largest mean power that the readings in the message stand for, from the last one of that connector on.
 
         0 where there is no earlier reading.
         """
         last = self._tracker.readings.get(_connector(self._payload, self._named))
-        largest, steps = 0.0, self._tracker.readings_in(self._payload)
-        for reading in steps:
-            if last is not None and last.at is not None and reading.at is not None:
-                largest = max(largest, (reading.wh - last.wh) * 3600.0 / max(reading.at - last.at, _SHORTEST_S))
-            last = reading
-        return largest
+        return metering.largest_power_w(last, self._tracker.readings_in(self._payload))
 
     @property
     def setpoint_w(self) -> float:

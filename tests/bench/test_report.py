@@ -11,7 +11,7 @@ RESULTS: Results = {
     "gc_pause_ms": {"gateway": [1.25]},
     "rules_ratio": {"gateway-1000-rules": [1.05, 1.19]},
     "rules_first_ratio": {"gateway-1000-rules": [1.5]},
-    "worst_ms": {"gateway": [12.5]},
+    "worst_rule_ms": {"gateway": [12.5]},
     "reload_stall_ms": {"gateway-1000-rules": [19.0]},
     "reload_longest_ms": {"gateway-1000-rules": [31.0]},
     "leak_rss_kib": {"gateway": [12.0]},
@@ -44,8 +44,8 @@ def test_a_ratio_is_to_the_same_turn_and_a_turn_without_reference_does_not_count
         ),
         (
             "gateway",
-            "worst_ms",
-            "policy decision, 256 KiB message and worst legal rule: 12.50 ms, target <= 5 ms: MISSED",
+            "worst_rule_ms",
+            "what the worst legal rule adds to judging a 256 KiB message: 12.50 ms, target <= 5 ms: MISSED",
         ),
         (
             "gateway-1000-rules",

@@ -38,6 +38,7 @@ def test_of_a_small_payload_the_gravest_error_is_told():
 
 def test_of_a_large_payload_the_first_error_is_told_with_its_place():
     data = [{"timestamp": "2026-01-01T00:00:00Z", "sampledValue": [{"value": "1"}]}] * 100
+    assert schema_gate(V16).check("MeterValues", "call", {"connectorId": 1, "meterValue": data}) is None
     payload = {"connectorId": 1, "meterValue": [*data, {"timestamp": "2026-01-01T00:00:00Z"}]}
 
     violation = schema_gate(V16).check("MeterValues", "call", payload)

@@ -1,10 +1,7 @@
 """Facts: every carrier of a limit, a URL, a token, a setting, in every version, with what looks like one and is none."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from gateway.policy import carriers
 from gateway.policy.facts import FactMissing, Facts
 
 SCHEDULE_16 = {
@@ -260,16 +257,3 @@ def test_expiry_that_is_not_there_is_missing_and_one_that_is_none_an_error():
 )
 def test_signed_firmware(firmware, signed):
     assert Facts("UpdateFirmware", {"firmware": firmware}).firmware_signed is signed
-
-
-TIMED = st.recursive(
-    st.sampled_from(["2026-01-01T00:00:00Z", "x", "", 1, None]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["timestamp", "a"]), inner, max_size=3),
-    max_leaves=10,
-)
-
-
-@given(st.dictionaries(st.sampled_from(["timestamp", "b"]), TIMED, max_size=3))
-def test_texts_under_a_name_are_those_of_the_whole_walk(payload):
-    expected = [text for name, text in carriers.named_strings(payload) if name == "timestamp"]
-    assert carriers.texts_named("timestamp", payload) == expected

@@ -1,9 +1,9 @@
-"""What an evaluation is charged for, in steps of one or two microseconds. Walker and generated code follow these rules.
+"""What an evaluation is charged for, in steps of about a microsecond. Walker and generated code follow these rules.
 
 - Entering a comprehension: its number of elements, times a weight that grows with the size of its body.
 - `+` that makes a longer text or list: 1 per 256 characters, or per element.
-- contains() and lowerAscii(), comparing a text with a text, startsWith() and endsWith() with what is no literal: 1 per
-  2048 characters; matches(): 1 per 16 characters. Nothing for texts whose maxLength is below that.
+- contains(), comparing a text with a text, startsWith() and endsWith() with what is no literal: 1 per 2048 characters;
+  lowerAscii(): 1 per 1024; matches(): 1 per 16 characters. Nothing for texts whose maxLength is below that.
 - `in` of a list: 1 per 32 elements. `==` of lists and maps: 1 per value in the left one.
 """
 
@@ -15,14 +15,13 @@ from typing import Final
 from gateway.policy.cel import operations
 from gateway.policy.cel.checked import Checked
 from gateway.policy.cel.functions import FUNCTIONS
-from gateway.policy.cel.nodes import Binary, Call, Comprehension, ListLiteral, Literal, Node, children, walk
+from gateway.policy.cel.nodes import Binary, Call, Comprehension, ListLiteral, Literal, Name, Node, children, walk
 from gateway.policy.cel.types import DYN, List, Map, Record, String, Type
 
 __all__ = ["Costs", "Meter", "costs_of"]
 
-_NODES_PER_STEP: Final = 32
-_MATCHES_WEIGHT: Final = 8
-_SCANNING: Final = frozenset({"contains", "lowerAscii"})
+_OPERATIONS_PER_STEP: Final = 8
+_MATCHES_WEIGHT: Final = 4
 _COMPARING: Final = frozenset({"startsWith", "endsWith"})
 
 
@@ -39,6 +38,8 @@ class Meter(Enum):
     """Elements of the list on the right."""
     RESULT_TEXT = 8
     """Characters of the resulting text."""
+    COPY = 10
+    """Characters of the receiver."""
     TEXT = 11
     """Characters of the receiver, or of the text on the left."""
 
@@ -49,7 +50,7 @@ class Costs:
 
     meters: Mapping[Node, Meter]
     weights: Mapping[Node, int]
-    """Steps per element of each comprehension: 1, and 1 more for each 32 operations of its body."""
+    """Steps per element of each comprehension: 1, and 1 more for each 8 operations of its body."""
 
 
 def costs_of(checked: Checked) -> Costs:
@@ -85,7 +86,9 @@ def _meter_of_call(node: Call, checked: Checked) -> Meter | None:
     text = node.arguments[0] if node.receiver is None else node.receiver
     if node in checked.patterns:
         meter = Meter.PATTERN
-    elif node.function in _SCANNING or (node.function in _COMPARING and not isinstance(node.arguments[0], Literal)):
+    elif node.function == "lowerAscii":
+        meter = Meter.COPY
+    elif node.function == "contains" or (node.function in _COMPARING and not isinstance(node.arguments[0], Literal)):
         meter = Meter.TEXT
     else:
         return None
@@ -99,11 +102,11 @@ def _is_short(kind: Type, meter: Meter) -> bool:
 
 def _weight(node: Comprehension, checked: Checked) -> int:
     total = sum(_operations(part, checked) for part in (node.body, node.transform) if part is not None)
-    return 1 + total // _NODES_PER_STEP
+    return 1 + total // _OPERATIONS_PER_STEP
 
 
 def _operations(root: Node, checked: Checked) -> int:
-    """Operations of one evaluation, where the bodies of inner comprehensions count on their own."""
+    """Operations of one evaluation, where names and literals are none and the bodies of inner comprehensions count apart."""
     total, waiting = 0, [root]
     while waiting:
         node = waiting.pop()
@@ -113,6 +116,8 @@ def _operations(root: Node, checked: Checked) -> int:
 
 
 def _weight_of(node: Node) -> int:
+    if isinstance(node, Name | Literal):
+        return 0
     if not isinstance(node, Call):
         return 1
     function = FUNCTIONS.get(node.function)

@@ -160,17 +160,17 @@ def _method(name: str, arguments: int, result: Type, run: Callable[..., Any], we
 
 
 def _conversion(name: str, operand: str, result: Type, run: Callable[..., Any]) -> Function:
-    return Function(name, (_kinds(operand),), result, run, is_method=False, is_global=True, weight=16)
+    return Function(name, (_kinds(operand),), result, run, is_method=False, is_global=True, weight=5)
 
 
 FUNCTIONS: Final = {
     function.name: function
     for function in (
         Function("size", (_kinds("string list map set dyn"),), INT, size, is_method=True, is_global=True),
-        _method("startsWith", 1, BOOL, starts_with, 2),
-        _method("endsWith", 1, BOOL, ends_with, 2),
-        _method("contains", 1, BOOL, contains, 4),
-        _method("lowerAscii", 0, STRING, lower_ascii, 8),
+        _method("startsWith", 1, BOOL, starts_with, 1),
+        _method("endsWith", 1, BOOL, ends_with, 1),
+        _method("contains", 1, BOOL, contains, 1),
+        _method("lowerAscii", 0, STRING, lower_ascii, 2),
         _conversion("timestamp", "string int timestamp dyn", TIMESTAMP, to_timestamp),
         _conversion("duration", "string duration dyn", DURATION, to_duration),
         _conversion("int", "int double string timestamp dyn", INT, to_int),

@@ -12,7 +12,7 @@ __all__ = ["DEFAULT_BUDGET", "Program", "compile_program"]
 
 DEFAULT_BUDGET: Final = 2000
 """Steps an evaluation may take; see `cost`."""
-_VISITS_PER_STEP: Final = 2
+_VISITS_PER_STEP: Final = 1
 """Nodes the walker may visit per step after an error: it is slower than the fast path, and peers can cause errors."""
 
 

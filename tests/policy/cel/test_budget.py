@@ -103,6 +103,32 @@ def test_a_large_body_costs_more() -> None:
     assert is_stopped(f"p.n.exists(x, {body})", message(300))
 
 
+@pytest.mark.parametrize(
+    ("body", "most"),
+    [
+        ("x == 1", 2000),
+        ("x > 0 && x < 5 && x != 7", 2000),
+        ("x * 2 + x * 3 > x - 4", 2000),
+        ("x * 2 + x * 3 + x * 4 + x * 5 > 0", 1000),
+        ("double(x) < 5.0", 2000),
+        ("double(x) < double(p.s)", 1000),
+    ],
+)
+def test_how_many_elements_a_condition_may_be_asked_of(body: str, most: int) -> None:
+    values = message(0)
+    values["p"]["s"] = "9"
+    for size, stopped in ((most, False), (most + 1, True)):
+        values["p"]["n"] = [1] * size
+        assert is_stopped(f"p.n.all(x, {body})", values) is stopped
+
+
+def test_lowering_a_text_costs_more_than_searching_it() -> None:
+    values = message(1)
+    for function, most in (("contains('b')", 15), ("lowerAscii() == ''", 7)):
+        for times, stopped in ((most, False), (most + 1, True)):
+            assert is_stopped(" || ".join([f"p.s.{function}"] * times), values) is stopped
+
+
 def test_searching_large_texts_and_lists_costs_more() -> None:
     assert not is_stopped("p.l.all(a, !p.short.contains('b'))", message(1500))
     assert is_stopped("p.l.all(a, !p.s.contains('b'))", message(40))
@@ -189,7 +215,7 @@ def count_lines(run: Callable[[], Any]) -> int:
 
 def test_the_fast_path_executes_a_bounded_number_of_lines() -> None:
     """The worst body that the weights allow, on as many elements as the budget pays for."""
-    made = program("p.n.all(x, " + " || ".join(["x == 2"] * 7) + " || x == 1)")
+    made = program("p.n.all(x, " + " || ".join(["x == 2"] * 5) + " || x == 1)")
     values = message(2000)
     assert made.evaluate(values) is True
     assert count_lines(lambda: made.evaluate(values)) < 5 * 2000
