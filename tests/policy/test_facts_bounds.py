@@ -262,7 +262,12 @@ def test_a_day_of_readings_is_judged_by_every_shipped_rule():
 
 def test_a_fact_is_walked_once_however_often_a_rule_reads_it(monkeypatch):
     walks = []
-    monkeypatch.setattr(metering, "largest_power_w", lambda *_: walks.append(1) or 0.0)
+
+    def walk(*_: object) -> float:
+        walks.append(1)
+        return 0.0
+
+    monkeypatch.setattr(metering, "largest_power_w", walk)
     rule = {
         "when": " && ".join(["tx.power_w >= 0.0"] * 50),
         "match": {"action": "MeterValues", "version": "1.6"},
