@@ -30,6 +30,7 @@ from gateway.identity.record import ChargePointRecord
 from gateway.link.collector import freeze_survivors
 from gateway.link.messages import (
     AdmitRequest,
+    BootStateChanged,
     BudgetAnswer,
     BudgetRequest,
     Counters,
@@ -197,10 +198,8 @@ class Node:
         match message:
             case AdmitRequest():
                 self._tasks.start(self._decide(link, message), "admit")
-            case SessionOpened(live=live):
-                self._opened(link, live)
-            case SessionClosed():
-                self._session_closed(message)
+            case SessionOpened() | SessionClosed() | BootStateChanged():
+                self._session_changed(link, message)
             case Registered():
                 self._tasks.start(self._registered(message), "registered")
             case Report(events=events):
@@ -217,6 +216,17 @@ class Node:
                 link.applied_generation, link.settings_error = generation, error
             case _:
                 _log.error("unexpected_message", slot=link.slot, kind=type(message).__name__)
+
+    def _session_changed(self, link: EdgeLink, message: SessionOpened | SessionClosed | BootStateChanged) -> None:
+        match message:
+            case SessionOpened(live=live):
+                self._opened(link, live)
+            case SessionClosed():
+                self._session_closed(message)
+            case BootStateChanged(charge_point_id=identity, generation=generation, boot_state=state):
+                entry = self._sessions.get(identity)
+                if entry is not None and entry.generation == generation:
+                    self._desk.boot_states.note(identity, state)
 
     def _hello(self, link: EdgeLink, hello: Hello) -> None:
         before = self._links.get(link.slot)
@@ -242,6 +252,7 @@ class Node:
         entry = self._sessions.opened(live, link)
         if entry is None:
             return
+        self._desk.boot_states.note(live.charge_point_id, live.boot_state)
         record = self._directory.get(live.charge_point_id)
         if record is not None:
             recall(entry, record)

@@ -64,10 +64,11 @@ class PolicyDesk:
             ip=address,
             security_profile=admission.security_profile,
             serial=admission.expected_serial_number,
+            boot_state="none" if admission.boot_state == "unknown" else admission.boot_state,
             opened_at=opened_at,
             maintenance_groups=self._maintenance_groups,
         )
-        return Judge(self._in_force, session)
+        return Judge(self._in_force, session, boot_state=admission.boot_state)
 
     def ask(self, leg: "Leg", ticket: int, asks: tuple[FleetAsk, ...], wire: bytes) -> None:
         """Ask control; the leg's bridge hears the answer, or an empty one when none comes."""

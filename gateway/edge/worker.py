@@ -29,6 +29,7 @@ from gateway.link.collector import freeze_survivors
 from gateway.link.messages import (
     AdmitGranted,
     AdmitRefused,
+    BootStateChanged,
     BudgetAnswer,
     ControlMessage,
     Counters,
@@ -47,7 +48,7 @@ from gateway.link.messages import (
     SettingsUpdate,
 )
 from gateway.link.tasks import TaskOwner
-from gateway.ocpp.vocabulary import OCPPVersion
+from gateway.ocpp.vocabulary import BootState, OCPPVersion
 from gateway.policy.verdict import FleetAsk
 from gateway.relay.effects import NoteRegistered
 from gateway.relay.lanes import LaneLimits
@@ -334,6 +335,10 @@ class Worker:
             )
         )
 
+    def boot_state_changed(self, bridge: Bridge, state: BootState) -> None:
+        admission = bridge.admission
+        self.link.send(BootStateChanged(admission.session, admission.charge_point_id, admission.generation, state))
+
     def ask_fleet(self, leg: Leg, ticket: int, asks: tuple[FleetAsk, ...], wire: bytes) -> None:
         self.policy.ask(leg, ticket, asks, wire)
 
@@ -487,4 +492,5 @@ def _live(bridge: Bridge) -> LiveSession:
         proof=admission.proof,
         registered=bridge.relay.registered,
         group=admission.group,
+        boot_state=bridge.boot_state,
     )

@@ -165,6 +165,7 @@ class Replay:
         found = self._conversations.get(recorded.identity)
         session = None if found is None else found.session
         if found is None or session is None or (session.version, session.group) != (recorded.version, recorded.group):
+            before = "none" if session is None else session.boot_state
             session = SessionFacts(
                 identity=recorded.identity,
                 group=recorded.group,
@@ -174,6 +175,7 @@ class Replay:
                 vendor=recorded.vendor,
                 model=recorded.model,
                 serial=recorded.identity,
+                boot_state=before if before in {"pending", "rejected"} else "none",
                 opened_at=recorded.time,
             )
             found = self._conversations[recorded.identity] = Conversation(session)

@@ -9,7 +9,7 @@ from gateway.config.policy_packs import load_bundle
 from gateway.ocpp.vocabulary import OCPPVersion, SecurityProfile
 from gateway.policy.session import SessionFacts
 from gateway.policy.site import Gates, GroupPolicy, SitePolicy
-from gateway.relay.effects import FORWARD, NOTHING, AskFleet, Effects, Forward, ReportEvent
+from gateway.relay.effects import FORWARD, NOTHING, AskFleet, Effects, Forward, NoteBootState, ReportEvent
 from gateway.relay.judge import Judge, PolicyInForce
 from gateway.relay.relay import Relay
 from tests.relay.scenario import CSMS, LIMITS, ChargePoint, Scenario, Wait, make_admission
@@ -24,13 +24,16 @@ STARTED = '[3,"s1",{"transactionId":7,"idTagInfo":{"status":"Accepted"}}]'
 class Judged(Scenario):
     """A relay with gates and rules."""
 
-    def __init__(self, version: OCPPVersion = V1_6, *packs: str, site: SitePolicy = STRICT) -> None:
+    def __init__(
+        self, version: OCPPVersion = V1_6, *packs: str, site: SitePolicy = STRICT, state: str = "unknown"
+    ) -> None:
         super().__init__(version)
         self.policy = PolicyInForce(load_bundle(packs or ("baseline",), site, now=NOW).snapshot(), schema_gate)
         self.session = SessionFacts(
             identity="CP-1", group="", version=version, ip="127.0.0.1", security_profile=SecurityProfile(2)
         )
-        self.relay = Relay(make_admission(), version, LIMITS, Judge(self.policy, self.session))
+        self.session.boot_state = state.replace("unknown", "none")
+        self.relay = Relay(make_admission(), version, LIMITS, Judge(self.policy, self.session, boot_state=state))
 
 
 def names(effects: Effects) -> list[str]:
@@ -74,6 +77,59 @@ def test_ids_of_what_carries_no_billing_data_may_come_again() -> None:
             scenario >> ChargePoint('[2,"1","Heartbeat",{}]') << FORWARD
             scenario >> CSMS('[3,"1",{"currentTime":"2026-01-01T00:00:00Z"}]')
             scenario.effects()
+
+
+# -- registration
+
+
+def answered(scenario: Judged, status: str) -> Effects:
+    scenario >> ChargePoint('[2,"b","BootNotification",{"chargePointVendor":"V","chargePointModel":"M"}]')
+    scenario.effects()
+    scenario >> CSMS(f'[3,"b",{{"status":"{status}","currentTime":"2026-01-01T00:00:00Z","interval":60}}]')
+    return scenario.effects()
+
+
+def test_what_restricts_a_charge_point_is_noted_when_it_begins_and_when_it_ends_and_not_in_between() -> None:
+    with Judged() as scenario:
+        noted = [
+            [effect for effect in answered(scenario, status) if isinstance(effect, NoteBootState)]
+            for status in ("Accepted", "Pending", "Pending", "Rejected", "Nonsense", "Accepted", "Accepted")
+        ]
+    states = [[effect.state for effect in effects] for effects in noted]
+    assert states == [[], ["pending"], [], ["rejected"], [], ["accepted"], []]
+
+
+def test_the_answer_that_restricts_a_charge_point_goes_on_to_it() -> None:
+    with Judged() as scenario:
+        effects = answered(scenario, "Pending")
+    assert [type(effect) for effect in effects] == [NoteBootState, Forward]
+
+
+@pytest.mark.parametrize(
+    ("state", "frame", "passes"),
+    [
+        ("rejected", ChargePoint('[2,"1","Heartbeat",{}]'), False),
+        ("rejected", ChargePoint('[2,"1","BootNotification",{"chargePointVendor":"V","chargePointModel":"M"}]'), True),
+        ("rejected", CSMS('[2,"1","Reset",{"type":"Soft"}]'), False),
+        ("pending", ChargePoint('[2,"1","Heartbeat",{}]'), True),
+        ("pending", CSMS('[2,"1","RemoteStartTransaction",{"idTag":"A"}]'), False),
+        ("pending", CSMS('[2,"1","Reset",{"type":"Soft"}]'), True),
+        ("unknown", ChargePoint('[2,"1","Heartbeat",{}]'), True),
+        ("unknown", CSMS('[2,"1","RemoteStartTransaction",{"idTag":"A"}]'), True),
+    ],
+)
+def test_a_session_begins_in_the_state_in_which_the_one_before_it_ended(state: str, frame: str, passes: bool) -> None:
+    with Judged(state=state) as scenario:
+        scenario >> frame  # type: ignore[operator]
+        effects = scenario.effects()
+    assert (effects is FORWARD) is passes
+    assert (names(effects) == ["state.not_accepted"]) is not passes
+
+
+def test_a_session_that_begins_restricted_is_free_once_the_csms_accepts() -> None:
+    with Judged(state="rejected") as scenario:
+        assert NoteBootState("accepted") in answered(scenario, "Accepted")
+        scenario >> ChargePoint('[2,"h","Heartbeat",{}]') << FORWARD
 
 
 # -- probing
