@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 __all__ = [
-    "CARRIES_SET_POINT",
+    "TAKES_SET_POINT",
     "charging_limits",
     "configuration_changes",
     "connectors",
@@ -61,19 +61,17 @@ def _number(value: Any) -> float | None:
     return None if math.isnan(number) else number
 
 
-CARRIES_SET_POINT: Final = frozenset(
+TAKES_SET_POINT: Final = frozenset(
     {
         "AFRRSignal",
-        "NotifyChargingLimit",
         "RemoteStartTransaction",
-        "ReportChargingProfiles",
         "RequestStartTransaction",
         "SetChargingProfile",
         "SetDERControl",
         "UpdateDynamicSchedule",
     }
 )
-"""Actions that `set_point_w` can say anything about; every other message is spared the search."""
+"""Calls with which a CSMS sets one, and whose result says whether the charge point has accepted it."""
 
 
 def _schedules(payload: Payload) -> Iterator[Payload]:

@@ -102,7 +102,7 @@ class Judge:
         self._policy = policy
         self._session = session
         self._version = session.version
-        self._transactions = Transactions()
+        self._transactions = Transactions(policy.state.set_points, session.identity)
         self._probed: set[str] | None = None
         self._probed_since = 0.0
         self.boot_state = boot_state

@@ -1,6 +1,7 @@
 """Gates and rules in the relay, as scenarios: what is refused, what is only reported, and what passes beside it."""
 
 import base64
+import copy
 
 import pytest
 
@@ -33,7 +34,13 @@ class Judged(Scenario):
             identity="CP-1", group="", version=version, ip="127.0.0.1", security_profile=SecurityProfile(2)
         )
         self.session.boot_state = state.replace("unknown", "none")
-        self.relay = Relay(make_admission(), version, LIMITS, Judge(self.policy, self.session, boot_state=state))
+        self.reconnect(state)
+
+    def reconnect(self, state: str = "unknown") -> None:
+        """Another session of the same charge point, judged by the same worker."""
+        self.session = copy.copy(self.session)
+        judge = Judge(self.policy, self.session, boot_state=state)
+        self.relay = Relay(make_admission(), self.session.version, LIMITS, judge)
 
 
 def names(effects: Effects) -> list[str]:
@@ -191,6 +198,63 @@ def test_keys_that_rebuild_objects_are_named(key: str, told: bool) -> None:
         effects = scenario.effects()
     assert ("json.suspicious_key" in names(effects)) is told
     assert "schema.violation" in names(effects)
+
+
+# -- set-points
+
+
+def limit(amps: int, connector: int = 1) -> CSMS:
+    schedule = f'{{"chargingRateUnit":"A","chargingSchedulePeriod":[{{"startPeriod":0,"limit":{amps}}}]}}'
+    profile = (
+        '{"chargingProfileId":1,"stackLevel":0,"chargingProfilePurpose":"TxDefaultProfile",'
+        f'"chargingProfileKind":"Relative","chargingSchedule":{schedule}}}'
+    )
+    return CSMS(f'[2,"p","SetChargingProfile",{{"connectorId":{connector},"csChargingProfiles":{profile}}}]')
+
+
+def swing(scenario: Judged, command: CSMS, answer: str = "Accepted") -> float:
+    """What a command draws on the budget of the fleet, which control says is kept. The charge point answers."""
+    scenario >> command
+    effects, amount = scenario.effects(), 0.0
+    if isinstance(effects[-1], AskFleet):
+        amount = sum(abs(ask.amount) for ask in effects[-1].asks if ask.rule.id == "fleet/swing")
+        kept = {ask.rule.id: True for ask in effects[-1].asks}
+        assert any(
+            isinstance(each, Forward) for each in scenario.relay.answered(effects[-1].ticket, kept, scenario.now)
+        )
+    scenario >> ChargePoint(f'[3,"p",{{"status":"{answer}"}}]')
+    assert any(isinstance(each, Forward) for each in scenario.effects())
+    return amount
+
+
+def test_a_csms_that_closes_connections_between_commands_hides_no_swing() -> None:
+    with Judged(V1_6, "fleet") as scenario:
+        amounts = []
+        for amps in (32, 0, 32, 32, 0):
+            amounts.append(swing(scenario, limit(amps)))
+            scenario.reconnect()
+    assert amounts == [22_080, 22_080, 22_080, 0, 22_080]
+
+
+def test_every_connector_has_its_own_swing_and_what_is_not_accepted_has_none() -> None:
+    with Judged(V1_6, "fleet") as scenario:
+        assert [swing(scenario, limit(32, connector)) for connector in (1, 2, 1, 2)] == [22_080, 22_080, 0, 0]
+        assert swing(scenario, limit(0), "Rejected") == 22_080
+        assert swing(scenario, limit(32)) == 0
+
+
+def test_a_set_point_of_which_nothing_is_known_counts_as_a_full_swing_unless_nothing_can_be_charging() -> None:
+    with Judged(V1_6, "fleet") as scenario:
+        assert swing(scenario, limit(0)) == 11_000
+    with Judged(V1_6, "fleet") as scenario:
+        answered(scenario, "Accepted")
+        assert swing(scenario, limit(16)) == 0
+        assert swing(scenario, limit(0)) == 11_040
+    with Judged(V1_6, "fleet") as scenario:
+        answered(scenario, "Accepted")
+        scenario >> ChargePoint(START) << FORWARD >> CSMS(STARTED)
+        scenario.effects()
+        assert swing(scenario, limit(0)) == 11_000
 
 
 # -- quarantine
