@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from gateway.config.model import Config
 from gateway.config.problems import ConfigError
 from gateway.control.admission import AdmissionDesk
 from gateway.control.authentication import Authenticator
+from gateway.control.background import in_background
 from gateway.control.credentials import PasswordVerifier
 from gateway.control.directory import Directory
 from gateway.control.event_log import EventLog
@@ -354,7 +356,7 @@ class Node:
                 # The registry first: what was revoked meanwhile belongs to the new settings.
                 self._trust_is_stale |= await self._directory.load(self._store)
                 self._judge_all_again()
-                settings = await asyncio.to_thread(self._builder.build, config, self._directory.revocations())
+                settings = await in_background(partial(self._builder.build, config, self._directory.revocations()))
                 events = self._events.open(_event_path(config))
             except (OSError, StoreError, ConfigError) as error:
                 return self.reload_failed(str(error))
