@@ -10,6 +10,7 @@ import structlog
 from gateway.audit.event import SecurityEvent
 from gateway.config.model import Limits
 from gateway.control.authentication import Authenticator, Proven
+from gateway.control.boot_states import BootStates
 from gateway.control.credentials import Verified
 from gateway.control.directory import Directory
 from gateway.control.events import event_for_refusal, event_of_claim
@@ -57,6 +58,7 @@ class AdmissionDesk:
         """False until every edge has told its live sessions: before that a duplicate could slip in."""
         self.limits = Limits()
         self.listeners: dict[str, ListenerFacts] = {}
+        self.boot_states = BootStates()
         self.csms_versions: dict[str, tuple[OCPPVersion, ...]] = {}
         self._directory = directory
         self._store = store
@@ -114,6 +116,7 @@ class AdmissionDesk:
             csms_versions=self.csms_versions[csms],
             generation=self._sessions.next_generation(),
             session=request.session,
+            boot_state=self.boot_states.of(identity),
         )
         return record, admission
 

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from gateway.config.model import Config
 from gateway.config.problems import ConfigError
 from gateway.control.admission import AdmissionDesk
 from gateway.control.authentication import Authenticator
+from gateway.control.background import in_background
 from gateway.control.credentials import PasswordVerifier
 from gateway.control.directory import Directory
 from gateway.control.event_log import EventLog
@@ -30,6 +32,7 @@ from gateway.identity.record import ChargePointRecord
 from gateway.link.collector import freeze_survivors
 from gateway.link.messages import (
     AdmitRequest,
+    BootStateChanged,
     BudgetAnswer,
     BudgetRequest,
     Counters,
@@ -197,10 +200,8 @@ class Node:
         match message:
             case AdmitRequest():
                 self._tasks.start(self._decide(link, message), "admit")
-            case SessionOpened(live=live):
-                self._opened(link, live)
-            case SessionClosed():
-                self._session_closed(message)
+            case SessionOpened() | SessionClosed() | BootStateChanged():
+                self._session_changed(link, message)
             case Registered():
                 self._tasks.start(self._registered(message), "registered")
             case Report(events=events):
@@ -217,6 +218,17 @@ class Node:
                 link.applied_generation, link.settings_error = generation, error
             case _:
                 _log.error("unexpected_message", slot=link.slot, kind=type(message).__name__)
+
+    def _session_changed(self, link: EdgeLink, message: SessionOpened | SessionClosed | BootStateChanged) -> None:
+        match message:
+            case SessionOpened(live=live):
+                self._opened(link, live)
+            case SessionClosed():
+                self._session_closed(message)
+            case BootStateChanged(charge_point_id=identity, generation=generation, boot_state=state):
+                entry = self._sessions.get(identity)
+                if entry is not None and entry.generation == generation:
+                    self._desk.boot_states.note(identity, state)
 
     def _hello(self, link: EdgeLink, hello: Hello) -> None:
         before = self._links.get(link.slot)
@@ -242,6 +254,7 @@ class Node:
         entry = self._sessions.opened(live, link)
         if entry is None:
             return
+        self._desk.boot_states.note(live.charge_point_id, live.boot_state)
         record = self._directory.get(live.charge_point_id)
         if record is not None:
             recall(entry, record)
@@ -343,7 +356,7 @@ class Node:
                 # The registry first: what was revoked meanwhile belongs to the new settings.
                 self._trust_is_stale |= await self._directory.load(self._store)
                 self._judge_all_again()
-                settings = await asyncio.to_thread(self._builder.build, config, self._directory.revocations())
+                settings = await in_background(partial(self._builder.build, config, self._directory.revocations()))
                 events = self._events.open(_event_path(config))
             except (OSError, StoreError, ConfigError) as error:
                 if isinstance(error, PolicyInvalid):

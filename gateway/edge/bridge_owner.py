@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.audit.event import Severity
+from gateway.ocpp.vocabulary import BootState
 from gateway.policy.verdict import FleetAsk
 from gateway.relay.effects import NoteRegistered
 
@@ -33,6 +34,9 @@ class BridgeOwner(Protocol):
 
     def registered(self, bridge: "Bridge", effect: NoteRegistered) -> None:
         """The charge point registered."""
+
+    def boot_state_changed(self, bridge: "Bridge", state: BootState) -> None:
+        """What the CSMS answered a BootNotification restricts the charge point from now on, or no longer does."""
 
     def ask_fleet(self, leg: "Leg", ticket: int, asks: tuple[FleetAsk, ...], wire: bytes) -> None:
         """Ask control about budgets; `Bridge.answered` hears what it says, or that it is away."""

@@ -1,35 +1,46 @@
-"""Timers of live sessions without a timer per session: pings go round in a ring, deadlines are swept each second."""
+"""Timers of live sessions without a timer per session: pings go round in a ring, deadlines are swept each second.
+
+Both in small steps: a turn of the event loop that pings hundreds of sessions would hold up everybody's messages.
+"""
 
 import time
+from typing import Final
 
 from gateway.config.model import WebSocketSettings
 from gateway.edge.pump import Bridge, Leg
 from gateway.edge.refusals import CLOSE_CODES
 from gateway.websocket.frames import FrameViolation
 
-__all__ = ["Deadlines"]
+__all__ = ["STEPS_PER_S", "Deadlines"]
+
+STEPS_PER_S: Final = 20
+"""How often a second `tick` is to be called."""
 
 
 class Deadlines:
-    """Call `tick` once a second. 5 000 idle sessions cost one ring slot of work each second."""
+    """Each step pings the sessions of one slot of the ring, and looks at one share of those that are watched."""
 
     def __init__(self, settings: WebSocketSettings) -> None:
         self._slots: list[set[Bridge]] = []
         self._slot_of: dict[Bridge, int] = {}
         self._next = 0
-        self._watched: set[Bridge] = set()
+        self._watched: list[set[Bridge]] = [set() for _ in range(STEPS_PER_S)]
+        """By the step of a second at which it is their turn."""
         self.use(settings)
 
     def use(self, settings: WebSocketSettings) -> None:
         """Put other settings into force, also for live sessions."""
         self.settings = settings
-        slots = max(1, round(settings.ping_interval_s))
+        slots = max(1, round(settings.ping_interval_s)) * STEPS_PER_S
         if slots == len(self._slots):
             return
-        sessions = list(self._slot_of)
+        sessions, watched = list(self._slot_of), [bridge for share in self._watched for bridge in share]
         self._slots, self._slot_of, self._next = [set() for _ in range(slots)], {}, 0
+        self._watched = [set() for _ in range(STEPS_PER_S)]
         for bridge in sessions:
             self.add(bridge)
+        for bridge in watched:
+            self.watch(bridge)
 
     def add(self, bridge: Bridge) -> None:
         """Start pinging this session: the first ones a whole interval from now, further ones spread over it."""
@@ -42,23 +53,26 @@ class Deadlines:
         slot = self._slot_of.pop(bridge, None)
         if slot is not None:
             self._slots[slot].discard(bridge)
-        self._watched.discard(bridge)
+            self._watched[slot % STEPS_PER_S].discard(bridge)
 
     def watch(self, bridge: Bridge) -> None:
-        """Look at it every second until nothing is due any more."""
-        self._watched.add(bridge)
+        """Look at it every second until nothing is due any more, or it is removed."""
+        slot = self._slot_of.get(bridge)
+        if slot is not None:
+            self._watched[slot % STEPS_PER_S].add(bridge)
 
     def tick(self) -> None:
-        """One second has passed."""
+        """The next step of a second has come."""
         now = time.monotonic()
+        watched = self._watched[self._next % STEPS_PER_S]
         for bridge in list(self._slots[self._next]):
             bridge.charge_point.send_ping(now)
             bridge.csms.send_ping(now)
-            self._watched.add(bridge)
+            watched.add(bridge)
         self._next = (self._next + 1) % len(self._slots)
-        for bridge in list(self._watched):
+        for bridge in list(watched):
             if not self._check(bridge, now):
-                self._watched.discard(bridge)
+                watched.discard(bridge)
 
     def _check(self, bridge: Bridge, now: float) -> bool:
         """Enforce what is due; True while something is still pending."""

@@ -10,6 +10,7 @@ from gateway.config.policy_packs import policy_scopes
 from gateway.edge.control_link import ControlLink
 from gateway.identity.evidence import Admission
 from gateway.link.messages import BudgetAnswer, BudgetRequest, PolicySettings
+from gateway.link.turns import in_turns
 from gateway.ocpp.vocabulary import OCPPVersion
 from gateway.policy.session import SessionFacts
 from gateway.policy.snapshot import Snapshot
@@ -23,6 +24,9 @@ __all__ = ["PolicyDesk", "wall_offset_s"]
 
 _ANSWER_TIMEOUT_S = 2.0
 """A budget that control does not confirm by then counts as used up: a disruptive command can be sent again."""
+
+_COMPILING_LIMIT_S = 4.0
+"""Control waits longer. What is not compiled by then will be when it is needed."""
 
 
 class PolicyDesk:
@@ -41,11 +45,25 @@ class PolicyDesk:
         """Of the snapshot in force."""
         return self._in_force.snapshot.revision if self._in_force is not None else ""
 
-    def use(self, settings: PolicySettings) -> None:
+    async def prepare(self, settings: PolicySettings) -> Snapshot | None:
+        """What `use` is to put in force, None if it is. Live sessions hardly notice: it is made in small steps.
+
+        Rules for the kinds of messages that they have met are compiled before, or the first ones after the change
+        would have to wait for it.
+        """
+        if settings.revision == self.revision:
+            return None
+        snapshot, loading = Snapshot.in_steps(settings.revision, settings.packs, settings.site, policy_scopes())
+        await in_turns(loading)
+        if self._in_force is not None:
+            await in_turns(snapshot.prepare(self._in_force.snapshot), limit_s=_COMPILING_LIMIT_S)
+        return snapshot
+
+    def use(self, settings: PolicySettings, prepared: Snapshot | None = None) -> None:
         """Put a snapshot in force, for live sessions at once. What decisions remember stays."""
         if settings.revision == self.revision:
             return
-        snapshot = Snapshot(settings.revision, settings.packs, settings.site, policy_scopes())
+        snapshot = prepared or Snapshot(settings.revision, settings.packs, settings.site, policy_scopes())
         if self._in_force is None:
             self._in_force = PolicyInForce(snapshot, schema_gate)
         else:
@@ -64,10 +82,11 @@ class PolicyDesk:
             ip=address,
             security_profile=admission.security_profile,
             serial=admission.expected_serial_number,
+            boot_state="none" if admission.boot_state == "unknown" else admission.boot_state,
             opened_at=opened_at,
             maintenance_groups=self._maintenance_groups,
         )
-        return Judge(self._in_force, session)
+        return Judge(self._in_force, session, boot_state=admission.boot_state)
 
     def ask(self, leg: "Leg", ticket: int, asks: tuple[FleetAsk, ...], wire: bytes) -> None:
         """Ask control; the leg's bridge hears the answer, or an empty one when none comes."""

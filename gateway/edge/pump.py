@@ -25,6 +25,7 @@ from gateway.relay.effects import (
     Effect,
     Effects,
     Forward,
+    NoteBootState,
     NoteRegistered,
     PauseReading,
     Reply,
@@ -295,8 +296,8 @@ class Bridge:
     """One admitted session: both legs, the relay, and how they end together."""
 
     __slots__ = (
-        "__weakref__", "admission", "charge_point", "close_deadline", "csms", "end_reason", "opened_at", "owner",
-        "relay", "subprotocol", "transport_facts", "version", "wall_opened_at",
+        "__weakref__", "admission", "boot_state", "charge_point", "close_deadline", "csms", "end_reason",
+        "opened_at", "owner", "relay", "subprotocol", "transport_facts", "version", "wall_opened_at",
     )  # fmt: skip
 
     def __init__(
@@ -320,6 +321,7 @@ class Bridge:
         self.opened_at = _monotonic()
         self.close_deadline = 0.0
         self.end_reason = ""
+        self.boot_state = admission.boot_state
 
     def connect(
         self,
@@ -394,6 +396,9 @@ class Bridge:
                 asyncio.get_running_loop().call_later(seconds, leg.resume, _PAUSED_BY_RATE)
             case NoteRegistered():
                 self.owner.registered(self, effect)
+            case NoteBootState(state=state):
+                self.boot_state = state
+                self.owner.boot_state_changed(self, state)
             case AskFleet(ticket=ticket, asks=asks):
                 self.owner.ask_fleet(leg, ticket, asks, wire)
 

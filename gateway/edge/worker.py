@@ -11,16 +11,16 @@ import structlog
 from msgspec.structs import replace
 
 from gateway.audit.event import SecurityEvent, Severity
-from gateway.config.model import WebSocketSettings
 from gateway.edge.control_link import ControlLink
 from gateway.edge.csms import CSMSDialler, Dialled
-from gateway.edge.deadlines import Deadlines
+from gateway.edge.deadlines import STEPS_PER_S, Deadlines
 from gateway.edge.entrance import Entrance
 from gateway.edge.events import DROPPED, Counts, EventCollector
 from gateway.edge.listener import ListenerState, build_listeners
 from gateway.edge.policy_desk import PolicyDesk, wall_offset_s
 from gateway.edge.pump import Bridge, Leg
 from gateway.edge.refusals import CLOSE_CODES
+from gateway.edge.session_limits import reader_limits, relay_limits
 from gateway.edge.source_limits import SourceLimits
 from gateway.edge.tls import TLSConnection
 from gateway.identity.evidence import Admission, CertificateProof, Transport
@@ -29,6 +29,7 @@ from gateway.link.collector import freeze_survivors
 from gateway.link.messages import (
     AdmitGranted,
     AdmitRefused,
+    BootStateChanged,
     BudgetAnswer,
     ControlMessage,
     Counters,
@@ -47,10 +48,10 @@ from gateway.link.messages import (
     SettingsUpdate,
 )
 from gateway.link.tasks import TaskOwner
-from gateway.ocpp.vocabulary import OCPPVersion
+from gateway.ocpp.vocabulary import BootState, OCPPVersion
+from gateway.policy.snapshot import Snapshot
 from gateway.policy.verdict import FleetAsk
 from gateway.relay.effects import NoteRegistered
-from gateway.relay.lanes import LaneLimits
 from gateway.relay.relay import Relay, RelayLimits
 from gateway.websocket.deflate import DeflateParameters
 from gateway.websocket.messages import ReaderLimits
@@ -59,6 +60,8 @@ __all__ = ["Worker"]
 
 _FLUSH_S = 0.1
 _COUNTERS_EVERY_FLUSHES = 20
+_COUNTED_AT_ONCE = 250
+"""Sessions whose traffic is added up in one turn of the event loop."""
 _FROM_CHARGE_POINT, _FROM_CSMS = (
     (f'ocpp_gateway_messages_total{{origin="{name}"}}', f'ocpp_gateway_message_bytes_total{{origin="{name}"}}')
     for name in ("charge-point", "csms")
@@ -90,6 +93,7 @@ class Worker:
         self._listening = dict(listening)
         self._servers: dict[str, asyncio.Server] = {}
         self._serving = asyncio.Lock()
+        self._changing = asyncio.Lock()
         self._reader_limits: ReaderLimits
         self._relay_limits: RelayLimits
         """Made once for all sessions that begin under the same settings."""
@@ -111,12 +115,13 @@ class Worker:
     async def _tick_forever(self) -> None:
         loop = asyncio.get_running_loop()
         due = loop.time()
-        while True:
-            due = max(due + 1.0, loop.time())
+        for number in count(1):
+            due = max(due + 1.0 / STEPS_PER_S, loop.time())
             await asyncio.sleep(due - loop.time())
             try:
                 self.deadlines.tick()
-                freeze_survivors()
+                if number % STEPS_PER_S == 0:
+                    freeze_survivors()
             except Exception:  # noqa: BLE001  the defect of one session must not end the timers of all
                 _log.exception("tick_failed")
 
@@ -127,14 +132,17 @@ class Worker:
                 continue
             self._send_events()
             if number % _COUNTERS_EVERY_FLUSHES == 0:
-                self._send_counters()
+                await self._send_counters()
 
-    def _send_counters(self) -> None:
+    async def _send_counters(self) -> None:
         self.counts.set("ocpp_gateway_sessions", len(self.bridges))
         self.counts.set("ocpp_gateway_handshakes", self.limits.handshakes)
         values = dict(self.counts.values)
-        for bridge in self.bridges.values():
+        # Those that end meanwhile are not in `values` yet, and keep their numbers: each is counted once.
+        for number, bridge in enumerate(list(self.bridges.values()), 1):
             _add_traffic(values, bridge)
+            if number % _COUNTED_AT_ONCE == 0:
+                await asyncio.sleep(0)
         self.link.send(Counters(values))
 
     def _send_events(self) -> None:
@@ -150,7 +158,7 @@ class Worker:
         await asyncio.sleep(0)  # the aborted transports report now
         if self.link.connected:
             self._send_events()
-            self._send_counters()
+            await self._send_counters()
         await self.link.close(_LAST_WORDS_S)
 
     def _hello(self) -> Hello:
@@ -164,20 +172,26 @@ class Worker:
 
     # -- settings and listeners
 
-    def _apply(self, settings: EdgeSettings) -> None:
+    async def _change_to(self, settings: EdgeSettings) -> None:
+        """Use these settings, after those that came before them."""
+        async with self._changing:
+            try:
+                prepared = await self.policy.prepare(settings.policy)
+                self._apply(settings, prepared)
+            except Exception as error:  # noqa: BLE001  whatever is wrong with new settings, the old ones stay
+                _log.error("settings_refused", generation=settings.generation, error=str(error))
+                self.link.send(SettingsApplied(settings.generation, f"{type(error).__name__}: {error}"))
+
+    def _apply(self, settings: EdgeSettings, prepared: Snapshot | None) -> None:
+        """In one turn of the event loop: no message sees old and new ones mixed."""
         first = not self.ready.is_set()
-        try:
-            trust_changed = first or settings.trust_generation != self.settings.trust_generation
-            listeners = build_listeners(settings, self.listeners, trust_changed)
-            diallers = {entry.csms.name: self._dialler(entry.csms.name, entry) for entry in settings.csms}
-            self.policy.use(settings.policy)
-        except Exception as error:  # noqa: BLE001  whatever is wrong with new settings, the old ones stay
-            _log.error("settings_refused", generation=settings.generation, error=str(error))
-            self.link.send(SettingsApplied(settings.generation, f"{type(error).__name__}: {error}"))
-            return
+        trust_changed = first or settings.trust_generation != self.settings.trust_generation
+        listeners = build_listeners(settings, self.listeners, trust_changed)
+        diallers = {entry.csms.name: self._dialler(entry.csms.name, entry) for entry in settings.csms}
+        self.policy.use(settings.policy, prepared)
         self.settings, self.listeners, self.diallers = settings, listeners, diallers
-        self._reader_limits = _reader_limits(settings.websocket)
-        self._relay_limits = _relay_limits(settings.websocket)
+        self._reader_limits = reader_limits(settings.websocket)
+        self._relay_limits = relay_limits(settings.websocket)
         limits = settings.limits
         self.limits.max_handshakes = limits.max_handshakes
         self.limits.handshakes_per_address = limits.handshakes_per_address
@@ -342,6 +356,10 @@ class Worker:
             )
         )
 
+    def boot_state_changed(self, bridge: Bridge, state: BootState) -> None:
+        admission = bridge.admission
+        self.link.send(BootStateChanged(admission.session, admission.charge_point_id, admission.generation, state))
+
     def ask_fleet(self, leg: Leg, ticket: int, asks: tuple[FleetAsk, ...], wire: bytes) -> None:
         self.policy.ask(leg, ticket, asks, wire)
 
@@ -371,7 +389,7 @@ class Worker:
     def _told(self, message: ControlMessage) -> None:
         match message:
             case SettingsUpdate(settings=settings):
-                self._apply(settings)
+                self.tasks.start(self._change_to(settings), "settings")
             case Probe():
                 self.tasks.start(self._probe(message), "probe")
             case Disconnect(session=session, reason=reason):
@@ -449,30 +467,6 @@ def _add_traffic(values: dict[str, float], bridge: Bridge) -> None:
         values[size] = values.get(size, 0) + leg.byte_count
 
 
-def _reader_limits(settings: WebSocketSettings) -> ReaderLimits:
-    return ReaderLimits(
-        max_message_bytes=settings.max_message_bytes,
-        max_fragments=settings.max_fragments,
-        fragment_deadline_s=settings.fragment_deadline_s,
-        control_frames_per_s=settings.control_frames_per_s,
-        control_frames_burst=settings.control_frames_burst,
-    )
-
-
-def _relay_limits(settings: WebSocketSettings) -> RelayLimits:
-    return RelayLimits(
-        messages_per_s=settings.messages_per_s,
-        messages_burst=settings.messages_burst,
-        flood_grace_s=settings.flood_grace_s,
-        calls=LaneLimits(
-            max_open=settings.max_open_calls,
-            max_waiting=settings.max_waiting_calls,
-            max_waiting_bytes=settings.max_write_buffer_bytes,
-            call_timeout_s=settings.call_timeout_s,
-        ),
-    )
-
-
 def _without_certificate(facts: Transport) -> Transport:
     """Its proof is in the admission; of the certificate itself nothing is needed any more."""
     if facts.tls is None or not facts.tls.leaf_der:
@@ -495,4 +489,5 @@ def _live(bridge: Bridge) -> LiveSession:
         proof=admission.proof,
         registered=bridge.relay.registered,
         group=admission.group,
+        boot_state=bridge.boot_state,
     )

@@ -6,7 +6,7 @@ from gateway.identity.claim import choose_subprotocols, require_tolerances
 from gateway.identity.evidence import Admission, Authenticated, CertificateProof, Claim
 from gateway.identity.record import ChargePointRecord
 from gateway.identity.refusal import Reason, Refusal
-from gateway.ocpp.vocabulary import OCPPVersion, SecurityProfile
+from gateway.ocpp.vocabulary import BootState, OCPPVersion, SecurityProfile
 
 __all__ = ["ListenerFacts", "admit", "floor_to_raise", "profiles_to_try"]
 
@@ -49,6 +49,7 @@ def admit(
     csms_versions: tuple[OCPPVersion, ...],
     generation: int,
     session: str,
+    boot_state: BootState = "unknown",
 ) -> Admission:
     """Let a proven charge point in, or raise Refusal.
 
@@ -96,6 +97,7 @@ def admit(
         tolerances=record.tolerances,
         upgrade_pending=pending,
         answers_pings=record.answers_pings,
+        boot_state=boot_state,
     )
 
 

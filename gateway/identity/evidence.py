@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from gateway.ocpp.vocabulary import ChargePointId, OCPPVersion, SecurityProfile
+from gateway.ocpp.vocabulary import BootState, ChargePointId, OCPPVersion, SecurityProfile
 
 __all__ = [
     "Admission",
@@ -153,3 +153,5 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True):
     """True while this session would prove a security profile upgrade by registering."""
     answers_pings: bool
     """True once this charge point was seen to answer a WebSocket ping."""
+    boot_state: BootState = "unknown"
+    """What the CSMS told it in an earlier session, where that still restricts it."""

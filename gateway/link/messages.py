@@ -12,7 +12,7 @@ import msgspec
 from gateway.audit.event import SecurityEvent
 from gateway.config.model import CSMS, Limits, Listener, WebSocketSettings
 from gateway.identity.evidence import Admission, Claim, Proof
-from gateway.ocpp.vocabulary import ChargePointId, SecurityProfile
+from gateway.ocpp.vocabulary import BootState, ChargePointId, SecurityProfile
 from gateway.policy.rules import Pack
 from gateway.policy.site import SitePolicy
 from gateway.policy.verdict import FleetAsk
@@ -22,6 +22,7 @@ __all__ = [
     "AdmitGranted",
     "AdmitRefused",
     "AdmitRequest",
+    "BootStateChanged",
     "BudgetAnswer",
     "BudgetRequest",
     "CSMSSettings",
@@ -120,6 +121,8 @@ class LiveSession(msgspec.Struct, frozen=True, array_like=True):
     """The CSMS has accepted its registration, perhaps while control was away and could not be told."""
     group: str = ""
     """By whose policy it is judged."""
+    boot_state: BootState = "unknown"
+    """What restricts it, or has restricted it, since the CSMS answered its BootNotification."""
 
 
 # ---------------------------------------------------------------- edge -> control
@@ -173,6 +176,15 @@ class Registered(msgspec.Struct, frozen=True, array_like=True, tag=5):
     vendor: str = ""
     model: str = ""
     firmware: str = ""
+
+
+class BootStateChanged(msgspec.Struct, frozen=True, array_like=True, tag=11):
+    """The CSMS has answered a BootNotification so that something else may be said from now on."""
+
+    session: str
+    charge_point_id: ChargePointId
+    generation: int
+    boot_state: BootState
 
 
 class Report(msgspec.Struct, frozen=True, array_like=True, tag=6):
@@ -268,6 +280,7 @@ EdgeMessage = (
     | SessionOpened
     | SessionClosed
     | Registered
+    | BootStateChanged
     | Report
     | Counters
     | ProbeAnswer

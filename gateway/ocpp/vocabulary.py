@@ -5,12 +5,15 @@ Nothing here knows about frames (see `codec`) or about who may connect (see `gat
 """
 
 from enum import Enum, IntEnum, StrEnum
-from typing import NewType
+from typing import Literal, NewType
 
-__all__ = ["ChargePointId", "OCPPVersion", "Origin", "SecurityProfile"]
+__all__ = ["BootState", "ChargePointId", "OCPPVersion", "Origin", "SecurityProfile"]
 
 ChargePointId = NewType("ChargePointId", str)
 """The OCPP identity of a charge point: the decoded last path segment of its connection URL."""
+
+BootState = Literal["unknown", "pending", "rejected", "accepted"]
+"""What the CSMS has last said to a BootNotification. Unknown: nothing was observed, so nothing may be concluded."""
 
 
 class OCPPVersion(StrEnum):

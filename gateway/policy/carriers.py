@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 __all__ = [
-    "CARRIES_SET_POINT",
+    "TAKES_SET_POINT",
     "Contents",
     "charging_limits",
     "configuration_changes",
@@ -68,19 +68,17 @@ def _number(value: Any) -> float | None:
     return number if number == number else None  # noqa: PLR0124  NaN is not itself
 
 
-CARRIES_SET_POINT: Final = frozenset(
+TAKES_SET_POINT: Final = frozenset(
     {
         "AFRRSignal",
-        "NotifyChargingLimit",
         "RemoteStartTransaction",
-        "ReportChargingProfiles",
         "RequestStartTransaction",
         "SetChargingProfile",
         "SetDERControl",
         "UpdateDynamicSchedule",
     }
 )
-"""Actions that `set_point_w` can say anything about; every other message is spared the search."""
+"""Calls with which a CSMS sets one, and whose result says whether the charge point has accepted it."""
 
 
 def _schedules(payload: Payload) -> Iterator[Payload]:

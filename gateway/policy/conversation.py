@@ -14,6 +14,7 @@ from gateway.ocpp.vocabulary import OCPPVersion, Origin
 from gateway.ocpp.wrapped import Unreadable, inner_call
 from gateway.policy.rules import Phase
 from gateway.policy.session import Message, Request, SessionFacts
+from gateway.policy.set_points import SetPoints
 from gateway.policy.transactions import Transactions
 
 __all__ = ["Conversation", "NotJudged"]
@@ -39,11 +40,11 @@ class _OpenCall(msgspec.Struct):
 
 
 class Conversation:
-    """One session's frames in order."""
+    """One session's frames in order. `set_points`: those of all sessions, where there are others."""
 
-    def __init__(self, session: SessionFacts) -> None:
+    def __init__(self, session: SessionFacts, set_points: SetPoints | None = None) -> None:
         self.session = session
-        self.transactions = Transactions()
+        self.transactions = Transactions(set_points, session.identity)
         self._calls: dict[tuple[Origin, str], _OpenCall] = {}
         self.outer: str = ""
         """Action of the last call as it stood in the frame."""

@@ -20,6 +20,7 @@ from gateway.policy.classes import CLASSES, expand
 from gateway.policy.limits import Distinct, Rates, Sum
 from gateway.policy.rules import Counter, Effect, Match, Phase, Response, Rule
 from gateway.policy.session import Message, SessionFacts
+from gateway.policy.set_points import SetPoints
 from gateway.policy.snapshot import CompiledRule, View
 from gateway.policy.transactions import Transactions
 from gateway.policy.values import Values
@@ -63,6 +64,7 @@ class PolicyState:
         self.sums = Sum()
         self.throttles: dict[str, dict[str, ActiveThrottle]] = {}
         """By identity and rule."""
+        self.set_points = SetPoints()
         self.quarantined: dict[str, str] = {}
         """Rule by identity: no CSMS command reaches these."""
 

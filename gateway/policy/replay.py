@@ -21,6 +21,7 @@ from gateway.policy.budgets import FleetBudgets
 from gateway.policy.conversation import Conversation, NotJudged
 from gateway.policy.engine import PolicyState, decide, settle
 from gateway.policy.session import Message, SessionFacts
+from gateway.policy.set_points import SetPoints
 from gateway.policy.snapshot import Snapshot, View
 from gateway.policy.verdict import Verdict
 
@@ -157,6 +158,8 @@ class Replay:
     def __init__(self, current: Snapshot, candidate: Snapshot) -> None:
         self._sides = (_Side(current), _Side(candidate))
         self._conversations: dict[str, Conversation] = {}
+        self._set_points = SetPoints()
+        """What charge points have accepted is recorded too, and the same for both."""
         self._messages = self._unjudged = self._line = 0
         self._totals = {"denies": 0, "allows": 0}
         self._changes: dict[str, list[Change]] = {"denies": [], "allows": []}
@@ -165,6 +168,7 @@ class Replay:
         found = self._conversations.get(recorded.identity)
         session = None if found is None else found.session
         if found is None or session is None or (session.version, session.group) != (recorded.version, recorded.group):
+            before = "none" if session is None else session.boot_state
             session = SessionFacts(
                 identity=recorded.identity,
                 group=recorded.group,
@@ -174,9 +178,10 @@ class Replay:
                 vendor=recorded.vendor,
                 model=recorded.model,
                 serial=recorded.identity,
+                boot_state=before if before in {"pending", "rejected"} else "none",
                 opened_at=recorded.time,
             )
-            found = self._conversations[recorded.identity] = Conversation(session)
+            found = self._conversations[recorded.identity] = Conversation(session, self._set_points)
         return found
 
     def add(self, recorded: Recorded, line: int = 0) -> None:

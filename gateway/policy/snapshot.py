@@ -1,8 +1,9 @@
 """A snapshot: everything loaded, immutable, with an index. Sessions get a view of it; a message uses the one it began with.
 
-Expressions are compiled when a session first needs them, per (version, action): loading a thousand rules costs no pause,
-and a rule that no connected charge point can meet costs nothing. That all of them *can* be compiled has been checked by
-whoever made the snapshot (`gateway.policy.lint`).
+Expressions are compiled when a session first needs them, per (version, action): a rule that no connected charge point can
+meet costs nothing. That all of them *can* be compiled has been checked by whoever made the snapshot (`gateway.policy.lint`).
+Loading a thousand rules costs milliseconds, compiling one costs one: `in_steps` and `prepare` do it bit by bit, for whoever
+has live sessions to serve meanwhile.
 """
 
 import datetime
@@ -107,6 +108,20 @@ class Snapshot:
     def __init__(
         self, revision: str, packs: Iterable[Pack], site: SitePolicy, scopes: Mapping[OCPPVersion, Scopes]
     ) -> None:
+        for _ in self._load(revision, packs, site, scopes):
+            pass
+
+    @classmethod
+    def in_steps(
+        cls, revision: str, packs: Iterable[Pack], site: SitePolicy, scopes: Mapping[OCPPVersion, Scopes]
+    ) -> tuple["Snapshot", Iterator[None]]:
+        """(a snapshot, the steps to take before it may be used)."""
+        snapshot = cls.__new__(cls)
+        return snapshot, snapshot._load(revision, packs, site, scopes)  # noqa: SLF001  its own
+
+    def _load(
+        self, revision: str, packs: Iterable[Pack], site: SitePolicy, scopes: Mapping[OCPPVersion, Scopes]
+    ) -> Iterator[None]:
         self.revision = revision
         self.packs = tuple(packs)
         self.site = site
@@ -117,20 +132,26 @@ class Snapshot:
         self._cohorts: dict[_CohortKey, Cohort] = {}
         self._index: dict[tuple[OCPPVersion, Origin, Phase, str], list[Rule]] = {}
         self._exemptions: dict[str, list[Exemption]] = {}
+        self._vendors: set[str] = set()
+        self._models: set[str] = set()
+        self.reads_power = False
+        """True if some rule asks for the power between readings, so that readings have to be remembered."""
+        self._singling: list[Rule] = []
+        """Rules that concern some charge points by their identity."""
         for pack in self.packs:
-            for rule in pack.rules:
-                self._add(rule)
             for exemption in pack.exemptions:
                 self._exemptions.setdefault(exemption.rule, []).append(exemption)
-        rules = self.rules
-        self._vendors = frozenset(name for rule in rules for name in rule.match.vendors)
-        self._models = frozenset(name for rule in rules for name in rule.match.models)
-        self.reads_power = any("power_w" in text for pack in self.packs for text in _texts_of(pack))
-        """True if some rule asks for the power between readings, so that readings have to be remembered."""
-        self._singling = [rule for rule in rules if rule.match.identities or rule.rollout.percent < _MAX_PERCENT]
-        """Rules that concern some charge points by their identity."""
+                self.reads_power |= "power_w" in exemption.when
+            for rule in pack.rules:
+                self._add(rule)
+                yield
 
     def _add(self, rule: Rule) -> None:
+        self._vendors.update(rule.match.vendors)
+        self._models.update(rule.match.models)
+        self.reads_power = self.reads_power or any("power_w" in text for text in _texts_of(rule))
+        if rule.match.identities or rule.rollout.percent < _MAX_PERCENT:
+            self._singling.append(rule)
         for version in rule.match.versions:
             for action in expand(rule.match.actions, version):
                 for origin in rule.match.origins:
@@ -151,6 +172,14 @@ class Snapshot:
         return View(self, session)
 
     # -- compiling
+
+    def prepare(self, before: "Snapshot") -> Iterator[None]:
+        """Find and compile, step by step, the rules for every kind of message that sessions have met under `before`."""
+        for cohort in list(before._cohorts.values()):  # noqa: SLF001  one of us
+            for origin, phase, action, version, state in list(cohort.rules):
+                view = View(self, msgspec.structs.replace(cohort.sample, boot_state=state))
+                yield from view.prepare(origin, phase, action, version)
+                yield
 
     def compile(self, rule: Rule, version: OCPPVersion, action: str, group: str, mode_enforced: bool) -> CompiledRule:
         """A rule for one kind of message and group. Raises ExpressionInvalid or ValueError if it was never checked."""
@@ -177,7 +206,7 @@ class Snapshot:
         )
         found = self._cohorts.get(key)
         if found is None:
-            found = Cohort()
+            found = Cohort(msgspec.structs.replace(session))
             if len(self._cohorts) < _MAX_COHORTS:
                 self._cohorts[key] = found
         return found
@@ -228,9 +257,11 @@ def _value(value: ParameterValue, kind: str) -> Any:
 class Cohort:
     """Sessions with the same rules, and what has been found out for them, by kind of message. Thousands share one."""
 
-    __slots__ = ("rules",)
+    __slots__ = ("rules", "sample")
 
-    def __init__(self) -> None:
+    def __init__(self, sample: SessionFacts) -> None:
+        self.sample = sample
+        """The facts of one of them, as they were."""
         self.rules: dict[Key, tuple[CompiledRule, ...]] = {}
 
 
@@ -254,7 +285,7 @@ class View:
         known = self.cohort.rules
         found = known.get(key)
         if found is None:
-            found = self._find(origin, phase, action, version or self.session.version)
+            found = tuple(self._find(origin, phase, action, version or self.session.version))
             if lookup(version or self.session.version, action) is not None:  # there are only so many
                 known[key] = found
         return found
@@ -268,24 +299,25 @@ class View:
         mode = self.snapshot.site.mode(self.session.group, rule.id, rule.mode, rule.level)
         return "monitor" if mode == "enforce" and not in_rollout(rule, self.session) else mode
 
-    def _find(self, origin: Origin, phase: Phase, action: str, version: OCPPVersion) -> tuple[CompiledRule, ...]:
+    def _find(self, origin: Origin, phase: Phase, action: str, version: OCPPVersion) -> Iterator[CompiledRule]:
         session, snapshot = self.session, self.snapshot
-        found = []
         for rule in snapshot.candidates(version, origin, phase, action):
             mode = self.mode(rule)
             if mode != "off" and not mismatches(rule, session):
-                found.append(snapshot.compile(rule, version, action, session.group, mode == "enforce"))
-        return tuple(found)
+                yield snapshot.compile(rule, version, action, session.group, mode == "enforce")
+
+    def prepare(self, origin: Origin, phase: Phase, action: str, version: OCPPVersion) -> Iterator[None]:
+        """Compile one by one what `rules` will give."""
+        for _ in self._find(origin, phase, action, version):
+            yield
+        self.rules(origin, phase, action, version)
 
 
-def _texts_of(pack: Pack) -> Iterator[str]:
-    """Every expression and template of a pack."""
-    for exemption in pack.exemptions:
-        yield exemption.when
-    for rule in pack.rules:
-        yield from (rule.when, rule.unless, rule.message)
-        if rule.counter is not None:
-            yield from (*rule.counter.key, rule.counter.of)
+def _texts_of(rule: Rule) -> Iterator[str]:
+    """Every expression and template of a rule."""
+    yield from (rule.when, rule.unless, rule.message)
+    if rule.counter is not None:
+        yield from (*rule.counter.key, rule.counter.of)
 
 
 def _speaks_of(rule: Rule, session: SessionFacts) -> bool:

@@ -1,11 +1,13 @@
-"""What a charge point has going on: open transactions, last meter readings, set-point, certificate request, event streams.
+"""What a charge point has going on: open transactions, last meter readings, set-points, certificate request, event streams.
 
 Learnt from its messages and the CSMS's; pure and bounded.
 
 `history_complete` is False until the tracker has seen the charge point from a BootNotification on: before that an
-unknown transaction may stem from before a restart, and a rule must not take it for a stranger's.
+unknown transaction may stem from before a restart, and a rule must not take it for a stranger's. A BootNotification
+that the CSMS has asked for (TriggerMessage) begins nothing.
 """
 
+import math
 from typing import Any, Final
 
 import msgspec
@@ -14,6 +16,7 @@ from gateway.ocpp.vocabulary import OCPPVersion
 from gateway.policy import carriers, metering
 from gateway.policy.lazy import lazy
 from gateway.policy.metering import Reading
+from gateway.policy.set_points import SetPoint, SetPoints
 
 __all__ = ["Transaction", "TransactionId", "TransactionView", "Transactions", "learns_from", "named_transaction"]
 
@@ -99,13 +102,17 @@ class TransactionView:
 
     @property
     def setpoint_w(self) -> float:
-        """What the CSMS last made the charge point draw or feed; -1 where unknown."""
-        return self._tracker.setpoint_w
+        """What the CSMS last made this connector draw or feed, and the charge point accepted; -1 where unknown."""
+        return self._set_point[0]
 
     @property
     def last_change_w(self) -> float:
         """How much it changed then, and in which direction; 0 where unknown."""
-        return self._tracker.last_change_w
+        return self._set_point[1]
+
+    @property
+    def _set_point(self) -> SetPoint:
+        return self._tracker.set_points.find(self._tracker.identity, _connector(self._payload, self._named))
 
     @property
     def csr_pending(self) -> bool:
@@ -118,17 +125,23 @@ class TransactionView:
         return list(self._tracker.streams)
 
 
-_LEARNT_FROM_CALLS: Final = carriers.CARRIES_SET_POINT | {
-    "CertificateSigned",
-    "ClosePeriodicEventStream",
-    "MeterValues",
-    "SignCertificate",
-    "StopTransaction",
-    "TransactionEvent",
-}
-_LEARNT_FROM_RESULTS: Final = frozenset(
-    {"BootNotification", "OpenPeriodicEventStream", "SignCertificate", "StartTransaction"}
+_LEARNT_FROM_CALLS: Final = frozenset(
+    {
+        "CertificateSigned",
+        "ClosePeriodicEventStream",
+        "MeterValues",
+        "SignCertificate",
+        "StopTransaction",
+        "TransactionEvent",
+        "TriggerMessage",
+    }
 )
+_LEARNT_FROM_RESULTS: Final = carriers.TAKES_SET_POINT | {
+    "BootNotification",
+    "OpenPeriodicEventStream",
+    "SignCertificate",
+    "StartTransaction",
+}
 
 
 def learns_from(action: str, *, result: bool) -> bool:
@@ -140,19 +153,21 @@ _NOTHING_READ: Final[tuple[Payload, list[Reading]]] = ({}, [])
 
 
 class Transactions:
-    """The tracker of one charge point."""
+    """The tracker of one session. `set_points` are shared: those of an identity outlive its sessions."""
 
     __slots__ = (
-        "_read", "csr_pending", "history_complete", "last_change_w", "open", "readings", "setpoint_w", "streams",
+        "_boot", "_read", "csr_pending", "history_complete", "identity", "open", "readings", "set_points", "streams",
     )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, set_points: SetPoints | None = None, identity: str = "") -> None:
+        self.set_points = SetPoints() if set_points is None else set_points
+        self.identity = identity
+        self._boot = ""
+        """The first of two in this session: seen (a BootNotification of the charge point's own), asked (by the CSMS)."""
         self.open: dict[TransactionId, Transaction] = {}
         self.history_complete = False
         self.readings: dict[int, Reading] = {}
         """Last reading by connector (1.6) or EVSE (2.x)."""
-        self.setpoint_w = -1.0
-        self.last_change_w = 0.0
         self.csr_pending = False
         self.streams: tuple[int, ...] = ()
         self._read = _NOTHING_READ
@@ -188,8 +203,12 @@ class Transactions:
 
     def _answered(self, version: OCPPVersion, action: str, payload: Payload, result: Payload) -> None:
         accepted = result.get("status") == "Accepted"
-        if action == "BootNotification" and accepted:
-            self.history_complete = True
+        if action == "BootNotification":
+            self._booted(accepted, triggered=payload.get("reason") == "Triggered")
+        elif action in carriers.TAKES_SET_POINT and accepted:
+            watt = carriers.set_point_w(action, payload)
+            if 0 <= watt < math.inf:
+                self.set_points.accepted(self.identity, _connector(payload, None), watt)
         elif action == "StartTransaction" and version is OCPPVersion.V1_6:
             self._started(_identity(result.get("transactionId")), payload)
         elif action == "SignCertificate" and not accepted:
@@ -219,18 +238,15 @@ class Transactions:
             case "ClosePeriodicEventStream":
                 closed = _identity_number(payload.get("id"))
                 self.streams = tuple(each for each in self.streams if each != closed)
-            case _ if action in carriers.CARRIES_SET_POINT:
-                self._set(action, payload)
+            case "TriggerMessage" if payload.get("requestedMessage") == "BootNotification":
+                self._boot = self._boot or "asked"
             case _:
                 pass
 
-    def _set(self, action: str, payload: Payload) -> None:
-        wanted = carriers.set_point_w(action, payload)
-        if wanted < 0:
-            return
-        if self.setpoint_w >= 0 and wanted != self.setpoint_w:
-            self.last_change_w = wanted - self.setpoint_w
-        self.setpoint_w = wanted
+    def _booted(self, accepted: bool, *, triggered: bool) -> None:
+        self._boot = self._boot or ("asked" if triggered else "seen")
+        if accepted and self._boot == "seen":
+            self.history_complete = True
 
     def _started(self, identity: TransactionId | None, payload: Payload) -> None:
         if identity is None:

@@ -119,7 +119,9 @@ class _World:
                 now=self.now,
                 maintenance_groups={given.group} if given.in_maintenance else frozenset(),
             )
-            found = self._stations[identity] = _Station(Conversation(session), self._snapshot.view(session))
+            found = self._stations[identity] = _Station(
+                Conversation(session, self._state.set_points), self._snapshot.view(session)
+            )
             found.conversation.transactions.history_complete = given.history_complete
         return found
 

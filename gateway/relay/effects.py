@@ -5,6 +5,7 @@ from typing import Final
 import msgspec
 
 from gateway.audit.event import Severity
+from gateway.ocpp.vocabulary import BootState
 from gateway.policy.verdict import FleetAsk
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Effect",
     "Effects",
     "Forward",
+    "NoteBootState",
     "NoteRegistered",
     "PauseReading",
     "Reply",
@@ -72,6 +74,12 @@ class NoteRegistered(msgspec.Struct, frozen=True, gc=False):
     firmware: str = ""
 
 
+class NoteBootState(msgspec.Struct, frozen=True, gc=False):
+    """What the CSMS answered a BootNotification restricts the charge point from now on, or restricts it no longer."""
+
+    state: BootState
+
+
 class AskFleet(msgspec.Struct, frozen=True, gc=False):
     """Ask control whether budgets of the whole node are kept; the message waits for `Relay.answered(ticket, ...)`."""
 
@@ -79,7 +87,7 @@ class AskFleet(msgspec.Struct, frozen=True, gc=False):
     asks: tuple[FleetAsk, ...]
 
 
-Effect = Forward | Deliver | Reply | ReportEvent | CloseBoth | PauseReading | NoteRegistered | AskFleet
+Effect = Forward | Deliver | Reply | ReportEvent | CloseBoth | PauseReading | NoteRegistered | NoteBootState | AskFleet
 Effects = tuple[Effect, ...]
 
 FORWARD: Final[Effects] = (Forward(),)

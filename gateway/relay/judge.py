@@ -19,7 +19,7 @@ from gateway.ocpp.codec import Payload
 from gateway.ocpp.error_codes import ErrorMeaning
 from gateway.ocpp.frames import Call, CallError, CallResult, Send
 from gateway.ocpp.schema_gate import Kind, SchemaGate
-from gateway.ocpp.vocabulary import OCPPVersion, Origin
+from gateway.ocpp.vocabulary import BootState, OCPPVersion, Origin
 from gateway.ocpp.wrapped import InnerCall, Unreadable, inner_call, inner_result
 from gateway.policy.engine import PolicyState, decide, settle
 from gateway.policy.responses import REFUSED, answer_to
@@ -30,7 +30,17 @@ from gateway.policy.site import GateMode, Gates
 from gateway.policy.snapshot import Cohort, CompiledRule, Snapshot, View
 from gateway.policy.transactions import Transactions
 from gateway.policy.verdict import FleetAsk, RuleMatch, Verdict
-from gateway.relay.effects import FORWARD, CloseBoth, Deliver, Effect, Effects, Forward, Reply, ReportEvent
+from gateway.relay.effects import (
+    FORWARD,
+    CloseBoth,
+    Deliver,
+    Effect,
+    Effects,
+    Forward,
+    NoteBootState,
+    Reply,
+    ReportEvent,
+)
 from gateway.relay.open_calls import OpenCall
 from gateway.relay.plans import Plan, Plans
 
@@ -41,6 +51,8 @@ _WHILE_PENDING_FROM_CSMS_NOT: Final = frozenset(
     {"RemoteStartTransaction", "RemoteStopTransaction", "RequestStartTransaction", "RequestStopTransaction"}
 )
 """B02.FR.05: no transactions are started or stopped while Pending."""
+_BOOT_STATES: Final[dict[object, BootState]] = {"Accepted": "accepted", "Pending": "pending", "Rejected": "rejected"}
+_RESTRICTED: Final = frozenset({"pending", "rejected"})
 _POLICY_CLOSE: Final = 1008
 _MAX_PLANS: Final = 10_000
 _PROBING_ACTIONS: Final = 20
@@ -103,7 +115,7 @@ class Judge:
         self._policy = policy
         self._session = session
         self._version = session.version
-        self._transactions = Transactions()
+        self._transactions = Transactions(policy.state.set_points, session.identity)
         self._probed: set[str] | None = None
         self._probed_since = 0.0
         self.boot_state = boot_state
@@ -381,7 +393,7 @@ class Judge:
             is_readable, payload = inner is not None, inner or payload
         if is_result:
             if asked.action == _BOOT:
-                self._note_boot(payload, origin)
+                reports = self._note_boot(payload, origin)
             plan = self._plan_of_result(asked, origin)
             fits = plan is not None and (plan.fits is None or plan.fits(payload))
             if (
@@ -389,7 +401,7 @@ class Judge:
                 and not fits
                 and (violation := self._schema(asked.action, "result", payload, asked.version)) is not None
             ):
-                reports = (_would(violation[0]),)
+                reports = (*reports, _would(violation[0]))
             if plan is not None and not reports and not plan.rules:
                 if plan.is_learnt_from:
                     self._transactions.seen(asked.version, asked.action, asked.payload, payload)
@@ -422,12 +434,14 @@ class Judge:
             )
         return plan
 
-    def _note_boot(self, payload: Payload, origin: Origin) -> None:
-        """What the CSMS says to a BootNotification decides what may be said from now on."""
-        state = str(payload.get("status", "")).lower()
-        if origin is Origin.CSMS and state in {"accepted", "pending", "rejected"}:
-            self.boot_state = self._session.boot_state = state
-            self._plans = self._policy.plans(self._view)
+    def _note_boot(self, payload: Payload, origin: Origin) -> Effects:
+        """What the CSMS says to a BootNotification decides what may be said from now on, also after a reconnect."""
+        state, before = _BOOT_STATES.get(str(payload.get("status"))), self.boot_state
+        if origin is not Origin.CSMS or state is None:
+            return ()
+        self.boot_state = self._session.boot_state = state
+        self._plans = self._policy.plans(self._view)
+        return (NoteBootState(state),) if state != before and not _RESTRICTED.isdisjoint((state, before)) else ()
 
     @property
     def gates(self) -> Gates:

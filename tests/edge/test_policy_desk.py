@@ -1,9 +1,13 @@
 """Questions to control about budgets, over a real socket with a control that takes its time."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import gc
+import time
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+
+import pytest
 
 from gateway.edge.control_link import ControlLink
 from gateway.edge.policy_desk import PolicyDesk
@@ -89,3 +93,69 @@ def test_the_end_of_a_maintenance_window_is_heard_by_sessions_that_began_in_it(t
 
     use("three", "")
     assert passes(judge)
+
+
+def _heartbeat(judge: Judge) -> bool:
+    """Whether one passes."""
+    data = b'[2,"1","Heartbeat",{}]'
+    call, payload = decode_message(data, OCPPVersion.V1_6)
+    assert isinstance(call, Call)
+    return judge.call(call, payload, Origin.CHARGE_POINT, data, 1.0).effects is FORWARD
+
+
+@pytest.fixture
+def nothing_to_collect() -> Iterator[None]:
+    """As in an edge, where what is there for long is out of the collector's way."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("nothing_to_collect")
+async def test_a_change_of_many_rules_is_prepared_while_messages_go_on_and_comes_into_force_at_once(
+    tmp_path: Path,
+) -> None:
+    def settings(revision: str, size: int) -> PolicySettings:
+        """Rules of which each session needs many; the last one refuses messages longer than `size`."""
+        conditions = [f"msg.size > {9_000 + number}" for number in range(200)] + [f"msg.size > {size}"]
+        pack = pack_of(
+            *({"match": {"action": "Heartbeat", "direction": "to_csms"}, "when": each} for each in conditions)
+        )
+        return PolicySettings(revision, (pack,), SitePolicy())
+
+    desk = PolicyDesk(ControlLink(str(tmp_path / "none.sock"), hello=lambda: Hello(0, 1), on_message=print))
+    first, second = settings("one", 1_000), settings("two", 1)
+    desk.use(first, await desk.prepare(first))
+    judge = desk.judge(make_admission(), OCPPVersion.V1_6, "192.0.2.1", 1.0)
+    assert judge is not None
+    assert _heartbeat(judge)
+
+    preparing = asyncio.create_task(desk.prepare(second))
+    turns, longest_s = 0, 0.0
+    while not preparing.done():
+        began = time.thread_time()
+        await asyncio.sleep(0)
+        longest_s = max(longest_s, time.thread_time() - began)
+        turns += 1
+        assert (_heartbeat(judge), judge.revision) == (True, "one")
+    assert turns > 20
+    assert longest_s < 0.02
+
+    desk.use(second, preparing.result())
+    began = time.thread_time()
+    assert (_heartbeat(judge), judge.revision) == (False, "two")
+    assert time.thread_time() - began < 0.02, "nothing was left to compile: 201 rules take longer"
+    assert await desk.prepare(second) is None
+
+
+async def test_a_session_that_opens_meanwhile_is_judged_by_what_is_in_force(tmp_path: Path) -> None:
+    desk = PolicyDesk(ControlLink(str(tmp_path / "none.sock"), hello=lambda: Hello(0, 1), on_message=print))
+    refusing = PolicySettings("two", (pack_of({"match": {"action": "Heartbeat"}}),), SitePolicy())
+    desk.use(PolicySettings("one", (pack_of({"match": {"action": "Reset"}}),), SitePolicy()))
+    prepared = await desk.prepare(refusing)
+    judge = desk.judge(make_admission(), OCPPVersion.V1_6, "192.0.2.1", 1.0)
+    assert judge is not None
+    assert _heartbeat(judge)
+    desk.use(refusing, prepared)
+    assert not _heartbeat(judge)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.csms import FakeCSMS
+from tests.support.csms import FakeCSMS, answer_everything
 from tests.support.peer import Peer, basic
 from tests.support.rig import GatewayProcess, Rig
 
@@ -80,6 +80,41 @@ async def test_what_is_refused_is_answered_and_not_forwarded_and_what_is_allowed
         assert event["detail"].startswith("firmware/location-allowlist")
         assert len(event["policy_revision"]) == 12
         assert f'revision="{event["policy_revision"]}"' in gateway.http("/metrics")[1]
+
+
+async def test_a_charge_point_that_was_rejected_stays_so_across_reconnects_until_it_is_accepted(
+    tmp_path: Path, csms: FakeCSMS
+) -> None:
+    rig = Rig(tmp_path, csms_urls=[csms.url], edge_workers=2)
+    register(rig, "CP-1")
+    status = "Rejected"
+
+    def answer(text: str) -> str | None:
+        return (answer_everything(text) or "").replace("Accepted", status) or None
+
+    async def come() -> Peer:
+        peer = await Peer.connect(gateway.plain)
+        assert (await peer.ask("/ocpp/CP-1", authorization=basic("CP-1", "password-of-the-charge-point"))).status == 101
+        return peer
+
+    async def says(peer: Peer, text: str) -> str:
+        peer.send_text(text)
+        return await peer.text()
+
+    csms.answer = answer
+    heartbeat = '[2,"h","Heartbeat",{}]'
+    async with rig.gateway() as gateway:
+        async with await come() as peer:
+            assert "Rejected" in await says(peer, BOOT)
+        for _ in range(4):  # to either worker
+            async with await come() as peer:
+                assert json.loads(await says(peer, heartbeat))[:3] == [4, "h", "SecurityError"]
+        assert (await gateway.event("state.not_accepted"))["decision"] == "callerror"
+        status = "Accepted"
+        async with await come() as peer:
+            assert "Accepted" in await says(peer, BOOT)
+        async with await come() as peer:
+            assert json.loads(await says(peer, heartbeat))[0] == 3
 
 
 async def test_schema_gate_watches_by_default_and_refuses_when_told_to_without_a_reconnect(

@@ -1,9 +1,13 @@
+from typing import Any
+
 import pytest
 
+from gateway.config.policy_packs import load_bundle
 from gateway.ocpp.vocabulary import OCPPVersion, Origin, SecurityProfile
 from gateway.policy.rules import Phase
-from gateway.policy.snapshot import in_rollout
-from tests.policy.build import session_of, snapshot_of
+from gateway.policy.site import SitePolicy
+from gateway.policy.snapshot import Snapshot, in_rollout
+from tests.policy.build import NOW, scopes, session_of, snapshot_of
 
 UP, DOWN = Origin.CHARGE_POINT, Origin.CSMS
 V16, V201, V21 = OCPPVersion
@@ -108,3 +112,47 @@ def test_the_state_of_a_counter_belongs_to_what_it_depends_on():
     assert key(2, 1, "msg.size > 1") != plain
     assert key(1, 1, "msg.size > 2") != plain
     assert key(1, 2, "msg.size > params.o") != key(1, 3, "msg.size > params.o")
+
+
+# -- loading and compiling bit by bit
+
+
+def met(snapshot: Snapshot, *kinds: tuple[Origin, Phase, str], **session: Any) -> dict[tuple[Any, ...], list[str]]:
+    """What rules sessions get for these kinds of messages."""
+    view = snapshot.view(session_of(**session))
+    return {kind: [rule.rule.id for rule in view.rules(*kind)] for kind in kinds}
+
+
+KINDS = (
+    (Origin.CSMS, Phase.CALL, "Reset"),
+    (Origin.CHARGE_POINT, Phase.CALL, "Heartbeat"),
+    (Origin.CSMS, Phase.RESULT, "Heartbeat"),
+)
+
+
+def test_loading_in_steps_makes_the_same_snapshot_and_no_step_is_long() -> None:
+    bundle = load_bundle(("observe",), SitePolicy(), now=NOW)
+    whole = bundle.snapshot()
+    snapshot, loading = Snapshot.in_steps(bundle.revision, bundle.packs, SitePolicy(), scopes())
+    assert sum(1 for _ in loading) == len(whole.rules)
+    assert snapshot.reads_power == whole.reads_power
+    assert met(snapshot, *KINDS) == met(whole, *KINDS)
+
+
+def test_what_sessions_have_met_is_compiled_before_it_is_needed() -> None:
+    bundle = load_bundle(("observe",), SitePolicy(), now=NOW)
+    before, after = bundle.snapshot(), bundle.snapshot()
+    expected = met(before, *KINDS), met(before, KINDS[0], version="2.0.1", boot_state="pending")
+    steps = sum(1 for _ in after.prepare(before))
+    compiled = dict(after._compiled)
+    assert steps >= len(compiled) > 10
+    assert (met(after, *KINDS), met(after, KINDS[0], version="2.0.1", boot_state="pending")) == expected
+    assert after._compiled == compiled
+
+
+def test_nothing_is_compiled_for_messages_that_nobody_has_met() -> None:
+    bundle = load_bundle(("observe",), SitePolicy(), now=NOW)
+    before, after = bundle.snapshot(), bundle.snapshot()
+    before.view(session_of())
+    assert list(after.prepare(before)) == []
+    assert after._compiled == {}

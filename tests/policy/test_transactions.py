@@ -1,6 +1,7 @@
 import pytest
 
 from gateway.ocpp.vocabulary import OCPPVersion
+from gateway.policy.set_points import SetPoints
 from gateway.policy.transactions import Transactions
 
 V16, V201, V21 = OCPPVersion
@@ -97,13 +98,102 @@ def profile(limit):
     }
 
 
+def set_point(tracker, **payload):
+    view = tracker.view("SetChargingProfile", payload)
+    return view.setpoint_w, view.last_change_w
+
+
+def sets(tracker, limit, status="Accepted", action="SetChargingProfile", **more):
+    tracker.seen(V16, action, profile(limit) | more)
+    tracker.seen(V16, action, profile(limit) | more, {"status": status})
+
+
 def test_set_point_and_its_last_change():
     tracker = Transactions()
-    for limit, set_point, change in [(100, 100, 0), (40, 40, -60), (40, 40, -60), (90, 90, 50)]:
-        tracker.seen(V16, "SetChargingProfile", profile(limit))
-        assert (tracker.setpoint_w, tracker.last_change_w) == (set_point, change)
-    tracker.seen(V16, "Reset", {"type": "Soft"})
-    assert tracker.setpoint_w == 90
+    for limit, *expected in [(100, 100, 0), (40, 40, -60), (40, 40, -60), (90, 90, 50)]:
+        sets(tracker, limit, connectorId=1)
+        assert set_point(tracker, connectorId=1) == tuple(expected)
+    tracker.seen(V16, "Reset", {"type": "Soft"}, {"status": "Accepted"})
+    assert set_point(tracker, connectorId=1) == (90, 50)
+
+
+@pytest.mark.parametrize(
+    "result", [None, {"status": "Rejected"}, {"status": "NotSupported"}, {}, {"status": ["Accepted"]}]
+)
+def test_a_set_point_counts_once_the_charge_point_has_accepted_it(result):
+    tracker = Transactions()
+    sets(tracker, 100)
+    tracker.seen(V16, "SetChargingProfile", profile(0), result)
+    assert set_point(tracker) == (100, 0)
+
+
+@pytest.mark.parametrize("action", ["ReportChargingProfiles", "NotifyChargingLimit", "DataTransfer"])
+def test_what_a_charge_point_reports_is_nothing_that_was_set(action):
+    tracker = Transactions()
+    sets(tracker, 100, action=action)
+    assert set_point(tracker) == (-1, 0)
+
+
+def test_connectors_have_set_points_of_their_own():
+    tracker = Transactions()
+    sets(tracker, 100, connectorId=1)
+    sets(tracker, 50, evseId=2)
+    sets(tracker, 10, connectorId=1)
+    assert set_point(tracker, connectorId=1) == (10, -90)
+    assert set_point(tracker, evseId=2) == (50, 0)
+    assert set_point(tracker, connectorId=0) == (-1, 0)
+
+
+def test_a_message_that_names_no_connector_may_be_about_any():
+    tracker = Transactions()
+    sets(tracker, 100, connectorId=1)
+    sets(tracker, 50, connectorId=2)
+    assert set_point(tracker) == (50, 0), "what was set last"
+    sets(tracker, 0, action="UpdateDynamicSchedule")
+    assert set_point(tracker, connectorId=1) == (0, -100)
+    assert set_point(tracker, connectorId=2) == (0, -50)
+    sets(tracker, 100, connectorId=1)
+    assert set_point(tracker) == (100, 100)
+
+
+def test_set_points_outlive_the_session_and_are_those_of_one_identity():
+    shared = SetPoints()
+    sets(Transactions(shared, "CP-1"), 100, connectorId=1)
+    assert set_point(Transactions(shared, "CP-1"), connectorId=1) == (100, 0)
+    assert set_point(Transactions(shared, "CP-2"), connectorId=1) == (-1, 0)
+
+
+def test_set_points_are_bounded_and_what_is_forgotten_is_unknown():
+    shared = SetPoints(max_identities=2)
+    for identity in ("A", "B", "A", "C"):
+        shared.accepted(identity, 1, 100.0)
+    assert len(shared) == 2
+    assert [shared.find(identity, 1)[0] for identity in "ABC"] == [100, -1, 100]
+    for connector in range(1, 1000):
+        shared.accepted("A", connector, 100.0)
+    assert [shared.find("A", connector)[0] for connector in (1, 999, 967, 968)] == [-1, 100, -1, 100]
+
+
+@pytest.mark.parametrize(
+    ("story", "complete"),
+    [
+        (["Accepted"], True),
+        (["asked", "Accepted"], False),
+        (["asked", "Accepted", "Accepted"], False),
+        (["Pending", "asked", "Accepted"], True),
+        (["Triggered"], False),
+    ],
+)
+def test_a_boot_that_the_csms_has_asked_for_begins_nothing(story, complete):
+    tracker = Transactions()
+    for step in story:
+        if step == "asked":
+            tracker.seen(V16, "TriggerMessage", {"requestedMessage": "BootNotification"})
+        elif step == "Triggered":
+            tracker.seen(V201, "BootNotification", {"reason": "Triggered"}, {"status": "Accepted"})
+        else:
+            tracker.seen(V16, "BootNotification", {}, {"status": step})
+    assert tracker.history_complete is complete
 
 
 def test_a_certificate_request_is_open_until_refused_or_answered():

@@ -1,6 +1,7 @@
 """Gates and rules in the relay, as scenarios: what is refused, what is only reported, and what passes beside it."""
 
 import base64
+import copy
 
 import pytest
 
@@ -9,7 +10,7 @@ from gateway.config.policy_packs import load_bundle
 from gateway.ocpp.vocabulary import OCPPVersion, SecurityProfile
 from gateway.policy.session import SessionFacts
 from gateway.policy.site import Gates, GroupPolicy, SitePolicy
-from gateway.relay.effects import FORWARD, NOTHING, AskFleet, Effects, Forward, ReportEvent
+from gateway.relay.effects import FORWARD, NOTHING, AskFleet, Effects, Forward, NoteBootState, ReportEvent
 from gateway.relay.judge import Judge, PolicyInForce
 from gateway.relay.relay import Relay
 from tests.relay.scenario import CSMS, LIMITS, ChargePoint, Scenario, Wait, make_admission
@@ -24,13 +25,22 @@ STARTED = '[3,"s1",{"transactionId":7,"idTagInfo":{"status":"Accepted"}}]'
 class Judged(Scenario):
     """A relay with gates and rules."""
 
-    def __init__(self, version: OCPPVersion = V1_6, *packs: str, site: SitePolicy = STRICT) -> None:
+    def __init__(
+        self, version: OCPPVersion = V1_6, *packs: str, site: SitePolicy = STRICT, state: str = "unknown"
+    ) -> None:
         super().__init__(version)
         self.policy = PolicyInForce(load_bundle(packs or ("baseline",), site, now=NOW).snapshot(), schema_gate)
         self.session = SessionFacts(
             identity="CP-1", group="", version=version, ip="127.0.0.1", security_profile=SecurityProfile(2)
         )
-        self.relay = Relay(make_admission(), version, LIMITS, Judge(self.policy, self.session))
+        self.session.boot_state = state.replace("unknown", "none")
+        self.reconnect(state)
+
+    def reconnect(self, state: str = "unknown") -> None:
+        """Another session of the same charge point, judged by the same worker."""
+        self.session = copy.copy(self.session)
+        judge = Judge(self.policy, self.session, boot_state=state)
+        self.relay = Relay(make_admission(), self.session.version, LIMITS, judge)
 
 
 def names(effects: Effects) -> list[str]:
@@ -74,6 +84,59 @@ def test_ids_of_what_carries_no_billing_data_may_come_again() -> None:
             scenario >> ChargePoint('[2,"1","Heartbeat",{}]') << FORWARD
             scenario >> CSMS('[3,"1",{"currentTime":"2026-01-01T00:00:00Z"}]')
             scenario.effects()
+
+
+# -- registration
+
+
+def answered(scenario: Judged, status: str) -> Effects:
+    scenario >> ChargePoint('[2,"b","BootNotification",{"chargePointVendor":"V","chargePointModel":"M"}]')
+    scenario.effects()
+    scenario >> CSMS(f'[3,"b",{{"status":"{status}","currentTime":"2026-01-01T00:00:00Z","interval":60}}]')
+    return scenario.effects()
+
+
+def test_what_restricts_a_charge_point_is_noted_when_it_begins_and_when_it_ends_and_not_in_between() -> None:
+    with Judged() as scenario:
+        noted = [
+            [effect for effect in answered(scenario, status) if isinstance(effect, NoteBootState)]
+            for status in ("Accepted", "Pending", "Pending", "Rejected", "Nonsense", "Accepted", "Accepted")
+        ]
+    states = [[effect.state for effect in effects] for effects in noted]
+    assert states == [[], ["pending"], [], ["rejected"], [], ["accepted"], []]
+
+
+def test_the_answer_that_restricts_a_charge_point_goes_on_to_it() -> None:
+    with Judged() as scenario:
+        effects = answered(scenario, "Pending")
+    assert [type(effect) for effect in effects] == [NoteBootState, Forward]
+
+
+@pytest.mark.parametrize(
+    ("state", "frame", "passes"),
+    [
+        ("rejected", ChargePoint('[2,"1","Heartbeat",{}]'), False),
+        ("rejected", ChargePoint('[2,"1","BootNotification",{"chargePointVendor":"V","chargePointModel":"M"}]'), True),
+        ("rejected", CSMS('[2,"1","Reset",{"type":"Soft"}]'), False),
+        ("pending", ChargePoint('[2,"1","Heartbeat",{}]'), True),
+        ("pending", CSMS('[2,"1","RemoteStartTransaction",{"idTag":"A"}]'), False),
+        ("pending", CSMS('[2,"1","Reset",{"type":"Soft"}]'), True),
+        ("unknown", ChargePoint('[2,"1","Heartbeat",{}]'), True),
+        ("unknown", CSMS('[2,"1","RemoteStartTransaction",{"idTag":"A"}]'), True),
+    ],
+)
+def test_a_session_begins_in_the_state_in_which_the_one_before_it_ended(state: str, frame: str, passes: bool) -> None:
+    with Judged(state=state) as scenario:
+        scenario >> frame  # type: ignore[operator]
+        effects = scenario.effects()
+    assert (effects is FORWARD) is passes
+    assert (names(effects) == ["state.not_accepted"]) is not passes
+
+
+def test_a_session_that_begins_restricted_is_free_once_the_csms_accepts() -> None:
+    with Judged(state="rejected") as scenario:
+        assert NoteBootState("accepted") in answered(scenario, "Accepted")
+        scenario >> ChargePoint('[2,"h","Heartbeat",{}]') << FORWARD
 
 
 # -- probing
@@ -135,6 +198,63 @@ def test_keys_that_rebuild_objects_are_named(key: str, told: bool) -> None:
         effects = scenario.effects()
     assert ("json.suspicious_key" in names(effects)) is told
     assert "schema.violation" in names(effects)
+
+
+# -- set-points
+
+
+def limit(amps: int, connector: int = 1) -> CSMS:
+    schedule = f'{{"chargingRateUnit":"A","chargingSchedulePeriod":[{{"startPeriod":0,"limit":{amps}}}]}}'
+    profile = (
+        '{"chargingProfileId":1,"stackLevel":0,"chargingProfilePurpose":"TxDefaultProfile",'
+        f'"chargingProfileKind":"Relative","chargingSchedule":{schedule}}}'
+    )
+    return CSMS(f'[2,"p","SetChargingProfile",{{"connectorId":{connector},"csChargingProfiles":{profile}}}]')
+
+
+def swing(scenario: Judged, command: CSMS, answer: str = "Accepted") -> float:
+    """What a command draws on the budget of the fleet, which control says is kept. The charge point answers."""
+    scenario >> command
+    effects, amount = scenario.effects(), 0.0
+    if isinstance(effects[-1], AskFleet):
+        amount = sum(abs(ask.amount) for ask in effects[-1].asks if ask.rule.id == "fleet/swing")
+        kept = {ask.rule.id: True for ask in effects[-1].asks}
+        assert any(
+            isinstance(each, Forward) for each in scenario.relay.answered(effects[-1].ticket, kept, scenario.now)
+        )
+    scenario >> ChargePoint(f'[3,"p",{{"status":"{answer}"}}]')
+    assert any(isinstance(each, Forward) for each in scenario.effects())
+    return amount
+
+
+def test_a_csms_that_closes_connections_between_commands_hides_no_swing() -> None:
+    with Judged(V1_6, "fleet") as scenario:
+        amounts = []
+        for amps in (32, 0, 32, 32, 0):
+            amounts.append(swing(scenario, limit(amps)))
+            scenario.reconnect()
+    assert amounts == [22_080, 22_080, 22_080, 0, 22_080]
+
+
+def test_every_connector_has_its_own_swing_and_what_is_not_accepted_has_none() -> None:
+    with Judged(V1_6, "fleet") as scenario:
+        assert [swing(scenario, limit(32, connector)) for connector in (1, 2, 1, 2)] == [22_080, 22_080, 0, 0]
+        assert swing(scenario, limit(0), "Rejected") == 22_080
+        assert swing(scenario, limit(32)) == 0
+
+
+def test_a_set_point_of_which_nothing_is_known_counts_as_a_full_swing_unless_nothing_can_be_charging() -> None:
+    with Judged(V1_6, "fleet") as scenario:
+        assert swing(scenario, limit(0)) == 11_000
+    with Judged(V1_6, "fleet") as scenario:
+        answered(scenario, "Accepted")
+        assert swing(scenario, limit(16)) == 0
+        assert swing(scenario, limit(0)) == 11_040
+    with Judged(V1_6, "fleet") as scenario:
+        answered(scenario, "Accepted")
+        scenario >> ChargePoint(START) << FORWARD >> CSMS(STARTED)
+        scenario.effects()
+        assert swing(scenario, limit(0)) == 11_000
 
 
 # -- quarantine

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
+from msgspec.structs import replace
+
 from gateway.audit.event import SecurityEvent
 from gateway.control.sessions import Sessions
 from gateway.identity.evidence import Admission, Claim
@@ -15,6 +17,7 @@ from gateway.link.messages import (
     AdmitGranted,
     AdmitRefused,
     AdmitRequest,
+    BootStateChanged,
     BudgetAnswer,
     Counters,
     Disconnect,
@@ -31,6 +34,7 @@ from gateway.link.messages import (
     SettingsApplied,
     SettingsUpdate,
 )
+from gateway.ocpp.vocabulary import BootState
 
 __all__ = ["LinkEdge", "TableEdge", "live"]
 
@@ -252,6 +256,10 @@ class LinkEdge:
 
     def register(self, opened: LiveSession, **claims: str) -> None:
         self.send(Registered(opened.session, opened.charge_point_id, opened.generation, **claims))
+
+    def boot_state(self, opened: LiveSession, state: BootState) -> None:
+        self.sessions[opened.session] = replace(opened, boot_state=state)
+        self.send(BootStateChanged(opened.session, opened.charge_point_id, opened.generation, state))
 
     def report(self, *events: SecurityEvent) -> None:
         self.send(Report(events))

@@ -6,7 +6,7 @@ from typing import cast
 from gateway.audit.event import Severity
 from gateway.edge.pump import Bridge, Leg
 from gateway.identity.evidence import Peer, Transport
-from gateway.ocpp.vocabulary import OCPPVersion
+from gateway.ocpp.vocabulary import BootState, OCPPVersion
 from gateway.policy.verdict import FleetAsk
 from gateway.relay.effects import NoteRegistered
 from gateway.relay.lanes import LaneLimits
@@ -75,6 +75,9 @@ class SilentOwner:
         raise AssertionError(event)
 
     def registered(self, bridge: Bridge, effect: NoteRegistered) -> None:
+        """Not of interest."""
+
+    def boot_state_changed(self, bridge: Bridge, state: BootState) -> None:
         """Not of interest."""
 
     def ask_fleet(self, leg: Leg, ticket: int, asks: tuple[FleetAsk, ...], wire: bytes) -> None:
