@@ -26,7 +26,8 @@ from gateway.link.tasks import TaskOwner
 
 __all__ = ["Supervisor", "run"]
 
-_RELOAD_TIMEOUT_S = 30.0
+_RELOAD_TIMEOUT_S = 80.0
+"""Control checks the rules at a low priority: seconds on an idle core, many times that where edges leave it little."""
 _FIXED = {
     "state_dir": "gateway.state_dir",
     "database_url": "gateway.database_url",
