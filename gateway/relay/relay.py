@@ -384,8 +384,10 @@ class Relay:
 
     def _registration(self, payload: Payload, action: str) -> Effects:
         """A result of the CSMS that may say that it has accepted the charge point."""
-        # After a mere reconnect a 1.6 charge point need not send BootNotification (OCPP 1.6, 4.2).
-        without_boot = self._version is OCPPVersion.V1_6 and self._boot is None
+        # After a mere reconnect a 1.6 charge point need not send BootNotification (OCPP 1.6, 4.2). One that the CSMS was
+        # still holding back when it was last seen proves nothing by being answered.
+        held_back = self._judge is not None and self._judge.boot_state in {"pending", "rejected"}
+        without_boot = self._version is OCPPVersion.V1_6 and self._boot is None and not held_back
         if not (is_accepted(payload) if action == _BOOT else without_boot and not self._registered):
             return FORWARD
         self._registered = True

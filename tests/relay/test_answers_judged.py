@@ -6,7 +6,7 @@ import json
 import pytest
 
 from gateway.config.ocpp_schemas import schema_gate
-from gateway.ocpp.vocabulary import OCPPVersion, SecurityProfile
+from gateway.ocpp.vocabulary import BootState, OCPPVersion, SecurityProfile
 from gateway.policy.session import SessionFacts
 from gateway.policy.snapshot import Snapshot
 from gateway.relay.effects import (
@@ -34,13 +34,13 @@ REUSED = report("rpc.id_reused", "low", "allow_alert", "an open message id with 
 class Ruled(Scenario):
     """A relay under a snapshot of a few rules."""
 
-    def __init__(self, snapshot: Snapshot, version: OCPPVersion) -> None:
+    def __init__(self, snapshot: Snapshot, version: OCPPVersion, *, boot_state: BootState = "unknown") -> None:
         super().__init__(version)
         session = SessionFacts(
             identity="CP-1", group="", version=version, ip="127.0.0.1", security_profile=SecurityProfile(2)
         )
         self.policy = PolicyInForce(snapshot, schema_gate)
-        self.judge = Judge(self.policy, session)
+        self.judge = Judge(self.policy, session, boot_state=boot_state)
         self.relay = Relay(make_admission(), version, LIMITS, self.judge)
 
 
@@ -92,6 +92,17 @@ def test_in_1_6_an_answer_to_nobody_knows_what_is_no_registration() -> None:
         assert not scenario.relay.registered
         scenario >> ChargePoint('[2,"2","Heartbeat",{}]') << FORWARD
         scenario >> CSMS('[3,"2",{}]') << (Forward(), NoteRegistered())
+
+
+@pytest.mark.parametrize(("state", "registers"), [("pending", False), ("unknown", True)])
+def test_who_was_held_back_before_the_reconnect_is_not_registered_by_any_answer(
+    state: BootState, registers: bool
+) -> None:
+    with Ruled(snapshot_of(NO_TOKENS), V1_6, boot_state=state) as scenario:
+        scenario >> ChargePoint('[2,"2","Heartbeat",{}]') << FORWARD
+        scenario >> CSMS('[3,"2",{"currentTime":"2026-01-01T00:00:00Z"}]')
+        scenario.effects()
+        assert scenario.relay.registered is registers
 
 
 # -- a signed BootNotification is one
