@@ -14,7 +14,7 @@ import msgspec
 from gateway.ocpp.codec import MalformedFrame, decode
 from gateway.ocpp.vocabulary import OCPPVersion
 
-__all__ = ["InnerCall", "Unreadable", "inner_call", "inner_result", "may_wrap", "unsigned"]
+__all__ = ["InnerCall", "Unreadable", "as_signed", "inner_call", "inner_result", "may_wrap", "unsigned"]
 
 _SUFFIX: Final = "-Signed"
 _TUNNEL_VENDOR: Final = "org.openchargealliance.iso15118pnc"
@@ -45,6 +45,11 @@ class InnerCall(msgspec.Struct, frozen=True):
     version: OCPPVersion
     """The version whose schema the inner payload follows: the tunnel carries 2.0.1 messages over 1.6."""
     signed: bool
+
+
+def as_signed(action: str) -> str:
+    """The action under which a signed call of this one travels."""
+    return action + _SUFFIX
 
 
 def unsigned(action: str) -> str:

@@ -76,7 +76,10 @@ class Lane:
 
     def enter(self, call: Call, record: OpenCall, text: bytes, limits: LaneLimits, now: float) -> Entry:
         """Send a call that was let through, or let it wait."""
-        if self.pending and call.message_id not in self.pending and self._must_wait(limits, now):
+        if not self.pending:  # as nearly always
+            self.pending[call.message_id] = record
+            return Entry.SENT
+        if call.message_id not in self.pending and self._must_wait(limits, now):
             self.waiting = self.waiting or deque()
             self.waiting.append(Waiting(call, record, text))
             return Entry.WAITS

@@ -13,7 +13,7 @@ from gateway.ocpp.codec import MalformedFrame, Payload, decode_message
 from gateway.ocpp.error_codes import ErrorMeaning
 from gateway.ocpp.frames import Call, CallError, CallResult, CallResultError, Frame, Send
 from gateway.ocpp.vocabulary import OCPPVersion, Origin
-from gateway.ocpp.wrapped import InnerCall, Unreadable, inner_call, unsigned
+from gateway.ocpp.wrapped import InnerCall, Unreadable, as_signed, inner_call, unsigned
 from gateway.relay.effects import (
     FORWARD,
     NOTHING,
@@ -37,9 +37,14 @@ from gateway.relay.replays import Replays, digest_of
 __all__ = ["Relay", "RelayLimits"]
 
 _BOOT: Final = "BootNotification"
-_TRANSACTION_ACTIONS: Final = frozenset({"StartTransaction", "StopTransaction", "TransactionEvent", "MeterValues"})
+_BOOTS: Final = frozenset({_BOOT, as_signed(_BOOT)})
+_TRANSACTION_ACTIONS: Final = frozenset(
+    spelling
+    for action in ("StartTransaction", "StopTransaction", "TransactionEvent", "MeterValues")
+    for spelling in (action, as_signed(action))
+)
 """Losing one of these costs revenue; a flood answer never refuses them."""
-_EARNEST: Final = _TRANSACTION_ACTIONS | {_BOOT}
+_EARNEST: Final = _TRANSACTION_ACTIONS | _BOOTS
 """Calls of a charge point that are looked at before any rule."""
 _BYTES_PER_TOKEN: Final = 4_096
 """A longer message counts as several: what it costs grows with its size."""
@@ -163,6 +168,8 @@ class Relay:
         if type(frame) is Call:
             return self._call(frame, payload, self._csms, Origin.CSMS, data, now)
         effects = self._answer(frame, payload, self._charge_point, Origin.CSMS, data, now)
+        if self._charge_point.waiting is None:
+            return effects
         return self._and_next(effects, self._charge_point, now)
 
     # -- calls
@@ -171,14 +178,14 @@ class Relay:
         if lane.pending and not lane.has_room(call.message_id, len(data), self._limits.calls, now):
             return self._too_many(call, origin)
         boot: Effects = FORWARD
-        if origin is Origin.CHARGE_POINT and unsigned(call.action) in _EARNEST:
+        if origin is Origin.CHARGE_POINT and call.action in _EARNEST:
             if self._replays is not None and self._replays.knows(call):
                 return self._replayed(call)
-            if unsigned(call.action) == _BOOT:
+            if call.action in _BOOTS:
                 boot = self._boot_notification(call.action, payload)
         inner: InnerCall | None = None
         effects = boot
-        if self._judge is not None and _goes_on(boot):
+        if self._judge is not None and (boot is FORWARD or _goes_on(boot)):
             ruling = self._judge.call(call, payload, origin, data, now + self._wall_offset_s)
             effects, inner = ruling.effects, ruling.inner
             if ruling.asks and _goes_on(effects):
@@ -191,7 +198,7 @@ class Relay:
 
     def _too_many(self, call: Call, origin: Origin) -> Effects:
         """The lane is full. What carries billing data is not answered: it stays in its sender's queue and comes again."""
-        if origin is Origin.CHARGE_POINT and unsigned(call.action) in _TRANSACTION_ACTIONS:
+        if origin is Origin.CHARGE_POINT and call.action in _TRANSACTION_ACTIONS:
             event = ReportEvent("rpc.too_many_pending", "medium", "ws_close", call.action)
             return (event, CloseBoth(1008, "too many open calls"))
         reply = build_call_error(self._version, call.message_id, ErrorMeaning.GENERIC, "too many open calls")
@@ -199,7 +206,7 @@ class Relay:
 
     def _enter(self, call: Call, record: OpenCall, lane: Lane, effects: Effects, data: bytes, now: float) -> Effects:
         """The same effects if the call goes on now; if it has to wait, all but its forwarding."""
-        if lane is self._charge_point and unsigned(call.action) in _TRANSACTION_ACTIONS:
+        if lane is self._charge_point and call.action in _TRANSACTION_ACTIONS:
             record.digest = digest_of(call)
         entry = lane.enter(call, record, data, self._limits.calls, now)
         if entry is Entry.SENT:
@@ -368,10 +375,8 @@ class Relay:
         """A result that passes: what it says of the registration, and what may refer to it later."""
         if self._version is OCPPVersion.V2_1:
             asker.answered = (*asker.answered[1 - _REMEMBERED_RESULTS :], frame.message_id)
-        if asker is self._charge_point and asked.outer != AMBIGUOUS:
-            action = unsigned(asked.outer)
-            if action == _BOOT or not self._registered:
-                return self._registration(payload, action)
+        if asker is self._charge_point and asked.outer != AMBIGUOUS and (not self._registered or asked.outer in _BOOTS):
+            return self._registration(payload, unsigned(asked.outer))
         return FORWARD
 
     def _take(self, asker: Lane, message_id: str, now: float) -> OpenCall | None:
