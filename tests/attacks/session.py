@@ -21,6 +21,8 @@ Side = Literal["station", "csms"]
 HOST = "gw.example.test"
 MARKER = "marker-"
 """How the ids of innocent calls begin."""
+_HELD_S = 1.5
+"""How long an answer of control about a budget may take here."""
 BOOT = {
     "1.6": '[2,"boot","BootNotification",{"chargePointVendor":"V","chargePointModel":"M"}]',
     "2.0.1": '[2,"boot","BootNotification",{"reason":"PowerUp","chargingStation":{"vendorName":"V","model":"M"}}]',
@@ -47,6 +49,8 @@ class Session:
         self._station_close: int | None = None
         self._reader: asyncio.Task[None] | None = None
         self._markers = 0
+        self._asked: list[tuple[Side, str]] = []
+        """Calls and SENDs of which it is not known yet what became of them."""
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -159,6 +163,8 @@ class Session:
 
     async def send_text(self, side: Side, text: str) -> None:
         """Send a message from one end."""
+        if text.startswith(("[2,", "[6,")):
+            self._asked.append((side, text))
         if side == "station":
             self.link.send_text(text)
             await self.link.sent()
@@ -176,15 +182,30 @@ class Session:
     async def marker(self, side: Side) -> bool:
         """Send an innocent call and wait for its answer: all that was sent before has then been judged and answered.
 
-        A refusal is an answer too. False if the session ended instead.
+        A refusal is an answer too. What waits for a budget of the fleet is overtaken by it: that is waited for, for a
+        while, as what is dropped leaves no trace. False if the session ended instead.
         """
         self._markers += 1
         name = f"{MARKER}{self._markers}"
         text = json.dumps(
             [2, name, "Heartbeat" if side == "station" else "GetLocalListVersion", {}], separators=(",", ":")
         )
+        asked, self._asked = self._asked, []
         await self.send_text(side, text)
-        return await self.answered(side, name, text)
+        found = await self.answered(side, name, text)
+        await until(lambda: all(self._is_decided(*each) for each in asked) or self.ended(side), _HELD_S)
+        self._asked = []
+        return found
+
+    def _is_decided(self, side: Side, text: str) -> bool:
+        if text in self.texts(other(side)):
+            return True
+        try:
+            message_id = json.loads(text)[1]
+        except (ValueError, IndexError, KeyError):
+            return True
+        heads = tuple(f"[{kind},{json.dumps(message_id)}" for kind in (3, 4))
+        return any(told.startswith(heads) for told in self.texts(side)) or not isinstance(message_id, str)
 
     async def answered(self, side: Side, message_id: str, text: str) -> bool:
         """Wait until a call that `side` has sent is answered; a charge point that gets it does as it is told."""
