@@ -94,6 +94,8 @@ class Leg(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """The hot path: one whole text frame, forwarded as it is."""
+        if self.lingers:
+            return  # not even decrypted: TLS could want to answer, and nothing can be written any more
         tls = self.tls
         if tls is not None:
             try:

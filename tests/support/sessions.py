@@ -23,10 +23,16 @@ class _Transport:
 
     def __init__(self) -> None:
         self.closing = False
+        self.ended = False
         self.written = b""
 
     def write(self, data: bytes) -> None:
+        if self.ended:
+            raise RuntimeError("write after write_eof")  # as uvloop's do
         self.written += data
+
+    def write_eof(self) -> None:
+        self.ended = True
 
     def close(self) -> None:
         self.closing = True
