@@ -41,7 +41,7 @@ from gateway.relay.effects import (
     Reply,
     ReportEvent,
 )
-from gateway.relay.open_calls import OpenCall
+from gateway.relay.open_calls import AMBIGUOUS, OpenCall
 from gateway.relay.plans import Plan, Plans
 
 __all__ = ["Judge", "PolicyInForce", "Ruling"]
@@ -392,7 +392,7 @@ class Judge:
             inner = inner_result(asked.version, payload)
             is_readable, payload = inner is not None, inner or payload
         if is_result:
-            if asked.action == _BOOT:
+            if asked.action == _BOOT and asked.outer != AMBIGUOUS:
                 reports = self._note_boot(payload, origin)
             plan = self._plan_of_result(asked, origin)
             fits = plan is not None and (plan.fits is None or plan.fits(payload))

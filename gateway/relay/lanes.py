@@ -102,7 +102,7 @@ class Lane:
             return Entry.SENT
         # Which of the two calls the answer belongs to cannot be known: it proves nothing about either.
         record.outer, record.digest, record.other = AMBIGUOUS, 0, before
-        before.other = None
+        before.outer, before.other = AMBIGUOUS, None
         return Entry.REUSED
 
     def _forget(self, limits: LaneLimits, now: float) -> None:

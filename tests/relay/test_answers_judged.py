@@ -94,6 +94,20 @@ def test_in_1_6_an_answer_to_nobody_knows_what_is_no_registration() -> None:
         scenario >> CSMS('[3,"2",{}]') << (Forward(), NoteRegistered())
 
 
+@pytest.mark.parametrize("boot_first", [True, False])
+def test_an_answer_that_may_be_somebody_elses_says_nothing_about_the_registration(boot_first: bool) -> None:
+    calls = [
+        ChargePoint('[2,"1","BootNotification",{"chargePointVendor":"V","chargePointModel":"M"}]'),
+        ChargePoint('[2,"1","DataTransfer",{"vendorId":"v"}]'),
+    ]
+    with Ruled(snapshot_of(NO_TOKENS), V1_6) as scenario:
+        scenario >> calls[not boot_first] << FORWARD >> calls[boot_first] << (REUSED, Forward())
+        scenario >> CSMS('[3,"1",{"status":"Rejected"}]')
+        scenario.effects()
+        assert scenario.judge.boot_state == "unknown"
+        scenario >> ChargePoint('[2,"2","Heartbeat",{}]') << FORWARD  # and the charge point is not stranded
+
+
 @pytest.mark.parametrize(("state", "registers"), [("pending", False), ("unknown", True)])
 def test_who_was_held_back_before_the_reconnect_is_not_registered_by_any_answer(
     state: BootState, registers: bool
