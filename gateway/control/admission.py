@@ -22,6 +22,7 @@ from gateway.identity.guessing import GuessingLimiter
 from gateway.identity.record import ChargePointRecord
 from gateway.identity.refusal import Reason, Refusal
 from gateway.link.messages import AdmitGranted, AdmitRefused, AdmitRequest
+from gateway.link.tasks import TaskOwner
 from gateway.ocpp.vocabulary import ChargePointId, OCPPVersion
 from gateway.store.errors import KeyBoundElsewhere, NotFound, StoreError
 from gateway.store.registry import Registry
@@ -38,6 +39,7 @@ a 401, and must not use up a budget by it. Asking for one name after the other i
 _ASKED_FOR = frozenset({Reason.AUTH_MISSING, Reason.IDENTITY_UNKNOWN})
 _MAX_RECONNECT_ENTRIES = 200_000
 _Step = Callable[[Registry], Any]
+_Answer = Callable[[AdmitGranted | AdmitRefused], None]
 _log = structlog.get_logger("control.admission")
 
 
@@ -68,6 +70,42 @@ class AdmissionDesk:
         self._report = report
         self._reconnects: OrderedDict[ChargePointId, tuple[float, float]] = OrderedDict()
 
+    def ask(self, request: AdmitRequest, edge: EdgePeer, answer: _Answer, tasks: TaskOwner) -> None:
+        """Answer one request, at once where that can be; else in a task."""
+        granted = self.grant_at_once(request, edge)
+        if granted is not None:
+            answer(granted)
+        else:
+            tasks.start(self._decide(request, edge, answer), "admit")
+
+    async def _decide(self, request: AdmitRequest, edge: EdgePeer, answer: _Answer) -> None:
+        answer(await self.decide(request, edge))
+
+    def grant_at_once(self, request: AdmitRequest, edge: EdgePeer) -> AdmitGranted | None:
+        """The grant that `decide` would make, where nothing has to be waited for; None for everything else, refusals too.
+
+        That is a certificate that has been here before, no session or request of this identity, nothing to be made
+        durable: how a fleet comes back. A task for each would cost more than the decision.
+        """
+        claim = request.claim
+        record = self._directory.find(claim.charge_point_id) if self.open else None
+        if record is None or not self._sessions.is_free(record.charge_point_id):
+            return None
+        try:
+            proven = self._authenticator.by_certificate_alone(claim, record)
+            if proven is None:
+                return None
+            record, admission = self._judge(request, proven)
+            if self._durable_steps(record, admission, proven):
+                return None
+            self._check_flapping(record.charge_point_id)
+        except Refusal:
+            return None
+        self._limiter.proven(claim.transport.peer.address, record.charge_point_id)
+        self._sessions.granted(admission, edge, "")
+        self._granted(claim, admission)
+        return AdmitGranted(request.request_id, admission)
+
     async def decide(self, request: AdmitRequest, edge: EdgePeer) -> AdmitGranted | AdmitRefused:
         """Answer one request; raises nothing."""
         claim = request.claim
@@ -81,8 +119,6 @@ class AdmissionDesk:
             self._limiter.proven(claim.transport.peer.address, identity)
             self._check_flapping(identity)
             async with self._sessions.exclusive(identity):
-                # Nobody is probed for the sake of somebody who may not enter anyway.
-                self._judge(request, proven)
                 admission = await self._settle(request, proven)
                 hashes = proven.password.hashes if proven.password is not None else ("",)
                 self._sessions.granted(admission, edge, hashes[-1])
@@ -128,8 +164,11 @@ class AdmissionDesk:
         """
         identity = proven.evidence.charge_point_id
         while True:
-            await self._sessions.make_room(identity, self.limits.duplicate_probe_timeout_s)
             record, admission = self._judge(request, proven)
+            if self._sessions.get(identity) is not None:
+                # Only now: nobody is probed for the sake of somebody who may not enter anyway.
+                await self._sessions.make_room(identity, self.limits.duplicate_probe_timeout_s)
+                continue
             steps = self._durable_steps(record, admission, proven)
             if not steps:
                 return admission

@@ -96,6 +96,15 @@ class Authenticator:
             raise _wrong_password(record, used)
         return _by_password(record, verified, used)
 
+    def by_certificate_alone(self, claim: Claim, record: ChargePointRecord) -> Proven | None:
+        """What `authenticate` says where only a certificate counts, without its waiting. None where that is not so.
+
+        Raises Refusal.
+        """
+        if profiles_to_try(claim, record) != (SecurityProfile.TLS_CLIENT_CERTIFICATE,):
+            return None
+        return self._by_certificate(claim, record)
+
     def _verify_pace(self, claim: Claim) -> None:
         """Raise Refusal GUESSING for a source, or for guesses at an identity, that must wait."""
         address, identity, now = claim.transport.peer.address, claim.charge_point_id, time.monotonic()

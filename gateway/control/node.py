@@ -199,7 +199,7 @@ class Node:
     def _received(self, link: EdgeLink, message: EdgeMessage) -> None:
         match message:
             case AdmitRequest():
-                self._tasks.start(self._decide(link, message), "admit")
+                self._desk.ask(message, link, link.send, self._tasks)
             case SessionOpened() | SessionClosed() | BootStateChanged():
                 self._session_changed(link, message)
             case Registered():
@@ -242,9 +242,6 @@ class Node:
             link.send(SettingsUpdate(self._settings))
         if len(self._links) >= self._expected_edges:
             self._desk.open = True
-
-    async def _decide(self, link: EdgeLink, request: AdmitRequest) -> None:
-        link.send(await self._desk.decide(request, link))
 
     def _opened(self, link: EdgeLink, live: LiveSession) -> None:
         """A relay runs: one we have granted, or one that outlived the control process before us.

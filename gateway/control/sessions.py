@@ -101,6 +101,10 @@ class Sessions:
         """The session of an identity."""
         return self._entries.get(charge_point_id)
 
+    def is_free(self, charge_point_id: ChargePointId) -> bool:
+        """True if there is neither a session of this identity nor an admission under way."""
+        return charge_point_id not in self._entries and charge_point_id not in self._turns
+
     def next_generation(self) -> int:
         """A number no session has had."""
         self._generation += 1

@@ -21,6 +21,8 @@ from gateway.link.messages import (
     EdgeMessage,
     Hello,
     Report,
+    SessionClosed,
+    SessionOpened,
 )
 
 __all__ = ["ControlLink", "RefusedByControl"]
@@ -29,6 +31,9 @@ _RECONNECT_S = 0.2
 _MAX_UNSENT_BYTES = 8 * 1024 * 1024
 _MAX_UNSENT_REPORT_BYTES = _MAX_UNSENT_BYTES // 2
 """Whoever provokes events must not take the room of what control has to know about sessions."""
+_NOTE_DELAY_S = 0.01
+"""What sessions have become may wait so long for company: in a reconnect storm it travels with the next request, in its
+order, and wakes control once a session instead of three times."""
 _log = structlog.get_logger("edge.control_link")
 
 
@@ -85,6 +90,8 @@ class ControlLink:
         self._transport: asyncio.Transport | None = None
         self._unsent = bytearray()
         """What this turn of the event loop has to say goes out at its end, in one write."""
+        self._flushing = False
+        self._note_timer: asyncio.TimerHandle | None = None
         self._waiting: dict[int, asyncio.Future[Admission]] = {}
         self._shared = SharedValues()
         self._numbers = count(1)
@@ -119,7 +126,7 @@ class ControlLink:
 
     def _on_lost(self) -> None:
         self._transport, self._greeted = None, False
-        self._unsent.clear()
+        self._flush()
         waiting, self._waiting = self._waiting, {}
         for future in waiting.values():
             if not future.done():
@@ -144,12 +151,24 @@ class ControlLink:
                 _log.error("control_not_reading")
                 transport.abort()
             return False
-        if not self._unsent:
-            asyncio.get_running_loop().call_soon(self._flush)
         self._unsent += encode(message)
+        if not self._flushing:
+            self._flush_in_time(message)
         return True
 
+    def _flush_in_time(self, message: EdgeMessage) -> None:
+        loop = asyncio.get_running_loop()
+        if not isinstance(message, SessionOpened | SessionClosed):
+            self._flushing = True
+            loop.call_soon(self._flush)
+        elif self._note_timer is None:
+            self._note_timer = loop.call_later(_NOTE_DELAY_S, self._flush)
+
     def _flush(self) -> None:
+        self._flushing = False
+        if self._note_timer is not None:
+            self._note_timer.cancel()
+            self._note_timer = None
         if self._transport is not None and self._unsent:
             self._transport.write(bytes(self._unsent))
         self._unsent.clear()

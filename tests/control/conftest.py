@@ -28,6 +28,7 @@ from gateway.identity.guessing import GuessingLimiter
 from gateway.identity.record import ChargePointRecord, StoredPassword
 from gateway.identity.refusal import Reason
 from gateway.link.messages import AdmitGranted, AdmitRefused, AdmitRequest
+from gateway.link.tasks import TaskOwner
 from gateway.ocpp.vocabulary import ChargePointId, OCPPVersion, SecurityProfile
 from gateway.store.registry import Registry
 from tests.support.edges import LinkEdge, TableEdge
@@ -100,6 +101,7 @@ class Control:
             name: ListenerFacts(name=name, security_profiles=PROFILES, csms="main") for name in ("tls", "plain")
         }
         self.edge = TableEdge()
+        self.tasks = TaskOwner()
         self._number = 0
 
     async def add(self, *records: ChargePointRecord) -> None:
@@ -117,8 +119,14 @@ class Control:
         return found
 
     async def ask(self, claim: Claim, edge: TableEdge | None = None) -> AdmitGranted | AdmitRefused:
+        """As a node does: at once where that can be, else in a task."""
+        answer: asyncio.Future[AdmitGranted | AdmitRefused] = asyncio.get_running_loop().create_future()
+        self.desk.ask(self.request(claim), edge or self.edge, answer.set_result, self.tasks)
+        return await answer
+
+    def request(self, claim: Claim) -> AdmitRequest:
         self._number += 1
-        return await self.desk.decide(AdmitRequest(self._number, f"s-{self._number}", claim), edge or self.edge)
+        return AdmitRequest(self._number, f"s-{self._number}", claim)
 
     async def enter(self, claim: Claim, edge: TableEdge | None = None) -> AdmitGranted:
         """Be let in, open and leave again, so that the next one finds room."""

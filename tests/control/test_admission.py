@@ -400,6 +400,69 @@ class TestMeanwhile:
         assert await control.refused(claim(user="fixed")) is Reason.IDENTITY_MISMATCH
 
 
+class TestAtOnce:
+    """What needs no waiting is answered without a task, and is the same answer."""
+
+    async def known(self, control: Control) -> None:
+        """A charge point that has been here before: its key is bound, its floor is raised."""
+        await control.add(record_of("CP-1", 3, serial_number="SN-1", password=None))
+        await control.enter(by_certificate())
+
+    def at_once(self, control: Control, claim=None) -> AdmitGranted | None:
+        return control.desk.grant_at_once(control.request(claim or by_certificate()), control.edge)
+
+    async def test_it_is_what_the_long_way_gives(self, control: Control) -> None:
+        await self.known(control)
+        short = self.at_once(control)
+        assert short is not None
+        assert self.at_once(control) is None, "there is a session now"
+        control.sessions.closed(CP, short.admission.generation)
+        long = await control.desk.decide(control.request(by_certificate()), control.edge)
+        assert isinstance(long, AdmitGranted)
+        same = {"generation": 0, "session": ""}
+        assert msgspec.structs.replace(short.admission, **same) == msgspec.structs.replace(long.admission, **same)
+        assert long.admission.generation > short.admission.generation
+        await control.store.flush()
+        assert control.record().last_address == by_certificate().transport.peer.address
+
+    async def test_the_first_contact_is_made_durable_first(self, control: Control) -> None:
+        await control.add(record_of("CP-1", 3, serial_number="SN-1", password=None))
+        assert self.at_once(control) is None
+        assert control.registry.bound_keys() == {}
+
+    async def test_not_while_another_admission_of_it_is_under_way(self, control: Control) -> None:
+        await self.known(control)
+        async with control.sessions.exclusive(CP):
+            assert self.at_once(control) is None
+        assert self.at_once(control) is not None
+
+    async def test_not_before_sessions_have_been_counted(self, control: Control) -> None:
+        await self.known(control)
+        control.desk.open = False
+        assert self.at_once(control) is None
+
+    async def test_not_for_a_password(self, control: Control) -> None:
+        await control.add(record_of())
+        await control.enter(claim())
+        assert self.at_once(control, claim()) is None
+
+    @pytest.mark.parametrize(
+        "change", [{"enabled": False}, {"serial_number": "SN-2"}, {"security_profile": ONE}, {"operator_names": ("X",)}]
+    )
+    async def test_refusals_go_the_long_way(self, control: Control, change: dict[str, Any]) -> None:
+        await self.known(control)
+        control.directory.put(msgspec.structs.replace(control.record(), **change))
+        assert self.at_once(control) is None
+        assert not control.events
+
+    async def test_who_comes_back_too_often_waits(self, control: Control) -> None:
+        control.desk.limits = msgspec.structs.replace(control.desk.limits, reconnects_per_hour=2)
+        await self.known(control)
+        await control.enter(by_certificate())
+        assert self.at_once(control) is None
+        assert await control.refused(by_certificate()) is Reason.FLAPPING
+
+
 class TestFlapping:
     async def test_a_charge_point_that_comes_back_too_often_waits_and_others_do_not(self, control: Control) -> None:
         control.desk.limits = msgspec.structs.replace(control.desk.limits, reconnects_per_hour=3)

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.audit.event import SecurityEvent
 from gateway.edge.control_link import ControlLink
-from gateway.link.messages import ControlMessage, Hello, Report, SessionClosed
+from gateway.link.messages import ControlMessage, Hello, ProbeAnswer, Report, SessionClosed
 from gateway.ocpp.vocabulary import ChargePointId
 from tests.support.link_control import LinkControl
 
@@ -74,3 +74,21 @@ async def test_where_control_would_miss_the_end_of_a_session_the_link_starts_ove
     while not isinstance(await control.hear(), Hello):
         pass
     assert control.links == 2
+
+
+async def test_what_becomes_of_sessions_travels_with_the_next_request_in_its_order(
+    control: LinkControl, link: ControlLink
+) -> None:
+    control.reads.set()
+    assert link.send(_closed("first"))
+    assert link.send(_closed("second"))
+    assert link.send(ProbeAnswer(1, alive=True))
+    heard = [await control.hear() for _ in range(3)]
+    assert heard == [_closed("first"), _closed("second"), ProbeAnswer(1, alive=True)]
+
+
+async def test_without_company_it_travels_soon_by_itself(control: LinkControl, link: ControlLink) -> None:
+    control.reads.set()
+    for reason in ("one", "another"):
+        assert link.send(_closed(reason))
+        assert await control.hear() == _closed(reason)
