@@ -234,6 +234,7 @@ def _check_numbers(config: Config, findings: Findings) -> None:
     for section, values in (("limits", config.limits), ("websocket", config.websocket)):
         for name in values.__struct_fields__:
             _check_positive(getattr(values, name), (section, name), findings)
+    _check_positive(config.recording.max_bytes, ("recording", "max_bytes"), findings)
     if config.websocket.max_message_bytes > 16 * 1024 * 1024:
         findings.error(("websocket", "max_message_bytes"), "more than 16 MiB")
     if not FilePath(config.state_dir).parent.exists():

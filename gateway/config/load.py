@@ -17,6 +17,7 @@ from gateway.config.model import (
     ListenerTLS,
     Operations,
     Policy,
+    Recording,
     SecurityEvents,
     WebSocketSettings,
 )
@@ -27,12 +28,23 @@ from gateway.config.suggest import did_you_mean
 __all__ = ["ConfigError", "Problem", "load_config", "load_config_with_warnings", "load_unchecked"]
 
 _T = TypeVar("_T", bound=msgspec.Struct)
-_SECTIONS = {"gateway", "listener", "csms", "limits", "websocket", "operations", "security_events", "policy"}
+_SECTIONS = {
+    "gateway",
+    "listener",
+    "csms",
+    "limits",
+    "websocket",
+    "operations",
+    "security_events",
+    "policy",
+    "recording",
+}
 _FILES = {
     ListenerTLS: ("client_trust",),
     CertificateFiles: ("certificate", "key"),
     CSMS: ("password_file", "ca", "certificate", "key"),
     Policy: ("site",),
+    Recording: ("path",),
 }
 """Fields that name files: relative ones are relative to the configuration."""
 
@@ -206,9 +218,10 @@ def _read(tables: dict[str, Any], file: FilePath, directory: FilePath, findings:
     operations = reader.table(Operations, tables.get("operations", {}), ("operations",))
     events = reader.table(SecurityEvents, tables.get("security_events", {}), ("security_events",))
     policy = reader.table(Policy, tables.get("policy", {}), ("policy",))
-    if None in (gateway, listeners, csms, limits, websocket, operations, events, policy):
+    recording = reader.table(Recording, tables.get("recording", {}), ("recording",))
+    if None in (gateway, listeners, csms, limits, websocket, operations, events, policy, recording):
         return None
-    assert gateway and limits and websocket and operations and events and policy  # noqa: PT018  narrowed together
+    assert gateway and limits and websocket and operations and events and policy and recording  # noqa: PT018  narrowed together
     if gateway.log_level not in {"debug", "info", "warning", "error"}:
         findings.error(("gateway", "log_level"), f"{gateway.log_level!r} is not one of debug, info, warning, error")
         return None
@@ -229,6 +242,7 @@ def _read(tables: dict[str, Any], file: FilePath, directory: FilePath, findings:
         operations=operations,
         security_events=events,
         policy=policy,
+        recording=recording,
         operator_names=gateway.operator_names,
         unsafe_dev_certificates=gateway.unsafe_dev_certificates,
     )

@@ -20,6 +20,7 @@ __all__ = [
     "ListenerTLS",
     "Operations",
     "Policy",
+    "Recording",
     "SecurityEvents",
     "WebSocketSettings",
 ]
@@ -218,6 +219,19 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """YAML file with the site's own values: parameters, modes, gates, groups (docs/policy.md)."""
 
 
+class Recording(msgspec.Struct, frozen=True, kw_only=True):
+    """Record what is relayed, without secrets and with pseudonyms for tokens, to try rules on it: `policy replay`."""
+
+    enabled: bool = False
+    """A reload switches it on and off for live sessions."""
+    path: str = ""
+    """Empty: recording.jsonl in the state directory."""
+    max_bytes: int = 268_435_456
+    """Of the file; a full one is kept beside it (``.1``) until the next one is full. An hour of 1 000 busy charge points."""
+    groups: tuple[str, ...] = ()
+    """Only charge points of these groups. Empty: all."""
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Everything, checked. Paths are absolute, resolved against the file's directory."""
 
@@ -238,6 +252,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     operations: Operations = Operations()
     security_events: SecurityEvents = SecurityEvents()
     policy: Policy = Policy()
+    recording: Recording = Recording()
     operator_names: tuple[str, ...] = ()
     """Values accepted as O of charge point certificates where the registry names none (A00.FR.404)."""
     unsafe_dev_certificates: bool = False

@@ -25,6 +25,7 @@ from gateway.config.model import (
     ListenerTLS,
     Operations,
     Policy,
+    Recording,
     SecurityEvents,
     WebSocketSettings,
 )
@@ -101,6 +102,7 @@ _TABLES: Final = (
     _Table("[operations]", Operations),
     _Table("[security_events]", SecurityEvents),
     _Table("[policy]", Policy),
+    _Table("[recording]", Recording),
 )
 
 

@@ -22,8 +22,10 @@ from gateway.control.event_log import EventLog
 from gateway.control.link_server import EdgeLink
 from gateway.control.live_session import no_longer, recall
 from gateway.control.metrics import MetricsPage
+from gateway.control.recordings import Recordings
 from gateway.control.sessions import Entry, Sessions
 from gateway.control.settings import PolicyInvalid, SettingsBuilder
+from gateway.control.status import edges_status, listeners_status, session_status
 from gateway.control.store_thread import StoreThread
 from gateway.identity.admission import ListenerFacts
 from gateway.identity.evidence import CertificateProof
@@ -41,6 +43,7 @@ from gateway.link.messages import (
     EdgeSettings,
     Hello,
     LiveSession,
+    RecordedLines,
     Registered,
     Report,
     SessionClosed,
@@ -98,6 +101,7 @@ class Node:
         )
         self._links: dict[int, EdgeLink] = {}
         self._metrics = MetricsPage()
+        self._recordings = Recordings()
         self._settings: EdgeSettings | None = settings
         self._budgets = FleetBudgets()
         self._changing = asyncio.Lock()
@@ -123,6 +127,7 @@ class Node:
                 self._limiter.proven(record.last_address, record.charge_point_id)
         self._tasks.start(self._repeat(_FLUSH_S, self._flush_events), "flush")
         self._tasks.start(self._repeat(_FLUSH_S, self._flush_refusals), "refusals")
+        self._tasks.start(self._repeat(_FLUSH_S, self._recordings.flush), "recordings")
         self._tasks.start(self._repeat(_OBSERVATIONS_S, self._store.flush), "store")
         self._tasks.start(self._repeat(_EXPIRE_S, self._expire), "expire")
         self._tasks.start(self._repeat(_POLL_REGISTRY_S, self._follow_registry), "registry")
@@ -135,6 +140,7 @@ class Node:
             await asyncio.sleep(0.01)
         await self._tasks.close()
         self._events.flush()
+        await self._recordings.flush()
         await self._flush_refusals(everything=True)
         self._verifier.close()
         await self._store.close()
@@ -143,6 +149,7 @@ class Node:
         """Put a configuration into force for admissions."""
         self._config = config
         self._desk.limits = config.limits
+        self._recordings.use(config)
         self._desk.listeners = {
             x.name: ListenerFacts(name=x.name, security_profiles=x.security_profiles, csms=x.csms)
             for x in config.listeners
@@ -209,6 +216,8 @@ class Node:
                     self._events.add(event)
             case Counters(values=values):
                 link.counters = values
+            case RecordedLines():
+                self._recordings.add(message)
             case Hello():
                 self._hello(link, message)
             case BudgetRequest(request_id=number, asks=asks):
@@ -434,6 +443,7 @@ class Node:
             "ocpp_gateway_registered_charge_points": float(len(self._directory)),
             "ocpp_gateway_reload_ok": 1.0 if self._last_reload["ok"] else 0.0,
             "ocpp_gateway_events_lost_total": float(self._events.lost),
+            "ocpp_gateway_recording_unwritten_total": float(self._recordings.lost),
         }
         if self._settings is not None:
             own[f'ocpp_gateway_policy_info{{revision="{self._settings.policy.revision[:12]}"}}'] = 1.0
@@ -455,40 +465,13 @@ class Node:
             "policy_revision": self._settings.policy.revision if self._settings else "",
             "registered_charge_points": len(self._directory),
             "expected_edges": self._expected_edges,
-            "edges": [
-                {
-                    "slot": link.slot,
-                    "pid": link.pid,
-                    "generation": link.applied_generation,
-                    "error": link.settings_error,
-                }
-                for link in sorted(self._links.values(), key=lambda link: link.slot)
-            ],
-            "listeners": [
-                {"name": x.name, "address": x.address, "security_profiles": [int(p) for p in x.security_profiles]}
-                for x in self._config.listeners
-            ],
+            "edges": edges_status(self._links.values()),
+            "listeners": listeners_status(self._config),
             "events": dict(self._events.counts),
-            "sessions": [_session_status(entry) for entry in self._sessions],
+            "recording": self._recordings.status(),
+            "sessions": [session_status(entry) for entry in self._sessions],
         }
 
 
 def _event_path(config: Config) -> str:
     return config.security_events.path or str(Path(config.state_dir) / "security-events.jsonl")
-
-
-def _session_status(entry: Entry) -> dict[str, Any]:
-    live = entry.live
-    return {
-        "charge_point_id": entry.charge_point_id,
-        "session": entry.session,
-        "generation": entry.generation,
-        "security_profile": int(entry.security_profile),
-        "subprotocol": live.subprotocol if live else "",
-        "peer": live.peer_address if live else "",
-        "listener": live.listener if live else "",
-        "csms": live.csms if live else "",
-        "opened_at": live.opened_at if live else 0,
-        "state": "open" if live else "connecting",
-        "edge": entry.edge.slot if entry.edge is not None else None,
-    }

@@ -9,6 +9,7 @@ import msgspec
 from gateway.config.model import CSMS, Config, Listener
 from gateway.config.policy_site import load_policy
 from gateway.config.problems import ConfigError
+from gateway.control.recordings import recording_settings
 from gateway.link.messages import CertificatePEM, CSMSSettings, EdgeSettings, ListenerSettings, PolicySettings
 from gateway.store.certificates import Revocations
 
@@ -68,8 +69,11 @@ class SettingsBuilder:
         listeners = tuple(_listener(listener) for listener in config.listeners)
         csms = tuple(_csms(entry) for entry in config.csms)
         policy = _policy(config)
+        recording = recording_settings(config)
         generation, trust_generation = self._count(listeners, revocations)
-        return EdgeSettings(generation, trust_generation, listeners, csms, config.limits, config.websocket, policy)
+        return EdgeSettings(
+            generation, trust_generation, listeners, csms, config.limits, config.websocket, policy, recording
+        )
 
     def renewed(self, settings: EdgeSettings, revocations: Revocations) -> EdgeSettings:
         """The same settings after a change of revocations. No file is read: what is in force was accepted once."""

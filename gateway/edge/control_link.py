@@ -20,6 +20,7 @@ from gateway.link.messages import (
     Counters,
     EdgeMessage,
     Hello,
+    RecordedLines,
     Report,
     SessionClosed,
     SessionOpened,
@@ -143,7 +144,7 @@ class ControlLink:
         if transport is None:
             return False
         unsent = transport.get_write_buffer_size() + len(self._unsent)
-        if isinstance(message, Report | Counters):
+        if isinstance(message, Report | Counters | RecordedLines):
             if unsent > _MAX_UNSENT_REPORT_BYTES:
                 return False
         elif unsent > _MAX_UNSENT_BYTES:

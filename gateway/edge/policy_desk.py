@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from gateway.ocpp.vocabulary import OCPPVersion
 from gateway.policy.session import SessionFacts
 from gateway.policy.snapshot import Snapshot
 from gateway.policy.verdict import FleetAsk
+from gateway.relay.effects import Effects
 from gateway.relay.judge import Judge, PolicyInForce
 
 if TYPE_CHECKING:
@@ -32,8 +34,10 @@ _COMPILING_LIMIT_S = 4.0
 class PolicyDesk:
     """One per worker. Lives on its event loop."""
 
-    def __init__(self, link: ControlLink) -> None:
+    def __init__(self, link: ControlLink, on_settled: "Callable[[Leg, int, Effects], None]") -> None:
+        """`on_settled` hears what has become of a message that waited for control."""
         self._link = link
+        self._on_settled = on_settled
         self._in_force: PolicyInForce | None = None
         self._maintenance_groups: set[str] = set()
         """Of the snapshot in force; every session looks in here."""
@@ -106,7 +110,7 @@ class PolicyDesk:
             leg, ticket, wire, timer = waiting
             timer.cancel()
             if not leg.lost:  # else the session has ended, and the leg has let go of it
-                leg.bridge.answered(leg, ticket, answers, wire)
+                self._on_settled(leg, ticket, leg.bridge.answered(leg, ticket, answers, wire))
 
 
 def wall_offset_s() -> float:

@@ -73,7 +73,7 @@ class Leg(asyncio.Protocol):
         self.reader = reader
         self.passes_compressed = False
         self.writes_masked = origin is Origin.CSMS
-        self.judge = bridge.relay.from_charge_point if origin is Origin.CHARGE_POINT else bridge.relay.from_csms
+        self.judge = bridge.relay.judging(origin)
         self.other: Leg = self
         self.seen_at = now
         self.pinged_at = 0.0
@@ -205,7 +205,7 @@ class Leg(asyncio.Protocol):
     def let_go(self) -> None:
         """Both legs are lost: leave no cycle, so that the session's memory is free now and not at some collection."""
         self.held = None
-        del self.bridge, self.other
+        del self.bridge, self.other, self.judge
 
     # -- bytes out
 
@@ -404,10 +404,13 @@ class Bridge:
             case AskFleet(ticket=ticket, asks=asks):
                 self.owner.ask_fleet(leg, ticket, asks, wire)
 
-    def answered(self, leg: Leg, ticket: int, answers: dict[str, bool], wire: bytes) -> None:
+    def answered(self, leg: Leg, ticket: int, answers: dict[str, bool], wire: bytes) -> Effects:
         """Control has answered an AskFleet; nothing happens where the session has ended meanwhile."""
-        if not leg.lost and not leg.close_sent:
-            self.perform(leg, self.relay.answered(ticket, answers, _monotonic()), wire)
+        if leg.lost or leg.close_sent:
+            return ()
+        effects = self.relay.answered(ticket, answers, _monotonic())
+        self.perform(leg, effects, wire)
+        return effects
 
     # -- how sessions end
 

@@ -19,6 +19,7 @@ from gateway.edge.events import DROPPED, Counts, EventCollector
 from gateway.edge.listener import ListenerState, build_listeners
 from gateway.edge.policy_desk import PolicyDesk, wall_offset_s
 from gateway.edge.pump import Bridge, Leg
+from gateway.edge.recorder import Recorder
 from gateway.edge.refusals import CLOSE_CODES
 from gateway.edge.session_limits import reader_limits, relay_limits
 from gateway.edge.source_limits import SourceLimits
@@ -100,7 +101,8 @@ class Worker:
         self._numbers = count(1)
         self._boot = f"{os.getpid():x}{int(time.time()) & 0xFFFFFF:06x}"
         self.link = ControlLink(control_path, hello=self._hello, on_message=self._told)
-        self.policy = PolicyDesk(self.link)
+        self.recorder = Recorder(self.link, self.counts, lambda: self.policy.revision, time.time)
+        self.policy = PolicyDesk(self.link, self.recorder.settled)
 
     # -- life
 
@@ -131,6 +133,8 @@ class Worker:
             if not self.link.connected:
                 continue
             self._send_events()
+            while self.recorder.flush():
+                await asyncio.sleep(0)
             if number % _COUNTERS_EVERY_FLUSHES == 0:
                 await self._send_counters()
 
@@ -158,6 +162,7 @@ class Worker:
         await asyncio.sleep(0)  # the aborted transports report now
         if self.link.connected:
             self._send_events()
+            self.recorder.flush_all()
             await self._send_counters()
         await self.link.close(_LAST_WORDS_S)
 
@@ -189,6 +194,7 @@ class Worker:
         listeners = build_listeners(settings, self.listeners, trust_changed)
         diallers = {entry.csms.name: self._dialler(entry.csms.name, entry) for entry in settings.csms}
         self.policy.use(settings.policy, prepared)
+        self.recorder.use(settings.recording, self.bridges.values())
         self.settings, self.listeners, self.diallers = settings, listeners, diallers
         self._reader_limits = reader_limits(settings.websocket)
         self._relay_limits = relay_limits(settings.websocket)
@@ -291,6 +297,7 @@ class Worker:
             tcp_user_timeout_s=settings.tcp_user_timeout_s,
             max_write_buffer_bytes=settings.max_write_buffer_bytes,
         )
+        self.recorder.attach(bridge)
         self.bridges[admission.session] = bridge
         self.deadlines.add(bridge)
         self.counts.add(f'ocpp_gateway_sessions_opened_total{{security_profile="{int(admission.security_profile)}"}}')

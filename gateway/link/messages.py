@@ -39,6 +39,8 @@ __all__ = [
     "PolicySettings",
     "Probe",
     "ProbeAnswer",
+    "RecordedLines",
+    "RecordingSettings",
     "Registered",
     "Report",
     "SessionClosed",
@@ -90,6 +92,17 @@ class PolicySettings(msgspec.Struct, frozen=True, array_like=True):
     site: SitePolicy
 
 
+class RecordingSettings(msgspec.Struct, frozen=True, array_like=True):
+    """Record what is relayed, with pseudonyms made by this key in place of tokens."""
+
+    key: bytes
+    groups: tuple[str, ...]
+    """Empty: all."""
+
+    def __repr__(self) -> str:
+        return "RecordingSettings(<hidden>)"
+
+
 class EdgeSettings(msgspec.Struct, frozen=True, array_like=True):
     """Everything an edge worker needs. Replaced as a whole; `generation` grows by one each time."""
 
@@ -101,6 +114,8 @@ class EdgeSettings(msgspec.Struct, frozen=True, array_like=True):
     limits: Limits
     websocket: WebSocketSettings
     policy: PolicySettings
+    recording: RecordingSettings | None = None
+    """None: nothing is recorded."""
 
 
 class LiveSession(msgspec.Struct, frozen=True, array_like=True):
@@ -199,6 +214,13 @@ class Counters(msgspec.Struct, frozen=True, array_like=True, tag=7):
     values: dict[str, float]
 
 
+class RecordedLines(msgspec.Struct, frozen=True, array_like=True, tag=12):
+    """Lines for the recording, each with its end."""
+
+    lines: bytes
+    count: int
+
+
 class ProbeAnswer(msgspec.Struct, frozen=True, array_like=True, tag=8):
     """Whether the probed session answered. A session that did not has been closed, both legs, before this is sent."""
 
@@ -286,5 +308,6 @@ EdgeMessage = (
     | ProbeAnswer
     | SettingsApplied
     | BudgetRequest
+    | RecordedLines
 )
 ControlMessage = SettingsUpdate | AdmitGranted | AdmitRefused | Probe | Disconnect | Drain | BudgetAnswer

@@ -1,58 +1,31 @@
 """Recorded traffic under two policies: what would a candidate refuse that passes now, and the other way round? Pure.
 
-A recording is JSON lines, one frame each, in the order they were relayed::
-
-    {"time": 1767225600.0, "identity": "CP-A01", "group": "public", "version": "1.6", "security_profile": 2,
-     "origin": "charge-point", "text": "[2,...]"}
-
-`origin` is ``charge-point`` or ``csms``; `vendor`, `model`, `ip`, `online` are optional. The clock is the recording's. Both
-policies see the same conversation: transactions, open calls and answers are those that were recorded, so that one early
-refusal does not make everything behind it incomparable. Counters and throttles are each policy's own.
+The clock is the recording's (`gateway.policy.recording`). Both policies see the same conversation: transactions, open calls
+and answers are those that were recorded, so that one early refusal does not make everything behind it incomparable. Counters
+and throttles are each policy's own.
 """
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
-from gateway.ocpp.vocabulary import OCPPVersion, Origin, SecurityProfile
+from gateway.ocpp.vocabulary import Origin
 from gateway.policy.budgets import FleetBudgets
 from gateway.policy.conversation import Conversation, NotJudged
 from gateway.policy.engine import PolicyState, decide, settle
+from gateway.policy.recording import Recorded
 from gateway.policy.session import Message, SessionFacts
 from gateway.policy.set_points import SetPoints
 from gateway.policy.snapshot import Snapshot, View
 from gateway.policy.verdict import Verdict
 
-__all__ = ["Change", "Delta", "Recorded", "RecordingInvalid", "Replay", "ReplayResult", "read_recorded", "replay"]
+__all__ = ["Change", "Delta", "Replay", "ReplayResult", "replay"]
 
 _ORIGINS: Final = {"charge-point": Origin.CHARGE_POINT, "csms": Origin.CSMS}
-_LAST_MOMENT: Final = 32_503_680_000.0
-"""The year 3000: who writes milliseconds gets told."""
 _MAX_CHANGES: Final = 1_000
 """So many changes are kept one by one; all are counted."""
-
-
-class RecordingInvalid(ValueError):  # noqa: N818  what the line is
-    """A line that is no recorded frame."""
-
-
-class Recorded(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One recorded frame."""
-
-    time: float
-    identity: str
-    group: str
-    version: OCPPVersion
-    security_profile: SecurityProfile
-    origin: Literal["charge-point", "csms"]
-    text: str
-    vendor: str = ""
-    model: str = ""
-    ip: str = ""
-    online: int = 0
-    """Connected charge points at that time; 0: as many as the recording has shown so far."""
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,19 +83,7 @@ class ReplayResult(msgspec.Struct, frozen=True, kw_only=True):
         return found
 
 
-_decode: Final = msgspec.json.Decoder(Recorded).decode
 _Key = tuple[str, str, str, str]
-
-
-def read_recorded(line: bytes) -> Recorded:
-    """One line of a recording. Raises RecordingInvalid."""
-    try:
-        recorded = _decode(line)
-    except (msgspec.MsgspecError, UnicodeError) as error:
-        raise RecordingInvalid(str(error)) from None
-    if not 0 <= recorded.time < _LAST_MOMENT:
-        raise RecordingInvalid("time is not in seconds since 1970")
-    return recorded
 
 
 class _Side:

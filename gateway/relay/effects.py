@@ -1,11 +1,13 @@
 """What the relay asks its shell to do, performed in order. The usual outcome is one shared constant."""
 
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
 
 from gateway.audit.event import Severity
 from gateway.ocpp.vocabulary import BootState
+from gateway.policy.rules import Rule
 from gateway.policy.verdict import FleetAsk
 
 __all__ = [
@@ -17,6 +19,7 @@ __all__ = [
     "Effect",
     "Effects",
     "Forward",
+    "Judging",
     "NoteBootState",
     "NoteRegistered",
     "PauseReading",
@@ -50,6 +53,8 @@ class ReportEvent(msgspec.Struct, frozen=True, gc=False):
     detail: str = ""
     revision: str = ""
     """Of the policy that this comes from, where it is not the one in force any more."""
+    rule: Rule | None = None
+    """Whose match this reports."""
 
 
 class CloseBoth(msgspec.Struct, frozen=True, gc=False):
@@ -89,6 +94,9 @@ class AskFleet(msgspec.Struct, frozen=True, gc=False):
 
 Effect = Forward | Deliver | Reply | ReportEvent | CloseBoth | PauseReading | NoteRegistered | NoteBootState | AskFleet
 Effects = tuple[Effect, ...]
+
+Judging = Callable[[bytes, float], Effects]
+"""A message of one side and monotonic seconds -> what to do about it."""
 
 FORWARD: Final[Effects] = (Forward(),)
 """The usual outcome; the shell compares by identity."""

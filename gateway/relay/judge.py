@@ -455,7 +455,7 @@ def _report_of(match: RuleMatch) -> ReportEvent:
     effect = rule.effect.name.lower()
     detail = rule.id + (f": {match.why}" if match.why else "")
     detail += f" (exception of {match.exception})" if match.exception else ""
-    return ReportEvent(rule.event, rule.severity, effect if match.enforced else f"would:{effect}", detail)
+    return ReportEvent(rule.event, rule.severity, effect if match.enforced else f"would:{effect}", detail, rule=rule)
 
 
 def _of_revision(effect: Effect, revision: str) -> Effect:

@@ -22,6 +22,7 @@ from gateway.relay.effects import (
     Deliver,
     Effects,
     Forward,
+    Judging,
     NoteRegistered,
     PauseReading,
     Reply,
@@ -129,11 +130,20 @@ class Relay:
         self._tickets = 0
 
     @property
+    def boot(self) -> NoteRegistered | None:
+        """What the charge point has claimed to be in its last BootNotification on this connection."""
+        return self._boot
+
+    @property
     def registered(self) -> bool:
         """True once the CSMS has accepted this charge point (NoteRegistered was among the effects)."""
         return self._registered
 
     # -- frames
+
+    def judging(self, origin: Origin) -> Judging:
+        """What judges the messages of this side."""
+        return self.from_charge_point if origin is Origin.CHARGE_POINT else self.from_csms
 
     def from_charge_point(self, data: bytes, now: float) -> Effects:
         """Judge one text message of the charge point."""

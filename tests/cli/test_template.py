@@ -26,6 +26,7 @@ TABLE_OF = {
     "Operations": "operations",
     "SecurityEvents": "security_events",
     "Policy": "policy",
+    "Recording": "recording",
 }
 NOT_A_KEY = {("Config", "path")}
 """Where the file is cannot stand in the file."""

@@ -19,6 +19,7 @@ from gateway.config.model import (
     ListenerTLS,
     Operations,
     Policy,
+    Recording,
     SecurityEvents,
     WebSocketSettings,
 )
@@ -36,6 +37,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "[operations]": Operations,
     "[security_events]": SecurityEvents,
     "[policy]": Policy,
+    "[recording]": Recording,
 }
 EXAMPLES = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)
 

@@ -37,7 +37,7 @@ async def _linked(path: Path) -> AsyncIterator[tuple[LinkControl, PolicyDesk, as
         told.put_nowait(message)
 
     link = ControlLink(str(path), hello=lambda: Hello(0, 1), on_message=hear)
-    desk = PolicyDesk(link)
+    desk = PolicyDesk(link, _unasked)
     running = asyncio.create_task(link.run())
     assert isinstance(await control.hear(), Hello)
     try:
@@ -47,6 +47,10 @@ async def _linked(path: Path) -> AsyncIterator[tuple[LinkControl, PolicyDesk, as
         await asyncio.gather(running, return_exceptions=True)
         await link.close(1.0)
         server.close()
+
+
+def _unasked(leg: object, ticket: int, effects: object) -> None:
+    raise AssertionError((leg, ticket, effects))
 
 
 def _end(bridge: Bridge) -> None:
@@ -71,7 +75,7 @@ async def test_an_answer_for_a_session_that_has_ended_does_not_break_the_link(tm
 
 
 def test_the_end_of_a_maintenance_window_is_heard_by_sessions_that_began_in_it(tmp_path: Path) -> None:
-    desk = PolicyDesk(ControlLink(str(tmp_path / "none.sock"), hello=lambda: Hello(0, 1), on_message=print))
+    desk = PolicyDesk(ControlLink(str(tmp_path / "none.sock"), hello=lambda: Hello(0, 1), on_message=print), _unasked)
     pack = pack_of({"match": {"action": "Reset", "direction": "to_station"}, "unless": "session.in_maintenance"})
 
     def use(revision: str, *groups: str) -> None:
@@ -124,7 +128,7 @@ async def test_a_change_of_many_rules_is_prepared_while_messages_go_on_and_comes
         )
         return PolicySettings(revision, (pack,), SitePolicy())
 
-    desk = PolicyDesk(ControlLink(str(tmp_path / "none.sock"), hello=lambda: Hello(0, 1), on_message=print))
+    desk = PolicyDesk(ControlLink(str(tmp_path / "none.sock"), hello=lambda: Hello(0, 1), on_message=print), _unasked)
     first, second = settings("one", 1_000), settings("two", 1)
     desk.use(first, await desk.prepare(first))
     judge = desk.judge(make_admission(), OCPPVersion.V1_6, "192.0.2.1", 1.0)
@@ -150,7 +154,7 @@ async def test_a_change_of_many_rules_is_prepared_while_messages_go_on_and_comes
 
 
 async def test_a_session_that_opens_meanwhile_is_judged_by_what_is_in_force(tmp_path: Path) -> None:
-    desk = PolicyDesk(ControlLink(str(tmp_path / "none.sock"), hello=lambda: Hello(0, 1), on_message=print))
+    desk = PolicyDesk(ControlLink(str(tmp_path / "none.sock"), hello=lambda: Hello(0, 1), on_message=print), _unasked)
     refusing = PolicySettings("two", (pack_of({"match": {"action": "Heartbeat"}}),), SitePolicy())
     desk.use(PolicySettings("one", (pack_of({"match": {"action": "Reset"}}),), SitePolicy()))
     prepared = await desk.prepare(refusing)

@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from gateway.policy.replay import RecordingInvalid, read_recorded, replay
+from gateway.policy.recording import RecordingInvalid, read_recorded
+from gateway.policy.replay import replay
 from tests.policy.build import NOW, snapshot_of
 
 

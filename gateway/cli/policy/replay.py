@@ -99,7 +99,7 @@ def _opened(name: str, *, as_json: bool) -> Iterator[tuple[BinaryIO, int]]:
 
 
 def _run(running: "Replay", file: BinaryIO, name: str, advance: "Advance", *, as_json: bool) -> None:
-    from gateway.policy.replay import RecordingInvalid, read_recorded
+    from gateway.policy.recording import RecordingInvalid, read_recorded
 
     number = 0
     while True:
