@@ -259,7 +259,8 @@ class TestReload:
             )
             assert await node.reload(broken) != ""
             await edge.until(lambda: edge.disconnected)
-            assert edge.disconnected == [Disconnect(opened.session, "disabled")]
+            # Once by the reload; again if the registry is followed just then.
+            assert set(edge.disconnected) == {Disconnect(opened.session, "disabled")}
 
     @pytest.mark.requirement("A00.FR.702")
     async def test_a_revocation_during_a_reload_is_part_of_it_or_follows_it(self, site: NodeSite) -> None:
