@@ -9,7 +9,17 @@ import msgspec
 
 from gateway.config.model import Config
 
-__all__ = ["Edge", "GatewayUnreachable", "Reload", "Session", "Status", "admin_socket", "get_status"]
+__all__ = [
+    "CallResponse",
+    "Edge",
+    "GatewayUnreachable",
+    "Reload",
+    "Session",
+    "Status",
+    "admin_socket",
+    "call_charge_point",
+    "get_status",
+]
 
 _TIMEOUT_S = 5.0
 
@@ -66,14 +76,26 @@ class Status(msgspec.Struct, frozen=True):
         return any(session.charge_point_id == charge_point_id for session in self.sessions)
 
 
+class CallResponse(msgspec.Struct, frozen=True):
+    """What became of a call to a charge point. `refused`: why it was not sent, else empty."""
+
+    outcome: str = ""
+    payload: Any = None
+    error: str = ""
+    description: str = ""
+    schema_violation: str = ""
+    refused: str = ""
+    raw: dict[str, Any] = {}
+
+
 class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=_TIMEOUT_S)
+    def __init__(self, path: str, timeout_s: float = _TIMEOUT_S) -> None:
+        super().__init__("localhost", timeout=timeout_s)
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(_TIMEOUT_S)
+        self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
 
 
@@ -84,13 +106,30 @@ def admin_socket(config: Config) -> Path:
 
 def get_status(config: Config) -> Status:
     """The status of the gateway that runs with this configuration. Raises GatewayUnreachable."""
+    raw = _ask(config, "GET", "/status", Status)
+    return msgspec.structs.replace(msgspec.convert(raw, Status), raw=raw)
+
+
+def call_charge_point(
+    config: Config, charge_point_id: str, action: str, payload: dict[str, Any], timeout_s: float
+) -> CallResponse:
+    """Let the running gateway ask a charge point. Raises GatewayUnreachable."""
+    request = {"charge_point_id": charge_point_id, "action": action, "payload": payload, "timeout_s": timeout_s}
+    raw = _ask(config, "POST", "/call", CallResponse, msgspec.json.encode(request), timeout_s + _TIMEOUT_S)
+    return msgspec.structs.replace(msgspec.convert(raw, CallResponse), raw=raw)
+
+
+def _ask(
+    config: Config, method: str, target: str, kind: type, body: bytes | None = None, timeout_s: float = _TIMEOUT_S
+) -> dict[str, Any]:
+    """A JSON object that is a `kind`. Raises GatewayUnreachable."""
     path = admin_socket(config)
-    connection = _UnixConnection(str(path))
+    connection = _UnixConnection(str(path), timeout_s)
     try:
-        connection.request("GET", "/status")
-        body = connection.getresponse().read()
-        raw: dict[str, Any] = msgspec.json.decode(body, type=dict[str, Any])
-        return msgspec.structs.replace(msgspec.convert(raw, Status), raw=raw)
+        connection.request(method, target, body, {"Content-Type": "application/json"} if body else {})
+        answer = connection.getresponse().read()
+        raw: dict[str, Any] = msgspec.json.decode(answer, type=dict[str, Any])
+        msgspec.convert(raw, kind)
     except msgspec.MsgspecError as error:
         raise GatewayUnreachable(f"what answers at {path} is not a gateway of this release: {error}") from error
     except PermissionError as error:
@@ -99,6 +138,7 @@ def get_status(config: Config) -> Status:
         raise GatewayUnreachable(f"no gateway answers at {path}: {_reason(error)}") from error
     finally:
         connection.close()
+    return raw
 
 
 def _reason(error: Exception) -> str:

@@ -169,7 +169,7 @@ class EventLog:
             self._told.popitem(last=False)
         return taken
 
-    def own_event(self, event: str, severity: str, decision: str, detail: str) -> None:
+    def own_event(self, event: str, severity: str, decision: str, detail: str, charge_point_id: str = "") -> None:
         """An event of the gateway itself."""
         self.add(
             SecurityEvent(
@@ -177,6 +177,8 @@ class EventLog:
                 time=time.time(),
                 severity=severity,  # type: ignore[arg-type]
                 stage="gateway",
+                charge_point_id=charge_point_id,
+                verified=bool(charge_point_id),
                 decision=decision,
                 detail=detail[:2000],
             )

@@ -22,6 +22,7 @@ from gateway.control.event_log import EventLog
 from gateway.control.link_server import EdgeLink
 from gateway.control.live_session import no_longer, recall
 from gateway.control.metrics import MetricsPage
+from gateway.control.own_calls import CallAnswer, CallRefused, OwnCalls
 from gateway.control.recordings import Recordings
 from gateway.control.sessions import Entry, Sessions
 from gateway.control.settings import PolicyInvalid, SettingsBuilder
@@ -41,6 +42,7 @@ from gateway.link.messages import (
     Disconnect,
     EdgeMessage,
     EdgeSettings,
+    GatewayCallDone,
     Hello,
     LiveSession,
     RecordedLines,
@@ -102,6 +104,7 @@ class Node:
         self._links: dict[int, EdgeLink] = {}
         self._metrics = MetricsPage()
         self._recordings = Recordings()
+        self._own_calls = OwnCalls()
         self._settings: EdgeSettings | None = settings
         self._budgets = FleetBudgets()
         self._changing = asyncio.Lock()
@@ -202,6 +205,7 @@ class Node:
             del self._links[link.slot]
             self._metrics.edge_lost(link.slot, link.pid, link.counters)
         self._sessions.edge_lost(link)
+        self._own_calls.edge_lost(link)
 
     def _received(self, link: EdgeLink, message: EdgeMessage) -> None:
         match message:
@@ -216,6 +220,8 @@ class Node:
                     self._events.add(event)
             case Counters(values=values):
                 link.counters = values
+            case GatewayCallDone():
+                self._own_calls.done(message)
             case RecordedLines():
                 self._recordings.add(message)
             case Hello():
@@ -419,6 +425,18 @@ class Node:
             link.send(SettingsUpdate(settings))
 
     # -- StatusSource
+
+    async def call(self, charge_point_id: str, action: str, payload: Any, timeout_s: float) -> CallAnswer:
+        """Ask a charge point in the gateway's own name, on record. Raises CallRefused."""
+        record = self._directory.get(charge_point_id)
+        if record is None or record.charge_point_id != charge_point_id:
+            raise CallRefused("no charge point of this identity is registered", is_gone=True)
+        # Before it is sent, and again when it is known what became of it.
+        self._events.own_event("gateway.call", "medium", "allow", f"{printable(action, 64)}: asked", charge_point_id)
+        answer = await self._own_calls.call(self._sessions.get(record.charge_point_id), action, payload, timeout_s)
+        said = f"{action}: {answer.outcome} {printable(answer.error, 64)}".rstrip()
+        self._events.own_event("gateway.call", "medium", "allow", said, charge_point_id)
+        return answer
 
     def is_ready(self) -> bool:
         """True if every edge is there with the current settings, admissions are open, and the end is not near."""

@@ -1,11 +1,14 @@
 """HTTP for operators: health, readiness and metrics on loopback; status on a Unix socket only the gateway's user can open."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
 from aiohttp import web
+
+from gateway.control.own_calls import CallAnswer, CallRefused
 
 __all__ = ["Operations", "StatusSource"]
 
@@ -22,6 +25,16 @@ class StatusSource(Protocol):
     def status(self) -> dict[str, Any]:
         """Everything an operator may ask about this node."""
 
+    async def call(self, charge_point_id: str, action: str, payload: Any, timeout_s: float) -> CallAnswer:
+        """Ask a charge point in the gateway's own name. Raises CallRefused."""
+
+
+class _CallRequest(msgspec.Struct, frozen=True):
+    charge_point_id: str
+    action: str
+    payload: dict[str, Any]
+    timeout_s: float = 30.0
+
 
 class Operations:
     """Runs both sites."""
@@ -36,14 +49,18 @@ class Operations:
         public = {"/healthz": self._healthz, "/readyz": self._readyz, "/metrics": self._metrics}
         await self._serve(public, lambda runner: web.TCPSite(runner, host.strip("[]"), int(port)))
         await asyncio.to_thread(socket_path.unlink, missing_ok=True)
-        await self._serve({"/status": self._status, **public}, lambda runner: web.UnixSite(runner, str(socket_path)))
+        private = [web.get("/status", self._status), web.post("/call", self._call)]
+        await self._serve(public, lambda runner: web.UnixSite(runner, str(socket_path)), private)
         await asyncio.to_thread(socket_path.chmod, 0o600)
 
     async def _serve(
-        self, routes: Mapping[str, Callable[[web.Request], Any]], site: Callable[[web.AppRunner], web.BaseSite]
+        self,
+        routes: Mapping[str, Callable[[web.Request], Any]],
+        site: Callable[[web.AppRunner], web.BaseSite],
+        private: Sequence[web.RouteDef] = (),
     ) -> None:
         application = web.Application()
-        application.add_routes([web.get(path, handler) for path, handler in routes.items()])
+        application.add_routes([*private, *(web.get(path, handler) for path, handler in routes.items())])
         runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await runner.setup()
         self._runners.append(runner)
@@ -68,3 +85,13 @@ class Operations:
 
     async def _status(self, _: web.Request) -> web.Response:
         return web.json_response(self._source.status())
+
+    async def _call(self, request: web.Request) -> web.Response:
+        try:
+            asked = msgspec.json.decode(await request.read(), type=_CallRequest)
+            answer = await self._source.call(asked.charge_point_id, asked.action, asked.payload, asked.timeout_s)
+        except (msgspec.MsgspecError, ValueError) as error:
+            return web.json_response({"refused": f"not a request: {error}"}, status=400)
+        except CallRefused as refused:
+            return web.json_response({"refused": str(refused)}, status=404 if refused.is_gone else 400)
+        return web.json_response(msgspec.to_builtins(answer))

@@ -3,9 +3,7 @@
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.audit.event import Severity
-from gateway.ocpp.vocabulary import BootState
-from gateway.policy.verdict import FleetAsk
-from gateway.relay.effects import NoteRegistered
+from gateway.relay.effects import Answered, AskFleet, NoteBootState, NoteRegistered
 
 if TYPE_CHECKING:
     from gateway.edge.pump import Bridge, Leg
@@ -32,14 +30,8 @@ class BridgeOwner(Protocol):
     ) -> None:
         """A security event of this session."""
 
-    def registered(self, bridge: "Bridge", effect: NoteRegistered) -> None:
-        """The charge point registered."""
-
-    def boot_state_changed(self, bridge: "Bridge", state: BootState) -> None:
-        """What the CSMS answered a BootNotification restricts the charge point from now on, or no longer does."""
-
-    def ask_fleet(self, leg: "Leg", ticket: int, asks: tuple[FleetAsk, ...], wire: bytes) -> None:
-        """Ask control about budgets; `Bridge.answered` hears what it says, or that it is away."""
+    def told(self, leg: "Leg", effect: NoteRegistered | NoteBootState | AskFleet | Answered, wire: bytes) -> None:
+        """What the relay says to the worker. `wire`: the frames that wait where control has to be asked."""
 
     def finished(self, bridge: "Bridge", reason: str) -> None:
         """Both legs are closed."""

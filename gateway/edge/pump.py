@@ -19,6 +19,7 @@ from gateway.identity.evidence import Admission, Transport
 from gateway.ocpp.vocabulary import OCPPVersion, Origin
 from gateway.relay.effects import (
     FORWARD,
+    Answered,
     AskFleet,
     CloseBoth,
     Deliver,
@@ -396,13 +397,11 @@ class Bridge:
             case PauseReading(seconds=seconds):
                 leg.pause(_PAUSED_BY_RATE)
                 asyncio.get_running_loop().call_later(seconds, leg.resume, _PAUSED_BY_RATE)
-            case NoteRegistered():
-                self.owner.registered(self, effect)
             case NoteBootState(state=state):
                 self.boot_state = state
-                self.owner.boot_state_changed(self, state)
-            case AskFleet(ticket=ticket, asks=asks):
-                self.owner.ask_fleet(leg, ticket, asks, wire)
+                self.owner.told(leg, effect, wire)
+            case NoteRegistered() | AskFleet() | Answered():
+                self.owner.told(leg, effect, wire)
 
     def answered(self, leg: Leg, ticket: int, answers: dict[str, bool], wire: bytes) -> Effects:
         """Control has answered an AskFleet; nothing happens where the session has ended meanwhile."""

@@ -19,7 +19,7 @@ from gateway.edge.pump import Bridge, Leg
 from gateway.link.messages import RecordedLines, RecordingSettings
 from gateway.ocpp.vocabulary import Origin
 from gateway.policy.recording import Decision, Match, Recorded, line_of
-from gateway.relay.effects import AskFleet, CloseBoth, Effects, Forward, Judging, Reply, ReportEvent
+from gateway.relay.effects import Answered, AskFleet, CloseBoth, Effects, Forward, Judging, Reply, ReportEvent
 
 __all__ = ["LOST", "Recorder"]
 
@@ -183,6 +183,8 @@ def _decision(effects: Effects) -> Decision:
         return "close"
     if AskFleet in kinds:
         return "ask"
+    if Answered in kinds:
+        return "own"
     refused = any(isinstance(each, ReportEvent) and _is_refusal(each.decision) for each in effects)
     return "refuse" if Reply in kinds or refused else "queue"
 

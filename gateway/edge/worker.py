@@ -10,38 +10,38 @@ from itertools import count
 import structlog
 from msgspec.structs import replace
 
-from gateway.audit.event import SecurityEvent, Severity
 from gateway.edge.control_link import ControlLink
 from gateway.edge.csms import CSMSDialler, Dialled
 from gateway.edge.deadlines import STEPS_PER_S, Deadlines
 from gateway.edge.entrance import Entrance
 from gateway.edge.events import DROPPED, Counts, EventCollector
 from gateway.edge.listener import ListenerState, build_listeners
+from gateway.edge.own_calls import OwnCalls
 from gateway.edge.policy_desk import PolicyDesk, wall_offset_s
-from gateway.edge.pump import Bridge, Leg
+from gateway.edge.pump import Bridge
 from gateway.edge.recorder import Recorder
 from gateway.edge.refusals import CLOSE_CODES
+from gateway.edge.session_desk import SessionDesk
 from gateway.edge.session_limits import reader_limits, relay_limits
 from gateway.edge.source_limits import SourceLimits
 from gateway.edge.tls import TLSConnection
-from gateway.identity.evidence import Admission, CertificateProof, Transport
+from gateway.identity.evidence import Admission, Transport
 from gateway.identity.refusal import Reason, Refusal
 from gateway.link.collector import freeze_survivors
 from gateway.link.messages import (
     AdmitGranted,
     AdmitRefused,
-    BootStateChanged,
     BudgetAnswer,
     ControlMessage,
     Counters,
     Disconnect,
     Drain,
     EdgeSettings,
+    GatewayCall,
     Hello,
     LiveSession,
     Probe,
     ProbeAnswer,
-    Registered,
     Report,
     SessionClosed,
     SessionOpened,
@@ -49,10 +49,8 @@ from gateway.link.messages import (
     SettingsUpdate,
 )
 from gateway.link.tasks import TaskOwner
-from gateway.ocpp.vocabulary import BootState, OCPPVersion
+from gateway.ocpp.vocabulary import OCPPVersion
 from gateway.policy.snapshot import Snapshot
-from gateway.policy.verdict import FleetAsk
-from gateway.relay.effects import NoteRegistered
 from gateway.relay.relay import Relay, RelayLimits
 from gateway.websocket.deflate import DeflateParameters
 from gateway.websocket.messages import ReaderLimits
@@ -103,6 +101,8 @@ class Worker:
         self.link = ControlLink(control_path, hello=self._hello, on_message=self._told)
         self.recorder = Recorder(self.link, self.counts, lambda: self.policy.revision, time.time)
         self.policy = PolicyDesk(self.link, self.recorder.settled)
+        self.own_calls = OwnCalls(self.link, self.bridges)
+        self.desk = SessionDesk(self)
 
     # -- life
 
@@ -279,7 +279,7 @@ class Worker:
         now = time.time()
         judge = self.policy.judge(admission, version, facts.peer.address, now)
         bridge = Bridge(
-            owner=self,
+            owner=self.desk,
             admission=admission,
             transport_facts=_without_certificate(facts),
             version=version,
@@ -309,71 +309,13 @@ class Worker:
         """An admission that never became a session."""
         self.link.send(SessionClosed(admission.session, admission.charge_point_id, admission.generation, reason))
 
-    # -- BridgeOwner
-
-    def watch(self, bridge: Bridge) -> None:
-        self.deadlines.watch(bridge)
-
-    def report(
-        self,
-        bridge: Bridge,
-        event: str,
-        severity: Severity,
-        decision: str,
-        detail: str,
-        http_status: int = 0,
-        *,
-        revision: str = "",
-    ) -> None:
-        admission, facts = bridge.admission, bridge.transport_facts
-        proof = admission.proof
-        self.events.add(
-            SecurityEvent(
-                event=event,
-                time=time.time(),
-                severity=severity,
-                stage="relay",
-                policy_revision=(revision or self.policy.revision)[:_REVISION_DIGITS],
-                decision=decision,
-                charge_point_id=admission.charge_point_id,
-                verified=True,
-                peer=facts.peer.address,
-                peer_port=facts.peer.port,
-                listener=facts.peer.listener,
-                connection=admission.session,
-                security_profile=int(admission.security_profile),
-                http_status=http_status,
-                tls_version=facts.tls.version if facts.tls else "",
-                certificate_sha256=proof.sha256 if isinstance(proof, CertificateProof) else "",
-                detail=detail,
-            )
-        )
-
-    def registered(self, bridge: Bridge, effect: NoteRegistered) -> None:
-        admission = bridge.admission
-        self.link.send(
-            Registered(
-                admission.session,
-                admission.charge_point_id,
-                admission.generation,
-                effect.serial_number,
-                effect.vendor,
-                effect.model,
-                effect.firmware,
-            )
-        )
-
-    def boot_state_changed(self, bridge: Bridge, state: BootState) -> None:
-        admission = bridge.admission
-        self.link.send(BootStateChanged(admission.session, admission.charge_point_id, admission.generation, state))
-
-    def ask_fleet(self, leg: Leg, ticket: int, asks: tuple[FleetAsk, ...], wire: bytes) -> None:
-        self.policy.ask(leg, ticket, asks, wire)
+    # -- how sessions end
 
     def finished(self, bridge: Bridge, reason: str) -> None:
         admission = bridge.admission
         if self.bridges.get(admission.session) is bridge:
             del self.bridges[admission.session]
+            self.own_calls.ended(admission.session)
         self.deadlines.remove(bridge)
         charge_point, csms = bridge.charge_point, bridge.csms
         _add_traffic(self.counts.values, bridge)
@@ -403,6 +345,8 @@ class Worker:
                 self._disconnect(session, reason)
             case BudgetAnswer():
                 self.policy.told(message)
+            case GatewayCall():
+                self.own_calls.call(message)
             case Drain(timeout_s=timeout_s):
                 self.tasks.start(self.drain(timeout_s), "drain")
             case AdmitGranted() | AdmitRefused():

@@ -5,7 +5,7 @@ A message is at most `MAX_MESSAGE_BYTES`; a longer one is not sent. One that is 
 is a programming error on our own side and ends the link (the peer reconnects), never a crash.
 """
 
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -26,6 +26,7 @@ __all__ = [
     "BudgetAnswer",
     "BudgetRequest",
     "CSMSSettings",
+    "CallOutcome",
     "CertificatePEM",
     "ControlMessage",
     "Counters",
@@ -33,6 +34,8 @@ __all__ = [
     "Drain",
     "EdgeMessage",
     "EdgeSettings",
+    "GatewayCall",
+    "GatewayCallDone",
     "Hello",
     "ListenerSettings",
     "LiveSession",
@@ -221,6 +224,21 @@ class RecordedLines(msgspec.Struct, frozen=True, array_like=True, tag=12):
     count: int
 
 
+CallOutcome = Literal["result", "error", "timeout", "gone"]
+
+
+class GatewayCallDone(msgspec.Struct, frozen=True, array_like=True, tag=13):
+    """What became of a GatewayCall. ``error``: the charge point's code, or our words; ``gone``: there is no such session."""
+
+    request_id: int
+    outcome: CallOutcome
+    payload: bytes = b""
+    """JSON as the charge point wrote it: of a result, or the details of an error."""
+    error: str = ""
+    description: str = ""
+    """The charge point's words."""
+
+
 class ProbeAnswer(msgspec.Struct, frozen=True, array_like=True, tag=8):
     """Whether the probed session answered. A session that did not has been closed, both legs, before this is sent."""
 
@@ -282,6 +300,17 @@ class Drain(msgspec.Struct, frozen=True, array_like=True, tag=56):
     timeout_s: float
 
 
+class GatewayCall(msgspec.Struct, frozen=True, array_like=True, tag=58):
+    """A call of the gateway's own to the charge point of a session. Answered by GatewayCallDone with the same request_id."""
+
+    request_id: int
+    session: str
+    action: str
+    payload: bytes
+    """A JSON object."""
+    timeout_s: float
+
+
 class BudgetRequest(msgspec.Struct, frozen=True, array_like=True, tag=10):
     """May a message draw on these budgets of the whole node? Answered by BudgetAnswer with the same request_id."""
 
@@ -309,5 +338,6 @@ EdgeMessage = (
     | SettingsApplied
     | BudgetRequest
     | RecordedLines
+    | GatewayCallDone
 )
-ControlMessage = SettingsUpdate | AdmitGranted | AdmitRefused | Probe | Disconnect | Drain | BudgetAnswer
+ControlMessage = SettingsUpdate | AdmitGranted | AdmitRefused | Probe | Disconnect | Drain | BudgetAnswer | GatewayCall

@@ -1,7 +1,7 @@
 """What the relay asks its shell to do, performed in order. The usual outcome is one shared constant."""
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -13,6 +13,7 @@ from gateway.policy.verdict import FleetAsk
 __all__ = [
     "FORWARD",
     "NOTHING",
+    "Answered",
     "AskFleet",
     "CloseBoth",
     "Deliver",
@@ -85,6 +86,18 @@ class NoteBootState(msgspec.Struct, frozen=True, gc=False):
     state: BootState
 
 
+class Answered(msgspec.Struct, frozen=True, gc=False):
+    """What became of a call of the gateway's own. The CSMS never sees it."""
+
+    message_id: str
+    payload: dict[str, Any] | None = None
+    """Of a CALLRESULT, or the details of a CALLERROR; as the charge point wrote it, not held against any schema."""
+    error: str = ""
+    """Empty for a CALLRESULT; the charge point's code, or our words where there was no answer that could be read."""
+    description: str = ""
+    """The charge point's words about its error."""
+
+
 class AskFleet(msgspec.Struct, frozen=True, gc=False):
     """Ask control whether budgets of the whole node are kept; the message waits for `Relay.answered(ticket, ...)`."""
 
@@ -92,7 +105,18 @@ class AskFleet(msgspec.Struct, frozen=True, gc=False):
     asks: tuple[FleetAsk, ...]
 
 
-Effect = Forward | Deliver | Reply | ReportEvent | CloseBoth | PauseReading | NoteRegistered | NoteBootState | AskFleet
+Effect = (
+    Forward
+    | Deliver
+    | Reply
+    | ReportEvent
+    | CloseBoth
+    | PauseReading
+    | NoteRegistered
+    | NoteBootState
+    | AskFleet
+    | Answered
+)
 Effects = tuple[Effect, ...]
 
 Judging = Callable[[bytes, float], Effects]

@@ -43,6 +43,7 @@ class Entry(Enum):
     SENT = "on its way"
     REUSED = "on its way, under the id of another one that is still open"
     WAITS = "waits its turn"
+    TAKEN = "refused: its id is that of a call of the gateway"
 
 
 class Lane:
@@ -76,14 +77,32 @@ class Lane:
 
     def enter(self, call: Call, record: OpenCall, text: bytes, limits: LaneLimits, now: float) -> Entry:
         """Send a call that was let through, or let it wait."""
-        if not self.pending:  # as nearly always
+        if not self.pending and self.waiting is None:  # as nearly always
             self.pending[call.message_id] = record
             return Entry.SENT
+        if self._is_own(call.message_id):
+            return Entry.TAKEN
         if call.message_id not in self.pending and self._must_wait(limits, now):
             self.waiting = self.waiting or deque()
             self.waiting.append(Waiting(call, record, text))
             return Entry.WAITS
         return self._send(call, record)
+
+    def _is_own(self, message_id: str) -> bool:
+        """True for the id of a call of the gateway that is open or waits."""
+        asked = self.pending.get(message_id)
+        if asked is not None and asked.own:
+            return True
+        return any(each.record.own and each.call.message_id == message_id for each in self.waiting or ())
+
+    def withdraw(self, message_id: str) -> bool:
+        """A call of the gateway that waits is not sent any more. False if it does not wait."""
+        waiting = self.waiting or ()
+        left = deque(each for each in waiting if not (each.record.own and each.call.message_id == message_id))
+        if len(left) == len(waiting):
+            return False
+        self.waiting, self.is_full = left or None, False
+        return True
 
     def _must_wait(self, limits: LaneLimits, now: float) -> bool:
         return self.waiting is not None or self._is_busy(limits, now)

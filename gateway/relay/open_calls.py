@@ -27,6 +27,8 @@ class OpenCall(msgspec.Struct):
     """Monotonic seconds."""
     other: "OpenCall | None" = None
     """The call that was open under the same id before, where the answer may be either's."""
+    own: bool = False
+    """A call of the gateway: its answer is for nobody else."""
     digest: int = 0
     """Of a message that costs or earns money if it is played again; see `gateway.relay.replays`."""
 

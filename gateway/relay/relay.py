@@ -8,15 +8,16 @@ from typing import Final
 import msgspec
 
 from gateway.identity.evidence import Admission
-from gateway.ocpp.build import UNREADABLE_ID, build_call_error, build_call_result_error
+from gateway.ocpp.build import UNREADABLE_ID, build_call, build_call_error, build_call_result_error
 from gateway.ocpp.codec import MalformedFrame, Payload, decode_message
 from gateway.ocpp.error_codes import ErrorMeaning
 from gateway.ocpp.frames import Call, CallError, CallResult, CallResultError, Frame, Send
 from gateway.ocpp.vocabulary import OCPPVersion, Origin
-from gateway.ocpp.wrapped import InnerCall, Unreadable, as_signed, inner_call, unsigned
+from gateway.ocpp.wrapped import InnerCall, as_signed, unsigned
 from gateway.relay.effects import (
     FORWARD,
     NOTHING,
+    Answered,
     AskFleet,
     CloseBoth,
     Deliver,
@@ -32,7 +33,7 @@ from gateway.relay.errors import answer_to_malformed, cleaned
 from gateway.relay.judge import Judge, Ruling
 from gateway.relay.lanes import Entry, Lane, LaneLimits
 from gateway.relay.open_calls import AMBIGUOUS, OpenCall, opened
-from gateway.relay.registration import is_accepted, read_boot_notification
+from gateway.relay.registration import is_accepted, judge_boot_notification
 from gateway.relay.replays import Replays, digest_of
 
 __all__ = ["Relay", "RelayLimits"]
@@ -184,6 +185,22 @@ class Relay:
 
     # -- calls
 
+    def ask(self, message_id: str, action: str, payload: Payload, now: float) -> Effects:
+        """A call of the gateway's own to the charge point, in turn with those of the CSMS, which never hears of it.
+
+        `message_id` must be one that nobody else can guess. Perform the effects on the leg of the CSMS; what becomes of the
+        call is an `Answered` among some later effects.
+        """
+        text = build_call(message_id, action, payload)
+        call = Call(message_id, action, msgspec.Raw(b"{}"))
+        record = OpenCall(action, action, payload, self._version, now, own=True)
+        entry = self._csms.enter(call, record, text, self._limits.calls, now)
+        return (Deliver(text),) if entry is Entry.SENT else NOTHING
+
+    def withdraw(self, message_id: str) -> bool:
+        """A call of the gateway's own that still waits its turn is not sent any more. False if it is on its way."""
+        return self._csms.withdraw(message_id)
+
     def _call(self, call: Call, payload: Payload, lane: Lane, origin: Origin, data: bytes, now: float) -> Effects:
         if lane.pending and not lane.has_room(call.message_id, len(data), self._limits.calls, now):
             return self._too_many(call, origin)
@@ -192,7 +209,8 @@ class Relay:
             if self._replays is not None and self._replays.knows(call):
                 return self._replayed(call)
             if call.action in _BOOTS:
-                boot = self._boot_notification(call.action, payload)
+                expected = self._admission.expected_serial_number
+                self._boot, boot = judge_boot_notification(self._version, call.action, payload, expected)
         inner: InnerCall | None = None
         effects = boot
         if self._judge is not None and (boot is FORWARD or _goes_on(boot)):
@@ -221,6 +239,9 @@ class Relay:
         entry = lane.enter(call, record, data, self._limits.calls, now)
         if entry is Entry.SENT:
             return effects
+        if entry is Entry.TAKEN:
+            reply = build_call_error(self._version, call.message_id, ErrorMeaning.GENERIC, "message id in use")
+            return (ReportEvent("rpc.id_reused", "high", "callerror", "the id of a call of the gateway"), Reply(reply))
         if entry is Entry.REUSED:
             return (_REUSED, *effects)
         return tuple(effect for effect in effects if type(effect) is not Forward)
@@ -238,6 +259,9 @@ class Relay:
         if lane is self._csms:
             # A command that comes long after it was given may do harm. Its sender has given up on it anyway.
             for late in lane.overdue(self._limits.calls, now):
+                if late.record.own:
+                    effects += (Answered(late.call.message_id, error="no turn in time"),)
+                    continue
                 text = build_call_error(self._version, late.call.message_id, ErrorMeaning.GENERIC, "no answer in time")
                 effects += (ReportEvent("rpc.call_timeout", "low", "callerror", late.call.action), to_sender(text))
         for each, entry in lane.next(self._limits.calls, now):
@@ -305,28 +329,6 @@ class Relay:
         assert self._judge is not None
         return self._judge.settled(held.ruling, held.frame, answers, now + self._wall_offset_s)
 
-    def _boot_notification(self, action: str, payload: Payload) -> Effects:
-        """B01.FR.11/12: on security profile 3 the serial number, if given, must be the certificate's."""
-        try:
-            inner = inner_call(self._version, action, payload)
-        except Unreadable:
-            inner = None  # it claims nothing that could be read, and does not pass the gates
-        if inner is not None:
-            payload = inner.payload
-        boot = self._boot = read_boot_notification(self._version, payload)
-        expected = self._admission.expected_serial_number
-        if not expected or not boot.serial_number or boot.serial_number == expected:
-            return FORWARD
-        if self._version is OCPPVersion.V1_6:
-            # 1.6 has no such requirement and does not say which of its two fields counts.
-            return (ReportEvent("identity.serial_differs", "low", "allow_alert"), Forward())
-        return (
-            ReportEvent(
-                "identity.serial_mismatch", "critical", "ws_close", "BootNotification names another serial number"
-            ),
-            CloseBoth(1008, "serial number"),
-        )
-
     # -- answers
 
     def _answer(self, frame: Frame, payload: Payload, asker: Lane, origin: Origin, data: bytes, now: float) -> Effects:
@@ -335,6 +337,8 @@ class Relay:
             asked = self._take(asker, frame.message_id, now)
             if asked is None:
                 return _UNSOLICITED
+            if asked.own:
+                return (Answered(frame.message_id, payload),)
             if self._judge is None:
                 return self._accepted_answer(frame, payload, asker, asked)
             judged = self._judge_answer(frame, payload, asked, origin, len(data), now)
@@ -420,6 +424,8 @@ class Relay:
                 # It says that some message could not be read. Nobody can be told which.
                 return (ReportEvent("rpc.unsolicited_result", "low", "drop", "the peer could not read a message"),)
             return _UNSOLICITED
+        if asked.own:
+            return (Answered(error.message_id, payload, error.code, error.description),)
         judged = self._judge_answer(error, payload, asked, origin, size, now)
         clean = cleaned(self._version, error, build_call_error)
         if judged is FORWARD:
@@ -452,8 +458,13 @@ class Relay:
         """An answer that cannot be passed on: whoever waits for it hears so, and in 2.1 its sender too (FR.06)."""
         message_id, kind = malformed.message_id, malformed.message_type
         asker = self._csms if sender is self._charge_point else self._charge_point
-        if message_id is None or kind not in {_CALL_RESULT, _CALL_ERROR} or self._take(asker, message_id, now) is None:
+        if message_id is None or kind not in {_CALL_RESULT, _CALL_ERROR}:
             return NOTHING
+        asked = self._take(asker, message_id, now)
+        if asked is None:
+            return NOTHING
+        if asked.own:
+            return (Answered(message_id, error="malformed answer"),)
         detail = "the answer was malformed"
         instead = Deliver(build_call_error(self._version, message_id, ErrorMeaning.FORMAT, detail))
         if kind == _CALL_RESULT and self._version is OCPPVersion.V2_1:

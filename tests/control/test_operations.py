@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 
 from gateway.control.operations import Operations
+from gateway.control.own_calls import CallAnswer, CallRefused
 from gateway.demo.ports import free_ports
 
 
@@ -18,6 +19,7 @@ class Source:
 
     def __init__(self) -> None:
         self.ready = False
+        self.calls: list[tuple[str, str, Any, float]] = []
 
     def is_ready(self) -> bool:
         return self.ready
@@ -27,6 +29,14 @@ class Source:
 
     def status(self) -> dict[str, Any]:
         return {"sessions": ["CP-1"]}
+
+    async def call(self, charge_point_id: str, action: str, payload: Any, timeout_s: float) -> CallAnswer:
+        self.calls.append((charge_point_id, action, payload, timeout_s))
+        if action == "Fuzz":
+            raise CallRefused("no such action")
+        if charge_point_id != "CP-1":
+            raise CallRefused("it is not connected", is_gone=True)
+        return CallAnswer(charge_point_id="CP-1", session="s", action=action, outcome="result", payload={"a": 1})
 
 
 class Site:
@@ -66,6 +76,40 @@ async def test_status_names_identities_and_is_not_on_the_address(site: Site) -> 
     assert (await site.get("/status"))[0] == 404
     assert await site.get("/status", unix=True) == (200, '{"sessions": ["CP-1"]}')
     assert await site.get("/healthz", unix=True) == (200, "ok\n")
+
+
+async def post(site: Site, body: bytes, *, unix: bool = True) -> tuple[int, Any]:
+    connector = aiohttp.UnixConnector(str(site.socket)) if unix else aiohttp.TCPConnector()
+    async with (
+        aiohttp.ClientSession(connector=connector) as session,
+        session.post(f"http://127.0.0.1:{site.port}/call", data=body) as answer,
+    ):
+        return answer.status, await answer.json(content_type=None) if answer.status != 404 or unix else None
+
+
+async def test_a_call_is_made_over_the_socket_and_nowhere_else(site: Site) -> None:
+    body = b'{"charge_point_id":"CP-1","action":"Reset","payload":{"type":"Soft"},"timeout_s":5}'
+    status, answer = await post(site, body)
+    assert (status, answer["outcome"], answer["payload"]) == (200, "result", {"a": 1})
+    assert site.source.calls == [("CP-1", "Reset", {"type": "Soft"}, 5.0)]
+    assert (await post(site, body, unix=False))[0] == 404
+    assert len(site.source.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "why"),
+    [
+        (b'{"charge_point_id":"CP-1","action":"Fuzz","payload":{}}', 400, "no such action"),
+        (b'{"charge_point_id":"CP-2","action":"Reset","payload":{}}', 404, "it is not connected"),
+        (b'{"charge_point_id":"CP-1","action":"Reset","payload":[]}', 400, "not a request"),
+        (b"{", 400, "not a request"),
+        (b"\xff", 400, "not a request"),
+    ],
+)
+async def test_what_is_not_sent_says_why(site: Site, body: bytes, status: int, why: str) -> None:
+    answered, answer = await post(site, body)
+    assert answered == status
+    assert why in answer["refused"]
 
 
 async def test_only_its_owner_can_open_the_socket(site: Site) -> None:

@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from gateway.ocpp.codec import decode
 from gateway.ocpp.frames import Call
 from gateway.ocpp.vocabulary import OCPPVersion, Origin
-from gateway.relay.effects import FORWARD, NOTHING, CloseBoth, Deliver, Effects, Forward, Reply, ReportEvent
+from gateway.relay.effects import FORWARD, NOTHING, Answered, CloseBoth, Deliver, Effects, Forward, Reply, ReportEvent
 from gateway.relay.lanes import LaneLimits
 from gateway.relay.relay import RelayLimits
 from tests.relay.scenario import CSMS, ChargePoint, Scenario, Wait, report
@@ -150,6 +150,91 @@ def test_more_at_once_where_the_operator_says_so() -> None:
         script >> ChargePoint('[3,"2",{}]') << (Forward(), Reply(down(3).encode()))
 
 
+TAKEN = report("rpc.id_reused", "high", "callerror", "the id of a call of the gateway")
+
+
+class TestOwnCalls:
+    """Calls of the gateway: in turn with those of the CSMS, which hears of neither call nor answer."""
+
+    def test_it_waits_its_turn_and_its_answer_is_the_gateways(self) -> None:
+        with scenario() as script:
+            script >> down(1) << FORWARD
+            assert script.relay.ask("own", "GetLog", {"a": 1}, script.now) == NOTHING
+            script >> down(2) << NOTHING
+            script >> ChargePoint('[3,"1",{}]') << (Forward(), Reply(b'[2,"own","GetLog",{"a":1}]'))
+            script >> ChargePoint('[3,"own",{"b":2}]') << (Answered("own", {"b": 2}), Reply(down(2).encode()))
+            script >> ChargePoint('[3,"2",{}]') << FORWARD
+
+    def test_it_goes_at_once_where_nothing_is_on_the_way_and_is_then_waited_for(self) -> None:
+        with scenario() as script:
+            assert script.relay.ask("own", "GetLog", {}, script.now) == (Deliver(b'[2,"own","GetLog",{}]'),)
+            (
+                script
+                >> down(1)
+                << NOTHING
+                >> ChargePoint('[3,"own",{}]')
+                << (Answered("own", {}), Reply(down(1).encode()))
+            )
+
+    def test_an_error_is_an_answer(self) -> None:
+        with scenario() as script:
+            script.relay.ask("own", "GetLog", {}, script.now)
+            error = Answered("own", {"x": 1}, "NotSupported", "no such log")
+            script >> ChargePoint('[4,"own","NotSupported","no such log",{"x":1}]') << error
+
+    def test_so_is_one_that_cannot_be_read_and_the_csms_hears_nothing(self) -> None:
+        with scenario() as script:
+            script.relay.ask("own", "GetLog", {}, script.now)
+            script >> ChargePoint('[3,"own",{"a":1,"a":1}]')
+            effects = script.effects()
+        assert Answered("own", error="malformed answer") in effects
+        assert not any(isinstance(effect, Deliver | Forward) for effect in effects)
+
+    def test_a_second_answer_is_unsolicited(self) -> None:
+        with scenario() as script:
+            script.relay.ask("own", "GetLog", {}, script.now)
+            script >> ChargePoint('[3,"own",{}]') << Answered("own", {})
+            script >> ChargePoint('[3,"own",{}]') << report("rpc.unsolicited_result", "high", "drop")
+
+    def test_no_turn_in_time(self) -> None:
+        with scenario() as script:
+            script >> down(1) << FORWARD
+            script.relay.ask("own", "GetLog", {}, script.now)
+            script >> Wait(30) << NOTHING
+            assert script.relay.tick(script.now) == [(Origin.CSMS, (Answered("own", error="no turn in time"),))]
+
+    def test_withdrawn_it_is_not_sent_and_one_on_its_way_cannot_be(self) -> None:
+        with scenario() as script:
+            script >> down(1) << FORWARD
+            script.relay.ask("own", "GetLog", {}, script.now)
+            assert script.relay.withdraw("own") is True
+            assert script.relay.withdraw("own") is False
+            assert script.relay.withdraw("1") is False
+            script >> ChargePoint('[3,"1",{}]') << FORWARD
+            script.relay.ask("own", "GetLog", {}, script.now)
+            assert script.relay.withdraw("own") is False
+
+    @pytest.mark.parametrize("waits", [False, True])
+    def test_the_csms_cannot_take_its_id_and_with_it_its_answer(self, waits: bool) -> None:
+        with scenario() as script:
+            if waits:
+                script >> down(1) << FORWARD
+            script.relay.ask("own", "Reset", {}, script.now)
+            script >> down("own") << (TAKEN, Reply(b'[4,"own","GenericError","message id in use",{}]'))
+            script >> down("other") << NOTHING
+
+    def test_a_call_that_waits_of_the_charge_point_is_another_matter(self) -> None:
+        with scenario() as script:
+            script.relay.ask("own", "Reset", {}, script.now)
+            script >> up("own") << FORWARD >> CSMS('[3,"own",{}]') << FORWARD
+
+    def test_it_is_no_answer_that_a_result_error_could_be_about(self) -> None:
+        with scenario(OCPPVersion.V2_1) as script:
+            script.relay.ask("own", "GetLog", {}, script.now)
+            script >> ChargePoint('[3,"own",{}]') << Answered("own", {})
+            script >> CSMS('[5,"own","InternalError","",{}]') << report("rpc.unsolicited_result", "high", "drop")
+
+
 class AnyInterleaving(RuleBasedStateMachine):
     """What is on the way is counted by what each side has really been sent."""
 
@@ -179,9 +264,15 @@ class AnyInterleaving(RuleBasedStateMachine):
                 self.reaches(leg, effect.text)
             elif isinstance(effect, CloseBoth):
                 self.closed = True
+            elif isinstance(effect, Answered):
+                assert effect.message_id.startswith("own"), "answers of the CSMS are not ours"
+                self.open[Origin.CSMS].pop(effect.message_id, None)
+                if effect.message_id in self.asked[Origin.CSMS]:
+                    self.asked[Origin.CSMS].remove(effect.message_id)
 
     def reaches(self, peer: Origin, text: bytes) -> None:
         frame = decode(text, OCPPVersion.V2_1)
+        assert peer is Origin.CHARGE_POINT or not frame.message_id.startswith("own"), "the CSMS never hears of it"
         asker = Origin.CSMS if peer is Origin.CHARGE_POINT else Origin.CHARGE_POINT
         if isinstance(frame, Call):
             assert self.asked[asker].pop(0) == frame.message_id, "calls keep their order"
@@ -205,6 +296,24 @@ class AnyInterleaving(RuleBasedStateMachine):
         else:
             command = down(number)
             self.heard(origin, self.script.feed(command), command)
+
+    @rule()
+    def ask_something_of_our_own(self) -> None:
+        if not self.closed:
+            number = f"own{next(self.numbers)}"
+            self.asked[Origin.CSMS].append(number)
+            effects = self.script.relay.ask(number, "Reset", {}, self.script.now)
+            self.heard(Origin.CSMS, effects, "")
+
+    @rule(which=st.integers(0, 3))
+    def the_csms_takes_our_id(self, which: int) -> None:
+        now = self.script.now
+        fresh = [key for key, since in self.open[Origin.CSMS].items() if now - since <= CALLS.pending_expiry_s]
+        ours = [key for key in (*fresh, *self.asked[Origin.CSMS]) if key.startswith("own")]
+        if self.closed or len(ours) <= which:
+            return
+        effects = self.script.feed(down(ours[which]))
+        assert [type(effect) for effect in effects] == [ReportEvent, Reply]
 
     @rule(
         origin=st.sampled_from(list(Origin)[:2]),

@@ -6,9 +6,8 @@ from typing import cast
 from gateway.audit.event import Severity
 from gateway.edge.pump import Bridge, Leg
 from gateway.identity.evidence import Peer, Transport
-from gateway.ocpp.vocabulary import BootState, OCPPVersion
-from gateway.policy.verdict import FleetAsk
-from gateway.relay.effects import NoteRegistered
+from gateway.ocpp.vocabulary import OCPPVersion
+from gateway.relay.effects import Answered, AskFleet, NoteBootState, NoteRegistered
 from gateway.relay.lanes import LaneLimits
 from gateway.relay.relay import Relay, RelayLimits
 from gateway.websocket.deflate import DeflateParameters
@@ -80,15 +79,9 @@ class SilentOwner:
         del bridge, severity, decision, detail, http_status, revision
         raise AssertionError(event)
 
-    def registered(self, bridge: Bridge, effect: NoteRegistered) -> None:
-        """Not of interest."""
-
-    def boot_state_changed(self, bridge: Bridge, state: BootState) -> None:
-        """Not of interest."""
-
-    def ask_fleet(self, leg: Leg, ticket: int, asks: tuple[FleetAsk, ...], wire: bytes) -> None:
-        del leg, ticket, wire
-        raise AssertionError(asks)
+    def told(self, leg: Leg, effect: NoteRegistered | NoteBootState | AskFleet | Answered, wire: bytes) -> None:
+        del leg, wire
+        assert isinstance(effect, NoteRegistered | NoteBootState), effect
 
     def finished(self, bridge: Bridge, reason: str) -> None:
         del reason

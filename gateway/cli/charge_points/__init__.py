@@ -20,6 +20,7 @@ class _Commands(LazyGroup):
         "remove": ("gateway.cli.charge_points.remove", "remove"),
         "import": ("gateway.cli.charge_points.transfer", "import_charge_points"),
         "export": ("gateway.cli.charge_points.transfer", "export_charge_points"),
+        "call": ("gateway.cli.charge_points.call", "call"),
         "revoke-certificate": ("gateway.cli.charge_points.revoke", "revoke_certificate"),
     }
 
