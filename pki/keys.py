@@ -2,15 +2,23 @@
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal, get_args
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    KeySerializationEncryption,
+    NoEncryption,
+    PrivateFormat,
+)
 
-__all__ = ["KeyKind", "PrivateKey", "generate_key", "write_key"]
+__all__ = ["KEY_KINDS", "KeyKind", "PrivateKey", "PublicKey", "generate_key", "write_key"]
 
-KeyKind = Literal["ec-p256", "ec-p384", "rsa-2048", "rsa-3072"]
+KeyKind = Literal["ec-p256", "ec-p384", "ec-p521", "rsa-2048", "rsa-3072", "rsa-4096"]
+KEY_KINDS: Final[tuple[KeyKind, ...]] = get_args(KeyKind)
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 
 
 def generate_key(kind: KeyKind) -> PrivateKey:
@@ -20,15 +28,22 @@ def generate_key(kind: KeyKind) -> PrivateKey:
             return ec.generate_private_key(ec.SECP256R1())
         case "ec-p384":
             return ec.generate_private_key(ec.SECP384R1())
-        case "rsa-2048":
-            return rsa.generate_private_key(65537, 2048)
-        case "rsa-3072":
-            return rsa.generate_private_key(65537, 3072)
+        case "ec-p521":
+            return ec.generate_private_key(ec.SECP521R1())
+        case "rsa-2048" | "rsa-3072" | "rsa-4096":
+            return rsa.generate_private_key(65537, int(kind.removeprefix("rsa-")))
 
 
-def write_key(key: PrivateKey, path: Path) -> None:
-    """PKCS#8 PEM, readable by the owner only from the first moment on."""
-    text = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+def write_key(key: PrivateKey, path: Path, secret: bytes | None = None) -> None:
+    """PKCS#8 PEM, readable by the owner only from the first moment on; encrypted if there is a `secret`.
+
+    The encryption stretches the secret only a little (PBKDF2, 2048 rounds): it has to be random, of 128 bits or more, and
+    not something that a person remembers.
+    """
+    encryption: KeySerializationEncryption = NoEncryption() if secret is None else BestAvailableEncryption(secret)
+    text = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(text)
+        file.flush()
+        os.fsync(file.fileno())

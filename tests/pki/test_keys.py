@@ -19,8 +19,10 @@ from pki.keys import KeyKind, generate_key, write_key
     [
         ("ec-p256", ec.EllipticCurvePrivateKey, 256),
         ("ec-p384", ec.EllipticCurvePrivateKey, 384),
+        ("ec-p521", ec.EllipticCurvePrivateKey, 521),
         ("rsa-2048", rsa.RSAPrivateKey, 2048),
         ("rsa-3072", rsa.RSAPrivateKey, 3072),
+        ("rsa-4096", rsa.RSAPrivateKey, 4096),
     ],
 )
 def test_every_kind_is_what_it_says(kind: KeyKind, family: type, bits: int) -> None:
@@ -30,7 +32,14 @@ def test_every_kind_is_what_it_says(kind: KeyKind, family: type, bits: int) -> N
 
 
 def test_the_kinds_tested_are_all_there_are() -> None:
-    assert set(get_args(KeyKind)) == {"ec-p256", "ec-p384", "rsa-2048", "rsa-3072"}
+    assert set(get_args(KeyKind)) == {
+        "ec-p256",
+        "ec-p384",
+        "ec-p521",
+        "rsa-2048",
+        "rsa-3072",
+        "rsa-4096",
+    }
 
 
 def test_no_two_keys_are_the_same() -> None:
