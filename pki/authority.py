@@ -1,35 +1,20 @@
-"""Issues certificates from profiles. Names come from the caller, the time is an argument."""
+"""A CA in memory that signs at once, for development and tests. Names come from the caller, the time is an argument.
+
+The CA that has to account for what it does is `pki.issuance`.
+"""
 
 import datetime
-import ipaddress
 from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.x509.oid import NameOID
 
 from pki.keys import KeyKind, PrivateKey, generate_key
+from pki.names import Subject
 from pki.profiles import ROOT_CA, CertificateProfile
+from pki.template import Contents, certificate_builder
 
 __all__ = ["Authority", "Issued", "Subject"]
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """A subject: CN, O and, for development certificates, an OU that says so."""
-
-    common_name: str
-    organization: str
-    unit: str = ""
-
-    def name(self) -> x509.Name:
-        """As an X.509 name."""
-        attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, self.organization)]
-        if self.unit:
-            attributes.append(x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, self.unit))
-        attributes.append(x509.NameAttribute(NameOID.COMMON_NAME, self.common_name))
-        return x509.Name(attributes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +23,6 @@ class Issued:
 
     certificate: x509.Certificate
     key: PrivateKey
-
-
-def _alternative_names(names: tuple[str, ...]) -> x509.SubjectAlternativeName:
-    made: list[x509.GeneralName] = []
-    for name in names:
-        try:
-            made.append(x509.IPAddress(ipaddress.ip_address(name)))
-        except ValueError:
-            made.append(x509.DNSName(name))
-    return x509.SubjectAlternativeName(made)
 
 
 class Authority:
@@ -93,24 +68,14 @@ def _build(
     names: tuple[str, ...] = (),
     lifetime: datetime.timedelta | None = None,
 ) -> x509.Certificate:
-    public_key = key.public_key()
     ends = now + (profile.lifetime if lifetime is None else lifetime)
-    starts = min(now, ends) - profile.backdate
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(subject.name())
-        .issuer_name(issuer)
-        .public_key(public_key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(starts)
-        .not_valid_after(ends)
-        .add_extension(x509.BasicConstraints(ca=profile.is_ca, path_length=profile.path_length), critical=True)
-        .add_extension(profile.key_usage(rsa=isinstance(key, rsa.RSAPrivateKey)), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
+    contents = Contents(
+        profile=profile,
+        subject=subject,
+        serial=x509.random_serial_number(),
+        not_before=min(now, ends) - profile.backdate,
+        not_after=ends,
+        names=names,
     )
-    if profile.extended_key_usage is not None:
-        builder = builder.add_extension(x509.ExtendedKeyUsage([profile.extended_key_usage]), critical=False)
-    if profile.subject_alternative_names:
-        builder = builder.add_extension(_alternative_names(names or (subject.common_name,)), critical=False)
+    builder = certificate_builder(contents, key.public_key(), issuer, issuer_key.public_key())
     return builder.sign(issuer_key, hashes.SHA256())

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Final, Literal, get_args
 
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -13,12 +14,20 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
-__all__ = ["KEY_KINDS", "KeyKind", "PrivateKey", "PublicKey", "generate_key", "write_key"]
+__all__ = ["KEY_KINDS", "KeyKind", "PrivateKey", "PublicKey", "certificate_key", "generate_key", "write_key"]
 
 KeyKind = Literal["ec-p256", "ec-p384", "ec-p521", "rsa-2048", "rsa-3072", "rsa-4096"]
 KEY_KINDS: Final[tuple[KeyKind, ...]] = get_args(KeyKind)
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
+
+
+def certificate_key(certificate: x509.Certificate) -> PublicKey:
+    """The key in a certificate. Raises ValueError for one that is neither RSA nor EC."""
+    key = certificate.public_key()
+    if not isinstance(key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey):
+        raise ValueError(f"a key that is neither RSA nor EC: {type(key).__name__}")  # noqa: TRY004  bad data, not a bad call
+    return key
 
 
 def generate_key(kind: KeyKind) -> PrivateKey:

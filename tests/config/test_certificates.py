@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 from pki.authority import Authority, Issued, Subject
-from pki.profiles import CHARGE_POINT, CSMS, ISSUING_CA, CertificateProfile
+from pki.profiles import CHARGE_POINT, CSMS, ISSUING_CA, CertificateProfile, SubjectKind
 from tests.config.conftest import GOOD, Site
 from tests.config.test_checks import errors, warnings
 
@@ -168,7 +168,7 @@ class TestLeaf:
                 del rsa
                 return super().key_usage(rsa=False)
 
-        issued = issuing.issue(SignsOnly(name="x", lifetime=90 * DAY), Subject("gw", "CPO"), "rsa-2048", NOW)
+        issued = issuing.issue(SignsOnly(name="x", lifetime=90 * DAY, subject=SubjectKind.CHARGE_POINT), Subject("gw", "CPO"), "rsa-2048", NOW)
         install(site, "rsa", issued, issuing.certificate)
         assert warnings(site.file) == [
             "24:1: listener.tls.certificates: an RSA certificate without keyEncipherment cannot serve the static-RSA suites"

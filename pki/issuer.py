@@ -1,0 +1,141 @@
+"""An issuing CA as both sides know it, the one that asks and the one that signs: its certificate, and whom it serves.
+
+Checked when it is made against its own certificate: a CA that would sign what its own certificate forbids does not start.
+"""
+
+import datetime
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from pki.errors import Misconfigured, Reason, Refused
+from pki.keys import PublicKey, certificate_key
+from pki.names import Subject, reads_as_host_name, verify_charge_point_name, verify_host_name, verify_organization
+from pki.profiles import CertificateProfile, SubjectKind
+from pki.template import NOTHING_PUBLISHED, Publication
+
+__all__ = ["Issuer", "excludes_all_hosts", "extension_value"]
+
+
+def extension_value(certificate: x509.Certificate, kind: type[x509.ExtensionType]) -> x509.ExtensionType | None:
+    """The extension of this kind, or None."""
+    try:
+        return certificate.extensions.get_extension_for_class(kind).value
+    except x509.ExtensionNotFound:
+        return None
+
+
+def excludes_all_hosts(certificate: x509.Certificate) -> bool:
+    """True if the CA's name constraints exclude every DNS name."""
+    constraints = extension_value(certificate, x509.NameConstraints)
+    if not isinstance(constraints, x509.NameConstraints):
+        return False
+    return any(isinstance(name, x509.DNSName) and not name.value for name in constraints.excluded_subtrees or ())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issuer:
+    """One issuing CA. Raises Misconfigured."""
+
+    name: str
+    """How operators and files call it."""
+    certificate: x509.Certificate
+    chain: tuple[x509.Certificate, ...]
+    """Above it, the nearest first, with or without the root."""
+    profiles: tuple[CertificateProfile, ...]
+    """What it issues; empty for one that is retired: it may still sign CRLs."""
+    organizations: tuple[str, ...]
+    domains: tuple[str, ...] = ()
+    """Of the hosts it makes server certificates for: these and all below."""
+    publication: Publication = NOTHING_PUBLISHED
+
+    def __post_init__(self) -> None:
+        problems = [text for wrong, text in self._contradictions() if wrong]
+        if problems:
+            raise Misconfigured(f"issuing CA {self.name}: {'; '.join(problems)}")
+
+    @property
+    def public_key(self) -> PublicKey:
+        """Its key; RSA or EC, as was checked."""
+        return certificate_key(self.certificate)
+
+    def profile(self, name: str) -> CertificateProfile:
+        """Its profile of that name. Raises Refused."""
+        for profile in self.profiles:
+            if profile.name == name:
+                return profile
+        raise Refused(Reason.PROFILE_NOT_SERVED, f"{name} by {self.name}")
+
+    def _contradictions(self) -> Iterable[tuple[bool, str]]:
+        certificate = self.certificate
+        yield (
+            not isinstance(certificate.public_key(), ec.EllipticCurvePublicKey | rsa.RSAPublicKey),
+            "its key is not usable",
+        )
+        basic = extension_value(certificate, x509.BasicConstraints)
+        usage = extension_value(certificate, x509.KeyUsage)
+        yield not (isinstance(basic, x509.BasicConstraints) and basic.ca), "its certificate is not that of a CA"
+        yield (
+            not (isinstance(usage, x509.KeyUsage) and usage.key_cert_sign),
+            "its certificate may not sign certificates",
+        )
+        yield certificate.subject == certificate.issuer, "it is a root: a root is kept offline and issues only CAs"
+        yield bool(self.profiles) and not self.organizations, "it serves no organisation"
+        names = [profile.name for profile in self.profiles]
+        yield len(set(names)) != len(names), "it has a profile twice"
+        for above, below in zip(self.chain, (certificate, *self.chain), strict=False):
+            yield above.subject != below.issuer, f"its chain is broken above {below.subject.rfc4514_string()}"
+        for profile in self.profiles:
+            yield from self._contradictions_of(profile)
+        for organization in self.organizations:
+            yield not self._permits_organization(organization), f"its name constraints do not permit O={organization}"
+
+    def _contradictions_of(self, profile: CertificateProfile) -> Iterable[tuple[bool, str]]:
+        uses = extension_value(self.certificate, x509.ExtendedKeyUsage)
+        if isinstance(uses, x509.ExtendedKeyUsage) and profile.extended_key_usage != ExtendedKeyUsageOID.OCSP_SIGNING:
+            # Clients apply a CA's extended key usage to all below it; only a responder is looked at without it.
+            yield (
+                profile.extended_key_usage not in uses,
+                f"{profile.name} has a use that its own certificate does not have",
+            )
+        hosts = profile.subject is SubjectKind.HOST
+        yield hosts and excludes_all_hosts(self.certificate), f"{profile.name} needs host names, which it excludes"
+        yield hosts and not self.domains, f"{profile.name} needs the domains that it serves"
+        yield profile.is_ca, f"{profile.name} is a CA: those are made by a ceremony"
+
+    def _permits_organization(self, organization: str) -> bool:
+        constraints = extension_value(self.certificate, x509.NameConstraints)
+        if not isinstance(constraints, x509.NameConstraints):
+            return True
+        names = [name.value for name in constraints.permitted_subtrees or () if isinstance(name, x509.DirectoryName)]
+        wanted = x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization)
+        return not names or any(list(name) == [wanted] for name in names)
+
+    def verify_names(self, profile: CertificateProfile, subject: Subject, names: tuple[str, ...]) -> None:
+        """May this issuer certify these names? Asked before signing, on both sides. Raises Refused."""
+        verify_organization(subject.organization)
+        if subject.organization not in self.organizations:
+            raise Refused(Reason.ORGANIZATION_NOT_SERVED, subject.organization)
+        if subject.domain_component != profile.domain_component:
+            raise Refused(Reason.NAME_CHARACTER, f"DC={subject.domain_component}")
+        if profile.subject is SubjectKind.HOST:
+            for host in (subject.common_name, *names):
+                verify_host_name(host)
+                self._verify_domain(host)
+            return
+        verify_charge_point_name(subject.common_name)
+        if excludes_all_hosts(self.certificate) and reads_as_host_name(subject.common_name):
+            # OpenSSL takes such a CN for a DNS name and refuses the chain: a charge point that can never connect.
+            raise Refused(Reason.NAME_IS_HOST_NAME, subject.common_name)
+
+    def _verify_domain(self, host: str) -> None:
+        lower = host.lower()
+        if not any(lower == domain or lower.endswith(f".{domain}") for domain in map(str.lower, self.domains)):
+            raise Refused(Reason.NAME_OTHER_DOMAIN, host)
+
+    def latest_end(self) -> datetime.datetime:
+        """No certificate outlives any above it."""
+        return min(each.not_valid_after_utc for each in (self.certificate, *self.chain))
