@@ -1,9 +1,10 @@
 """The little DER that is read or written by hand: limits before a parser sees the bytes, and a signature put to its body."""
 
+import itertools
 from collections.abc import Iterator
 from typing import Final
 
-__all__ = ["TooComplex", "assemble_signed", "element", "verify_der_limits"]
+__all__ = ["TooComplex", "assemble_signed", "children", "element", "verify_der_limits"]
 
 _CONSTRUCTED: Final = 0x20
 _HIGH_TAG: Final = 0x1F
@@ -65,6 +66,13 @@ def _children(data: bytes, position: int, end: int) -> Iterator[int]:
         _, _, next_one = _header(data, position, end)
         yield position
         position = next_one
+
+
+def children(data: bytes) -> list[bytes]:
+    """The parts of one constructed element, headers included. Raises ValueError."""
+    _, start, end = _header(data, 0, len(data))
+    starts = [*_children(data, start, end), end]
+    return [data[one:other] for one, other in itertools.pairwise(starts)]
 
 
 def element(tag: int, contents: bytes) -> bytes:

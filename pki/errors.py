@@ -71,6 +71,7 @@ class Reason(Enum):
     ISSUER_EXPIRES = "issuer-expires", "the issuing CA's own certificate ends before the new one would"
     LINT = "lint", "the certificate would not be what its profile says"
     SERIAL_USED = "serial-used", "the serial number has been used for something else"
+    JOURNAL_STEP_BACK = "journal-step-back", "the journal is shorter than the signer remembers"
     REQUEST_UNKNOWN = "request-unknown", "there is no such request"
     REQUEST_CLOSED = "request-closed", "the request has been decided already"
     REQUEST_NOT_APPROVED = "request-not-approved", "the request waits for approval, or was denied"
@@ -80,6 +81,14 @@ class Reason(Enum):
     def __init__(self, code: str, meaning: str) -> None:
         self.code = code
         self.meaning = meaning
+
+    @classmethod
+    def of(cls, code: str) -> "Reason":
+        """The reason with this code. Raises ValueError."""
+        for reason in cls:
+            if reason.code == code:
+                return reason
+        raise ValueError(f"no such reason: {code}")
 
 
 class PKIError(Exception):

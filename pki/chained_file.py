@@ -1,0 +1,180 @@
+"""A file of records that is only ever appended to, each bound to all before it. The journal and the signer's list are such files.
+
+One record a line: SHA-256 of the previous line's digest and this line's record, in hex; a space; the record as JSON. It can be
+read with a pager and checked with three lines of any language. An append is on the disk before it returns.
+
+What a crash leaves: a last line without its end, or with contents that were never written. It is cut off, and kept beside the
+file; whoever relied on it was never told that it is written. A line that is wrong anywhere else is damage, and refused.
+"""
+
+import fcntl
+import hashlib
+import os
+from array import array
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Generic, TypeVar
+
+import msgspec
+
+from pki.errors import JournalDamaged, JournalInUse
+
+__all__ = ["START", "ChainedFile", "Position", "chain_digest"]
+
+_T = TypeVar("_T")
+_DIGEST_HEX: Final = 64
+_MAX_LINE_BYTES: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in a file: how many records there are up to here, and the digest of the last one."""
+
+    sequence: int
+    digest: bytes
+
+
+START: Final = Position(0, bytes(32))
+
+
+def chain_digest(previous: bytes, record: bytes) -> bytes:
+    """32 bytes: what binds a record to everything before it."""
+    return hashlib.sha256(previous + record).digest()
+
+
+class ChainedFile(Generic[_T]):
+    """The file, opened by one process at a time. `apply` is called for each record, old and new, with its sequence number."""
+
+    def __init__(self, path: Path, kind: "type[_T] | object", apply: Callable[[_T, int], None]) -> None:
+        """Opens or creates it, cuts off a torn tail, reads it. Raises JournalDamaged, JournalInUse, OSError."""
+        self.path = path
+        self.head = START
+        self.cut_off_bytes = 0
+        """What a crash had left behind, in this opening."""
+        self._apply = apply
+        self._decoder: msgspec.json.Decoder[_T] = msgspec.json.Decoder(kind)
+        self._encoder = msgspec.json.Encoder()
+        self._offsets = array("Q")
+        self._size = 0
+        self._broken = False
+        existed = path.exists()
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self._lock()
+            if not existed:
+                _sync_directory(path.parent)
+            self._load()
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+
+    def close(self) -> None:
+        """Lets others open it."""
+        os.close(self._descriptor)
+
+    def append(self, record: _T) -> Position:
+        """Writes the record; it is durable when this returns. Raises OSError, and then nothing has been appended."""
+        if self._broken:
+            raise JournalDamaged(f"{self.path}: an earlier write failed half-way; start again")
+        body = self._encoder.encode(record)
+        digest = chain_digest(self.head.digest, body)
+        line = digest.hex().encode() + b" " + body + b"\n"
+        if len(line) > _MAX_LINE_BYTES:
+            raise ValueError("a record that is too long")
+        self._write(line)
+        self._accept(record, digest, len(line))
+        return self.head
+
+    def read(self, sequence: int) -> _T:
+        """The record with this number, from 1. Raises JournalDamaged."""
+        body = self._line(sequence)[_DIGEST_HEX + 1 :]
+        try:
+            return self._decoder.decode(body)
+        except (msgspec.MsgspecError, ValueError) as error:
+            raise JournalDamaged(f"{self.path}, record {sequence}: {error}") from None
+
+    def digest_at(self, sequence: int) -> bytes | None:
+        """The digest of the record with this number; None if there is none yet."""
+        if sequence == 0:
+            return START.digest
+        if sequence > self.head.sequence:
+            return None
+        return bytes.fromhex(self._line(sequence)[:_DIGEST_HEX].decode("ascii"))
+
+    def _line(self, sequence: int) -> bytes:
+        start = self._offsets[sequence - 1]
+        end = self._offsets[sequence] if sequence < len(self._offsets) else self._size
+        return os.pread(self._descriptor, end - start, start)
+
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise JournalInUse(f"{self.path} is in use by another process") from None
+
+    def _load(self) -> None:
+        with os.fdopen(os.dup(self._descriptor), "rb") as file:
+            file.seek(0)
+            lines = iter(lambda: file.readline(_MAX_LINE_BYTES + 1), b"")
+            for line in lines:
+                record = self._checked(line)
+                if record is None:
+                    self._torn(line, more=next(lines, b""))
+                    return
+                self._accept(record, bytes.fromhex(line[:_DIGEST_HEX].decode("ascii")), len(line))
+
+    def _checked(self, line: bytes) -> _T | None:
+        """The record of a line that continues the chain."""
+        body = line[_DIGEST_HEX + 1 : -1]
+        whole = line.endswith(b"\n") and line[_DIGEST_HEX : _DIGEST_HEX + 1] == b" "
+        if not whole or chain_digest(self.head.digest, body).hex().encode() != line[:_DIGEST_HEX]:
+            return None
+        try:
+            return self._decoder.decode(body)
+        except (msgspec.MsgspecError, ValueError) as error:
+            # It continues the chain, so it was written like this: by a later release.
+            raise JournalDamaged(f"{self.path}, record {self.head.sequence + 1}: {error}") from None
+
+    def _torn(self, line: bytes, more: bytes) -> None:
+        if more:
+            raise JournalDamaged(
+                f"{self.path}: record {self.head.sequence + 1} is not what was written, and others follow it"
+            )
+        kept = self.path.with_name(f"{self.path.name}.torn-{self._size}")
+        kept.write_bytes(line)
+        kept.chmod(0o600)
+        os.ftruncate(self._descriptor, self._size)
+        os.fsync(self._descriptor)
+        self.cut_off_bytes = len(line)
+
+    def _write(self, line: bytes) -> None:
+        try:
+            done = 0
+            while done < len(line):
+                done += os.pwrite(self._descriptor, line[done:], self._size + done)
+            os.fdatasync(self._descriptor)
+        except OSError:
+            # After a failed fsync nobody knows what the disk has; what was acknowledged before is not touched.
+            self._broken = True
+            try:
+                os.ftruncate(self._descriptor, self._size)
+                os.fsync(self._descriptor)
+                self._broken = False
+            except OSError:
+                pass
+            raise
+
+    def _accept(self, record: _T, digest: bytes, size: int) -> None:
+        self._offsets.append(self._size)
+        self._size += size
+        self.head = Position(self.head.sequence + 1, digest)
+        self._apply(record, self.head.sequence)
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

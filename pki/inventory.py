@@ -1,0 +1,212 @@
+"""What the journal amounts to: requests and certificates as they are now. A fold over records; no I/O, no clock."""
+
+import datetime
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+
+from pki.errors import JournalDamaged
+from pki.names import Subject
+from pki.records import (
+    Abandoned,
+    Decided,
+    Intended,
+    Issued,
+    JournalRecord,
+    Opened,
+    Requested,
+    Reserved,
+    RevocationReason,
+    Revoked,
+)
+
+__all__ = ["CertificateEntry", "Inventory", "RequestEntry", "RequestState", "Revocation"]
+
+
+class RequestState(Enum):
+    """Where a request stands."""
+
+    HELD = "held"
+    APPROVED = "approved"
+    RESERVED = "reserved"
+    INTENDED = "intended"
+    ISSUED = "issued"
+    DENIED = "denied"
+    ABANDONED = "abandoned"
+
+    @property
+    def is_open(self) -> bool:
+        """Something is still to be done, by us or by somebody who decides."""
+        return self in {RequestState.HELD, RequestState.APPROVED, RequestState.RESERVED, RequestState.INTENDED}
+
+    @property
+    def is_started(self) -> bool:
+        """A crash or a silent signer has left it half-way, or it has just been approved."""
+        return self in {RequestState.APPROVED, RequestState.RESERVED, RequestState.INTENDED}
+
+
+@dataclass(slots=True, kw_only=True)
+class RequestEntry:
+    """A request as it is now."""
+
+    id: str
+    sequence: int
+    """Its record in the journal, where the key is."""
+    at: datetime.datetime
+    profile: str
+    issuer: str
+    subject: Subject
+    names: tuple[str, ...]
+    spki_sha256: bytes
+    csr_sha256: bytes
+    rule: str
+    applicant: str
+    notes: tuple[str, ...]
+    state: RequestState
+    serial: int | None = None
+    reason: str = ""
+    """Why it was denied or abandoned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """When and why."""
+
+    at: datetime.datetime
+    reason: RevocationReason
+    by: str
+
+
+@dataclass(slots=True, kw_only=True)
+class CertificateEntry:
+    """A serial number and what became of it."""
+
+    serial: int
+    request: RequestEntry
+    intended: int = 0
+    """The record with what was to be signed; 0: not yet."""
+    issued: int = 0
+    """The record with the signature; 0: not yet."""
+    not_before: datetime.datetime | None = None
+    not_after: datetime.datetime | None = None
+    revocation: Revocation | None = None
+
+    def is_valid_at(self, now: datetime.datetime) -> bool:
+        """Issued, in its time, and not revoked."""
+        if not self.issued or self.revocation is not None or self.not_before is None or self.not_after is None:
+            return False
+        return self.not_before <= now <= self.not_after
+
+
+@dataclass(slots=True)
+class Inventory:
+    """All requests and certificates. `apply` raises JournalDamaged for a record that cannot follow those before it."""
+
+    requests: dict[str, RequestEntry] = field(default_factory=dict)
+    certificates: dict[int, CertificateEntry] = field(default_factory=dict)
+    issued_count: int = 0
+    _by_key: dict[bytes, list[RequestEntry]] = field(default_factory=dict)
+    _opened: bool = False
+
+    def by_key(self, spki_sha256: bytes) -> list[RequestEntry]:
+        """Requests with this key, oldest first."""
+        return self._by_key.get(spki_sha256, [])
+
+    def started(self) -> list[RequestEntry]:
+        """Requests that wait for nobody and are not done."""
+        return [request for request in self.requests.values() if request.state.is_started]
+
+    def issued(self) -> Iterator[CertificateEntry]:
+        """Certificates that exist as far as the journal knows, in the order of their serial numbers' reservation."""
+        return (entry for entry in self.certificates.values() if entry.issued)
+
+    def apply(self, record: JournalRecord, sequence: int) -> None:
+        """The next record."""
+        try:
+            self._apply(record, sequence)
+        except (KeyError, ValueError) as error:
+            raise JournalDamaged(f"journal, record {sequence} cannot follow those before it: {error}") from None
+
+    def _apply(self, record: JournalRecord, sequence: int) -> None:
+        if isinstance(record, Opened) is self._opened:
+            raise ValueError("the first record, and no other, opens the journal")
+        match record:
+            case Opened():
+                if record.format != 1:
+                    raise ValueError(f"format {record.format} is of a later release")
+                self._opened = True
+            case Requested():
+                self._requested(record, sequence)
+            case Decided():
+                request = self._request(record.request, RequestState.HELD)
+                request.state = RequestState.APPROVED if record.approved else RequestState.DENIED
+                request.reason = "" if record.approved else record.note
+            case Reserved():
+                self._reserved(record)
+            case Intended():
+                entry = self._certificate(record.serial, record.request, RequestState.RESERVED)
+                entry.intended, entry.not_before, entry.not_after = sequence, record.not_before, record.not_after
+                entry.request.state = RequestState.INTENDED
+            case Issued():
+                entry = self._certificate(record.serial, record.request, RequestState.INTENDED)
+                entry.issued = sequence
+                entry.request.state = RequestState.ISSUED
+                self.issued_count += 1
+            case Abandoned():
+                self._abandoned(record)
+            case Revoked():
+                self._revoked(record)
+
+    def _requested(self, record: Requested, sequence: int) -> None:
+        if record.request in self.requests:
+            raise ValueError(f"request {record.request} is there already")
+        request = RequestEntry(
+            id=record.request,
+            sequence=sequence,
+            at=record.at,
+            profile=record.profile,
+            issuer=record.issuer,
+            subject=record.subject,
+            names=record.names,
+            spki_sha256=hashlib.sha256(record.spki).digest(),
+            csr_sha256=record.csr_sha256,
+            rule=record.rule,
+            applicant=record.applicant,
+            notes=record.notes,
+            state=RequestState.HELD if record.held else RequestState.APPROVED,
+        )
+        self.requests[request.id] = request
+        self._by_key.setdefault(request.spki_sha256, []).append(request)
+
+    def _reserved(self, record: Reserved) -> None:
+        request = self._request(record.request, RequestState.APPROVED)
+        serial = int(record.serial, 16)
+        if serial in self.certificates:
+            raise ValueError(f"serial number {record.serial} is used already")
+        self.certificates[serial] = CertificateEntry(serial=serial, request=request)
+        request.serial, request.state = serial, RequestState.RESERVED
+
+    def _abandoned(self, record: Abandoned) -> None:
+        entry = self.certificates[int(record.serial, 16)]
+        if entry.request.id != record.request or entry.issued:
+            raise ValueError("it does not belong to the request, or was issued")
+        entry.request.state, entry.request.reason = RequestState.ABANDONED, record.reason
+
+    def _revoked(self, record: Revoked) -> None:
+        entry = self.certificates[int(record.serial, 16)]
+        if entry.revocation is not None or not entry.intended:
+            raise ValueError("it is revoked already, or never existed")
+        entry.revocation = Revocation(record.at, record.reason, record.by)
+
+    def _request(self, name: str, state: RequestState) -> RequestEntry:
+        request = self.requests[name]
+        if request.state is not state:
+            raise ValueError(f"request {name} is {request.state.value}, not {state.value}")
+        return request
+
+    def _certificate(self, serial: str, request: str, state: RequestState) -> CertificateEntry:
+        entry = self.certificates[int(serial, 16)]
+        if entry.request is not self._request(request, state):
+            raise ValueError(f"serial number {serial} is of another request")
+        return entry

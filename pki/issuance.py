@@ -1,0 +1,449 @@
+"""The issuance procedure: from a request by somebody who may be anybody to a certificate that can be accounted for.
+
+`request` (nothing is signed):
+
+(1) parse and check the request                       `pki.csr`
+(2) compare its names with those of the registry; may the issuer certify them?
+(3) has this key been seen before?                    the same request: the same answer; anything else has a reason
+(4) decide: at once, or held                          `pki.approval`
+(5) journal it
+
+`issue` (of an approved request; every step survives a crash after it, and `resume` goes on where it stopped):
+
+(6) reserve the serial number in the journal
+(7) build the certificate, sign it with a throw-away key
+(8) lint that; a finding ends it here
+(9) journal the to-be-signed bytes
+(10) hand the single-use token, made of them, to the signer, which checks all of it again
+(11) compare what comes back with what was asked for
+(12) journal the signature
+
+Names, profile and lifetime come from the caller's registry and the issuer's settings; the request gives nothing but its key.
+"""
+
+import datetime
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+from pki.approval import Applicant, ApprovalRules, Operator, PresentedCertificate, Unproven, decide_approval
+from pki.blocked_keys import spki_sha256
+from pki.chained_file import ChainedFile, Position
+from pki.csr import CertificateRequest, parse_csr, verify_subject
+from pki.errors import JournalDamaged, Reason, Refused, RolledBack, SignerUnavailable
+from pki.inventory import CertificateEntry, Inventory, RequestEntry, RequestState
+from pki.issuer import Issuer
+from pki.key_policy import DEFAULT_KEY_POLICY, KeyPolicy
+from pki.keys import PublicKey, certificate_key
+from pki.lint import lint
+from pki.names import Subject
+from pki.records import (
+    Abandoned,
+    Decided,
+    Intended,
+    Issued,
+    JournalRecord,
+    Opened,
+    Requested,
+    Reserved,
+    RevocationReason,
+    Revoked,
+)
+from pki.signing import ThrowAwayKeys, certificate_of, random_serial, verify_signed
+from pki.template import Contents, certificate_builder
+
+__all__ = ["Application", "Issuance", "IssuancePolicy", "IssuedCertificate", "Signer"]
+
+_RENEWAL_PART: Final = 3
+"""A renewal is expected in the last third of a certificate's life."""
+
+
+class Signer(Protocol):
+    """Whoever has the keys. Each call raises SignerUnavailable."""
+
+    def issuers(self) -> list[Issuer]:
+        """The issuing CAs it has keys for."""
+
+    def remembered(self) -> tuple[Position, int]:
+        """The furthest place of the journal that it knows of, and how many serial numbers it has signed."""
+
+    def sign(self, issuer: str, profile: str, tbs: bytes, journal: Position) -> bytes:
+        """A signature. Raises Refused."""
+
+    def remember(self, journal: Position, note: str) -> None:
+        """Raises Refused."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Application:
+    """What the caller knows by itself about a request: who asks, for what, under which name."""
+
+    profile: str
+    subject: Subject
+    applicant: Applicant
+    names: tuple[str, ...] = ()
+    """Alternative names, for servers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssuancePolicy:
+    """What a site decides. The defaults are the strict ones."""
+
+    keys: KeyPolicy = DEFAULT_KEY_POLICY
+    approval: ApprovalRules = ApprovalRules()  # noqa: RUF009  frozen
+    compare_organization: bool = True
+    """Refuse a request that names another organisation; the certificate has the registry's in any case."""
+    unsafe_accept_old_keys: bool = False
+    """A renewal may come with the key that it had (A02.FR.02 wants a new one)."""
+    authority_keys: frozenset[bytes] = frozenset()
+    """SHA-256 of the SPKI of further keys that nobody else may have: of servers, of other CAs."""
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedCertificate:
+    """A certificate, with those above it, the nearest first; the root is not among them."""
+
+    certificate: x509.Certificate
+    chain: tuple[x509.Certificate, ...]
+    request: RequestEntry
+
+
+class _Token:
+    """The right to one signature over these bytes."""
+
+    def __init__(self, request: RequestEntry, tbs: bytes, journal: Position) -> None:
+        self._order: tuple[str, str, bytes, Position] | None = (request.issuer, request.profile, tbs, journal)
+
+    def redeem(self, signer: Signer) -> bytes:
+        """The signature. Raises RuntimeError the second time, Refused, SignerUnavailable."""
+        if self._order is None:
+            raise RuntimeError("an issuance token is good for one signature")
+        order, self._order = self._order, None
+        return signer.sign(*order)
+
+
+class Issuance:
+    """The procedure over one journal and one signer. One thread at a time."""
+
+    def __init__(
+        self,
+        journal: Path,
+        signer: Signer,
+        policy: IssuancePolicy,
+        now: datetime.datetime,
+        make_id: Callable[[], str],
+    ) -> None:
+        """Opens the journal, and refuses to if it is not the one the signer knows.
+
+        Raises JournalDamaged, JournalInUse, RolledBack, Misconfigured, SignerUnavailable, OSError.
+        """
+        self.inventory = Inventory()
+        self._signer = signer
+        self._policy = policy
+        self._make_id = make_id
+        self._throw_away = ThrowAwayKeys()
+        self.issuers = {issuer.name: issuer for issuer in signer.issuers()}
+        self._authority_keys = policy.authority_keys | {
+            spki_sha256(certificate_key(each))
+            for issuer in self.issuers.values()
+            for each in (issuer.certificate, *issuer.chain)
+        }
+        self._journal: ChainedFile[JournalRecord] = ChainedFile(journal, JournalRecord, self.inventory.apply)
+        try:
+            self._verify_not_rolled_back()
+            if self._journal.head.sequence == 0:
+                self._journal.append(Opened(at=now))
+            self._signer.remember(self._journal.head, "start")
+        except BaseException:
+            self._journal.close()
+            raise
+
+    def close(self) -> None:
+        """Lets another process have the journal."""
+        self._journal.close()
+
+    @property
+    def head(self) -> Position:
+        """How far the journal has got."""
+        return self._journal.head
+
+    # Requests.
+
+    def request(self, csr: str, application: Application, now: datetime.datetime) -> RequestEntry:
+        """Steps 1 to 5. The entry tells whether it is held, approved or, asked for again, issued. Raises Refused, OSError."""
+        # Step 1.
+        checked = parse_csr(csr, self._policy.keys)
+        # Step 2.
+        verify_subject(checked, application.subject, compare_organization=self._policy.compare_organization)
+        issuer = self._issuer_for(application.profile, application.subject.organization)
+        profile = issuer.profile(application.profile)
+        issuer.verify_names(profile, application.subject, application.names)
+        # Step 3.
+        known, notes = self._known_key(checked, application, now)
+        if known is not None:
+            return known
+        # Step 4.
+        presented = self._presented(application.applicant)
+        presented_key = None if presented is None else self._key_of(presented.request)
+        wanted = (application.profile, application.subject, checked.public_key)
+        decision = decide_approval(application.applicant, presented, presented_key, wanted, self._policy.approval, now)
+        # Step 5.
+        record = Requested(
+            at=now,
+            request=self._make_id(),
+            profile=application.profile,
+            issuer=issuer.name,
+            subject=application.subject,
+            names=application.names,
+            spki=checked.spki,
+            csr_sha256=checked.csr_sha256,
+            applicant=_described(application.applicant),
+            held=decision.held,
+            rule=decision.rule.value,
+            notes=(*(f"ignored: {each}" for each in checked.ignored), *notes),
+        )
+        self._journal.append(record)
+        return self.inventory.requests[record.request]
+
+    def decide(self, request_id: str, *, approved: bool, by: str, note: str, now: datetime.datetime) -> RequestEntry:
+        """Somebody's decision about a request that is held. Raises Refused, OSError."""
+        request = self._request(request_id)
+        if request.state is not RequestState.HELD:
+            raise Refused(Reason.REQUEST_CLOSED, f"{request_id} is {request.state.value}")
+        self._journal.append(Decided(at=now, request=request_id, approved=approved, by=by, note=note))
+        return request
+
+    # Certificates.
+
+    def issue(self, request_id: str, now: datetime.datetime) -> IssuedCertificate:
+        """Steps 6 to 12, or those that are left of them.
+
+        Raises Refused; SignerUnavailable, OSError (call it again later, nothing is lost).
+        """
+        request = self._request(request_id)
+        if request.state is RequestState.APPROVED:
+            # Step 6.
+            self._journal.append(Reserved(at=now, request=request_id, serial=f"{random_serial():x}"))
+        if request.state is RequestState.RESERVED:
+            self._prepare(request, now)
+        if request.state is RequestState.INTENDED:
+            self._sign(request, now)
+        if request.state is not RequestState.ISSUED:
+            detail = f"{request_id} is {request.state.value}" + (f": {request.reason}" if request.reason else "")
+            raise Refused(Reason.REQUEST_NOT_APPROVED, detail)
+        return self._issued(request)
+
+    def resume(self, now: datetime.datetime) -> list[RequestEntry]:
+        """Finishes what was begun before a crash. Raises SignerUnavailable, OSError."""
+        finished = []
+        for request in self.inventory.started():
+            try:
+                self.issue(request.id, now)
+            except Refused:
+                continue  # journalled as abandoned
+            finished.append(request)
+        return finished
+
+    def certificate(self, serial: int) -> IssuedCertificate:
+        """A certificate that was issued. Raises Refused."""
+        entry = self.inventory.certificates.get(serial)
+        if entry is None or not entry.issued:
+            raise Refused(Reason.CERTIFICATE_UNKNOWN, f"{serial:x}")
+        return self._issued(entry.request)
+
+    def revoke(
+        self, serial: int, reason: RevocationReason, *, by: str, note: str, now: datetime.datetime
+    ) -> CertificateEntry:
+        """For good, from when it returns. A certificate that was only intended can be revoked as well: it may exist.
+
+        Raises Refused, OSError; SignerUnavailable if it is revoked and the signer could not be told to remember it.
+        """
+        entry = self.inventory.certificates.get(serial)
+        if entry is None or not entry.intended:
+            raise Refused(Reason.CERTIFICATE_UNKNOWN, f"{serial:x}")
+        if entry.revocation is not None:
+            raise Refused(Reason.ALREADY_REVOKED, f"{serial:x}")
+        self._journal.append(Revoked(at=now, serial=f"{serial:x}", reason=reason, by=by, note=note))
+        self._signer.remember(self._journal.head, f"revoked {serial:x}")
+        return entry
+
+    # What stands behind.
+
+    def _verify_not_rolled_back(self) -> None:
+        remembered, signed = self._signer.remembered()
+        digest = self._journal.digest_at(remembered.sequence)
+        if digest is None:
+            raise RolledBack(
+                f"the journal has {self._journal.head.sequence} records, and the signer remembers {remembered.sequence}: an old copy"
+                " was put back. Put the newest one there; with this one, certificates would be un-revoked"
+            )
+        if digest != remembered.digest:
+            raise RolledBack(
+                f"record {remembered.sequence} of the journal is not the one that the signer remembers: it is another journal"
+            )
+        if self.inventory.issued_count > signed:
+            raise RolledBack(
+                f"the journal has {self.inventory.issued_count} certificates, and the signer's list {signed}: an old copy of the list"
+                " was put back. Put the newest one there; with this one, serial numbers could be signed twice"
+            )
+
+    def _issuer_for(self, profile: str, organization: str) -> Issuer:
+        serving = [issuer for issuer in self.issuers.values() if any(each.name == profile for each in issuer.profiles)]
+        if not serving:
+            raise Refused(Reason.PROFILE_NOT_SERVED, profile)
+        for issuer in serving:
+            if organization in issuer.organizations:
+                return issuer
+        raise Refused(Reason.ORGANIZATION_NOT_SERVED, organization)
+
+    def _known_key(
+        self, checked: CertificateRequest, application: Application, now: datetime.datetime
+    ) -> tuple[RequestEntry | None, tuple[str, ...]]:
+        """The request that this one repeats, if it does, and notes. Raises Refused for a key that may not come (again)."""
+        key_hash = spki_sha256(checked.public_key)
+        if key_hash in self._authority_keys:
+            raise Refused(Reason.KEY_OF_AUTHORITY)
+        before = self.inventory.by_key(key_hash)
+        for request in before:
+            if request.serial is not None and self.inventory.certificates[request.serial].revocation is not None:
+                raise Refused(Reason.KEY_REVOKED)
+            if request.subject != application.subject:
+                raise Refused(Reason.KEY_OF_ANOTHER_IDENTITY, request.subject.common_name)
+            if request.profile != application.profile:
+                raise Refused(Reason.KEY_OF_ANOTHER_USE, request.profile)
+        if not before:
+            return None, ()
+        last = before[-1]
+        if last.state is RequestState.DENIED and last.csr_sha256 == checked.csr_sha256:
+            return last, ()
+        if last.state.is_open or self._answers_still(last, now):
+            return last, ()
+        if last.state in {RequestState.ABANDONED, RequestState.DENIED}:
+            return None, ()
+        if not self._policy.unsafe_accept_old_keys:
+            raise Refused(Reason.KEY_USED_BEFORE)
+        return None, ("renewed with its old key",)
+
+    def _answers_still(self, request: RequestEntry, now: datetime.datetime) -> bool:
+        """It is issued, and its certificate has so much time left that this is a repetition and no renewal."""
+        entry = None if request.serial is None else self.inventory.certificates[request.serial]
+        if entry is None or not entry.issued or entry.not_before is None or entry.not_after is None:
+            return False
+        return now < entry.not_after - (entry.not_after - entry.not_before) / _RENEWAL_PART
+
+    def _presented(self, applicant: Applicant) -> CertificateEntry | None:
+        if isinstance(applicant, PresentedCertificate):
+            return self.inventory.certificates.get(applicant.serial)
+        return None
+
+    def _request(self, request_id: str) -> RequestEntry:
+        request = self.inventory.requests.get(request_id)
+        if request is None:
+            raise Refused(Reason.REQUEST_UNKNOWN, request_id)
+        return request
+
+    def _key_of(self, request: RequestEntry) -> PublicKey:
+        record = self._journal.read(request.sequence)
+        assert isinstance(record, Requested)
+        return self._policy.keys.verify(load_der_public_key(record.spki))
+
+    def _prepare(self, request: RequestEntry, now: datetime.datetime) -> None:
+        assert request.serial is not None
+        try:
+            tbs, certificate = self._built(request, request.serial, now)
+        except Refused as refused:
+            self._abandon(request, str(refused), now)
+            raise
+        # Step 9.
+        record = Intended(
+            at=now,
+            request=request.id,
+            serial=f"{request.serial:x}",
+            not_before=certificate.not_valid_before_utc,
+            not_after=certificate.not_valid_after_utc,
+            tbs=tbs,
+        )
+        self._journal.append(record)
+
+    def _built(self, request: RequestEntry, serial: int, now: datetime.datetime) -> tuple[bytes, x509.Certificate]:
+        issuer = self.issuers.get(request.issuer)
+        if issuer is None:
+            raise Refused(Reason.ISSUER_UNKNOWN, request.issuer)
+        profile = issuer.profile(request.profile)
+        # Step 7.
+        second = now.replace(microsecond=0)
+        end = second + profile.lifetime
+        if end > issuer.latest_end():
+            raise Refused(Reason.ISSUER_EXPIRES, f"{issuer.name} on {issuer.latest_end():%Y-%m-%d}")
+        contents = Contents(
+            profile=profile,
+            subject=request.subject,
+            serial=serial,
+            not_before=max(second - profile.backdate, issuer.certificate.not_valid_before_utc),
+            not_after=end,
+            names=request.names,
+            publication=issuer.publication,
+        )
+        key = issuer.public_key
+        builder = certificate_builder(contents, self._key_of(request), issuer.certificate.subject, key)
+        certificate = self._throw_away.sign(builder, key)
+        # Step 8.
+        findings = lint(certificate, profile, issuer=issuer.certificate, key_policy=self._policy.keys)
+        if findings:
+            raise Refused(Reason.LINT, "; ".join(f"{finding.code}: {finding.text}" for finding in findings))
+        return certificate.tbs_certificate_bytes, certificate
+
+    def _sign(self, request: RequestEntry, now: datetime.datetime) -> None:
+        assert request.serial is not None
+        entry = self.inventory.certificates[request.serial]
+        if entry.revocation is not None:
+            raise Refused(Reason.ALREADY_REVOKED, f"{request.serial:x}")
+        intent = self._journal.read(entry.intended)
+        assert isinstance(intent, Intended)
+        # Step 10.
+        token = _Token(request, intent.tbs, self._journal.head)
+        try:
+            signature = token.redeem(self._signer)
+        except Refused as refused:
+            self._abandon(request, f"signer: {refused}", now)
+            raise
+        # Step 11.
+        certificate = x509.load_der_x509_certificate(certificate_of(intent.tbs, signature))
+        try:
+            verify_signed(certificate, intent.tbs, self.issuers[request.issuer].public_key)
+        except ValueError as error:
+            raise SignerUnavailable(f"what the signer sent is not what was asked for: {error}") from None
+        # Step 12.
+        self._journal.append(Issued(at=now, request=request.id, serial=f"{request.serial:x}", signature=signature))
+
+    def _abandon(self, request: RequestEntry, reason: str, now: datetime.datetime) -> None:
+        self._journal.append(Abandoned(at=now, request=request.id, serial=f"{request.serial:x}", reason=reason))
+
+    def _issued(self, request: RequestEntry) -> IssuedCertificate:
+        assert request.serial is not None
+        entry = self.inventory.certificates[request.serial]
+        intent, issued = self._journal.read(entry.intended), self._journal.read(entry.issued)
+        if not isinstance(intent, Intended) or not isinstance(issued, Issued):
+            raise JournalDamaged(f"the records of serial number {request.serial:x} are not where they were")
+        issuer = self.issuers.get(request.issuer)
+        chain = () if issuer is None else _without_root((issuer.certificate, *issuer.chain))
+        certificate = x509.load_der_x509_certificate(certificate_of(intent.tbs, issued.signature))
+        return IssuedCertificate(certificate, chain, request)
+
+
+def _without_root(certificates: tuple[x509.Certificate, ...]) -> tuple[x509.Certificate, ...]:
+    return tuple(each for each in certificates if each.subject != each.issuer)
+
+
+def _described(applicant: Applicant) -> str:
+    match applicant:
+        case Operator():
+            return f"operator {applicant.name}"
+        case PresentedCertificate():
+            return f"certificate {applicant.serial:x}"
+        case Unproven():
+            return applicant.method

@@ -1,0 +1,124 @@
+"""What the journal says: the records of everything that this CA decided and did, in order.
+
+    Opened
+    Requested -> Decided (if held) -> Reserved -> Intended -> Issued -> Revoked
+                                           or Abandoned
+
+Serial numbers are in hex without leading zeros, as OCPP has them; times in UTC.
+"""
+
+import datetime
+from enum import Enum
+
+import msgspec
+
+from pki.names import Subject
+
+__all__ = [
+    "Abandoned",
+    "Decided",
+    "Intended",
+    "Issued",
+    "JournalRecord",
+    "Opened",
+    "Requested",
+    "Reserved",
+    "RevocationReason",
+    "Revoked",
+]
+
+
+class RevocationReason(Enum):
+    """RFC 5280, 5.3.1, as far as it fits end entities that are revoked for good."""
+
+    UNSPECIFIED = "unspecified"
+    KEY_COMPROMISE = "keyCompromise"
+    AFFILIATION_CHANGED = "affiliationChanged"
+    SUPERSEDED = "superseded"
+    CESSATION_OF_OPERATION = "cessationOfOperation"
+    PRIVILEGE_WITHDRAWN = "privilegeWithdrawn"
+
+
+class _Record(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="record", forbid_unknown_fields=True
+):
+    at: datetime.datetime
+
+
+class Opened(_Record, tag="opened", frozen=True, kw_only=True):
+    """The first record."""
+
+    format: int = 1
+
+
+class Requested(_Record, tag="requested", frozen=True, kw_only=True):
+    """A request that passed all checks, and what the rules say to it."""
+
+    request: str
+    profile: str
+    issuer: str
+    subject: Subject
+    names: tuple[str, ...] = ()
+    spki: bytes
+    csr_sha256: bytes
+    applicant: str
+    """How whoever asked had proven itself, for people."""
+    held: bool
+    rule: str
+    """Of `pki.approval`: why it is held, or why not."""
+    notes: tuple[str, ...] = ()
+    """What was asked for and ignored, and warnings."""
+
+
+class Decided(_Record, tag="decided", frozen=True, kw_only=True):
+    """Somebody approved or denied a request that was held."""
+
+    request: str
+    approved: bool
+    by: str
+    note: str = ""
+
+
+class Reserved(_Record, tag="reserved", frozen=True, kw_only=True):
+    """The serial number belongs to this request from now on, whatever happens."""
+
+    request: str
+    serial: str
+
+
+class Intended(_Record, tag="intended", frozen=True, kw_only=True):
+    """What is about to be signed. From here on a certificate with this serial number may exist."""
+
+    request: str
+    serial: str
+    not_before: datetime.datetime
+    not_after: datetime.datetime
+    tbs: bytes
+
+
+class Issued(_Record, tag="issued", frozen=True, kw_only=True):
+    """The signature has been checked; the certificate is `tbs` of the record before with it."""
+
+    request: str
+    serial: str
+    signature: bytes
+
+
+class Abandoned(_Record, tag="abandoned", frozen=True, kw_only=True):
+    """The linter or the signer refused; nothing was signed and the serial number is not used again."""
+
+    request: str
+    serial: str
+    reason: str
+
+
+class Revoked(_Record, tag="revoked", frozen=True, kw_only=True):
+    """For good."""
+
+    serial: str
+    reason: RevocationReason
+    by: str
+    note: str = ""
+
+
+JournalRecord = Opened | Requested | Decided | Reserved | Intended | Issued | Abandoned | Revoked

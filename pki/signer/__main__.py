@@ -1,0 +1,72 @@
+"""`python -m pki.signer --directory DIR [--listen-fd N] [--ready-fd N]`: the signer as a process of its own.
+
+Without `--listen-fd` it makes DIR/socket. When it can sign it writes one line to `--ready-fd`. It ends on SIGTERM, or when the
+socket in `--lifeline-fd` is closed at its other end.
+"""
+
+import argparse
+import os
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+
+from pki.errors import PKIError
+from pki.signer.server import SOCKET_NAME, bind_socket, open_core, serve
+
+__all__ = ["main"]
+
+_UNUSABLE = 2
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs until it is told to end; 0 then, 2 if it cannot start."""
+    options = _parser().parse_args(arguments)
+    directory: Path = options.directory
+    # What is not finished is repeated from the lists: there is nothing to wait for.
+    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGINT, _end)
+    try:
+        core = open_core(directory)
+        inherited = options.listen_fd
+        listener = bind_socket(directory / SOCKET_NAME) if inherited is None else socket.socket(fileno=inherited)
+    except PKIError as error:
+        print(f"signer: {error}", file=sys.stderr)  # noqa: T201
+        return _UNUSABLE
+    except OSError as error:
+        print(f"signer: {error.filename or directory}: {error.strerror}", file=sys.stderr)  # noqa: T201
+        return _UNUSABLE
+    if options.lifeline_fd is not None:
+        threading.Thread(target=_watch, args=(options.lifeline_fd,), daemon=True).start()
+    if options.ready_fd is not None:
+        os.write(options.ready_fd, b"ready\n")
+        os.close(options.ready_fd)
+    serve(listener, core)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m pki.signer", description="Holds issuing keys, and signs.")
+    parser.add_argument(
+        "--directory", type=Path, required=True, help="issuing CAs, keys, and the list of what was signed"
+    )
+    parser.add_argument("--listen-fd", type=int, help="a listening Unix socket that is inherited")
+    parser.add_argument("--ready-fd", type=int, help="gets a line when the signer can sign")
+    parser.add_argument("--lifeline-fd", type=int, help="the signer ends when this is closed at its other end")
+    return parser
+
+
+def _watch(descriptor: int) -> None:
+    while os.read(descriptor, 64):
+        pass
+    os._exit(0)
+
+
+def _end(_signal: int, _frame: FrameType | None) -> None:
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,149 @@
+"""The other end of the signer's socket, for whoever runs the issuance procedure."""
+
+import datetime
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from cryptography import x509
+
+from pki.chained_file import Position
+from pki.errors import Misconfigured, Reason, Refused, SignerUnavailable
+from pki.issuer import Issuer
+from pki.profiles import END_ENTITY_PROFILES
+from pki.signer.protocol import (
+    Answer,
+    Failed,
+    IssuerFacts,
+    ListSigned,
+    Question,
+    Refusal,
+    Remember,
+    Remembered,
+    Sign,
+    Signature,
+    SignedEntry,
+    SignedList,
+    Status,
+    StatusQuestion,
+    receive,
+    send,
+)
+from pki.template import Publication
+
+__all__ = ["SignerClient"]
+
+_ANSWERS: "Final[msgspec.msgpack.Decoder[Answer]]" = msgspec.msgpack.Decoder(Answer)
+
+
+class SignerClient:
+    """One connection; a call at a time. Every call raises SignerUnavailable if the signer cannot be asked."""
+
+    def __init__(self, path: Path, timeout_s: float = 30.0) -> None:
+        self._path = path
+        self._timeout_s = timeout_s
+        self._socket: socket.socket | None = None
+
+    def close(self) -> None:
+        """Ends the connection."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def issuers(self) -> list[Issuer]:
+        """Its issuing CAs, checked anew. Raises Misconfigured."""
+        return [_issuer(facts) for facts in self._status().issuers]
+
+    def remembered(self) -> tuple[Position, int]:
+        """The furthest place of the journal that it knows, and how many serial numbers it has signed."""
+        status = self._status()
+        return status.remembered, status.signed
+
+    def sign(self, issuer: str, profile: str, tbs: bytes, journal: Position) -> bytes:
+        """The signature over a certificate's body. Raises Refused."""
+        answer = self._ask(Sign(issuer, profile, tbs, journal))
+        if not isinstance(answer, Signature):
+            raise self._strange(answer)
+        return answer.signature
+
+    def remember(self, journal: Position, note: str) -> None:
+        """Tells it how far the journal has got. Raises Refused."""
+        answer = self._ask(Remember(journal, note))
+        if not isinstance(answer, Remembered):
+            raise self._strange(answer)
+
+    def signed(self) -> Iterator[SignedEntry]:
+        """Everything that it was ever asked to sign, and what it signed."""
+        start = 0
+        while True:
+            answer = self._ask(ListSigned(start))
+            if not isinstance(answer, SignedList):
+                raise self._strange(answer)
+            yield from answer.entries
+            if not answer.next:
+                return
+            start = answer.next
+
+    def _status(self) -> Status:
+        answer = self._ask(StatusQuestion())
+        if not isinstance(answer, Status):
+            raise self._strange(answer)
+        return answer
+
+    def _ask(self, question: Question) -> Answer:
+        try:
+            if self._socket is None:
+                self._socket = self._connect()
+            send(self._socket, question)
+            answer = receive(self._socket, _ANSWERS)
+        except (OSError, SignerUnavailable) as error:
+            self.close()
+            raise SignerUnavailable(f"signer at {self._path}: {error}") from None
+        if answer is None:
+            self.close()
+            raise SignerUnavailable(f"signer at {self._path}: it has closed the connection")
+        if isinstance(answer, Refusal):
+            raise Refused(Reason.of(answer.reason), answer.detail)
+        if isinstance(answer, Failed):
+            raise SignerUnavailable(f"signer at {self._path}: {answer.detail}")
+        return answer
+
+    def _connect(self) -> socket.socket:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock.settimeout(self._timeout_s)
+        try:
+            sock.connect(str(self._path))
+        except OSError:
+            sock.close()
+            raise
+        return sock
+
+    def _strange(self, answer: Answer) -> SignerUnavailable:
+        self.close()
+        return SignerUnavailable(f"signer at {self._path}: an answer to another question ({type(answer).__name__})")
+
+
+def _issuer(facts: IssuerFacts) -> Issuer:
+    certificates = [x509.load_der_x509_certificate(der) for der in facts.certificates]
+    unknown = facts.profiles.keys() - END_ENTITY_PROFILES.keys()
+    if unknown:
+        raise Misconfigured(f"issuing CA {facts.name}: the signer is of another release, with profile {min(unknown)}")
+    return Issuer(
+        name=facts.name,
+        certificate=certificates[0],
+        chain=tuple(certificates[1:]),
+        profiles=tuple(
+            END_ENTITY_PROFILES[name].with_lifetime(datetime.timedelta(seconds=seconds))
+            for name, seconds in facts.profiles.items()
+        ),
+        organizations=tuple(facts.organizations),
+        domains=tuple(facts.domains),
+        publication=Publication(
+            crl_url=facts.crl_url,
+            crl_shards=facts.crl_shards,
+            ocsp_url=facts.ocsp_url,
+            issuer_url=facts.issuer_url,
+        ),
+    )

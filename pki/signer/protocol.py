@@ -1,0 +1,164 @@
+"""What is said over the signer's socket: one question, one answer, each a length and a msgpack value."""
+
+import socket
+from typing import Final, TypeVar
+
+import msgspec
+
+from pki.chained_file import Position
+from pki.errors import SignerUnavailable
+
+__all__ = [
+    "Answer",
+    "Failed",
+    "IssuerFacts",
+    "ListSigned",
+    "Question",
+    "Refusal",
+    "Remember",
+    "Remembered",
+    "Sign",
+    "Signature",
+    "SignedEntry",
+    "SignedList",
+    "Status",
+    "StatusQuestion",
+    "receive",
+    "send",
+]
+
+_T = TypeVar("_T")
+_MAX_BYTES: Final = 4_000_000
+_PREFIX_BYTES: Final = 4
+
+
+class StatusQuestion(msgspec.Struct, frozen=True, tag="status"):
+    """Who are you, and how much do you remember?"""
+
+
+class Sign(msgspec.Struct, frozen=True, tag="sign"):
+    """Sign this body of a certificate. `journal`: where it is journalled."""
+
+    issuer: str
+    profile: str
+    tbs: bytes
+    journal: Position
+
+
+class Remember(msgspec.Struct, frozen=True, tag="remember"):
+    """The journal has got here; a shorter or another one is not to be believed."""
+
+    journal: Position
+    note: str
+
+
+class ListSigned(msgspec.Struct, frozen=True, tag="list"):
+    """What have you signed, from your n-th signature on?"""
+
+    start: int
+
+
+Question = StatusQuestion | Sign | Remember | ListSigned
+
+
+class IssuerFacts(msgspec.Struct, frozen=True):
+    """An issuing CA as the signer has it configured; all public."""
+
+    name: str
+    certificates: list[bytes]
+    """DER: its own, then those above."""
+    profiles: dict[str, float]
+    """Name: lifetime in seconds."""
+    organizations: list[str]
+    domains: list[str]
+    crl_url: str
+    crl_shards: int
+    ocsp_url: str
+    issuer_url: str
+
+
+class Status(msgspec.Struct, frozen=True, tag="status"):
+    """Everything public about the signer."""
+
+    issuers: list[IssuerFacts]
+    signed: int
+    remembered: Position
+
+
+class Signature(msgspec.Struct, frozen=True, tag="signature"):
+    """The signature over the body."""
+
+    signature: bytes
+
+
+class Remembered(msgspec.Struct, frozen=True, tag="remembered"):
+    """It is on the disk."""
+
+
+class SignedEntry(msgspec.Struct, frozen=True):
+    """One serial number that the signer was asked to sign, and its signature if it was made."""
+
+    serial: str
+    issuer: str
+    tbs: bytes
+    signature: bytes
+
+
+class SignedList(msgspec.Struct, frozen=True, tag="signed"):
+    """A part of the list; `next` is where to go on, 0 if that was all."""
+
+    entries: list[SignedEntry]
+    next: int
+
+
+class Refusal(msgspec.Struct, frozen=True, tag="refusal"):
+    """The signer does not sign that."""
+
+    reason: str
+    detail: str
+
+
+class Failed(msgspec.Struct, frozen=True, tag="failed"):
+    """The signer cannot: a disk that is full, hardware that went away."""
+
+    detail: str
+
+
+Answer = Status | Signature | Remembered | SignedList | Refusal | Failed
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+def send(sock: socket.socket, message: Question | Answer) -> None:
+    """Raises OSError."""
+    body = _encoder.encode(message)
+    sock.sendall(len(body).to_bytes(_PREFIX_BYTES, "big") + body)
+
+
+def receive(sock: socket.socket, decoder: "msgspec.msgpack.Decoder[_T]") -> _T | None:
+    """The next message, or None if the other side has closed. Raises OSError, SignerUnavailable for garbage."""
+    prefix = _exactly(sock, _PREFIX_BYTES)
+    if prefix is None:
+        return None
+    size = int.from_bytes(prefix, "big")
+    if size > _MAX_BYTES:
+        raise SignerUnavailable(f"a message of {size} bytes")
+    body = _exactly(sock, size)
+    if body is None:
+        raise SignerUnavailable("the connection ended within a message")
+    try:
+        return decoder.decode(body)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise SignerUnavailable(f"not a message: {error}") from None
+
+
+def _exactly(sock: socket.socket, size: int) -> bytes | None:
+    data = bytearray()
+    while len(data) < size:
+        chunk = sock.recv(size - len(data))
+        if not chunk:
+            if data:
+                raise SignerUnavailable("the connection ended within a message")
+            return None
+        data += chunk
+    return bytes(data)

@@ -1,0 +1,131 @@
+"""The signer's process: a Unix socket before the core. One order at a time; a peer that hangs holds nobody up for long."""
+
+import datetime
+import os
+import socket
+import struct
+import threading
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from pki.errors import JournalDamaged, Refused, SignerUnavailable
+from pki.issuer import Issuer
+from pki.signer.core import SigningCore
+from pki.signer.protocol import (
+    Answer,
+    Failed,
+    IssuerFacts,
+    ListSigned,
+    Question,
+    Refusal,
+    Remember,
+    Remembered,
+    Sign,
+    Signature,
+    SignedList,
+    Status,
+    StatusQuestion,
+    receive,
+    send,
+)
+from pki.signer.settings import load_issuers
+
+__all__ = ["LIST_NAME", "SOCKET_NAME", "bind_socket", "open_core", "serve"]
+
+SOCKET_NAME: Final = "socket"
+LIST_NAME: Final = "signed"
+_MAX_CONNECTIONS: Final = 16
+_IDLE_S: Final = 3600.0
+_QUESTIONS: "Final[msgspec.msgpack.Decoder[Question]]" = msgspec.msgpack.Decoder(Question)
+
+
+def open_core(directory: Path) -> SigningCore:
+    """Keys and list of a signer's directory. Raises PKIError, OSError."""
+    return SigningCore(load_issuers(directory), directory / LIST_NAME, lambda: datetime.datetime.now(datetime.UTC))
+
+
+def bind_socket(path: Path) -> socket.socket:
+    """A listening socket that only this user can connect to. A dead one in its place is removed. Raises OSError."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        path.unlink(missing_ok=True)
+        listener.bind(str(path))
+    finally:
+        os.umask(before)
+    listener.listen(_MAX_CONNECTIONS)
+    return listener
+
+
+def serve(listener: socket.socket, core: SigningCore) -> None:
+    """Answers until the listener is closed."""
+    lock, slots = threading.Lock(), threading.Semaphore(_MAX_CONNECTIONS)
+    while True:
+        try:
+            connection, _ = listener.accept()
+        except OSError:
+            return
+        slots.acquire()
+        threading.Thread(target=_converse, args=(connection, core, lock, slots), daemon=True).start()
+
+
+def _converse(connection: socket.socket, core: SigningCore, lock: threading.Lock, slots: threading.Semaphore) -> None:
+    try:
+        with connection:
+            connection.settimeout(_IDLE_S)
+            if not _is_ours(connection):
+                return
+            while True:
+                question = receive(connection, _QUESTIONS)
+                if question is None:
+                    return
+                with lock:
+                    answer = _answer(core, question)
+                send(connection, answer)
+    except (OSError, SignerUnavailable):
+        return
+    finally:
+        slots.release()
+
+
+def _is_ours(connection: socket.socket) -> bool:
+    """The other side runs as this user or as root: the socket's mode says so already, and this is the second lock."""
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _, uid, _ = struct.unpack("3i", credentials)
+    return uid in {0, os.geteuid()}
+
+
+def _answer(core: SigningCore, question: Question) -> Answer:
+    try:
+        match question:
+            case StatusQuestion():
+                return Status([_facts(issuer) for issuer in core.issuers], core.signed_count, core.remembered)
+            case Sign():
+                return Signature(core.sign(question.issuer, question.profile, question.tbs, question.journal))
+            case Remember():
+                core.remember(question.journal, question.note)
+                return Remembered()
+            case ListSigned():
+                return SignedList(*core.listed(question.start))
+    except Refused as refused:
+        return Refusal(refused.reason.code, refused.detail)
+    except (OSError, JournalDamaged) as error:
+        return Failed(str(error))
+
+
+def _facts(issuer: Issuer) -> IssuerFacts:
+    publication = issuer.publication
+    return IssuerFacts(
+        name=issuer.name,
+        certificates=[each.public_bytes(Encoding.DER) for each in (issuer.certificate, *issuer.chain)],
+        profiles={profile.name: profile.lifetime.total_seconds() for profile in issuer.profiles},
+        organizations=list(issuer.organizations),
+        domains=list(issuer.domains),
+        crl_url=publication.crl_url,
+        crl_shards=publication.crl_shards,
+        ocsp_url=publication.ocsp_url,
+        issuer_url=publication.issuer_url,
+    )

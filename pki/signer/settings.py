@@ -1,0 +1,142 @@
+"""The signer's directory: one TOML file for each issuing CA, as a ceremony writes it, with its certificates beside it."""
+
+import datetime
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from cryptography import x509
+
+from pki.errors import Misconfigured
+from pki.issuer import Issuer
+from pki.keys import PrivateKey
+from pki.profiles import END_ENTITY_PROFILES, CertificateProfile
+from pki.secrets_at_rest import credential_path, load_private_key, read_secret
+from pki.template import Publication
+
+__all__ = ["KeySettings", "TokenSettings", "load_issuers", "open_key"]
+
+_MAX_FILE_BYTES: Final = 100_000
+_MAX_LIFETIME_DAYS: Final = 3660
+
+
+class TokenSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A key in a PKCS#11 token."""
+
+    module: str
+    token: str
+    label: str
+    pin_file: str = ""
+    pin_credential: str = ""
+
+
+class KeySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where a private key is: a file with its secret, or a token."""
+
+    file: str = ""
+    secret_file: str = ""
+    secret_credential: str = ""
+    pkcs11: TokenSettings | None = None
+    unsafe_unencrypted: bool = False
+
+
+class _PublicationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    crl_url: str = ""
+    crl_shards: int = 1
+    ocsp_url: str = ""
+    issuer_url: str = ""
+
+
+class _IssuerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    certificate: str
+    profiles: tuple[str, ...]
+    organizations: tuple[str, ...]
+    key: KeySettings
+    domains: tuple[str, ...] = ()
+    lifetime_days: dict[str, float] = {}
+    publication: _PublicationSettings = _PublicationSettings()
+
+
+def load_issuers(directory: Path) -> dict[str, tuple[Issuer, PrivateKey]]:
+    """All issuing CAs in the directory, each with its key. Raises Misconfigured; empty is a mistake, too."""
+    files = sorted(directory.glob("*.toml"))
+    if not files:
+        raise Misconfigured(f"{directory} has no issuing CA: make one with `ocpp-gateway pki ceremony`")
+    return {file.stem: _load(file) for file in files}
+
+
+def _load(file: Path) -> tuple[Issuer, PrivateKey]:
+    try:
+        settings = msgspec.toml.decode(file.read_bytes()[:_MAX_FILE_BYTES], type=_IssuerSettings)
+        certificates = x509.load_pem_x509_certificates((file.parent / settings.certificate).read_bytes())
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise Misconfigured(f"{file}: {error}") from None
+    except OSError as error:
+        raise Misconfigured(f"{error.filename}: {error.strerror}") from None
+    publication = settings.publication
+    issuer = Issuer(
+        name=file.stem,
+        certificate=certificates[0],
+        chain=tuple(certificates[1:]),
+        profiles=tuple(_profile(file, settings, name) for name in settings.profiles),
+        organizations=settings.organizations,
+        domains=settings.domains,
+        publication=Publication(
+            crl_url=publication.crl_url,
+            crl_shards=publication.crl_shards,
+            ocsp_url=publication.ocsp_url,
+            issuer_url=publication.issuer_url,
+        ),
+    )
+    return issuer, open_key(settings.key, file.parent, str(file))
+
+
+def _profile(file: Path, settings: _IssuerSettings, name: str) -> CertificateProfile:
+    profile = END_ENTITY_PROFILES.get(name)
+    if profile is None:
+        raise Misconfigured(f"{file}: no certificate profile {name!r}; there are {', '.join(END_ENTITY_PROFILES)}")
+    days = settings.lifetime_days.get(name)
+    if days is None:
+        return profile
+    if days > _MAX_LIFETIME_DAYS:
+        raise Misconfigured(f"{file}: lifetime_days of {name} is more than {_MAX_LIFETIME_DAYS}")
+    return profile.with_lifetime(datetime.timedelta(days=days))
+
+
+def open_key(settings: KeySettings, directory: Path, where: str) -> PrivateKey:
+    """The private key. Raises Misconfigured."""
+    if bool(settings.file) == (settings.pkcs11 is not None):
+        raise Misconfigured(f"{where}: key needs either a file or pkcs11")
+    if settings.pkcs11 is not None:
+        # Only where a token is configured: the library comes with an extra.
+        from pki.signer.pkcs11 import open_token_key
+
+        token = settings.pkcs11
+        pin = read_pin(token, directory, where)
+        return open_token_key(Path(token.module), token.token, token.label, pin)
+    secret = _secret(settings, directory)
+    if secret is None and not settings.unsafe_unencrypted:
+        raise Misconfigured(f"{where}: key needs a secret_file or a secret_credential")
+    return load_private_key(directory / settings.file, secret)
+
+
+def _secret(settings: KeySettings, directory: Path) -> bytes | None:
+    if settings.secret_credential:
+        return read_secret(credential_path(settings.secret_credential))
+    return read_secret(directory / settings.secret_file) if settings.secret_file else None
+
+
+def read_pin(token: TokenSettings, directory: Path, where: str) -> str:
+    """The PIN of a token; it is stretched and counted by the token, so it may be short. Raises Misconfigured."""
+    from pki.secrets_at_rest import read_private_file
+
+    if token.pin_credential:
+        path = credential_path(token.pin_credential)
+    elif token.pin_file:
+        path = directory / token.pin_file
+    else:
+        raise Misconfigured(f"{where}: pkcs11 needs a pin_file or a pin_credential")
+    try:
+        return read_private_file(path).decode().strip()
+    except UnicodeDecodeError:
+        raise Misconfigured(f"{path}: not text") from None

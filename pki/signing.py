@@ -1,0 +1,118 @@
+"""Between what is to be signed and what is signed: algorithms, throw-away signatures, and the comparison afterwards."""
+
+import secrets
+from typing import Final
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.x509.oid import SignatureAlgorithmOID
+
+from pki.der import assemble_signed, children
+from pki.keys import PrivateKey, PublicKey, generate_key
+
+__all__ = [
+    "ThrowAwayKeys",
+    "certificate_of",
+    "hash_for",
+    "random_serial",
+    "sign_tbs",
+    "unsigned_certificate",
+    "verify_algorithm",
+    "verify_signed",
+]
+
+_ALGORITHM_PART: Final = 2
+"""In TBSCertificate after version and serial number (RFC 5280, 4.1.2)."""
+_EC_HASHES: Final[dict[str, hashes.HashAlgorithm]] = {
+    "secp256r1": hashes.SHA256(),
+    "secp384r1": hashes.SHA384(),
+    "secp521r1": hashes.SHA512(),
+}
+_OIDS: Final = {
+    SignatureAlgorithmOID.ECDSA_WITH_SHA256: (True, "sha256"),
+    SignatureAlgorithmOID.ECDSA_WITH_SHA384: (True, "sha384"),
+    SignatureAlgorithmOID.ECDSA_WITH_SHA512: (True, "sha512"),
+    SignatureAlgorithmOID.RSA_WITH_SHA256: (False, "sha256"),
+}
+
+
+def hash_for(key: PublicKey) -> hashes.SHA256 | hashes.SHA384 | hashes.SHA512:
+    """The hash that goes with a signing key (A00.FR.506: SHA-256, or as strong as the curve). RSA: PKCS#1 v1.5."""
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        algorithm = _EC_HASHES[key.curve.name]
+        assert isinstance(algorithm, hashes.SHA256 | hashes.SHA384 | hashes.SHA512)
+        return algorithm
+    return hashes.SHA256()
+
+
+def sign_tbs(key: PrivateKey, tbs: bytes) -> bytes:
+    """A signature over a to-be-signed body by a file key or one in hardware."""
+    algorithm = hash_for(key.public_key())
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        return key.sign(tbs, ec.ECDSA(algorithm))
+    return key.sign(tbs, padding.PKCS1v15(), algorithm)
+
+
+def certificate_of(tbs: bytes, signature: bytes) -> bytes:
+    """The certificate, DER. Raises ValueError if `tbs` is not the body of one."""
+    parts = children(tbs)
+    if len(parts) <= _ALGORITHM_PART:
+        raise ValueError("not the body of a certificate")
+    return assemble_signed(tbs, parts[_ALGORITHM_PART], signature)
+
+
+def unsigned_certificate(tbs: bytes) -> x509.Certificate:
+    """To be looked at only: the certificate with an empty signature. Raises ValueError."""
+    certificate = x509.load_der_x509_certificate(certificate_of(tbs, b""))
+    if certificate.tbs_certificate_bytes != tbs:
+        raise ValueError("not the body of exactly one certificate")
+    return certificate
+
+
+def verify_signed(certificate: x509.Certificate, tbs: bytes, issuer: PublicKey) -> None:
+    """What came back is what was asked for, and the issuer has signed it. Raises ValueError."""
+    if certificate.tbs_certificate_bytes != tbs:
+        raise ValueError("another certificate than was asked for")
+    verify_algorithm(certificate, issuer)
+    signature = certificate.signature
+    try:
+        if isinstance(issuer, ec.EllipticCurvePublicKey):
+            issuer.verify(signature, tbs, ec.ECDSA(hash_for(issuer)))
+        else:
+            issuer.verify(signature, tbs, padding.PKCS1v15(), hash_for(issuer))
+    except InvalidSignature:
+        raise ValueError("the signature is not the issuer's") from None
+
+
+def verify_algorithm(certificate: x509.Certificate, issuer: PublicKey) -> None:
+    """The algorithm that the certificate names is the one that its issuer's key signs with. Raises ValueError."""
+    wanted = (isinstance(issuer, ec.EllipticCurvePublicKey), hash_for(issuer).name)
+    if _OIDS.get(certificate.signature_algorithm_oid) != wanted:
+        raise ValueError(
+            f"signature algorithm {certificate.signature_algorithm_oid.dotted_string} is not that of the issuer"
+        )
+
+
+class ThrowAwayKeys:
+    """Keys that sign what is only looked at: one of each kind, never written anywhere, worth nothing."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, PrivateKey] = {}
+
+    def sign(self, builder: x509.CertificateBuilder, issuer: PublicKey) -> x509.Certificate:
+        """What `issuer` would sign, with the algorithm that it signs with, and a worthless signature."""
+        return builder.sign(self._like(issuer), hash_for(issuer))
+
+    def _like(self, key: PublicKey) -> PrivateKey:
+        kind = "rsa" if isinstance(key, rsa.RSAPublicKey) else key.curve.name
+        if kind not in self._keys:
+            made = generate_key("rsa-2048") if isinstance(key, rsa.RSAPublicKey) else ec.generate_private_key(key.curve)
+            self._keys[kind] = made
+        return self._keys[kind]
+
+
+def random_serial() -> int:
+    """A serial number of 20 octets with 158 random bits; positive, and never shorter (RFC 5280, 4.1.2.2)."""
+    return 1 << 158 | secrets.randbits(158)

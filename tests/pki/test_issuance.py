@@ -1,0 +1,419 @@
+"""The issuance procedure on real files: what is issued, what is held, what is refused and why, and what is remembered."""
+
+import datetime
+import itertools
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from pki.approval import ApprovalRules, Operator, PresentedCertificate, Rule, Unproven
+from pki.blocked_keys import BlockedKeys, spki_sha256
+from pki.errors import JournalDamaged, Reason, Refused, RolledBack
+from pki.inventory import RequestState
+from pki.issuance import Application, Issuance, IssuancePolicy, IssuedCertificate
+from pki.key_policy import KeyPolicy
+from pki.lint import lint
+from pki.names import Subject
+from pki.profiles import CHARGE_POINT, CSMS
+from pki.records import RevocationReason
+from tests.pki.hierarchy import DAY, HOUR, NOW, Hierarchy, openssl_verify, write_pem
+from tests.pki.request_material import csr_pem
+from tests.pki.signer_directory import NearSigner, make_signer_directory
+
+CA = Hierarchy()
+CPO = Subject("SN-1", "CPO")
+OPERATOR = Operator("alice")
+COMPROMISED = RevocationReason.KEY_COMPROMISE
+
+
+def new_key() -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+STRICT = IssuancePolicy()
+
+
+class Site:
+    """A CA directory with its issuance procedure, which can be closed and opened again."""
+
+    def __init__(self, directory: Path, policy: IssuancePolicy = STRICT) -> None:
+        self.directory = directory
+        self.now = NOW
+        self.policy = policy
+        make_signer_directory(directory / "signer", CA)
+        self._open()
+
+    def _open(self) -> None:
+        ids = itertools.count(len(list(self.directory.iterdir())) * 1000)
+        self.signer = NearSigner(self.directory / "signer", lambda: self.now)
+        try:
+            self.ca = Issuance(
+                self.directory / "journal",
+                self.signer,
+                self.policy,
+                self.now,
+                lambda: f"r{next(ids)}-{os.urandom(4).hex()}",
+            )
+        except BaseException:
+            self.signer.core.close()
+            raise
+
+    def close(self) -> None:
+        self.ca.close()
+        self.signer.core.close()
+
+    def reopen(self) -> None:
+        self.close()
+        self._open()
+
+    def request(
+        self,
+        key=None,
+        subject: Subject = CPO,
+        applicant=OPERATOR,
+        profile: str = CHARGE_POINT.name,
+        csr: str = "",
+        **more,
+    ):
+        text = csr or csr_pem(key or new_key(), common_name=subject.common_name, organization=subject.organization)
+        return self.ca.request(
+            text, Application(profile=profile, subject=subject, applicant=applicant, **more), self.now
+        )
+
+    def issue(self, *arguments, **more) -> IssuedCertificate:
+        return self.ca.issue(self.request(*arguments, **more).id, self.now)
+
+    def refusal(self, *arguments, **more) -> Reason:
+        with pytest.raises(Refused) as refused:
+            self.request(*arguments, **more)
+        return refused.value.reason
+
+
+@pytest.fixture
+def site(tmp_path: Path):
+    made = Site(tmp_path)
+    yield made
+    made.close()
+
+
+class TestIssued:
+    def test_the_key_is_the_requests_and_everything_else_the_registrys(self, site: Site) -> None:
+        key = new_key()
+        wanted = (
+            x509.BasicConstraints(ca=True, path_length=None),
+            x509.SubjectAlternativeName([x509.DNSName("evil.example")]),
+        )
+        csr = csr_pem(key, extensions=wanted, organization="")
+        request = site.request(csr=csr, subject=Subject("SN-1", "CPO"))
+        issued = site.ca.issue(request.id, site.now)
+        certificate = issued.certificate
+        assert certificate.public_key() == key.public_key()
+        assert certificate.subject.rfc4514_string() == "CN=SN-1,O=CPO"
+        assert lint(certificate, CHARGE_POINT, issuer=CA.issuing) == ()
+        assert "ignored: basicConstraints CA:TRUE" in request.notes
+        assert issued.chain == (CA.issuing,)
+
+    @pytest.mark.requirement("A02.FR.06", "A03.FR.02")
+    def test_it_begins_an_hour_ago_and_lives_ninety_days(self, site: Site) -> None:
+        site.now = NOW + datetime.timedelta(hours=5, microseconds=7)
+        certificate = site.issue().certificate
+        assert certificate.not_valid_before_utc == NOW + 4 * HOUR
+        assert certificate.not_valid_after_utc == NOW + 5 * HOUR + 90 * DAY
+
+    def test_serial_numbers_are_random_and_fit(self, site: Site) -> None:
+        serials = {site.issue().certificate.serial_number for _ in range(5)}
+        assert len(serials) == 5
+        assert all(serial.bit_length() == 159 for serial in serials)
+
+    @pytest.mark.requirement("A00.FR.509", "A00.FR.510", "A00.FR.511")
+    @pytest.mark.parametrize("kind", ["ec", "p384", "rsa"])
+    def test_openssl_accepts_it_for_its_purpose(self, site: Site, tmp_path: Path, kind: str) -> None:
+        key = {
+            "ec": new_key,
+            "p384": lambda: ec.generate_private_key(ec.SECP384R1()),
+            "rsa": lambda: rsa.generate_private_key(65537, 2048),
+        }[kind]()
+        client = site.issue(key)
+        server = site.issue(
+            subject=Subject("gw.example.com", "CPO"), profile=CSMS.name, names=("gw.example.com", "b.example.com")
+        )
+        assert openssl_verify(tmp_path, client.certificate, list(client.chain), CA.root) == "OK"
+        assert openssl_verify(tmp_path, server.certificate, list(server.chain), CA.root, "sslserver") == "OK"
+        assert openssl_verify(tmp_path, client.certificate, list(client.chain), CA.root, "sslserver") != "OK"
+
+    def test_gnutls_accepts_it(self, site: Site, tmp_path: Path, certtool: str) -> None:
+        issued = site.issue()
+        chain = write_pem(tmp_path / "chain.pem", issued.certificate, *issued.chain)
+        command = [certtool, "--verify", "--verify-purpose", "1.3.6.1.5.5.7.3.2", "--infile", chain]
+        root = write_pem(tmp_path / "root.pem", CA.root)
+        done = subprocess.run([*command, "--load-ca-certificate", root], capture_output=True, text=True, check=False)
+        assert "The certificate is trusted" in done.stdout
+
+    def test_pkilint_finds_nothing(self, site: Site, tmp_path: Path, lint_pkix_cert: str) -> None:
+        server = site.issue(subject=Subject("gw.example.com", "CPO"), profile=CSMS.name)
+        client, rsa_client = site.issue(), site.issue(rsa.generate_private_key(65537, 2048), Subject("SN-2", "CPO"))
+        leaves = [each.certificate for each in (client, rsa_client, server)]
+        for certificate in (*leaves, CA.root, CA.issuing, CA.server_issuing):
+            path = write_pem(tmp_path / "c.pem", certificate)
+            done = subprocess.run(
+                [lint_pkix_cert, "lint", "-s", "WARNING", path], capture_output=True, text=True, check=False
+            )
+            assert (done.returncode, done.stdout.strip()) == (0, ""), certificate.subject
+
+
+class TestAgain:
+    def test_the_same_request_gets_the_same_certificate(self, site: Site) -> None:
+        csr = csr_pem(new_key())
+        first = site.issue(csr=csr)
+        assert site.request(csr=csr).state is RequestState.ISSUED
+        assert site.issue(csr=csr).certificate == first.certificate
+
+    def test_the_same_key_in_another_request_gets_the_same_certificate(self, site: Site) -> None:
+        key = new_key()
+        first = site.issue(key)
+        site.now += 30 * DAY
+        assert site.issue(key).certificate == first.certificate
+
+    def test_in_the_last_third_of_its_life_it_is_a_renewal_and_needs_a_new_key(self, site: Site) -> None:
+        key = new_key()
+        site.issue(key)
+        site.now += 61 * DAY
+        assert site.refusal(key) is Reason.KEY_USED_BEFORE
+        assert site.request(new_key()).state is RequestState.APPROVED
+
+    def test_unless_old_keys_are_accepted(self, tmp_path: Path) -> None:
+        site = Site(tmp_path, IssuancePolicy(unsafe_accept_old_keys=True))
+        key = new_key()
+        first = site.issue(key)
+        site.now += 61 * DAY
+        second = site.issue(key)
+        assert second.certificate.serial_number != first.certificate.serial_number
+        assert "renewed with its old key" in second.request.notes
+        site.close()
+
+    def test_a_request_that_is_held_is_the_same_request(self, site: Site) -> None:
+        csr = csr_pem(new_key())
+        first = site.request(csr=csr, applicant=Unproven("profile 2"))
+        assert first.state is RequestState.HELD
+        assert site.request(csr=csr, applicant=Unproven("profile 2")) is first
+
+    def test_all_of_that_survives_a_restart(self, site: Site) -> None:
+        csr = csr_pem(new_key())
+        first = site.issue(csr=csr)
+        site.reopen()
+        assert site.issue(csr=csr).certificate == first.certificate
+        assert site.ca.certificate(first.certificate.serial_number).certificate == first.certificate
+
+
+class TestRefused:
+    def test_keys_of_others(self, site: Site) -> None:
+        key = new_key()
+        site.issue(key)
+        assert site.refusal(key, Subject("SN-2", "CPO")) is Reason.KEY_OF_ANOTHER_IDENTITY
+
+    def test_keys_of_another_use(self, site: Site) -> None:
+        key = new_key()
+        host = Subject("gw.example.com", "CPO")
+        site.issue(key, host, profile=CSMS.name)
+        assert site.refusal(key, host, profile=CHARGE_POINT.name) in {
+            Reason.KEY_OF_ANOTHER_USE,
+            Reason.NAME_IS_HOST_NAME,
+        }
+
+    def test_keys_of_authorities_and_of_servers(self, tmp_path: Path) -> None:
+        server = new_key()
+        site = Site(tmp_path, IssuancePolicy(authority_keys=frozenset({spki_sha256(server.public_key())})))
+        assert site.refusal(server) is Reason.KEY_OF_AUTHORITY
+        assert site.refusal(CA.keys["issuing"]) is Reason.KEY_OF_AUTHORITY
+        assert site.refusal(CA.keys["root"]) is Reason.KEY_OF_AUTHORITY
+        assert site.request().state is RequestState.APPROVED
+        site.close()
+
+    def test_keys_that_are_blocked_or_were_revoked(self, tmp_path: Path) -> None:
+        blocked, revoked = new_key(), new_key()
+        policy = IssuancePolicy(keys=KeyPolicy(blocked=BlockedKeys([spki_sha256(blocked.public_key())])))
+        site = Site(tmp_path, policy)
+        assert site.refusal(blocked) is Reason.KEY_BLOCKED
+        issued = site.issue(revoked)
+        site.ca.revoke(issued.certificate.serial_number, COMPROMISED, by="alice", note="", now=site.now)
+        assert site.refusal(revoked) is Reason.KEY_REVOKED
+        assert site.refusal(revoked, Subject("SN-2", "CPO")) is Reason.KEY_REVOKED
+        site.close()
+
+    @pytest.mark.parametrize(
+        ("subject", "profile", "reason"),
+        [
+            (Subject("SN-1", "Other"), CHARGE_POINT.name, Reason.ORGANIZATION_NOT_SERVED),
+            (Subject("gw.example.org", "CPO"), CSMS.name, Reason.NAME_OTHER_DOMAIN),
+            (Subject("AL.P1", "CPO"), CHARGE_POINT.name, Reason.NAME_IS_HOST_NAME),
+            (CPO, "V2GSECCCertificate", Reason.PROFILE_NOT_SERVED),
+        ],
+    )
+    def test_names_and_profiles_that_no_issuer_serves(self, site: Site, subject, profile, reason: Reason) -> None:
+        assert site.refusal(subject=subject, profile=profile) is reason
+
+    def test_names_that_are_not_those_of_the_registry(self, site: Site) -> None:
+        assert site.refusal(csr=csr_pem(common_name="SN-2")) is Reason.CSR_OTHER_COMMON_NAME
+        assert site.refusal(csr=csr_pem(organization="Other")) is Reason.CSR_OTHER_ORGANIZATION
+
+    def test_nothing_that_was_refused_is_journalled(self, site: Site) -> None:
+        before = site.ca.head
+        site.refusal(csr="nonsense")
+        site.refusal(csr=csr_pem(common_name="SN-2"))
+        assert site.ca.head == before
+
+    def test_a_certificate_that_would_outlive_its_issuer(self, site: Site) -> None:
+        site.now = CA.issuing.not_valid_after_utc - 89 * DAY
+        request = site.request()
+        with pytest.raises(Refused) as refused:
+            site.ca.issue(request.id, site.now)
+        assert refused.value.reason is Reason.ISSUER_EXPIRES
+        assert request.state is RequestState.ABANDONED
+        site.now -= 2 * DAY
+        assert site.issue().certificate.not_valid_after_utc <= CA.issuing.not_valid_after_utc
+
+
+class TestApproval:
+    def test_what_is_held_is_not_issued_before_somebody_decides(self, site: Site) -> None:
+        request = site.request(applicant=Unproven("profile 2"))
+        assert (request.state, request.rule) == (RequestState.HELD, "first-enrolment")
+        with pytest.raises(Refused) as refused:
+            site.ca.issue(request.id, site.now)
+        assert refused.value.reason is Reason.REQUEST_NOT_APPROVED
+        site.reopen()
+        site.ca.decide(request.id, approved=True, by="alice", note="", now=site.now)
+        assert site.ca.issue(request.id, site.now).certificate.subject == CPO.name()
+
+    def test_what_is_denied_stays_so(self, site: Site) -> None:
+        csr = csr_pem(new_key())
+        request = site.request(csr=csr, applicant=Unproven("profile 2"))
+        site.ca.decide(request.id, approved=False, by="alice", note="stolen", now=site.now)
+        with pytest.raises(Refused) as refused:
+            site.ca.decide(request.id, approved=True, by="bob", note="", now=site.now)
+        assert refused.value.reason is Reason.REQUEST_CLOSED
+        again = site.request(csr=csr, applicant=Unproven("profile 2"))
+        assert (again.state, again.reason) == (RequestState.DENIED, "stolen")
+
+    def test_a_renewal_with_a_certificate_of_the_same_identity_is_not_held(self, site: Site) -> None:
+        serial = site.issue().certificate.serial_number
+        request = site.request(applicant=PresentedCertificate(serial))
+        assert (request.state, request.rule) == (RequestState.APPROVED, "renewal")
+
+    def test_anything_short_of_that_is_held(self, site: Site) -> None:
+        mine, other = site.issue(ec.generate_private_key(ec.SECP384R1())), site.issue(subject=Subject("SN-2", "CPO"))
+        serial = mine.certificate.serial_number
+
+        def rule(presented: int, key=None) -> str:
+            request = site.request(key, applicant=PresentedCertificate(presented))
+            assert request.state is RequestState.HELD
+            return str(request.rule)
+
+        assert rule(4711) == "unknown-certificate"
+        assert rule(other.certificate.serial_number) == "changed-identity"
+        assert rule(serial, new_key()) == "weaker-key"
+        site.now += 91 * DAY
+        assert rule(serial) == "certificate-expired"
+        site.now -= 91 * DAY
+        site.ca.revoke(serial, COMPROMISED, by="alice", note="", now=site.now)
+        assert rule(serial) == "certificate-revoked"
+
+    def test_a_site_can_let_first_enrolments_pass(self, tmp_path: Path) -> None:
+        site = Site(tmp_path, IssuancePolicy(approval=ApprovalRules(frozenset({Rule.FIRST_ENROLMENT}))))
+        assert site.request(applicant=Unproven("profile 2")).state is RequestState.APPROVED
+        assert (
+            site.request(applicant=PresentedCertificate(4711), subject=Subject("SN-2", "CPO")).state
+            is RequestState.HELD
+        )
+        site.close()
+
+
+class TestRevocation:
+    def test_it_is_once_and_for_all(self, site: Site) -> None:
+        serial = site.issue().certificate.serial_number
+        site.ca.revoke(serial, COMPROMISED, by="alice", note="stolen", now=site.now)
+        site.reopen()
+        entry = site.ca.inventory.certificates[serial]
+        assert entry.revocation is not None
+        assert (entry.revocation.reason, entry.revocation.by, entry.is_valid_at(site.now)) == (
+            COMPROMISED,
+            "alice",
+            False,
+        )
+        with pytest.raises(Refused) as refused:
+            site.ca.revoke(serial, COMPROMISED, by="alice", note="", now=site.now)
+        assert refused.value.reason is Reason.ALREADY_REVOKED
+        with pytest.raises(Refused) as refused:
+            site.ca.revoke(4711, COMPROMISED, by="alice", note="", now=site.now)
+        assert refused.value.reason is Reason.CERTIFICATE_UNKNOWN
+
+
+class TestRollback:
+    def test_an_old_journal_does_not_start(self, site: Site) -> None:
+        serial = site.issue().certificate.serial_number
+        site.close()
+        shutil.copy(site.directory / "journal", site.directory / "backup")
+        site._open()
+        site.ca.revoke(serial, COMPROMISED, by="alice", note="", now=site.now)
+        site.close()
+        newest = (site.directory / "journal").read_bytes()
+        shutil.copy(site.directory / "backup", site.directory / "journal")
+        with pytest.raises(RolledBack, match="un-revoked"):
+            site._open()
+        (site.directory / "journal").write_bytes(newest)
+        site._open()
+
+    def test_a_journal_with_another_history_does_not_start(self, site: Site) -> None:
+        site.issue()
+        site.close()
+        lines = (site.directory / "journal").read_bytes().splitlines(keepends=True)
+        (site.directory / "journal").write_bytes(b"".join(lines[:2]))
+        (site.directory / "signer" / "signed").rename(site.directory / "list")
+        site._open()
+        for _ in range(3):
+            site.issue()
+        site.close()
+        (site.directory / "list").rename(site.directory / "signer" / "signed")
+        with pytest.raises(RolledBack, match="another journal"):
+            site._open()
+        (site.directory / "journal").write_bytes(b"".join(lines))
+        site._open()
+
+    def test_an_old_list_of_the_signer_does_not_start(self, site: Site) -> None:
+        site.issue()
+        site.close()
+        shutil.copy(site.directory / "signer" / "signed", site.directory / "backup")
+        site._open()
+        site.issue()
+        site.close()
+        newest = (site.directory / "signer" / "signed").read_bytes()
+        shutil.copy(site.directory / "backup", site.directory / "signer" / "signed")
+        with pytest.raises(RolledBack, match="an old copy of the list"):
+            site._open()
+        (site.directory / "signer" / "signed").write_bytes(newest)
+        site._open()
+
+    def test_a_journal_whose_records_cannot_follow_each_other_does_not_start(self, site: Site) -> None:
+        from pki.chained_file import ChainedFile
+        from pki.records import Issued, JournalRecord
+
+        site.close()
+        forged: ChainedFile[JournalRecord] = ChainedFile(site.directory / "journal", JournalRecord, lambda *_: None)
+        forged.append(Issued(at=NOW, request="r", serial="1", signature=b""))
+        forged.close()
+        with pytest.raises(JournalDamaged, match="cannot follow"):
+            site._open()
+        lines = (site.directory / "journal").read_bytes().splitlines(keepends=True)
+        (site.directory / "journal").write_bytes(b"".join(lines[:-1]))
+        site._open()
+
+
+def test_pem_of_the_chain_is_leaf_first(site: Site) -> None:
+    issued = site.issue()
+    texts = [each.public_bytes(Encoding.PEM) for each in (issued.certificate, *issued.chain)]
+    assert len(b"".join(texts)) < 10_000
