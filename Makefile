@@ -45,10 +45,10 @@ $(DEV_STAMP): $(RUN_STAMP) deploy/locks/dev.txt
 	@touch $@
 
 # A judge that cannot be had is named, loudly, and its tests say they are skipped.
-judges: $(DEV_STAMP)  ## tools nobody here wrote that judge the gateway: sslyze, npm ocpp-rpc, openssl
-	@$(MAKE) --no-print-directory $(JUDGES_STAMP) || echo "!!! NOT INSTALLED: $(JUDGES) (sslyze): its tests will be skipped"
+judges: $(DEV_STAMP)  ## tools nobody here wrote that judge the gateway: sslyze, pkilint, npm ocpp-rpc, openssl, GnuTLS, strongSwan, SoftHSM
+	@$(MAKE) --no-print-directory $(JUDGES_STAMP) || echo "!!! NOT INSTALLED: $(JUDGES) (sslyze, pkilint): its tests will be skipped"
 	@$(MAKE) --no-print-directory $(NODE_STAMP) || echo "!!! NOT INSTALLED: npm ocpp-rpc: its tests will be skipped"
-	@command -v openssl >/dev/null || echo "!!! MISSING: openssl command line: its tests will be skipped"
+	@bash .ci/debian-judges
 
 $(JUDGES_STAMP): deploy/locks/judges.txt
 	@echo "Installing the judges, locked by hash ..."

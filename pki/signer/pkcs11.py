@@ -120,7 +120,11 @@ _PKCS1v15: Final = padding.PKCS1v15
 def _session(module: Path, token: str, pin: str) -> Any:
     try:
         found = pkcs11.lib(str(module)).get_token(token_label=token)
-        return found.open(user_pin=pin, rw=True)
+        try:
+            return found.open(user_pin=pin, rw=True)
+        except pkcs11.exceptions.UserAlreadyLoggedIn:
+            # Being logged in belongs to the process and the token (PKCS#11, 5.6.8): another key of ours is there, too.
+            return found.open(rw=True)
     except (pkcs11.exceptions.PKCS11Error, RuntimeError, OSError) as error:
         # The library's texts name functions and tokens, never the PIN.
         raise Misconfigured(f"token {token!r} of {module}: {type(error).__name__} {error}".rstrip()) from None

@@ -1,0 +1,244 @@
+"""The signer's own look at every order: what another process made of it counts for nothing."""
+
+import contextlib
+import dataclasses
+import datetime
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from pki.chained_file import START, Position
+from pki.errors import Misconfigured, Reason, Refused
+from pki.keys import certificate_key, write_key
+from pki.names import Subject
+from pki.profiles import CHARGE_POINT, CHARGE_POINT_ISSUING_CA, CSMS, OCSP_RESPONDER
+from pki.signer.core import SigningCore
+from pki.signer.settings import load_issuers
+from pki.signing import certificate_of, random_serial, verify_signed
+from pki.template import Contents, certificate_builder
+from tests.pki.hierarchy import DAY, HOUR, NOW, Hierarchy
+from tests.pki.signer_directory import SECRET, make_signer_directory
+
+CA = Hierarchy()
+ISSUERS = {"issuing": CA.issuing, "servers": CA.server_issuing}
+AT = Position(5, b"d" * 32)
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return make_signer_directory(tmp_path, CA)
+
+
+@pytest.fixture
+def core(directory: Path):
+    made = SigningCore(load_issuers(directory), directory / "signed", lambda: NOW)
+    yield made
+    with contextlib.suppress(OSError):
+        made.close()
+
+
+def body(profile=CHARGE_POINT, issuer: str = "issuing", key=None, algorithm=None, **changes) -> bytes:
+    given = Contents(
+        profile=profile,
+        subject=Subject("SN-1", "CPO"),
+        serial=random_serial(),
+        not_before=NOW - HOUR,
+        not_after=NOW + profile.lifetime,
+    )
+    given = dataclasses.replace(given, **changes)
+    public = (key or ec.generate_private_key(ec.SECP256R1())).public_key()
+    builder = certificate_builder(given, public, ISSUERS[issuer].subject, certificate_key(ISSUERS[issuer]))
+    throw_away = ec.generate_private_key(ec.SECP256R1())
+    return builder.sign(throw_away, algorithm or hashes.SHA256()).tbs_certificate_bytes
+
+
+def refusal(
+    core: SigningCore, tbs: bytes, *, issuer: str = "issuing", profile: str = CHARGE_POINT.name, journal: Position = AT
+) -> Reason:
+    before = (core.signed_count, core.listed(0))
+    with pytest.raises(Refused) as refused:
+        core.sign(issuer, profile, tbs, journal)
+    assert (core.signed_count, core.listed(0)) == before
+    return refused.value.reason
+
+
+class TestSigns:
+    def test_what_is_as_the_profile_says(self, core: SigningCore) -> None:
+        for profile, issuer, more in (
+            (CHARGE_POINT, "issuing", {}),
+            (OCSP_RESPONDER, "issuing", {}),
+            (CSMS, "servers", {"subject": Subject("gw.example.com", "CPO")}),
+        ):
+            tbs = body(profile, issuer, **more)
+            signature = core.sign(issuer, profile.name, tbs, AT)
+            certificate = x509.load_der_x509_certificate(certificate_of(tbs, signature))
+            verify_signed(certificate, tbs, certificate_key(ISSUERS[issuer]))
+            certificate.verify_directly_issued_by(ISSUERS[issuer])
+
+    def test_the_same_body_again_with_the_same_signature(self, core: SigningCore, directory: Path) -> None:
+        tbs = body()
+        first = core.sign("issuing", CHARGE_POINT.name, tbs, AT)
+        assert core.sign("issuing", CHARGE_POINT.name, tbs, AT) == first
+        core.close()
+        again = SigningCore(load_issuers(directory), directory / "signed", lambda: NOW)
+        assert again.sign("issuing", CHARGE_POINT.name, tbs, AT) == first
+        assert (again.signed_count, again.remembered) == (1, AT)
+        entries, following = again.listed(0)
+        assert ([(entry.tbs, entry.signature) for entry in entries], following) == ([(tbs, first)], 0)
+        again.close()
+
+
+class TestRefuses:
+    def test_issuers_and_profiles_that_are_not_configured(self, core: SigningCore) -> None:
+        assert refusal(core, body(), issuer="other") is Reason.ISSUER_UNKNOWN
+        assert refusal(core, body(), profile=CSMS.name) is Reason.PROFILE_NOT_SERVED
+        assert refusal(core, body(), profile="") is Reason.PROFILE_NOT_SERVED
+
+    @pytest.mark.parametrize(
+        "tbs", [b"", b"\x30\x00", b"nonsense", body()[:-1], body() + b"\0", body(issuer="servers")]
+    )
+    def test_what_is_not_the_body_of_a_certificate_of_this_issuer(self, core: SigningCore, tbs: bytes) -> None:
+        assert refusal(core, tbs) is Reason.LINT
+
+    @pytest.mark.parametrize(
+        ("changes", "reason"),
+        [
+            ({"subject": Subject("SN-1", "Other")}, Reason.ORGANIZATION_NOT_SERVED),
+            ({"subject": Subject("10.0.0.1", "CPO")}, Reason.NAME_IS_ADDRESS),
+            ({"subject": Subject("csms.example.com", "CPO")}, Reason.NAME_IS_HOST_NAME),
+            ({"subject": Subject("SN\u202e1", "CPO")}, Reason.NAME_BIDI_CHARACTER),
+            ({"profile": CSMS, "subject": Subject("SN-1", "CPO")}, Reason.LINT),
+            ({"profile": CHARGE_POINT_ISSUING_CA}, Reason.LINT),
+            ({"serial": 4711}, Reason.LINT),
+            ({"not_after": NOW + 91 * DAY}, Reason.LINT),
+            ({"not_before": NOW - 2 * DAY, "not_after": NOW - DAY}, Reason.LINT),
+            ({"not_before": NOW + 300 * DAY, "not_after": NOW + 390 * DAY}, Reason.LINT),
+            ({"algorithm": hashes.SHA384()}, Reason.LINT),
+            ({"key": CA.keys["issuing"]}, Reason.LINT),
+        ],
+    )
+    def test_names_times_and_contents_that_its_own_settings_do_not_have(
+        self, core: SigningCore, changes, reason: Reason
+    ) -> None:
+        assert refusal(core, body(**changes)) is reason
+
+    def test_a_host_in_another_domain(self, core: SigningCore) -> None:
+        tbs = body(
+            CSMS, "servers", subject=Subject("gw.example.com", "CPO"), names=("gw.example.com", "gw.example.org")
+        )
+        assert refusal(core, tbs, issuer="servers", profile=CSMS.name) is Reason.NAME_OTHER_DOMAIN
+
+    def test_a_second_certificate_with_a_serial_number(self, core: SigningCore) -> None:
+        serial = random_serial()
+        core.sign("issuing", CHARGE_POINT.name, body(serial=serial), AT)
+        assert refusal(core, body(serial=serial)) is Reason.SERIAL_USED
+
+    def test_a_journal_that_has_gone_back(self, core: SigningCore) -> None:
+        core.remember(Position(9, b"e" * 32), "revoked 1")
+        assert refusal(core, body(), journal=Position(8, b"d" * 32)) is Reason.JOURNAL_STEP_BACK
+        assert refusal(core, body(), journal=Position(9, b"f" * 32)) is Reason.JOURNAL_STEP_BACK
+        with pytest.raises(Refused):
+            core.remember(START, "")
+        core.sign("issuing", CHARGE_POINT.name, body(), Position(9, b"e" * 32))
+        core.sign("issuing", CHARGE_POINT.name, body(), Position(10, b"f" * 32))
+        assert core.remembered == Position(10, b"f" * 32)
+
+
+class TestSettings:
+    def problem(self, directory: Path) -> str:
+        with pytest.raises(Misconfigured) as problem:
+            core = SigningCore(
+                load_issuers(directory), directory / "signed", lambda: datetime.datetime.now(datetime.UTC)
+            )
+            core.close()
+        assert SECRET.decode() not in str(problem.value)
+        return str(problem.value)
+
+    def test_a_directory_without_issuers_is_a_mistake(self, tmp_path: Path) -> None:
+        assert "no issuing CA" in self.problem(tmp_path)
+
+    @pytest.mark.parametrize("name", ["issuing.key", "secret"])
+    @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602])
+    def test_keys_and_secrets_that_others_can_touch_are_refused(self, directory: Path, name: str, mode: int) -> None:
+        (directory / name).chmod(mode)
+        assert f"chmod 600 {directory / name}" in self.problem(directory)
+
+    def test_read_only_ones_are_fine(self, directory: Path) -> None:
+        (directory / "issuing.key").chmod(0o400)
+        assert len(load_issuers(directory)) == 2
+
+    def test_a_key_of_another_certificate_is_refused(self, directory: Path) -> None:
+        write_key(CA.keys["server"], directory / "issuing.key", SECRET)
+        assert "does not belong to its certificate" in self.problem(directory)
+
+    def test_a_wrong_secret_is_refused(self, directory: Path) -> None:
+        (directory / "secret").write_bytes(SECRET[::-1])
+        assert "the secret does not fit" in self.problem(directory)
+
+    def test_a_short_secret_is_refused(self, directory: Path) -> None:
+        (directory / "secret").write_text("password\n")
+        assert "too short" in self.problem(directory)
+
+    def test_an_unencrypted_key_is_refused_unless_that_is_said(self, directory: Path) -> None:
+        write_key(CA.keys["issuing"], directory / "issuing.key")
+        text = (directory / "issuing.toml").read_text()
+        (directory / "issuing.toml").write_text(text.replace('secret_file = "secret"', ""))
+        assert "needs a secret_file" in self.problem(directory)
+        (directory / "issuing.toml").write_text(text.replace('secret_file = "secret"', "unsafe_unencrypted = true"))
+        assert len(load_issuers(directory)) == 2
+
+    def test_a_systemd_credential_serves_as_secret(
+        self, directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        text = (directory / "issuing.toml").read_text()
+        (directory / "issuing.toml").write_text(text.replace('secret_file = "secret"', 'secret_credential = "ca"'))
+        monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+        assert "LoadCredentialEncrypted=ca" in self.problem(directory)
+        credentials = tmp_path / "credentials"
+        credentials.mkdir()
+        (directory / "secret").rename(credentials / "ca")
+        (directory / "servers.toml").unlink()
+        monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(credentials))
+        assert list(load_issuers(directory)) == ["issuing"]
+        (directory / "issuing.toml").write_text(text.replace('secret_file = "secret"', 'secret_credential = "../ca"'))
+        assert "not a name" in self.problem(directory)
+
+    @pytest.mark.parametrize(
+        ("old", "new", "problem"),
+        [
+            ("organizations", "organisations", "organisations"),
+            (
+                "ChargePointCertificate",
+                "ChargepointCertificate",
+                "no certificate profile 'ChargepointCertificate'; there are",
+            ),
+            ('["ChargePointCertificate", "OCSPResponder"]', '["CSMSCertificate"]', "CSMSCertificate has a use"),
+            ('["CPO"]', '["CPO", "Other"]', "do not permit O=Other"),
+            ("[key]", "[lifetime_days]\nChargePointCertificate = -1\n[key]", "lifetime is not positive"),
+            ("[key]", "[lifetime_days]\nChargePointCertificate = 1e9\n[key]", "more than 3660"),
+            ("[key]", "[key", "issuing.toml"),
+            ('certificate = "issuing.pem"', 'certificate = "none.pem"', "none.pem: No such file"),
+            (
+                'certificate = "issuing.pem"',
+                'certificate = "servers.pem"',
+                "has a use that its own certificate does not have",
+            ),
+            ('file = "issuing.key"', "", "either a file or pkcs11"),
+        ],
+    )
+    def test_settings_that_make_no_sense_are_told_with_their_file(
+        self, directory: Path, old: str, new: str, problem: str
+    ) -> None:
+        path = directory / "issuing.toml"
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new, 1))
+        assert problem in self.problem(directory)
+
+    def test_a_lifetime_can_be_chosen(self, directory: Path) -> None:
+        path = directory / "issuing.toml"
+        path.write_text(path.read_text().replace("[key]", "[lifetime_days]\nChargePointCertificate = 365\n[key]"))
+        issuer, _ = load_issuers(directory)["issuing"]
+        assert issuer.profile(CHARGE_POINT.name).lifetime == 365 * DAY

@@ -1,0 +1,180 @@
+"""The signer as a process of its own: its socket, what it survives, and the procedure over it."""
+
+import contextlib
+import os
+import secrets
+import signal
+import socket
+import stat
+import struct
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from pki.approval import Operator
+from pki.chained_file import Position
+from pki.errors import Reason, Refused, SignerUnavailable
+from pki.inventory import RequestState
+from pki.issuance import Application, Issuance, IssuancePolicy
+from pki.names import Subject
+from pki.profiles import CHARGE_POINT
+from pki.signer.client import SignerClient
+from tests.pki.hierarchy import NOW, Hierarchy, openssl_verify
+from tests.pki.request_material import csr_pem
+from tests.pki.signer_directory import make_signer_directory, signer_process
+
+pytestmark = pytest.mark.integration
+CA = Hierarchy()
+WANTED = Application(profile=CHARGE_POINT.name, subject=Subject("SN-1", "CPO"), applicant=Operator("alice"))
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return make_signer_directory(tmp_path / "signer", CA)
+
+
+@pytest.fixture
+def client(directory: Path):
+    made = SignerClient(directory / "socket")
+    yield made
+    made.close()
+
+
+def issuance(directory: Path, client: SignerClient) -> Issuance:
+    return Issuance(directory.parent / "journal", client, IssuancePolicy(), NOW, lambda: secrets.token_hex(8))
+
+
+def test_a_certificate_comes_out_at_the_other_end(directory: Path, tmp_path: Path, client: SignerClient) -> None:
+    with signer_process(directory):
+        ca = issuance(directory, client)
+        issued = ca.issue(ca.request(csr_pem(), WANTED, NOW).id, NOW)
+        assert openssl_verify(tmp_path, issued.certificate, list(issued.chain), CA.root) == "OK"
+        assert [entry.serial for entry in client.signed()] == [f"{issued.certificate.serial_number:x}"]
+        assert client.remembered()[1] == 1
+        ca.close()
+
+
+def test_only_its_own_user_can_connect(directory: Path) -> None:
+    before = os.umask(0)
+    try:
+        with signer_process(directory):
+            assert stat.S_IMODE((directory / "socket").stat().st_mode) == 0o600
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((directory / "signed").stat().st_mode) == 0o600
+
+
+def test_without_a_signer_nothing_is_issued_and_nothing_lost(directory: Path, client: SignerClient) -> None:
+    with signer_process(directory) as process:
+        ca = issuance(directory, client)
+        request = ca.request(csr_pem(), WANTED, NOW)
+        process.kill()
+        process.wait()
+        with pytest.raises(SignerUnavailable):
+            ca.issue(request.id, NOW)
+        assert request.state is RequestState.INTENDED
+        with pytest.raises(SignerUnavailable):
+            ca.issue(request.id, NOW)
+    with signer_process(directory):
+        assert [each.id for each in ca.resume(NOW)] == [request.id]
+        assert ca.inventory.requests[request.id].state is RequestState.ISSUED
+        ca.close()
+
+
+def test_refusals_arrive_with_their_reason(directory: Path, client: SignerClient) -> None:
+    with signer_process(directory):
+        with pytest.raises(Refused) as refused:
+            client.sign("issuing", CHARGE_POINT.name, b"nonsense", Position(1, b"x" * 32))
+        assert refused.value.reason is Reason.LINT
+        client.remember(Position(2, b"y" * 32), "")
+        with pytest.raises(Refused) as refused:
+            client.remember(Position(1, b"x" * 32), "")
+        assert refused.value.reason is Reason.JOURNAL_STEP_BACK
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"",
+        b"\0",
+        struct.pack(">I", 0xFFFFFFFF),
+        struct.pack(">I", 3) + b"abc",
+        struct.pack(">I", 5) + b"a",
+        os.urandom(5000),
+    ],
+)
+def test_garbage_ends_that_connection_only(directory: Path, garbage: bytes, client: SignerClient) -> None:
+    with signer_process(directory):
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.settimeout(20)
+            peer.connect(str(directory / "socket"))
+            peer.sendall(garbage)
+            peer.shutdown(socket.SHUT_WR)
+            with contextlib.suppress(ConnectionResetError):
+                assert peer.recv(1) == b""
+        assert len(client.issuers()) == 2
+
+
+def test_many_at_once_are_served_one_after_the_other(directory: Path) -> None:
+    with signer_process(directory):
+        counts: list[int] = []
+
+        def ask() -> None:
+            client = SignerClient(directory / "socket")
+            counts.extend(len(client.issuers()) for _ in range(5))
+            client.close()
+
+        threads = [threading.Thread(target=ask) for _ in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert counts == [2] * 100
+
+
+def test_a_second_signer_on_the_same_list_does_not_start(directory: Path) -> None:
+    with (
+        signer_process(directory),
+        pytest.raises(RuntimeError, match="in use by another process"),
+        signer_process(directory),
+    ):
+        pass
+
+
+def test_it_says_in_one_line_why_it_does_not_start(directory: Path) -> None:
+    (directory / "issuing.key").chmod(0o644)
+    done = subprocess.run(
+        [sys.executable, "-m", "pki.signer", "--directory", directory], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr == f"signer: {directory}/issuing.key can be read by others: chmod 600 {directory}/issuing.key\n"
+
+
+def test_it_takes_a_socket_from_its_parent_and_ends_with_it(directory: Path) -> None:
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(directory / "inherited"))
+    listener.listen()
+    ours, theirs = socket.socketpair()
+    read, write = os.pipe()
+    command = [sys.executable, "-m", "pki.signer", "--directory", str(directory)]
+    command += ["--listen-fd", str(listener.fileno()), "--lifeline-fd", str(theirs.fileno()), "--ready-fd", str(write)]
+    process = subprocess.Popen(command, pass_fds=(listener.fileno(), theirs.fileno(), write))
+    theirs.close()
+    os.close(write)
+    with os.fdopen(read) as ready:
+        assert ready.readline() == "ready\n"
+    client = SignerClient(directory / "inherited")
+    assert len(client.issuers()) == 2
+    client.close()
+    ours.close()
+    assert process.wait(20) == 0
+    listener.close()
+
+
+def test_sigterm_ends_it(directory: Path) -> None:
+    with signer_process(directory) as process:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
