@@ -46,9 +46,15 @@ def chain_digest(previous: bytes, record: bytes) -> bytes:
 class ChainedFile(Generic[_T]):
     """The file, opened by one process at a time. `apply` is called for each record, old and new, with its sequence number."""
 
-    def __init__(self, path: Path, kind: "type[_T] | object", apply: Callable[[_T, int], None]) -> None:
-        """Opens or creates it, cuts off a torn tail, reads it. Raises JournalDamaged, JournalInUse, OSError."""
+    def __init__(
+        self, path: Path, kind: "type[_T] | object", apply: Callable[[_T, int], None], *, read_only: bool = False
+    ) -> None:
+        """Opens or creates it, cuts off a torn tail, reads it. Raises JournalDamaged, JournalInUse, OSError.
+
+        `read_only`: another process may be writing; what it has not finished is not seen, and nothing is changed.
+        """
         self.path = path
+        self._read_only = read_only
         self.head = START
         self.cut_off_bytes = 0
         """What a crash had left behind, in this opening."""
@@ -59,9 +65,11 @@ class ChainedFile(Generic[_T]):
         self._size = 0
         self._broken = False
         existed = path.exists()
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        flags = os.O_RDONLY if read_only else os.O_RDWR | os.O_CREAT
+        self._descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
         try:
-            self._lock()
+            if not read_only:
+                self._lock()
             if not existed:
                 _sync_directory(path.parent)
             self._load()
@@ -75,6 +83,8 @@ class ChainedFile(Generic[_T]):
 
     def append(self, record: _T) -> Position:
         """Writes the record; it is durable when this returns. Raises OSError, and then nothing has been appended."""
+        if self._read_only:
+            raise RuntimeError(f"{self.path} was opened for reading only")
         if self._broken:
             raise JournalDamaged(f"{self.path}: an earlier write failed half-way; start again")
         body = self._encoder.encode(record)
@@ -141,12 +151,14 @@ class ChainedFile(Generic[_T]):
             raise JournalDamaged(
                 f"{self.path}: record {self.head.sequence + 1} is not what was written, and others follow it"
             )
+        self.cut_off_bytes = len(line)
+        if self._read_only:
+            return
         kept = self.path.with_name(f"{self.path.name}.torn-{self._size}")
         kept.write_bytes(line)
         kept.chmod(0o600)
         os.ftruncate(self._descriptor, self._size)
         os.fsync(self._descriptor)
-        self.cut_off_bytes = len(line)
 
     def _write(self, line: bytes) -> None:
         try:

@@ -34,7 +34,7 @@ from pki.approval import Applicant, ApprovalRules, Operator, PresentedCertificat
 from pki.blocked_keys import spki_sha256
 from pki.chained_file import ChainedFile, Position
 from pki.csr import CertificateRequest, parse_csr, verify_subject
-from pki.errors import JournalDamaged, Reason, Refused, RolledBack, SignerUnavailable
+from pki.errors import Reason, Refused, RolledBack, SignerUnavailable
 from pki.inventory import CertificateEntry, Inventory, RequestEntry, RequestState
 from pki.issuer import Issuer
 from pki.key_policy import DEFAULT_KEY_POLICY, KeyPolicy
@@ -255,6 +255,16 @@ class Issuance:
             raise Refused(Reason.CERTIFICATE_UNKNOWN, f"{serial:x}")
         return self._issued(entry.request)
 
+    def journalled(self, serial: int) -> tuple[bytes, bytes]:
+        """Body and signature as the journal has them; empty what it does not have."""
+        entry = self.inventory.certificates.get(serial)
+        if entry is None or not entry.intended:
+            return b"", b""
+        intent = self._journal.read(entry.intended)
+        issued = self._journal.read(entry.issued) if entry.issued else None
+        assert isinstance(intent, Intended)
+        return intent.tbs, issued.signature if isinstance(issued, Issued) else b""
+
     def revoke(
         self, serial: int, reason: RevocationReason, *, by: str, note: str, now: datetime.datetime
     ) -> CertificateEntry:
@@ -425,13 +435,10 @@ class Issuance:
 
     def _issued(self, request: RequestEntry) -> IssuedCertificate:
         assert request.serial is not None
-        entry = self.inventory.certificates[request.serial]
-        intent, issued = self._journal.read(entry.intended), self._journal.read(entry.issued)
-        if not isinstance(intent, Intended) or not isinstance(issued, Issued):
-            raise JournalDamaged(f"the records of serial number {request.serial:x} are not where they were")
+        tbs, signature = self.journalled(request.serial)
         issuer = self.issuers.get(request.issuer)
         chain = () if issuer is None else _without_root((issuer.certificate, *issuer.chain))
-        certificate = x509.load_der_x509_certificate(certificate_of(intent.tbs, issued.signature))
+        certificate = x509.load_der_x509_certificate(certificate_of(tbs, signature))
         return IssuedCertificate(certificate, chain, request)
 
 

@@ -86,6 +86,8 @@ class Contents:
     """Alternative names, for profiles that have them; by default the CN."""
     publication: Publication = NOTHING_PUBLISHED
     constraints: x509.NameConstraints | None = None
+    existing_name: x509.Name | None = None
+    """Instead of `subject`: the very name of a certificate that exists, as it is encoded there."""
 
 
 def certificate_builder(
@@ -95,7 +97,7 @@ def certificate_builder(
     profile, subject = contents.profile, contents.subject
     builder = (
         x509.CertificateBuilder()
-        .subject_name(subject.name())
+        .subject_name(contents.existing_name or subject.name())
         .issuer_name(issuer)
         .public_key(public_key)
         .serial_number(contents.serial)

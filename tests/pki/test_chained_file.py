@@ -96,6 +96,34 @@ def test_one_process_at_a_time(path: Path) -> None:
         assert log.seen == []
 
 
+class TestReading:
+    def read(self, path: Path) -> list[str]:
+        seen: list[str] = []
+        ChainedFile(path, Note, lambda note, _: seen.append(note.text), read_only=True).close()
+        return seen
+
+    def test_while_another_writes_what_is_complete_is_seen_and_nothing_is_changed(self, path: Path) -> None:
+        with Log(path) as log:
+            log.file.append(Note("a"))
+            assert self.read(path) == ["a"]
+            log.file.append(Note("b"))
+            assert self.read(path) == ["a", "b"]
+        torn = path.read_bytes()[:-5]
+        path.write_bytes(torn)
+        assert self.read(path) == ["a"]
+        assert path.read_bytes() == torn
+        assert list(path.parent.iterdir()) == [path]
+
+    def test_nothing_is_created_and_nothing_appended(self, path: Path) -> None:
+        with pytest.raises(FileNotFoundError):
+            self.read(path)
+        write(path)
+        reading: ChainedFile[Note] = ChainedFile(path, Note, lambda *_: None, read_only=True)
+        with pytest.raises(RuntimeError, match="reading only"):
+            reading.append(Note("a"))
+        reading.close()
+
+
 class TestCrash:
     @pytest.mark.parametrize("kept", range(1, 78))
     def test_a_last_line_cut_anywhere_is_cut_off_and_kept_aside(self, path: Path, kept: int) -> None:

@@ -1,0 +1,377 @@
+"""Performs a ceremony: everything is checked and made in memory first, then written; nothing that is there is replaced."""
+
+import dataclasses
+import datetime
+import hashlib
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
+
+from pki.blocked_keys import spki_sha256
+from pki.ceremony.plan import (
+    Ceremony,
+    CRLCeremony,
+    CrossCeremony,
+    IssuingCeremony,
+    KeyCeremony,
+    NewKey,
+    RootCeremony,
+    SigningCA,
+)
+from pki.errors import Misconfigured, Refused
+from pki.issuer import Issuer
+from pki.key_policy import DEFAULT_KEY_POLICY, key_description
+from pki.keys import PrivateKey, PublicKey, certificate_key, generate_key, write_key
+from pki.lint import lint
+from pki.names import Subject
+from pki.profiles import (
+    CHARGE_POINT,
+    CHARGE_POINT_ISSUING_CA,
+    CSMS,
+    CSMS_ISSUING_CA,
+    OCSP_RESPONDER,
+    ROOT_CA,
+    CertificateProfile,
+)
+from pki.secrets_at_rest import read_secret
+from pki.signer.settings import KeySettings, open_key, read_pin
+from pki.signing import hash_for, random_serial
+from pki.template import Constraints, Contents, Publication, certificate_builder
+
+__all__ = ["perform"]
+
+_PUBLIC_MODE: Final = 0o644
+_DAY: Final = datetime.timedelta(days=1)
+
+
+@dataclass(slots=True)
+class _Made:
+    """What is to be written: public files by name, keys by path, and what the record says."""
+
+    files: dict[str, bytes] = field(default_factory=dict)
+    keys: list[tuple[Path, PrivateKey, bytes | None]] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def certificate(self, name: str, certificate: x509.Certificate, *above: x509.Certificate) -> None:
+        """Adds a PEM file and its line in the record."""
+        self.files[name] = b"".join(each.public_bytes(Encoding.PEM) for each in (certificate, *above))
+        self.facts.setdefault("certificates", []).append({"file": name, **_facts(certificate)})
+
+
+def perform(plan: Ceremony, text: str, base: Path, now: datetime.datetime) -> tuple[Path, dict[str, Any]]:
+    """Does what the plan says and writes it, with a record beside it. Returns the record's path and the record.
+
+    `text`: the reviewed file, for the record. `base`: what its paths are relative to. Raises PKIError, OSError.
+    """
+    now = now.replace(microsecond=0)
+    made = _make(plan, base, now)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    record = {
+        "ceremony": plan.__struct_config__.tag,
+        "purpose": plan.purpose,
+        "witnesses": list(plan.witnesses),
+        "performed_at": now.isoformat(),
+        "plan_sha256": digest,
+        "plan": text,
+        **made.facts,
+        "files": {name: hashlib.sha256(data).hexdigest() for name, data in made.files.items()},
+    }
+    return _write(
+        base / plan.directory, made, record, f"record-{plan.__struct_config__.tag}-{digest[:12]}.json"
+    ), record
+
+
+def _make(plan: Ceremony, base: Path, now: datetime.datetime) -> _Made:
+    match plan:
+        case KeyCeremony():
+            return _key(plan, base)
+        case RootCeremony():
+            return _root(plan, base, now)
+        case IssuingCeremony():
+            return _issuing(plan, base, now)
+        case CrossCeremony():
+            return _cross(plan, base, now)
+        case CRLCeremony():
+            return _crl(plan, base, now)
+
+
+def _key(plan: KeyCeremony, base: Path) -> _Made:
+    made = _Made()
+    public = _new_key(plan.key, base, made)
+    made.files[f"{plan.name}.pub.pem"] = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    made.facts["key"] = {"kind": key_description(public), "spki_sha256": spki_sha256(public).hex()}
+    return made
+
+
+def _root(plan: RootCeremony, base: Path, now: datetime.datetime) -> _Made:
+    made = _Made()
+    public = _new_key(plan.key, base, made)
+    contents = _contents(ROOT_CA, plan.subject.subject(), plan.not_before, plan.not_after, now)
+    key = made.keys[0][1] if made.keys else open_key(plan.key.at, base, "key.at")
+    certificate = _signed(contents, public, contents.subject.name(), key, None)
+    made.certificate(f"{plan.name}.pem", certificate)
+    return made
+
+
+def _issuing(plan: IssuingCeremony, base: Path, now: datetime.datetime) -> _Made:
+    made = _Made()
+    root, root_key = _signing_ca(plan.root, base, "root")
+    public = _new_key(plan.key, base, made)
+    if public == root_key.public_key():
+        raise Misconfigured("the issuing CA has the root's key: it needs one of its own")
+    is_csms = plan.use == "csms"
+    if is_csms and not plan.limits.domains:
+        raise Misconfigured("limits.domains: a CA for servers needs the domains that it is limited to")
+    limits = Constraints(
+        organizations=plan.limits.organizations,
+        domains=plan.limits.domains,
+        exclude_hosts=not is_csms and not plan.limits.unsafe_permit_host_names,
+    )
+    if not plan.limits.organizations:
+        raise Misconfigured("limits.organizations: a CA that is not limited can certify other operators' charge points")
+    profile = CSMS_ISSUING_CA if is_csms else CHARGE_POINT_ISSUING_CA
+    contents = _contents(profile, plan.subject.subject(), plan.not_before, plan.not_after, now, above=root)
+    contents = dataclasses.replace(contents, constraints=limits.extension())
+    certificate = _signed(contents, public, root.subject, root_key, root)
+    issued = (CSMS,) if is_csms else (CHARGE_POINT, OCSP_RESPONDER)
+    lifetime = plan.lifetime_days * _DAY
+    # The signer will check the same when it starts; whoever leaves the offline room should know now.
+    Issuer(
+        name=plan.name,
+        certificate=certificate,
+        chain=(root,),
+        profiles=tuple(each.with_lifetime(lifetime) if each is not OCSP_RESPONDER else each for each in issued),
+        organizations=plan.limits.organizations,
+        domains=plan.limits.domains,
+        publication=Publication(**msgspec.structs.asdict(plan.publication)),
+    )
+    made.certificate(f"{plan.name}.pem", certificate, root)
+    made.files[f"{plan.name}.toml"] = _settings(plan, tuple(each.name for each in issued), base)
+    warnings = issued[0].with_lifetime(lifetime).warnings()
+    if warnings:
+        made.facts["warnings"] = list(warnings)
+    return made
+
+
+def _cross(plan: CrossCeremony, base: Path, now: datetime.datetime) -> _Made:
+    made = _Made()
+    old, old_key = _signing_ca(plan.old, base, "old")
+    new, new_key = _signing_ca(plan.new, base, "new")
+    if old.public_key() == new.public_key():
+        raise Misconfigured("old and new have the same key")
+    for name, subject, issuer, key in (("new-with-old", new, old, old_key), ("old-with-new", old, new, new_key)):
+        ends = min(subject.not_valid_after_utc, issuer.not_valid_after_utc)
+        contents = _contents(ROOT_CA, Subject("", ""), plan.not_before, plan.not_after or ends, now, above=issuer)
+        contents = dataclasses.replace(contents, existing_name=subject.subject)
+        certificate = _signed(contents, certificate_key(subject), issuer.subject, key, issuer)
+        if certificate.not_valid_after_utc > ends:
+            raise Misconfigured(f"not_after: {name} would outlive one of the two roots, which ends at {ends}")
+        made.certificate(f"{name}.pem", certificate)
+    return made
+
+
+def _crl(plan: CRLCeremony, base: Path, now: datetime.datetime) -> _Made:
+    root, key = _signing_ca(plan.root, base, "root")
+    this_update = plan.this_update or now
+    if plan.next_update <= max(this_update, now):
+        raise Misconfigured("next_update is not in the future")
+    revoked = {_serial(each.serial): each for each in plan.revoked}
+    _verify_previous(plan, base, root, set(revoked))
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(root.subject)
+        .last_update(this_update)
+        .next_update(plan.next_update)
+        .add_extension(x509.CRLNumber(plan.number), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(certificate_key(root)), critical=False)
+    )
+    for serial, entry in revoked.items():
+        one = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(entry.at)
+        if entry.reason.value != "unspecified":  # RFC 5280, 5.3.1: it should be absent instead
+            one = one.add_extension(x509.CRLReason(x509.ReasonFlags(entry.reason.value)), critical=False)
+        builder = builder.add_revoked_certificate(one.build())
+    crl = builder.sign(key, hash_for(key.public_key()))
+    made = _Made()
+    made.files[f"{plan.name}.crl"] = crl.public_bytes(Encoding.DER)
+    made.facts["crl"] = {"number": plan.number, "next_update": plan.next_update.isoformat(), "entries": len(revoked)}
+    return made
+
+
+def _serial(text: str) -> int:
+    try:
+        return int(text, 16)
+    except ValueError:
+        raise Misconfigured(f"revoked.serial {text!r} is not a number in hex") from None
+
+
+def _verify_previous(plan: CRLCeremony, base: Path, root: x509.Certificate, revoked: set[int]) -> None:
+    if not plan.previous:
+        if plan.number != 1:
+            raise Misconfigured("previous: from the second list on, the one before is needed")
+        return
+    try:
+        before = x509.load_der_x509_crl((base / plan.previous).read_bytes())
+    except ValueError as error:
+        raise Misconfigured(f"previous {plan.previous}: {error}") from None
+    if not before.is_signature_valid(certificate_key(root)):
+        raise Misconfigured(f"previous {plan.previous} is not of this root")
+    number = before.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+    if plan.number <= number:
+        raise Misconfigured(f"number {plan.number} is not above {number}, that of the list before")
+    forgotten = {entry.serial_number for entry in before} - revoked
+    if forgotten:
+        raise Misconfigured(f"serial number {min(forgotten):x} was revoked on the list before, and is not on this one")
+
+
+def _contents(
+    profile: CertificateProfile,
+    subject: Subject,
+    not_before: datetime.datetime | None,
+    not_after: datetime.datetime | None,
+    now: datetime.datetime,
+    *,
+    above: x509.Certificate | None = None,
+) -> Contents:
+    start = not_before or now - profile.backdate
+    end = not_after or start + profile.lifetime
+    if above is not None:
+        start = max(start, above.not_valid_before_utc)
+        end = end if not_after else min(end, above.not_valid_after_utc)
+    return Contents(profile=profile, subject=subject, serial=random_serial(), not_before=start, not_after=end)
+
+
+def _signed(
+    contents: Contents,
+    public: PublicKey,
+    issuer: x509.Name,
+    key: PrivateKey,
+    above: x509.Certificate | None,
+) -> x509.Certificate:
+    """A CA certificate that the linter has nothing against. Raises Misconfigured."""
+    if contents.not_before >= contents.not_after:
+        raise Misconfigured("not_after is not later than not_before")
+    builder = certificate_builder(contents, public, issuer, key.public_key())
+    certificate = builder.sign(key, hash_for(key.public_key()))
+    findings = lint(certificate, contents.profile, issuer=above or certificate)
+    if findings:
+        raise Misconfigured("; ".join(f"{finding.code}: {finding.text}" for finding in findings))
+    return certificate
+
+
+def _signing_ca(ca: SigningCA, base: Path, where: str) -> tuple[x509.Certificate, PrivateKey]:
+    try:
+        certificate = x509.load_pem_x509_certificate((base / ca.certificate).read_bytes())
+    except ValueError as error:
+        raise Misconfigured(f"{where}.certificate: {error}") from None
+    key = open_key(ca.key, base, f"{where}.key")
+    if certificate.public_key() != key.public_key():
+        raise Misconfigured(f"{where}: the key does not belong to the certificate")
+    return certificate, key
+
+
+def _new_key(key: NewKey, base: Path, made: _Made) -> PublicKey:
+    """The public half of the key that the ceremony is about; it is made if the plan says so, and checked in any case."""
+    if key.public_key:
+        try:
+            loaded: object = load_pem_public_key((base / key.public_key).read_bytes())
+        except ValueError as error:
+            raise Misconfigured(f"key.public_key: {error}") from None
+    elif key.generate is None:
+        loaded = open_key(key.at, base, "key.at").public_key()
+    else:
+        loaded = _generated(key, base, made).public_key()
+    try:
+        return DEFAULT_KEY_POLICY.verify(loaded)
+    except Refused as refused:
+        raise Misconfigured(f"key: {refused}") from None
+
+
+def _generated(key: NewKey, base: Path, made: _Made) -> PrivateKey:
+    assert key.generate is not None
+    at = key.at
+    if at.pkcs11 is not None:
+        from pki.signer.pkcs11 import generate_in_token
+
+        token = at.pkcs11
+        pin = read_pin(token, base, "key.at")
+        return generate_in_token(Path(token.module), token.token, token.label, pin, key.generate)
+    secret = None if at.unsafe_unencrypted else read_secret(base / at.secret_file) if at.secret_file else None
+    if secret is None and not at.unsafe_unencrypted:
+        raise Misconfigured("key.at.secret_file: the key is written encrypted. Make one: openssl rand -base64 32")
+    made.keys.append((base / at.file, generate_key(key.generate), secret))
+    return made.keys[-1][1]
+
+
+def _settings(plan: IssuingCeremony, profiles: tuple[str, ...], base: Path) -> bytes:
+    """The signer's file for this CA."""
+    directory = base / plan.directory
+    key = plan.key.at
+    lines = [
+        f"# By ocpp-gateway pki ceremony: {' '.join(plan.purpose.split())}",
+        f"certificate = {_toml(f'{plan.name}.pem')}",
+        f"profiles = {_toml(list(profiles))}",
+        f"organizations = {_toml(list(plan.limits.organizations))}",
+        f"domains = {_toml(list(plan.limits.domains))}",
+        "",
+        "[lifetime_days]",
+        f"{profiles[0]} = {plan.lifetime_days:g}",
+        "",
+        "[publication]",
+        *(f"{name} = {_toml(value)}" for name, value in msgspec.structs.asdict(plan.publication).items()),
+        "",
+        "[key.pkcs11]" if key.pkcs11 is not None else "[key]",
+    ]
+    chosen: Any = key.pkcs11 if key.pkcs11 is not None else _relative(key, base, directory)
+    lines += [f"{name} = {_toml(value)}" for name, value in msgspec.structs.asdict(chosen).items() if value]
+    return "\n".join([*lines, ""]).encode()
+
+
+def _relative(key: KeySettings, base: Path, directory: Path) -> KeySettings:
+    def moved(name: str) -> str:
+        return os.path.relpath((base / name).absolute(), directory.absolute()) if name else ""
+
+    return msgspec.structs.replace(key, file=moved(key.file), secret_file=moved(key.secret_file))
+
+
+def _toml(value: Any) -> str:
+    """Strings, lists of strings, numbers and booleans: JSON is TOML for those."""
+    return msgspec.json.encode(value).decode()
+
+
+def _facts(certificate: x509.Certificate) -> dict[str, str]:
+    return {
+        "subject": certificate.subject.rfc4514_string(),
+        "issuer": certificate.issuer.rfc4514_string(),
+        "serial": f"{certificate.serial_number:x}",
+        "not_before": certificate.not_valid_before_utc.isoformat(),
+        "not_after": certificate.not_valid_after_utc.isoformat(),
+        "key": key_description(certificate_key(certificate)),
+        "spki_sha256": spki_sha256(certificate_key(certificate)).hex(),
+        "sha256": hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest(),
+    }
+
+
+def _write(directory: Path, made: _Made, record: dict[str, Any], record_name: str) -> Path:
+    paths = [directory / name for name in (*made.files, record_name)] + [path for path, _, _ in made.keys]
+    there = [path for path in paths if path.exists()]
+    if there:
+        raise Misconfigured(f"{there[0]} is there already, and a ceremony replaces nothing")
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for path, key, secret in made.keys:
+        write_key(key, path, secret)
+    for name, data in made.files.items():
+        _write_public(directory / name, data)
+    path = directory / record_name
+    _write_public(path, msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
+    return path
+
+
+def _write_public(path: Path, data: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(data)
+    path.chmod(_PUBLIC_MODE)

@@ -1,0 +1,46 @@
+"""Compares the journal with the signer's own list: everything the keys ever signed has to be accounted for, and nothing else."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from pki.inventory import Inventory
+from pki.signer.protocol import SignedEntry
+
+__all__ = ["Discrepancy", "reconcile"]
+
+
+@dataclass(frozen=True, slots=True)
+class Discrepancy:
+    """One serial number on which the two do not agree. `repairable`: `resume` finishes what a crash left."""
+
+    code: str
+    serial: int
+    text: str
+    repairable: bool = False
+
+
+def reconcile(
+    inventory: Inventory, journalled: Callable[[int], tuple[bytes, bytes]], signed: Iterable[SignedEntry]
+) -> Iterator[Discrepancy]:
+    """All of them. `journalled`: body and signature by serial number; `signed`: the signer's list."""
+    known = set()
+    for entry in signed:
+        serial = int(entry.serial, 16)
+        known.add(serial)
+        yield from _compared(serial, entry, *journalled(serial))
+    for certificate in inventory.issued():
+        if certificate.serial not in known:
+            yield Discrepancy(
+                "not-on-list", certificate.serial, "the journal has it as issued, and the signer never signed it"
+            )
+
+
+def _compared(serial: int, entry: SignedEntry, tbs: bytes, signature: bytes) -> Iterator[Discrepancy]:
+    if not tbs:
+        yield Discrepancy("not-journalled", serial, "the signer was asked to sign it, and the journal does not know it")
+    elif tbs != entry.tbs:
+        yield Discrepancy("other-body", serial, "journal and signer have different certificates under this number")
+    elif entry.signature and not signature:
+        yield Discrepancy("not-stored", serial, "it is signed, and the signature is not journalled", repairable=True)
+    elif signature != entry.signature:
+        yield Discrepancy("other-signature", serial, "journal and signer have different signatures")
