@@ -28,15 +28,15 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from pki.approval import Applicant, ApprovalRules, Operator, PresentedCertificate, Unproven, decide_approval
 from pki.blocked_keys import spki_sha256
-from pki.chained_file import ChainedFile, Position
+from pki.chained_file import Position
 from pki.csr import CertificateRequest, parse_csr, verify_subject
 from pki.errors import Reason, Refused, RolledBack, SignerUnavailable
-from pki.inventory import CertificateEntry, Inventory, RequestEntry, RequestState
+from pki.inventory import CertificateEntry, RequestEntry, RequestState
 from pki.issuer import Issuer
+from pki.journal import Journal
 from pki.key_policy import DEFAULT_KEY_POLICY, KeyPolicy
 from pki.keys import PublicKey, certificate_key
 from pki.lint import lint
@@ -46,7 +46,6 @@ from pki.records import (
     Decided,
     Intended,
     Issued,
-    JournalRecord,
     Opened,
     Requested,
     Reserved,
@@ -141,7 +140,6 @@ class Issuance:
 
         Raises JournalDamaged, JournalInUse, RolledBack, Misconfigured, SignerUnavailable, OSError.
         """
-        self.inventory = Inventory()
         self._signer = signer
         self._policy = policy
         self._make_id = make_id
@@ -152,7 +150,8 @@ class Issuance:
             for issuer in self.issuers.values()
             for each in (issuer.certificate, *issuer.chain)
         }
-        self._journal: ChainedFile[JournalRecord] = ChainedFile(journal, JournalRecord, self.inventory.apply)
+        self._journal = Journal(journal)
+        self.inventory = self._journal.inventory
         try:
             self._verify_not_rolled_back()
             if self._journal.head.sequence == 0:
@@ -255,15 +254,9 @@ class Issuance:
             raise Refused(Reason.CERTIFICATE_UNKNOWN, f"{serial:x}")
         return self._issued(entry.request)
 
-    def journalled(self, serial: int) -> tuple[bytes, bytes]:
+    def signed_parts(self, serial: int) -> tuple[bytes, bytes]:
         """Body and signature as the journal has them; empty what it does not have."""
-        entry = self.inventory.certificates.get(serial)
-        if entry is None or not entry.intended:
-            return b"", b""
-        intent = self._journal.read(entry.intended)
-        issued = self._journal.read(entry.issued) if entry.issued else None
-        assert isinstance(intent, Intended)
-        return intent.tbs, issued.signature if isinstance(issued, Issued) else b""
+        return self._journal.signed_parts(serial)
 
     def revoke(
         self, serial: int, reason: RevocationReason, *, by: str, note: str, now: datetime.datetime
@@ -357,9 +350,7 @@ class Issuance:
         return request
 
     def _key_of(self, request: RequestEntry) -> PublicKey:
-        record = self._journal.read(request.sequence)
-        assert isinstance(record, Requested)
-        return self._policy.keys.verify(load_der_public_key(record.spki))
+        return self._policy.keys.verify(self._journal.key_of(request))
 
     def _prepare(self, request: RequestEntry, now: datetime.datetime) -> None:
         assert request.serial is not None
@@ -409,37 +400,34 @@ class Issuance:
 
     def _sign(self, request: RequestEntry, now: datetime.datetime) -> None:
         assert request.serial is not None
-        entry = self.inventory.certificates[request.serial]
-        if entry.revocation is not None:
-            raise Refused(Reason.ALREADY_REVOKED, f"{request.serial:x}")
-        intent = self._journal.read(entry.intended)
-        assert isinstance(intent, Intended)
+        serial = request.serial
+        if self.inventory.certificates[serial].revocation is not None:
+            raise Refused(Reason.ALREADY_REVOKED, f"{serial:x}")
+        tbs, _ = self._journal.signed_parts(serial)
         # Step 10.
-        token = _Token(request, intent.tbs, self._journal.head)
+        token = _Token(request, tbs, self._journal.head)
         try:
             signature = token.redeem(self._signer)
         except Refused as refused:
             self._abandon(request, f"signer: {refused}", now)
             raise
         # Step 11.
-        certificate = x509.load_der_x509_certificate(certificate_of(intent.tbs, signature))
+        certificate = x509.load_der_x509_certificate(certificate_of(tbs, signature))
         try:
-            verify_signed(certificate, intent.tbs, self.issuers[request.issuer].public_key)
+            verify_signed(certificate, tbs, self.issuers[request.issuer].public_key)
         except ValueError as error:
             raise SignerUnavailable(f"what the signer sent is not what was asked for: {error}") from None
         # Step 12.
-        self._journal.append(Issued(at=now, request=request.id, serial=f"{request.serial:x}", signature=signature))
+        self._journal.append(Issued(at=now, request=request.id, serial=f"{serial:x}", signature=signature))
 
     def _abandon(self, request: RequestEntry, reason: str, now: datetime.datetime) -> None:
         self._journal.append(Abandoned(at=now, request=request.id, serial=f"{request.serial:x}", reason=reason))
 
     def _issued(self, request: RequestEntry) -> IssuedCertificate:
         assert request.serial is not None
-        tbs, signature = self.journalled(request.serial)
         issuer = self.issuers.get(request.issuer)
         chain = () if issuer is None else _without_root((issuer.certificate, *issuer.chain))
-        certificate = x509.load_der_x509_certificate(certificate_of(tbs, signature))
-        return IssuedCertificate(certificate, chain, request)
+        return IssuedCertificate(self._journal.certificate(request.serial), chain, request)
 
 
 def _without_root(certificates: tuple[x509.Certificate, ...]) -> tuple[x509.Certificate, ...]:

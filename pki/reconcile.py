@@ -20,14 +20,14 @@ class Discrepancy:
 
 
 def reconcile(
-    inventory: Inventory, journalled: Callable[[int], tuple[bytes, bytes]], signed: Iterable[SignedEntry]
+    inventory: Inventory, signed_parts: Callable[[int], tuple[bytes, bytes]], signed: Iterable[SignedEntry]
 ) -> Iterator[Discrepancy]:
-    """All of them. `journalled`: body and signature by serial number; `signed`: the signer's list."""
+    """All of them. `signed_parts`: body and signature by serial number; `signed`: the signer's list."""
     known = set()
     for entry in signed:
         serial = int(entry.serial, 16)
         known.add(serial)
-        yield from _compared(serial, entry, *journalled(serial))
+        yield from _compared(serial, entry, *signed_parts(serial))
     for certificate in inventory.issued():
         if certificate.serial not in known:
             yield Discrepancy(

@@ -1,0 +1,69 @@
+"""The journal: the file of records together with what they amount to."""
+
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+from pki.chained_file import ChainedFile, Position
+from pki.errors import Reason, Refused
+from pki.inventory import Inventory, RequestEntry
+from pki.records import Intended, Issued, JournalRecord, Requested
+from pki.signing import certificate_of
+
+__all__ = ["Journal"]
+
+
+class Journal:
+    """One CA's journal. Raises JournalDamaged, JournalInUse, OSError when it is opened."""
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self.inventory = Inventory()
+        self._file: ChainedFile[JournalRecord] = ChainedFile(
+            path, JournalRecord, self.inventory.apply, read_only=read_only
+        )
+
+    def close(self) -> None:
+        """Lets another process write it."""
+        self._file.close()
+
+    @property
+    def head(self) -> Position:
+        """How far it has got."""
+        return self._file.head
+
+    @property
+    def cut_off_bytes(self) -> int:
+        """What a crash had left half-written, when it was opened."""
+        return self._file.cut_off_bytes
+
+    def append(self, record: JournalRecord) -> None:
+        """Durable when it returns. Raises OSError, and then nothing has been appended."""
+        self._file.append(record)
+
+    def digest_at(self, sequence: int) -> bytes | None:
+        """Of the record with this number; None if there is none yet."""
+        return self._file.digest_at(sequence)
+
+    def signed_parts(self, serial: int) -> tuple[bytes, bytes]:
+        """Body and signature of a certificate; empty what there is not."""
+        entry = self.inventory.certificates.get(serial)
+        if entry is None or not entry.intended:
+            return b"", b""
+        intent = self._file.read(entry.intended)
+        issued = self._file.read(entry.issued) if entry.issued else None
+        assert isinstance(intent, Intended)
+        return intent.tbs, issued.signature if isinstance(issued, Issued) else b""
+
+    def certificate(self, serial: int) -> x509.Certificate:
+        """One that was issued. Raises Refused."""
+        tbs, signature = self.signed_parts(serial)
+        if not signature:
+            raise Refused(Reason.CERTIFICATE_UNKNOWN, f"{serial:x}")
+        return x509.load_der_x509_certificate(certificate_of(tbs, signature))
+
+    def key_of(self, request: RequestEntry) -> object:
+        """The public key that a request came with."""
+        record = self._file.read(request.sequence)
+        assert isinstance(record, Requested)
+        return load_der_public_key(record.spki)
