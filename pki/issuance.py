@@ -22,7 +22,7 @@ Names, profile and lifetime come from the caller's registry and the issuer's set
 """
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -52,6 +52,7 @@ from pki.records import (
     RevocationReason,
     Revoked,
 )
+from pki.signer.protocol import SignedEntry
 from pki.signing import ThrowAwayKeys, certificate_of, random_serial, verify_signed
 from pki.template import Contents, certificate_builder
 
@@ -75,6 +76,9 @@ class Signer(Protocol):
 
     def remember(self, journal: Position, note: str) -> None:
         """Raises Refused."""
+
+    def signed(self) -> Iterable[SignedEntry]:
+        """Everything that it was ever asked to sign."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -257,6 +261,10 @@ class Issuance:
     def signed_parts(self, serial: int) -> tuple[bytes, bytes]:
         """Body and signature as the journal has them; empty what it does not have."""
         return self._journal.signed_parts(serial)
+
+    def signed_entries(self) -> Iterable[SignedEntry]:
+        """What the signer says it was ever asked to sign, for `pki.reconcile`. Raises SignerUnavailable."""
+        return self._signer.signed()
 
     def revoke(
         self, serial: int, reason: RevocationReason, *, by: str, note: str, now: datetime.datetime

@@ -31,6 +31,7 @@ class _Commands(LazyGroup):
         "demo": ("gateway.cli.demo", "demo"),
         "charge-point": ("gateway.cli.charge_points", "charge_point"),
         "policy": ("gateway.cli.policy", "policy"),
+        "pki": ("gateway.cli.pki", "pki"),
         "why": ("gateway.cli.why", "why"),
         "status": ("gateway.cli.status", "status"),
         "doctor": ("gateway.cli.doctor", "doctor"),

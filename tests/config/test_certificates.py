@@ -168,7 +168,12 @@ class TestLeaf:
                 del rsa
                 return super().key_usage(rsa=False)
 
-        issued = issuing.issue(SignsOnly(name="x", lifetime=90 * DAY, subject=SubjectKind.CHARGE_POINT), Subject("gw", "CPO"), "rsa-2048", NOW)
+        issued = issuing.issue(
+            SignsOnly(name="x", lifetime=90 * DAY, subject=SubjectKind.CHARGE_POINT),
+            Subject("gw", "CPO"),
+            "rsa-2048",
+            NOW,
+        )
         install(site, "rsa", issued, issuing.certificate)
         assert warnings(site.file) == [
             "24:1: listener.tls.certificates: an RSA certificate without keyEncipherment cannot serve the static-RSA suites"

@@ -1,0 +1,191 @@
+"""What the commands of `pki` share: the CA's directory, how it is opened, and its errors as sentences."""
+
+import contextlib
+import datetime
+import getpass
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gateway.cli.exit_codes import NOT_OK, UNREACHABLE, USAGE
+from gateway.cli.output import fail, shown
+
+if TYPE_CHECKING:
+    from pki.inventory import CertificateEntry, RequestEntry
+    from pki.issuance import Issuance
+    from pki.journal import Journal
+
+__all__ = [
+    "ca_option",
+    "certificate_state",
+    "errors_explained",
+    "issuance_opened",
+    "journal_read",
+    "now",
+    "operator_name",
+    "parse_serial",
+    "public_certificate",
+    "public_request",
+]
+
+_JOURNAL, _SIGNER, _BLOCKED_KEYS = "journal", "signer", "blocked-keys.txt"
+
+ca_option = click.option(
+    "--ca",
+    "ca_path",
+    metavar="DIR",
+    envvar="OCPP_GATEWAY_CA",
+    default="ca",
+    help="The CA's directory. Default: $OCPP_GATEWAY_CA or ./ca.",
+)
+
+
+def now() -> datetime.datetime:
+    """The time of this command."""
+    return datetime.datetime.now(datetime.UTC)
+
+
+def operator_name() -> str:
+    """Who runs the command, for the journal."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"
+
+
+@contextlib.contextmanager
+def errors_explained(*, as_json: bool) -> Iterator[None]:
+    """Turns what the PKI raises into sentences and exit codes. Raises Failure."""
+    from pki.errors import Misconfigured, PKIError, Refused, SignerUnavailable
+
+    try:
+        yield
+    except Refused as refused:
+        fail(f"Refused: {shown(refused)}.", NOT_OK, as_json=as_json, details={"reason": refused.reason.code})
+    except Misconfigured as error:
+        fail(shown(error), USAGE, as_json=as_json)
+    except SignerUnavailable as error:
+        fail(shown(error), UNREACHABLE, as_json=as_json)
+    except PKIError as error:
+        fail(shown(error), NOT_OK, as_json=as_json)
+
+
+def _directory(ca_path: str, *, as_json: bool) -> Path:
+    directory = Path(ca_path)
+    if not (directory / _SIGNER).is_dir() and not (directory / _JOURNAL).exists():
+        fail(
+            f"{shown(ca_path)} is not the directory of a CA: name it with --ca, or make one with `ocpp-gateway pki ceremony`.",
+            USAGE,
+            as_json=as_json,
+        )
+    return directory
+
+
+@contextlib.contextmanager
+def issuance_opened(ca_path: str, *, as_json: bool) -> "Iterator[Issuance]":
+    """The issuance procedure, with the signer that runs or one for this command. Raises Failure."""
+    from pki.issuance import Issuance
+    from pki.signer.launch import signer_for
+
+    directory = _directory(ca_path, as_json=as_json)
+    with errors_explained(as_json=as_json):
+        policy = _policy(directory)
+        with signer_for(directory / _SIGNER) as signer:
+            ca = Issuance(directory / _JOURNAL, signer, policy, now(), lambda: secrets.token_hex(6))
+            try:
+                yield ca
+            finally:
+                ca.close()
+
+
+def _policy(directory: Path) -> Any:
+    from pki.blocked_keys import parse_blocked_keys
+    from pki.issuance import IssuancePolicy
+    from pki.key_policy import KeyPolicy
+
+    path = directory / _BLOCKED_KEYS
+    if not path.exists():
+        return IssuancePolicy()
+    table = parse_blocked_keys(path.read_text("utf-8", "replace"), str(path))
+    return IssuancePolicy(keys=KeyPolicy(blocked=table))
+
+
+@contextlib.contextmanager
+def journal_read(ca_path: str, *, as_json: bool) -> "Iterator[Journal]":
+    """The journal, also while a gateway writes it. Raises Failure."""
+    from pki.journal import Journal
+
+    directory = _directory(ca_path, as_json=as_json)
+    if not (directory / _JOURNAL).exists():
+        fail(f"{shown(ca_path)} has no journal yet: nothing has been issued.", NOT_OK, as_json=as_json)
+    with errors_explained(as_json=as_json):
+        journal = Journal(directory / _JOURNAL, read_only=True)
+        try:
+            yield journal
+        finally:
+            journal.close()
+
+
+def parse_serial(text: str) -> int:
+    """A serial number in hex, with or without colons. Raises UsageError."""
+    try:
+        return int(text.replace(":", ""), 16)
+    except ValueError:
+        raise click.UsageError(f"{text!r} is not a serial number in hex.") from None
+
+
+def certificate_state(entry: "CertificateEntry", moment: datetime.datetime) -> str:
+    """In one word."""
+    if entry.revocation is not None:
+        return "revoked"
+    if not entry.issued or entry.not_after is None:
+        return entry.request.state.value
+    return "valid" if moment <= entry.not_after else "expired"
+
+
+def public_certificate(entry: "CertificateEntry", moment: datetime.datetime) -> dict[str, Any]:
+    """A certificate as JSON."""
+    request, revocation = entry.request, entry.revocation
+    found: dict[str, Any] = {
+        "serial": f"{entry.serial:x}",
+        "state": certificate_state(entry, moment),
+        "common_name": request.subject.common_name,
+        "organization": request.subject.organization,
+        "names": list(request.names),
+        "profile": request.profile,
+        "issuer": request.issuer,
+        "not_before": _text(entry.not_before),
+        "not_after": _text(entry.not_after),
+        "spki_sha256": request.spki_sha256.hex(),
+        "request": request.id,
+    }
+    if revocation is not None:
+        found["revoked"] = {"at": _text(revocation.at), "reason": revocation.reason.value, "by": revocation.by}
+    return found
+
+
+def public_request(request: "RequestEntry") -> dict[str, Any]:
+    """A request as JSON."""
+    return {
+        "request": request.id,
+        "state": request.state.value,
+        "at": _text(request.at),
+        "common_name": request.subject.common_name,
+        "organization": request.subject.organization,
+        "names": list(request.names),
+        "profile": request.profile,
+        "issuer": request.issuer,
+        "applicant": request.applicant,
+        "rule": request.rule,
+        "notes": list(request.notes),
+        "reason": request.reason,
+        "spki_sha256": request.spki_sha256.hex(),
+        "serial": None if request.serial is None else f"{request.serial:x}",
+    }
+
+
+def _text(moment: datetime.datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()

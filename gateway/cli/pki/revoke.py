@@ -1,0 +1,46 @@
+"""`pki revoke`: a certificate of the embedded CA, for good."""
+
+import click
+
+from gateway.cli.exit_codes import UNREACHABLE
+from gateway.cli.output import fail, json_option, print_json, shown
+from gateway.cli.pki.ca import ca_option, issuance_opened, now, operator_name, parse_serial, public_certificate
+
+__all__ = ["revoke"]
+
+_REASONS = (
+    "unspecified",
+    "keyCompromise",
+    "affiliationChanged",
+    "superseded",
+    "cessationOfOperation",
+    "privilegeWithdrawn",
+)
+
+
+@click.command()
+@click.argument("serial", metavar="SERIAL")
+@click.option("--reason", type=click.Choice(_REASONS, case_sensitive=False), required=True, help="As in RFC 5280.")
+@click.option("--note", metavar="TEXT", default="", help="Why, in words; kept in the journal.")
+@ca_option
+@json_option
+def revoke(serial: str, reason: str, note: str, ca_path: str, as_json: bool) -> int:
+    """Revoke a certificate by its serial number (hex). There is no way back.
+
+    Its key gets no certificate any more, under any name.
+    """
+    from pki.errors import SignerUnavailable
+    from pki.records import RevocationReason
+
+    number = parse_serial(serial)
+    with issuance_opened(ca_path, as_json=as_json) as ca:
+        try:
+            entry = ca.revoke(number, RevocationReason(reason), by=operator_name(), note=note, now=now())
+        except SignerUnavailable as error:
+            text = f"{number:x} is revoked, but the signer could not be told to remember it: {shown(error)}"
+            fail(f"{text}. It will be told at the next start.", UNREACHABLE, as_json=as_json)
+    if as_json:
+        print_json(public_certificate(entry, now()))
+    else:
+        click.echo(f"Revoked {number:x} of {shown(entry.request.subject.common_name)}.")
+    return 0

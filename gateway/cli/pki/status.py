@@ -1,0 +1,97 @@
+"""`pki status`: the embedded CA at a glance, and what will need attention."""
+
+import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gateway.cli.exit_codes import NOT_OK
+from gateway.cli.output import json_option, print_json, print_table, shown, warn
+from gateway.cli.pki.ca import ca_option, certificate_state, issuance_opened, now
+
+if TYPE_CHECKING:
+    from pki.inventory import Inventory
+    from pki.issuance import Issuance
+
+__all__ = ["status"]
+
+_RADAR_DAYS = (7, 30, 90)
+_WARN_ISSUER_DAYS = 180
+
+
+@click.command()
+@ca_option
+@json_option
+def status(ca_path: str, as_json: bool) -> int:
+    """Show the CA at a glance, and what ends soon.
+
+    Needs the journal for itself: a running gateway tells the same by its own status. Finishes what a crash has left half-done.
+    Exit code 1 if something needs attention.
+    """
+    moment = now()
+    with issuance_opened(ca_path, as_json=as_json) as ca:
+        finished = ca.resume(moment)
+        facts = _facts(ca, moment)
+    facts["finished_after_a_crash"] = [request.id for request in finished]
+    attention = list(facts["attention"])
+    if as_json:
+        print_json(facts)
+        return NOT_OK if attention else 0
+    rows = [
+        (each["name"], ", ".join(each["profiles"]) or "retired", each["not_after"][:10]) for each in facts["issuers"]
+    ]
+    print_table("Issuing CAs", ("name", "issues", "ends"), rows)
+    counts = facts["certificates"]
+    click.echo("Certificates: " + ", ".join(f"{count} {state}" for state, count in counts.items()))
+    ends = ", ".join(f"{count} within {days} days" for days, count in facts["ending"].items())
+    click.echo(f"Valid ones that end: {ends}")
+    click.echo(f"Requests that wait for a decision: {facts['held']}")
+    click.echo(f"Journal: {facts['journal']['records']} records, head {facts['journal']['head']}")
+    if finished:
+        click.echo(f"Finished after a crash: {len(finished)}")
+    warn(shown(each) for each in attention)
+    return NOT_OK if attention else 0
+
+
+def _facts(ca: "Issuance", moment: datetime.datetime) -> dict[str, Any]:
+    issuers = [
+        {
+            "name": issuer.name,
+            "profiles": [profile.name for profile in issuer.profiles],
+            "organizations": list(issuer.organizations),
+            "not_after": issuer.latest_end().isoformat(),
+        }
+        for issuer in ca.issuers.values()
+    ]
+    soon = moment + datetime.timedelta(days=_WARN_ISSUER_DAYS)
+    attention = [
+        f"issuing CA {issuer.name} ends on {issuer.latest_end():%Y-%m-%d}: plan its successor"
+        for issuer in ca.issuers.values()
+        if issuer.profiles and issuer.latest_end() <= soon
+    ]
+    attention += [
+        warning for issuer in ca.issuers.values() for profile in issuer.profiles for warning in profile.warnings()
+    ]
+    held = sum(request.state.value == "held" for request in ca.inventory.requests.values())
+    if held:
+        attention.append(f"{held} requests wait for a decision: ocpp-gateway pki list --requests")
+    return {
+        "issuers": issuers,
+        **_counts(ca.inventory, moment),
+        "held": held,
+        "journal": {"records": ca.head.sequence, "head": ca.head.digest.hex()},
+        "attention": attention,
+    }
+
+
+def _counts(inventory: "Inventory", moment: datetime.datetime) -> dict[str, Any]:
+    states = dict.fromkeys(("valid", "expired", "revoked"), 0)
+    ending = dict.fromkeys(_RADAR_DAYS, 0)
+    for entry in inventory.issued():
+        state = certificate_state(entry, moment)
+        states[state] = states.get(state, 0) + 1
+        if state == "valid" and entry.not_after is not None:
+            left = entry.not_after - moment
+            for days in _RADAR_DAYS:
+                ending[days] += left <= datetime.timedelta(days=days)
+    return {"certificates": states, "ending": {str(days): count for days, count in ending.items()}}

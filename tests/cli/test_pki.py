@@ -1,0 +1,354 @@
+"""`pki`: from two ceremony files to certificates, held requests, revocation and books that agree, with a real signer."""
+
+import itertools
+import json
+import os
+import secrets
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from gateway.cli.exit_codes import NOT_OK, OK, UNREACHABLE, USAGE
+from gateway.cli.pki import pki
+from pki.approval import Unproven
+from pki.issuance import Application, Issuance, IssuancePolicy
+from pki.names import Subject
+from pki.signer.launch import signer_for
+from tests.cli.conftest import Cli
+from tests.pki.ceremony.test_ceremony import ISSUING, ROOT, SERVERS, Room
+from tests.pki.hierarchy import NOW
+from tests.pki.request_material import csr_pem
+from tests.pki.signer_directory import signer_process
+
+SN1 = ("--common-name", "SN-1", "--organization", "Example CPO")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the offline room leaves: a CA directory with two issuing CAs."""
+    directory = tmp_path_factory.mktemp("room")
+    room = Room(directory)
+    for text in (ROOT, ISSUING, SERVERS):
+        room.perform(text.replace('directory = "signer"', 'directory = "ca/signer"').replace('"signer/', '"ca/signer/'))
+    return directory
+
+
+class Place:
+    """A CA of its own for a test, and its commands."""
+
+    def __init__(self, directory: Path, made: Path, cli: Cli) -> None:
+        shutil.copytree(made, directory, dirs_exist_ok=True)
+        self.directory, self.ca, self._cli = directory, directory / "ca", cli
+        self._numbers = itertools.count()
+
+    def __call__(self, *words: object):
+        return self._cli("pki", *words, "--ca", self.ca)
+
+    def csr(self, **options) -> Path:
+        path = self.directory / f"{next(self._numbers)}.csr"
+        path.write_text(csr_pem(**({"organization": "Example CPO"} | options)))
+        return path
+
+    def issue(self, *words: object, csr: Path | None = None) -> dict[str, str]:
+        found: dict[str, str] = self("issue", csr or self.csr(), *(words or SN1), "--json").json()
+        return found
+
+    def hold(self, common_name: str = "SN-1") -> str:
+        """A request of somebody who has proven nothing, as the gateway would make it."""
+        with signer_for(self.ca / "signer") as signer:
+            ca = Issuance(self.ca / "journal", signer, IssuancePolicy(), NOW, lambda: secrets.token_hex(4))
+            wanted = Application(
+                profile="ChargePointCertificate",
+                subject=Subject(common_name, "Example CPO"),
+                applicant=Unproven("profile 2"),
+            )
+            request = ca.request(csr_pem(organization="Example CPO", common_name=common_name), wanted, NOW)
+            ca.close()
+        return request.id
+
+
+@pytest.fixture
+def place(tmp_path: Path, made: Path, cli: Cli) -> Place:
+    return Place(tmp_path, made, cli)
+
+
+class TestCeremony:
+    def test_it_makes_what_its_file_says_and_shows_fingerprints(self, cli: Cli, tmp_path: Path) -> None:
+        Room(tmp_path)
+        (tmp_path / "root.toml").write_text(ROOT)
+        assert "of mode root: first hierarchy" in cli("pki", "ceremony", tmp_path / "root.toml", "--check").out
+        assert not (tmp_path / "root.pem").exists()
+        result = cli("pki", "ceremony", tmp_path / "root.toml")
+        assert result.code == OK
+        certificate = x509.load_pem_x509_certificate((tmp_path / "root.pem").read_bytes())
+        shown = subprocess.run(
+            ["openssl", "x509", "-in", tmp_path / "root.pem", "-noout", "-fingerprint", "-sha256"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert shown.stdout.strip().partition("=")[2].replace(":", "").lower() in result.out
+        assert certificate.subject.rfc4514_string() in result.out
+        assert "let the witnesses sign it" in result.out
+
+    def test_a_second_time_is_refused(self, cli: Cli, tmp_path: Path) -> None:
+        Room(tmp_path)
+        (tmp_path / "root.toml").write_text(ROOT)
+        record = cli("pki", "ceremony", tmp_path / "root.toml", "--json").json()
+        assert json.loads(Path(record["record"]).read_text())["witnesses"] == ["Alice", "Bob"]
+        again = cli("pki", "ceremony", tmp_path / "root.toml", "--json")
+        assert (again.code, "replaces nothing" in again.json()["error"]) == (USAGE, True)
+
+    @pytest.mark.parametrize("text", ["", "nonsense", "mode = 1", 'mode = "root"', "a = " + "[" * 5000])
+    def test_what_is_no_ceremony_is_told(self, cli: Cli, tmp_path: Path, text: str) -> None:
+        (tmp_path / "x.toml").write_text(text)
+        result = cli("pki", "ceremony", tmp_path / "x.toml")
+        assert (result.code, result.out) == (USAGE, "")
+        assert len(result.err.splitlines()) == 1
+
+
+class TestIssue:
+    def test_the_chain_comes_out_leaf_first_and_openssl_accepts_it(self, place: Place) -> None:
+        out = place.directory / "leaf.pem"
+        result = place("issue", place.csr(), *SN1, "--out", out)
+        assert result.code == OK
+        leaf, issuing = x509.load_pem_x509_certificates(out.read_bytes())
+        assert (leaf.issuer, leaf.subject.rfc4514_string()) == (issuing.subject, "CN=SN-1,O=Example CPO")
+        command = [
+            "openssl",
+            "verify",
+            "-x509_strict",
+            "-purpose",
+            "sslclient",
+            "-CAfile",
+            place.directory / "root.pem",
+            "-untrusted",
+            out,
+            out,
+        ]
+        assert subprocess.run(list(map(str, command)), capture_output=True, check=False).returncode == 0
+        assert f"{leaf.serial_number:x}" in result.out
+
+    def test_without_out_the_chain_is_all_that_is_printed(self, place: Place) -> None:
+        assert len(x509.load_pem_x509_certificates(place("issue", place.csr(), *SN1).out.encode())) == 2
+
+    def test_a_server_has_its_names(self, place: Place) -> None:
+        words = ("--common-name", "gw.example.com", "--organization", "Example CPO", "--profile", "CSMSCertificate")
+        found = place.issue(
+            *words, "--name", "gw.example.com", "--name", "b.example.com", csr=place.csr(common_name="gw.example.com")
+        )
+        leaf = x509.load_pem_x509_certificate(found["chain"].encode())
+        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        assert names.get_values_for_type(x509.DNSName) == ["gw.example.com", "b.example.com"]
+
+    def test_the_same_request_again_is_the_same_certificate(self, place: Place) -> None:
+        csr = place.csr()
+        assert place.issue(csr=csr) == place.issue(csr=csr)
+
+    def test_a_refusal_has_its_reason(self, place: Place) -> None:
+        result = place("issue", place.csr(common_name="SN-2"), *SN1, "--json")
+        assert result.code == NOT_OK
+        assert result.json()["details"] == {"reason": "csr-other-common-name"}
+        assert place("issue", place.csr(), *SN1, "--profile", "Nothing", "--json").json()["details"] == {
+            "reason": "profile-not-served"
+        }
+
+    def test_blocked_keys_are_refused(self, place: Place) -> None:
+        csr = place.csr()
+        found = place.issue(csr=csr)
+        key = x509.load_pem_x509_certificate(found["chain"].encode()).public_key()
+        from pki.blocked_keys import spki_sha256
+
+        (place.ca / "blocked-keys.txt").write_text(f"{spki_sha256(key).hex()}\n")  # type: ignore[arg-type]
+        assert place("issue", csr, *SN1, "--json").json()["details"] == {"reason": "key-blocked"}
+        (place.ca / "blocked-keys.txt").write_text("zz\n")
+        assert place("issue", csr, *SN1).code == USAGE
+
+    def test_a_signer_that_runs_is_used(self, place: Place) -> None:
+        with signer_process(place.ca / "signer"):
+            assert place.issue()["serial"]
+        assert place("reconcile").code == OK
+
+
+class TestApproval:
+    def test_what_is_held_is_listed_approved_or_denied(self, place: Place) -> None:
+        first, second = place.hold(), place.hold("SN-2")
+        listed = place("list", "--requests", "--json").json()
+        assert [(each["request"], each["rule"], each["applicant"]) for each in listed] == [
+            (first, "first-enrolment", "profile 2"),
+            (second, "first-enrolment", "profile 2"),
+        ]
+        assert first in place("list", "--requests").out
+        assert "Issued" in place("approve", first, "--note", "seen").out
+        assert place("deny", second, "--note", "stolen").code == OK
+        assert place("deny", second, "--note", "again", "--json").json()["details"] == {"reason": "request-closed"}
+        assert place("approve", "nothing", "--json").json()["details"] == {"reason": "request-unknown"}
+        assert place("list", "--requests", "--json").json() == []
+        assert place("show", second, "--json").json()[0]["reason"] == "stolen"
+
+    def test_a_denial_needs_a_reason(self, place: Place) -> None:
+        assert place("deny", place.hold(), "--note", " ").code == USAGE
+
+
+class TestLooking:
+    def test_list_finds_by_name_serial_and_state(self, place: Place) -> None:
+        serial = place.issue()["serial"]
+        place.issue("--common-name", "SN-2", "--organization", "Example CPO", csr=place.csr(common_name="SN-2"))
+        place("revoke", serial, "--reason", "keyCompromise", "--note", "stolen")
+
+        def names(*words: str) -> list[str]:
+            return sorted(each["common_name"] for each in place("list", *words, "--json").json())
+
+        assert names() == ["SN-1", "SN-2"]
+        assert names("sn-2") == names("--state", "valid") == names("--expiring", "91") == ["SN-2"]
+        assert names(serial[4:12]) == names("--state", "revoked") == ["SN-1"]
+        assert names("--expiring", "89") == names("--state", "expired") == []
+        assert "revoked" in place("list").out
+
+    def test_show_has_everything_about_one(self, place: Place) -> None:
+        found = place.issue()
+        for which in (
+            found["serial"],
+            "SN-1",
+            found["request"],
+            ":".join([found["serial"][:2], found["serial"][2:]]).upper(),
+        ):
+            (shown,) = place("show", which, "--json").json()
+            assert shown["pem"] in found["chain"]
+            assert (shown["state"], shown["rule"]) == ("valid", "by-operator")
+        assert "BEGIN CERTIFICATE" in place("show", "SN-1").out
+        assert place("show", "SN-9").code == NOT_OK
+
+    def test_status_counts_and_warns(self, place: Place) -> None:
+        assert place("status").code == OK
+        place.issue()
+        facts = place("status", "--json").json()
+        assert facts["certificates"] == {"valid": 1, "expired": 0, "revoked": 0}
+        assert facts["ending"] == {"7": 0, "30": 0, "90": 1}
+        assert {issuer["name"] for issuer in facts["issuers"]} == {"charge-points", "servers"}
+        place.hold("SN-2")
+        result = place("status")
+        assert result.code == NOT_OK
+        assert "1 requests wait for a decision" in result.err
+
+    def test_export_has_every_certificate_and_reading_needs_no_lock(self, place: Place) -> None:
+        found = place.issue()
+        with signer_process(place.ca / "signer"), signer_for(place.ca / "signer") as signer:
+            ca = Issuance(place.ca / "journal", signer, IssuancePolicy(), NOW, lambda: "x")
+            lines = place("export").out.splitlines()
+            assert [json.loads(line)["serial"] for line in lines] == [found["serial"]]
+            assert place("export", "--json").json()[0]["pem"] in found["chain"]
+            assert place("list").code == place("show", "SN-1").code == OK
+            busy = place("issue", place.csr(), *SN1)
+            assert (busy.code, "in use by another process" in busy.err) == (NOT_OK, True)
+            ca.close()
+
+
+class TestRevoke:
+    def test_it_is_for_good(self, place: Place) -> None:
+        csr = place.csr()
+        serial = place.issue(csr=csr)["serial"]
+        assert place("revoke", serial, "--reason", "keycompromise").code == OK
+        (shown,) = place("show", serial, "--json").json()
+        assert (shown["state"], shown["revoked"]["reason"]) == ("revoked", "keyCompromise")
+        assert place("revoke", serial, "--reason", "superseded", "--json").json()["details"] == {
+            "reason": "already-revoked"
+        }
+        assert place("issue", csr, *SN1, "--json").json()["details"] == {"reason": "key-revoked"}
+
+    def test_nonsense_is_told(self, place: Place) -> None:
+        assert place("revoke", "xyz", "--reason", "superseded").code == USAGE
+        assert place("revoke", "12", "--reason", "because").code == USAGE
+        assert place("revoke", "12", "--reason", "superseded", "--json").json()["details"] == {
+            "reason": "certificate-unknown"
+        }
+
+    def test_an_old_journal_is_not_taken_back(self, place: Place) -> None:
+        serial = place.issue()["serial"]
+        shutil.copy(place.ca / "journal", place.directory / "backup")
+        place("revoke", serial, "--reason", "keyCompromise")
+        shutil.copy(place.directory / "backup", place.ca / "journal")
+        for words in (("status",), ("reconcile",), ("issue", place.csr(), *SN1)):
+            result = place(*words)
+            assert result.code == NOT_OK
+            assert "un-revoked" in result.err
+
+
+class TestReconcile:
+    def test_books_that_agree(self, place: Place) -> None:
+        place.issue()
+        assert "All 1 certificates" in place("reconcile").out
+        assert place("reconcile", "--json").json()["ok"] is True
+
+    def test_a_certificate_that_only_the_signer_knows(self, place: Place) -> None:
+        place.issue()
+        (place.ca / "journal").rename(place.directory / "aside")
+        other = place("reconcile")
+        assert (other.code, "an old copy" in other.err) == (NOT_OK, True)
+
+
+class TestLint:
+    def test_a_certificate_of_ours_is_fine_and_another_is_not(self, place: Place) -> None:
+        path = place.directory / "leaf.pem"
+        place("issue", place.csr(), *SN1, "--out", path)
+        issuing = place.ca / "signer" / "charge-points.pem"
+        assert place._cli("pki", "lint", path, "--issuer", issuing).code == OK
+        result = place._cli("pki", "lint", path, "--profile", "CSMSCertificate", "--json")
+        assert result.code == NOT_OK
+        assert {finding["code"] for finding in result.json()["findings"]} == {"common-name", "extension"}
+        der = place.directory / "leaf.der"
+        der.write_bytes(x509.load_pem_x509_certificate(path.read_bytes()).public_bytes(Encoding.DER))
+        assert place._cli("pki", "lint", der).code == OK
+
+    def test_nonsense_is_told(self, cli: Cli, tmp_path: Path) -> None:
+        (tmp_path / "x").write_text("hello")
+        assert cli("pki", "lint", tmp_path / "x").err.strip() == f"{tmp_path}/x is not a certificate."
+        assert cli("pki", "lint", tmp_path / "y").code == NOT_OK
+        assert "there are ChargePointCertificate" in cli("pki", "lint", tmp_path / "x", "--profile", "X").err
+
+
+@pytest.mark.parametrize("name", [name for name in pki.list_commands(None) if name not in {"ceremony", "lint"}])  # type: ignore[arg-type]
+def test_a_directory_that_is_no_ca_is_told(name: str, cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "csr").write_text(csr_pem())
+    words = {
+        "show": ("SN-1",),
+        "issue": (str(tmp_path / "csr"), *SN1),
+        "approve": ("x",),
+        "deny": ("x", "--note", "n"),
+        "revoke": ("12", "--reason", "superseded"),
+    }
+    result = cli("pki", name, *words.get(name, ()), "--ca", tmp_path)
+    assert result.code == USAGE
+    assert "is not the directory of a CA" in result.err
+
+
+def test_a_signer_that_does_not_start_says_why(place: Place) -> None:
+    key = place.ca / "signer" / "charge-points.key"
+    key.chmod(0o644)
+    result = place("status", "--json")
+    assert result.code == USAGE
+    assert f"chmod 600 {key}" in result.json()["error"]
+
+
+def test_a_signer_that_hangs_up_is_unreachable(place: Place) -> None:
+    import socket
+    import threading
+
+    listener = socket.socket(socket.AF_UNIX)
+    os.chdir(place.ca / "signer")
+    listener.bind("socket")
+    listener.listen()
+
+    def hang_up() -> None:
+        for _ in range(2):
+            listener.accept()[0].close()
+
+    thread = threading.Thread(target=hang_up)
+    thread.start()
+    assert place("status").code == UNREACHABLE
+    thread.join()
+    listener.close()
