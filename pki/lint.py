@@ -45,7 +45,6 @@ _CRITICAL: Final = {
     ExtensionOID.AUTHORITY_KEY_IDENTIFIER: False,
     ExtensionOID.CRL_DISTRIBUTION_POINTS: False,
     ExtensionOID.AUTHORITY_INFORMATION_ACCESS: False,
-    ExtensionOID.NAME_CONSTRAINTS: True,
     ExtensionOID.OCSP_NO_CHECK: False,
 }
 _SUBJECT_PARTS: Final = {
@@ -202,8 +201,9 @@ def _extensions(certificate: x509.Certificate, profile: CertificateProfile) -> I
         yield True, "extension", f"{oid.dotted_string} is missing"
     for oid in found.keys() - required - optional:
         yield True, "extension", f"{oid.dotted_string} does not belong there"
+    critical = _CRITICAL | {ExtensionOID.NAME_CONSTRAINTS: profile.name_constraints_critical}
     for oid, extension in found.items():
-        wrong = extension.critical is not _CRITICAL.get(oid, extension.critical)
+        wrong = extension.critical is not critical.get(oid, extension.critical)
         yield wrong, "critical", f"{oid.dotted_string} is {'' if extension.critical else 'not '}critical"
 
 

@@ -65,6 +65,8 @@ class CertificateProfile:
     """The DC that the subject must have; empty: none."""
     key_kinds: frozenset[KeyKind] = frozenset(KEY_KINDS)
     max_der_bytes: int = 4_000
+    name_constraints_critical: bool = True
+    """RFC 5280, 4.2.1.10 demands it. Verifiers that do not know name constraints refuse the CA then; Mbed TLS is one."""
     backdate: datetime.timedelta = datetime.timedelta(hours=1)
 
     def __post_init__(self) -> None:

@@ -115,7 +115,7 @@ def certificate_builder(
     if profile.no_revocation_check:
         builder = builder.add_extension(x509.OCSPNoCheck(), critical=False)
     if contents.constraints is not None:
-        builder = builder.add_extension(contents.constraints, critical=True)
+        builder = builder.add_extension(contents.constraints, critical=profile.name_constraints_critical)
     return _published(builder, contents.publication, contents.serial)
 
 

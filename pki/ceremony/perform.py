@@ -134,7 +134,10 @@ def _issuing(plan: IssuingCeremony, base: Path, now: datetime.datetime) -> _Made
     )
     if not plan.limits.organizations:
         raise Misconfigured("limits.organizations: a CA that is not limited can certify other operators' charge points")
-    profile = CSMS_ISSUING_CA if is_csms else CHARGE_POINT_ISSUING_CA
+    profile = dataclasses.replace(
+        CSMS_ISSUING_CA if is_csms else CHARGE_POINT_ISSUING_CA,
+        name_constraints_critical=not plan.limits.unsafe_not_critical,
+    )
     contents = _contents(profile, plan.subject.subject(), plan.not_before, plan.not_after, now, above=root)
     contents = dataclasses.replace(contents, constraints=limits.extension())
     certificate = _signed(contents, public, root.subject, root_key, root)

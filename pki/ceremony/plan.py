@@ -89,6 +89,8 @@ class _Limits(_Part, frozen=True, kw_only=True):
     domains: tuple[str, ...] = ()
     unsafe_permit_host_names: bool = False
     """For charge points whose serial numbers read as host names, `AB.123`: OpenSSL refuses those below a CA that excludes hosts."""
+    unsafe_not_critical: bool = False
+    """For charge points whose TLS stack refuses a CA with critical name constraints (it reads the chain that it is sent)."""
 
 
 class _PublicationPart(_Part, frozen=True, kw_only=True):

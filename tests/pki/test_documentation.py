@@ -65,5 +65,5 @@ def test_every_rule_kind_and_mode_is_named() -> None:
     assert [kind for kind in KEY_KINDS if f"`{kind}`" not in TEXT] == []
     modes = re.findall(r"(?m)^\| `([a-z-]+)` \| (?:a|an|the|`)", TEXT)
     assert {"key", "root", "issuing-ca", "cross-certificates", "crl"} <= set(modes)
-    for name in FILES:
-        parse_ceremony(FILES[name])
+    for content in FILES.values():
+        parse_ceremony(content)

@@ -18,7 +18,8 @@ __all__ = ["ceremony"]
 def ceremony(file: str, check: bool, as_json: bool) -> int:
     """Do with a root key what a reviewed file says.
 
-    Make a key, a root, an issuing CA, cross certificates, or the root's CRL (docs/pki.md). FILE says everything: nothing is asked, nothing that is there is replaced, and a record is written beside what is made.
+    Make a key, a root, an issuing CA, cross certificates, or the root's CRL (docs/pki.md). FILE says everything:
+    nothing is asked, nothing that is there is replaced, and a record is written beside what is made.
     """
     from gateway.cli.pki.ca import errors_explained, now
     from pki.ceremony.perform import perform

@@ -15,7 +15,8 @@ __all__ = ["reconcile"]
 def reconcile(ca_path: str, as_json: bool) -> int:
     """Compare the journal with what the signer has signed.
 
-    Everything that the issuing keys ever signed must be in the journal, and nothing else. Finishes what a crash has left half-done first. Exit code 1 if the two do not agree.
+    Everything that the issuing keys ever signed must be in the journal, and nothing else. Finishes what a crash
+    has left half-done first. Exit code 1 if the two do not agree.
     """
     from pki.reconcile import reconcile as compare
 

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import os
 import stat
 import subprocess
 from pathlib import Path
@@ -217,6 +218,30 @@ class TestIssuingCA:
             .value
         )
         assert constraints.excluded_subtrees is None
+
+    def test_stacks_that_do_not_know_name_constraints_can_be_served(
+        self, with_root: Room, tmp_path: Path, strongswan_pki: str
+    ) -> None:
+        """strongSwan refuses critical constraints of addresses; OpenSSL applies them whether critical or not."""
+        with_root.perform(ISSUING)
+        more = ISSUING.replace('["Example CPO"] }', '["Example CPO"], unsafe_not_critical = true }')
+        with_root.perform(
+            more.replace('name = "charge-points"', 'name = "tolerant"').replace("charge-points.key", "tolerant.key")
+        )
+        root = with_root.certificate("root.pem")
+
+        def strongswan(name: str) -> int:
+            command = [strongswan_pki, "--verify", "--in", tmp_path / f"{name}.pem", "--cacert", tmp_path / "root.pem"]
+            plugins = {"PKI_PLUGINS": "x509 constraints pubkey pkcs1 pkcs8 pem openssl random nonce sha2"}
+            return subprocess.run(
+                list(map(str, command)), capture_output=True, check=False, env=os.environ | plugins
+            ).returncode
+
+        assert strongswan("signer/tolerant") == 0
+        assert strongswan("signer/charge-points") != 0
+        tolerant = with_root.certificate("signer/tolerant.pem")
+        assert openssl_verify(tmp_path, tolerant, [], root, "any") == "OK"
+        assert not tolerant.extensions.get_extension_for_class(x509.NameConstraints).critical
 
     @pytest.mark.parametrize(
         ("old", "new", "problem"),
