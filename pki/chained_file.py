@@ -78,8 +78,10 @@ class ChainedFile(Generic[_T]):
             raise
 
     def close(self) -> None:
-        """Lets others open it."""
-        os.close(self._descriptor)
+        """Lets others open it. A second time does nothing."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
     def append(self, record: _T) -> Position:
         """Writes the record; it is durable when this returns. Raises OSError, and then nothing has been appended."""

@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
-from pki.der import TooComplex, verify_der_limits
+from pki.der_limits import TooComplex, verify_der_limits
 from pki.errors import Reason, Refused
 from pki.key_policy import KeyPolicy, verify_rsa_numbers
 from pki.keys import PublicKey

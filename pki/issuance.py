@@ -74,7 +74,7 @@ class Signer(Protocol):
     def sign(self, issuer: str, profile: str, tbs: bytes, journal: Position) -> bytes:
         """A signature. Raises Refused."""
 
-    def remember(self, journal: Position, note: str) -> None:
+    def remember(self, journal: Position, revoked: str = "") -> None:
         """Raises Refused."""
 
     def signed(self) -> Iterable[SignedEntry]:
@@ -160,7 +160,7 @@ class Issuance:
             self._verify_not_rolled_back()
             if self._journal.head.sequence == 0:
                 self._journal.append(Opened(at=now))
-            self._signer.remember(self._journal.head, "start")
+            self._signer.remember(self._journal.head)
         except BaseException:
             self._journal.close()
             raise
@@ -279,7 +279,7 @@ class Issuance:
         if entry.revocation is not None:
             raise Refused(Reason.ALREADY_REVOKED, f"{serial:x}")
         self._journal.append(Revoked(at=now, serial=f"{serial:x}", reason=reason, by=by, note=note))
-        self._signer.remember(self._journal.head, f"revoked {serial:x}")
+        self._signer.remember(self._journal.head, f"{serial:x}")
         return entry
 
     # What stands behind.

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509.oid import SignatureAlgorithmOID
 
-from pki.der import assemble_signed, children
+from pki.der_limits import assemble_signed, children
 from pki.keys import PrivateKey, PublicKey, generate_key
 
 __all__ = [
@@ -19,12 +19,15 @@ __all__ = [
     "random_serial",
     "sign_tbs",
     "unsigned_certificate",
+    "unsigned_revocation_list",
     "verify_algorithm",
     "verify_signed",
 ]
 
 _ALGORITHM_PART: Final = 2
 """In TBSCertificate after version and serial number (RFC 5280, 4.1.2)."""
+_LIST_ALGORITHM_PART: Final = 1
+"""In TBSCertList after the version, which every list of ours has (RFC 5280, 5.1.2)."""
 _EC_HASHES: Final[dict[str, hashes.HashAlgorithm]] = {
     "secp256r1": hashes.SHA256(),
     "secp384r1": hashes.SHA384(),
@@ -71,6 +74,18 @@ def unsigned_certificate(tbs: bytes) -> x509.Certificate:
     return certificate
 
 
+def unsigned_revocation_list(tbs: bytes, issuer: PublicKey) -> x509.CertificateRevocationList:
+    """To be looked at only, and to be signed with the algorithm of `issuer`. Raises ValueError."""
+    parts = children(tbs)
+    if len(parts) <= _LIST_ALGORITHM_PART:
+        raise ValueError("not the body of a revocation list")
+    found = x509.load_der_x509_crl(assemble_signed(tbs, parts[_LIST_ALGORITHM_PART], b""))
+    if found.tbs_certlist_bytes != tbs:
+        raise ValueError("not the body of exactly one revocation list")
+    verify_algorithm(found, issuer)
+    return found
+
+
 def verify_signed(certificate: x509.Certificate, tbs: bytes, issuer: PublicKey) -> None:
     """What came back is what was asked for, and the issuer has signed it. Raises ValueError."""
     if certificate.tbs_certificate_bytes != tbs:
@@ -86,8 +101,8 @@ def verify_signed(certificate: x509.Certificate, tbs: bytes, issuer: PublicKey) 
         raise ValueError("the signature is not the issuer's") from None
 
 
-def verify_algorithm(certificate: x509.Certificate, issuer: PublicKey) -> None:
-    """The algorithm that the certificate names is the one that its issuer's key signs with. Raises ValueError."""
+def verify_algorithm(certificate: x509.Certificate | x509.CertificateRevocationList, issuer: PublicKey) -> None:
+    """The algorithm that a certificate or list names is the one that its issuer's key signs with. Raises ValueError."""
     wanted = (isinstance(issuer, ec.EllipticCurvePublicKey), hash_for(issuer).name)
     if _OIDS.get(certificate.signature_algorithm_oid) != wanted:
         raise ValueError(

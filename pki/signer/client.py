@@ -4,14 +4,17 @@ import datetime
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from pki.chained_file import Position
 from pki.errors import Misconfigured, Reason, Refused, SignerUnavailable
 from pki.issuer import Issuer
+from pki.kept_keys import KeptECKey, KeptRSAKey, require_pkcs1v15
+from pki.keys import PrivateKey
 from pki.profiles import END_ENTITY_PROFILES
 from pki.signer.protocol import (
     Answer,
@@ -26,6 +29,7 @@ from pki.signer.protocol import (
     Signature,
     SignedEntry,
     SignedList,
+    SignRevocationList,
     Status,
     StatusQuestion,
     receive,
@@ -68,9 +72,23 @@ class SignerClient:
             raise self._strange(answer)
         return answer.signature
 
-    def remember(self, journal: Position, note: str) -> None:
-        """Tells it how far the journal has got. Raises Refused."""
-        answer = self._ask(Remember(journal, note))
+    def sign_revocation_list(self, issuer: str, tbs: bytes) -> bytes:
+        """The signature over a revocation list's body. Raises Refused."""
+        answer = self._ask(SignRevocationList(issuer, tbs))
+        if not isinstance(answer, Signature):
+            raise self._strange(answer)
+        return answer.signature
+
+    def revocation_key(self, issuer: Issuer) -> PrivateKey:
+        """The issuer's key as far as it signs revocation lists, for whatever builds them. Its `sign` raises as above."""
+        key = issuer.public_key
+        if isinstance(key, ec.EllipticCurvePublicKey):
+            return _RemoteECKey(key, issuer.name, self)
+        return _RemoteRSAKey(key, issuer.name, self)
+
+    def remember(self, journal: Position, revoked: str = "") -> None:
+        """Tells it how far the journal has got, and what has just been revoked. Raises Refused."""
+        answer = self._ask(Remember(journal, revoked))
         if not isinstance(answer, Remembered):
             raise self._strange(answer)
 
@@ -123,6 +141,31 @@ class SignerClient:
     def _strange(self, answer: Answer) -> SignerUnavailable:
         self.close()
         return SignerUnavailable(f"signer at {self._path}: an answer to another question ({type(answer).__name__})")
+
+
+class _RemoteECKey(KeptECKey):
+    """Signs the bodies of revocation lists, with the hash that goes with the key."""
+
+    def __init__(self, public: ec.EllipticCurvePublicKey, issuer: str, signer: SignerClient) -> None:
+        super().__init__(public)
+        self._issuer, self._signer = issuer, signer
+
+    def sign(self, data: Any, signature_algorithm: ec.EllipticCurveSignatureAlgorithm) -> bytes:
+        del signature_algorithm  # stands in the body, where the signer compares it
+        return self._signer.sign_revocation_list(self._issuer, bytes(data))
+
+
+class _RemoteRSAKey(KeptRSAKey):
+    """The same with RSA."""
+
+    def __init__(self, public: rsa.RSAPublicKey, issuer: str, signer: SignerClient) -> None:
+        super().__init__(public)
+        self._issuer, self._signer = issuer, signer
+
+    def sign(self, data: Any, padding: Any, algorithm: Any) -> bytes:
+        require_pkcs1v15(padding)
+        del algorithm  # stands in the body, where the signer compares it
+        return self._signer.sign_revocation_list(self._issuer, bytes(data))
 
 
 def _issuer(facts: IssuerFacts) -> Issuer:

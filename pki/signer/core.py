@@ -15,6 +15,7 @@ A second order for the same body gets the signature that is on the list: there i
 """
 
 import datetime
+import hashlib
 import itertools
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +33,7 @@ from pki.lint import lint
 from pki.names import Subject
 from pki.profiles import CertificateProfile
 from pki.signer.protocol import SignedEntry
+from pki.signer.revocation_list import read_revocation_list
 from pki.signing import sign_tbs, unsigned_certificate, verify_algorithm
 
 __all__ = ["SigningCore"]
@@ -55,13 +57,21 @@ class _Signed(msgspec.Struct, frozen=True, tag="signed", tag_field="record", for
     signature: bytes
 
 
+class _ListSigned(msgspec.Struct, frozen=True, tag="crl", tag_field="record", forbid_unknown_fields=True):
+    at: datetime.datetime
+    issuer: str
+    scope: str
+    number: int
+    tbs_sha256: bytes
+
+
 class _Remembered(msgspec.Struct, frozen=True, tag="remembered", tag_field="record", forbid_unknown_fields=True):
     at: datetime.datetime
     journal: Position
-    note: str
+    revoked: str = ""
 
 
-_ListRecord = _Ordered | _Signed | _Remembered
+_ListRecord = _Ordered | _Signed | _ListSigned | _Remembered
 
 
 class SigningCore:
@@ -81,6 +91,8 @@ class SigningCore:
         self._clock = clock
         self._ordered: dict[int, int] = {}
         self._signed: dict[int, int] = {}
+        self._revoked: dict[int, tuple[str, datetime.datetime] | None] = {}
+        self._crl_numbers: dict[tuple[str, str], int] = {}
         self.remembered = START
         """The furthest place of the journal that this signer has seen."""
         self._list: ChainedFile[_ListRecord] = ChainedFile(list_path, _ListRecord, self._apply)
@@ -123,11 +135,38 @@ class SigningCore:
         self._list.append(_Signed(self._clock(), f"{serial:x}", signature))
         return signature
 
-    def remember(self, journal: Position, note: str) -> None:
-        """Never to believe a journal that has not got here. Raises Refused for a step back, OSError."""
+    def sign_revocation_list(self, issuer_name: str, tbs: bytes) -> bytes:
+        """The signature over a list's body, if it is newer than the one before and forgets nothing. Raises Refused, OSError."""
+        if issuer_name not in self._issuers:
+            raise Refused(Reason.ISSUER_UNKNOWN, issuer_name)
+        issuer, key = self._issuers[issuer_name]
+        now = self._clock()
+        found = read_revocation_list(tbs, issuer, now)
+        before = self._crl_numbers.get((issuer_name, found.scope), 0)
+        if found.number <= before:
+            raise Refused(Reason.CRL_NUMBER, f"{found.number} after {before}")
+        for serial in self._revoked:
+            facts = self._facts(serial)
+            if facts is None or facts[0] != issuer_name or facts[1] <= now or serial in found.serials:
+                continue
+            if not found.scope or issuer.publication.crl_url_of(serial) == found.scope:
+                raise Refused(Reason.CRL_FORGETS, f"{serial:x}")
+        digest = hashlib.sha256(tbs).digest()
+        self._list.append(_ListSigned(now, issuer_name, found.scope, found.number, digest))
+        return sign_tbs(key, tbs)
+
+    def remember(self, journal: Position, revoked: str = "") -> None:
+        """Never to believe a journal that has not got here, nor a list without `revoked`. Raises Refused, OSError."""
         self._verify_forward(journal)
         if journal != self.remembered:
-            self._list.append(_Remembered(self._clock(), journal, note))
+            self._list.append(_Remembered(self._clock(), journal, revoked))
+
+    def _facts(self, serial: int) -> tuple[str, datetime.datetime] | None:
+        """Issuer and end of a certificate that was revoked; None for one that was never signed here."""
+        if self._revoked[serial] is None and serial in self._ordered:
+            order = self._order(serial)
+            self._revoked[serial] = (order.issuer, unsigned_certificate(order.tbs).not_valid_after_utc)
+        return self._revoked[serial]
 
     def listed(self, start: int) -> tuple[list[SignedEntry], int]:
         """Orders from number `start` on, oldest first, and where to go on (0: that was all)."""
@@ -189,8 +228,12 @@ class SigningCore:
                 self._seen(record.journal)
             case _Signed():
                 self._signed[int(record.serial, 16)] = sequence
+            case _ListSigned():
+                self._crl_numbers[record.issuer, record.scope] = record.number
             case _Remembered():
                 self._seen(record.journal)
+                if record.revoked:
+                    self._revoked[int(record.revoked, 16)] = None
 
     def _seen(self, journal: Position) -> None:
         if journal.sequence >= self.remembered.sequence:

@@ -5,16 +5,17 @@ token has the mechanisms that hash as well. One thread at a time may use a sessi
 """
 
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import pkcs11
 import pkcs11.util.ec
 import pkcs11.util.rsa
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
+from cryptography.hazmat.primitives.asymmetric import ec, rsa, utils
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from pki.errors import Misconfigured
+from pki.kept_keys import KeptECKey, KeptRSAKey, require_pkcs1v15
 from pki.keys import KeyKind, PrivateKey
 
 __all__ = ["TokenECKey", "TokenRSAKey", "generate_in_token", "open_token_key"]
@@ -28,10 +29,6 @@ _DIGEST_INFO: Final = {
 _CURVES: Final = {"ec-p256": "secp256r1", "ec-p384": "secp384r1", "ec-p521": "secp521r1"}
 
 
-def _never(what: str) -> NoReturn:
-    raise NotImplementedError(f"a key in a token does not {what}")
-
-
 def _digest(data: bytes, algorithm: Any) -> tuple[bytes, str]:
     if isinstance(algorithm, utils.Prehashed):
         return bytes(data), algorithm._algorithm.name  # noqa: SLF001  has no other way to tell
@@ -40,11 +37,12 @@ def _digest(data: bytes, algorithm: Any) -> tuple[bytes, str]:
     return context.finalize(), algorithm.name
 
 
-class TokenECKey(ec.EllipticCurvePrivateKey):
-    """An EC key that stays where it is."""
+class TokenECKey(KeptECKey):
+    """An EC key in a token."""
 
     def __init__(self, handle: Any, public: ec.EllipticCurvePublicKey) -> None:
-        self._handle, self._public = handle, public
+        super().__init__(public)
+        self._handle = handle
 
     def sign(self, data: Any, signature_algorithm: ec.EllipticCurveSignatureAlgorithm) -> bytes:
         digest, _ = _digest(bytes(data), signature_algorithm.algorithm)
@@ -52,69 +50,18 @@ class TokenECKey(ec.EllipticCurvePrivateKey):
         half = len(raw) // 2
         return utils.encode_dss_signature(int.from_bytes(raw[:half], "big"), int.from_bytes(raw[half:], "big"))
 
-    def public_key(self) -> ec.EllipticCurvePublicKey:
-        return self._public
 
-    @property
-    def curve(self) -> ec.EllipticCurve:
-        return self._public.curve
-
-    @property
-    def key_size(self) -> int:
-        return self._public.key_size
-
-    def exchange(self, algorithm: ec.ECDH, peer_public_key: ec.EllipticCurvePublicKey) -> bytes:
-        _never("agree on keys")
-
-    def private_numbers(self) -> ec.EllipticCurvePrivateNumbers:
-        _never("leave it")
-
-    def private_bytes(self, encoding: Any, format: Any, encryption_algorithm: Any) -> bytes:  # noqa: A002  cryptography's name
-        _never("leave it")
-
-    def __copy__(self) -> "TokenECKey":
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "TokenECKey":
-        return self
-
-
-class TokenRSAKey(rsa.RSAPrivateKey):
-    """An RSA key that stays where it is; signs PKCS#1 v1.5."""
+class TokenRSAKey(KeptRSAKey):
+    """An RSA key in a token; signs PKCS#1 v1.5."""
 
     def __init__(self, handle: Any, public: rsa.RSAPublicKey) -> None:
-        self._handle, self._public = handle, public
+        super().__init__(public)
+        self._handle = handle
 
     def sign(self, data: Any, padding: Any, algorithm: Any) -> bytes:
-        if not isinstance(padding, _PKCS1v15):
-            _never("sign with this padding here")
+        require_pkcs1v15(padding)
         digest, name = _digest(bytes(data), algorithm)
         return bytes(self._handle.sign(_DIGEST_INFO[name] + digest, mechanism=pkcs11.Mechanism.RSA_PKCS))
-
-    def public_key(self) -> rsa.RSAPublicKey:
-        return self._public
-
-    @property
-    def key_size(self) -> int:
-        return self._public.key_size
-
-    def decrypt(self, ciphertext: bytes, padding: Any) -> bytes:
-        _never("decrypt")
-
-    def private_numbers(self) -> rsa.RSAPrivateNumbers:
-        _never("leave it")
-
-    def private_bytes(self, encoding: Any, format: Any, encryption_algorithm: Any) -> bytes:  # noqa: A002  cryptography's name
-        _never("leave it")
-
-    def __copy__(self) -> "TokenRSAKey":
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "TokenRSAKey":
-        return self
-
-
-_PKCS1v15: Final = padding.PKCS1v15
 
 
 def _session(module: Path, token: str, pin: str) -> Any:

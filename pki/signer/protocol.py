@@ -18,6 +18,7 @@ __all__ = [
     "Remember",
     "Remembered",
     "Sign",
+    "SignRevocationList",
     "Signature",
     "SignedEntry",
     "SignedList",
@@ -28,7 +29,7 @@ __all__ = [
 ]
 
 _T = TypeVar("_T")
-_MAX_BYTES: Final = 4_000_000
+_MAX_BYTES: Final = 16_000_000
 _PREFIX_BYTES: Final = 4
 
 
@@ -49,7 +50,15 @@ class Remember(msgspec.Struct, frozen=True, tag="remember"):
     """The journal has got here; a shorter or another one is not to be believed."""
 
     journal: Position
-    note: str
+    revoked: str = ""
+    """A serial number, if that is what has just been journalled."""
+
+
+class SignRevocationList(msgspec.Struct, frozen=True, tag="sign-crl"):
+    """Sign this body of a revocation list."""
+
+    issuer: str
+    tbs: bytes
 
 
 class ListSigned(msgspec.Struct, frozen=True, tag="list"):
@@ -58,7 +67,7 @@ class ListSigned(msgspec.Struct, frozen=True, tag="list"):
     start: int
 
 
-Question = StatusQuestion | Sign | Remember | ListSigned
+Question = StatusQuestion | Sign | SignRevocationList | Remember | ListSigned
 
 
 class IssuerFacts(msgspec.Struct, frozen=True):

@@ -26,6 +26,7 @@ from pki.signer.protocol import (
     Sign,
     Signature,
     SignedList,
+    SignRevocationList,
     Status,
     StatusQuestion,
     receive,
@@ -105,8 +106,10 @@ def _answer(core: SigningCore, question: Question) -> Answer:
                 return Status([_facts(issuer) for issuer in core.issuers], core.signed_count, core.remembered)
             case Sign():
                 return Signature(core.sign(question.issuer, question.profile, question.tbs, question.journal))
+            case SignRevocationList():
+                return Signature(core.sign_revocation_list(question.issuer, question.tbs))
             case Remember():
-                core.remember(question.journal, question.note)
+                core.remember(question.journal, question.revoked)
                 return Remembered()
             case ListSigned():
                 return SignedList(*core.listed(question.start))

@@ -59,8 +59,8 @@ class NearSigner:
     def sign(self, issuer: str, profile: str, tbs: bytes, journal: Position) -> bytes:
         return self.core.sign(issuer, profile, tbs, journal)
 
-    def remember(self, journal: Position, note: str) -> None:
-        self.core.remember(journal, note)
+    def remember(self, journal: Position, revoked: str = "") -> None:
+        self.core.remember(journal, revoked)
 
     def signed(self) -> list[SignedEntry]:
         found, start = self.core.listed(0)

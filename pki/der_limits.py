@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterator
 from typing import Final
 
-__all__ = ["TooComplex", "assemble_signed", "children", "element", "verify_der_limits"]
+__all__ = ["TooComplex", "assemble_signed", "children", "verify_der_limits"]
 
 _CONSTRUCTED: Final = 0x20
 _HIGH_TAG: Final = 0x1F
@@ -75,7 +75,7 @@ def children(data: bytes) -> list[bytes]:
     return [data[one:other] for one, other in itertools.pairwise(starts)]
 
 
-def element(tag: int, contents: bytes) -> bytes:
+def _element(tag: int, contents: bytes) -> bytes:
     """One element, its length in the shortest form."""
     size = len(contents)
     if size < _LONG_FORM:
@@ -86,4 +86,4 @@ def element(tag: int, contents: bytes) -> bytes:
 
 def assemble_signed(body: bytes, algorithm: bytes, signature: bytes) -> bytes:
     """`SEQUENCE { body, algorithm, BIT STRING signature }`: a certificate, a CRL (RFC 5280, 4.1 and 5.1)."""
-    return element(_SEQUENCE, body + algorithm + element(_BIT_STRING, b"\0" + signature))
+    return _element(_SEQUENCE, body + algorithm + _element(_BIT_STRING, b"\0" + signature))

@@ -1,0 +1,157 @@
+"""Revocation lists that the signer signs, and those it does not: old numbers, other issuers, and above all forgetful ones."""
+
+import datetime
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from pki.chained_file import Position
+from pki.errors import Reason, Refused
+from pki.profiles import CHARGE_POINT
+from pki.signer.client import SignerClient
+from pki.signer.core import SigningCore
+from pki.signer.settings import load_issuers
+from pki.signing import random_serial, unsigned_certificate
+from tests.pki.hierarchy import DAY, NOW, Hierarchy
+from tests.pki.signer.test_core import CA as SHARED
+from tests.pki.signer.test_core import body
+from tests.pki.signer_directory import make_signer_directory, signer_process
+
+CA: Hierarchy = SHARED
+AT = Position(5, b"d" * 32)
+
+
+def crl(
+    number: int, *serials: int, key=None, issuer=None, start=NOW, end=NOW + 7 * DAY, scope: str = "", algorithm=None
+) -> x509.CertificateRevocationList:
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name((issuer or CA.issuing).subject)
+        .last_update(start)
+        .next_update(end)
+        .add_extension(x509.CRLNumber(number), critical=False)
+    )
+    if scope:
+        point = x509.IssuingDistributionPoint(
+            [x509.UniformResourceIdentifier(scope)], None, True, False, None, False, False
+        )
+        builder = builder.add_extension(point, critical=True)
+    for serial in serials:
+        builder = builder.add_revoked_certificate(
+            x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(NOW).build()
+        )
+    return builder.sign(key or ec.generate_private_key(ec.SECP256R1()), algorithm or hashes.SHA256())
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return make_signer_directory(tmp_path, CA)
+
+
+@pytest.fixture
+def core(directory: Path):
+    made = SigningCore(load_issuers(directory), directory / "signed", lambda: NOW)
+    yield made
+    made.close()
+
+
+def revoked(core: SigningCore, position: int, **changes) -> int:
+    """A certificate that is issued and revoked; its serial number."""
+    tbs = body(serial=random_serial(), **changes)
+    core.sign("issuing", CHARGE_POINT.name, tbs, Position(position, b"x" * 32))
+    serial = unsigned_certificate(tbs).serial_number
+    core.remember(Position(position + 1, b"y" * 32), f"{serial:x}")
+    return serial
+
+
+def refusal(core: SigningCore, tbs: bytes, issuer: str = "issuing") -> Reason:
+    with pytest.raises(Refused) as refused:
+        core.sign_revocation_list(issuer, tbs)
+    return refused.value.reason
+
+
+def test_a_list_with_all_that_was_revoked_is_signed(core: SigningCore) -> None:
+    first, second = revoked(core, 1), revoked(core, 3)
+    body_of = crl(1, first, second, 4711).tbs_certlist_bytes
+    signature = core.sign_revocation_list("issuing", body_of)
+    CA.keys["issuing"].public_key().verify(signature, body_of, ec.ECDSA(hashes.SHA256()))
+
+
+def test_one_that_forgets_is_not(core: SigningCore, directory: Path) -> None:
+    first, second = revoked(core, 1), revoked(core, 3)
+    assert refusal(core, crl(1, first).tbs_certlist_bytes) is Reason.CRL_FORGETS
+    core.close()
+    again = SigningCore(load_issuers(directory), directory / "signed", lambda: NOW)
+    assert refusal(again, crl(1, second).tbs_certlist_bytes) is Reason.CRL_FORGETS
+    again.sign_revocation_list("issuing", crl(1, first, second).tbs_certlist_bytes)
+    again.close()
+
+
+def test_what_has_expired_may_be_left_out(directory: Path) -> None:
+    now = NOW
+    core = SigningCore(load_issuers(directory), directory / "signed", lambda: now)
+    short = revoked(core, 1, not_after=NOW + DAY)
+    late = NOW + 2 * DAY
+    tbs = crl(1, start=late, end=late + 7 * DAY).tbs_certlist_bytes
+    assert refusal(core, crl(1).tbs_certlist_bytes) is Reason.CRL_FORGETS
+    now = late
+    core.sign_revocation_list("issuing", tbs)
+    assert short
+    core.close()
+
+
+def test_numbers_only_rise_in_each_scope(core: SigningCore, directory: Path) -> None:
+    core.sign_revocation_list("issuing", crl(5).tbs_certlist_bytes)
+    assert refusal(core, crl(5).tbs_certlist_bytes) is Reason.CRL_NUMBER
+    assert refusal(core, crl(4).tbs_certlist_bytes) is Reason.CRL_NUMBER
+    core.sign_revocation_list("issuing", crl(1, scope="http://p.example/1.crl").tbs_certlist_bytes)
+    core.sign_revocation_list("issuing", crl(6).tbs_certlist_bytes)
+    core.close()
+    again = SigningCore(load_issuers(directory), directory / "signed", lambda: NOW)
+    assert refusal(again, crl(6).tbs_certlist_bytes) is Reason.CRL_NUMBER
+    again.close()
+
+
+@pytest.mark.parametrize(
+    "tbs",
+    [
+        b"",
+        b"\x30\x00",
+        crl(1, issuer=CA.server_issuing).tbs_certlist_bytes,
+        crl(1, start=NOW - 2 * DAY, end=NOW - DAY).tbs_certlist_bytes,
+        crl(1, start=NOW + datetime.timedelta(hours=1)).tbs_certlist_bytes,
+        crl(1, end=NOW + 101 * DAY).tbs_certlist_bytes,
+        crl(1, algorithm=hashes.SHA384()).tbs_certlist_bytes,
+        crl(1).tbs_certlist_bytes + b"\0",
+        body(),
+    ],
+    ids=["empty", "nothing", "issuer", "past", "future", "long", "hash", "more", "certificate"],
+)
+def test_what_is_no_list_of_this_issuer_in_its_time_is_not_signed(core: SigningCore, tbs: bytes) -> None:
+    assert refusal(core, tbs) is Reason.CRL_BODY
+
+
+def test_a_list_does_not_pass_for_a_certificate(core: SigningCore) -> None:
+    with pytest.raises(Refused) as refused:
+        core.sign("issuing", CHARGE_POINT.name, crl(1).tbs_certlist_bytes, AT)
+    assert refused.value.reason is Reason.LINT
+    assert refusal(core, crl(1).tbs_certlist_bytes, issuer="other") is Reason.ISSUER_UNKNOWN
+
+
+@pytest.mark.integration
+def test_the_key_of_a_running_signer_builds_lists_with_any_library(directory: Path) -> None:
+    with signer_process(directory):
+        client = SignerClient(directory / "socket")
+        (issuer,) = [each for each in client.issuers() if each.name == "issuing"]
+        key = client.revocation_key(issuer)
+        now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+        made = crl(1, 4711, key=key, start=now, end=now + DAY)
+        assert made.is_signature_valid(issuer.public_key)
+        with pytest.raises(Refused):
+            crl(1, key=key, start=now, end=now + DAY)
+        with pytest.raises(NotImplementedError):
+            key.private_numbers()
+        client.close()
