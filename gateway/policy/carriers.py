@@ -9,7 +9,7 @@ Walks visit each value of a message once, and it has 10 000 at most (the codec s
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 __all__ = [
@@ -244,8 +244,7 @@ class Contents:
         """For each text the name that it, or the list around it, stands under."""
         self.texts: list[str] = []
         """Every text, in the order of the payload."""
-        self.longest_list = 0
-        self._walk(payload)
+        self.longest_list = _walk(payload, self.names.append, self.texts.append)
         self._distinct = frozenset(self.names)
 
     def under(self, wanted: frozenset[str]) -> Iterator[str]:
@@ -254,26 +253,34 @@ class Contents:
             return iter(())
         return (text for name, text in zip(self.names, self.texts, strict=True) if name in wanted)
 
-    def _walk(self, container: Payload) -> None:
-        """Recursive, as the codec bounds the depth."""
-        for name, value in container.items():
-            kind = type(value)
-            if kind is str:
-                self.names.append(name)
-                self.texts.append(value)
-            elif kind is dict:
-                self._walk(value)
-            elif kind is list:
-                self._walk_list(name, value)
 
-    def _walk_list(self, name: str, items: list[Any]) -> None:
-        self.longest_list = max(self.longest_list, len(items))
-        for value in items:
-            kind = type(value)
-            if kind is dict:
-                self._walk(value)
-            elif kind is str:
-                self.names.append(name)
-                self.texts.append(value)
-            elif kind is list:
-                self._walk_list(name, value)
+_Note = Callable[[str], None]
+
+
+def _walk(container: Payload, add_name: _Note, add_text: _Note) -> int:
+    """Note every text and its name; the length of the longest list. Recursive, as the codec bounds the depth."""
+    longest = 0
+    for name, value in container.items():
+        kind = type(value)
+        if kind is str:
+            add_name(name)
+            add_text(value)
+        elif kind is dict or kind is list:
+            within = _walk(value, add_name, add_text) if kind is dict else _walk_list(name, value, add_name, add_text)
+            if within > longest:  # noqa: PLR1730  a call for every list takes longer
+                longest = within
+    return longest
+
+
+def _walk_list(name: str, items: list[Any], add_name: _Note, add_text: _Note) -> int:
+    longest = len(items)
+    for value in items:
+        kind = type(value)
+        if kind is str:
+            add_name(name)
+            add_text(value)
+        elif kind is dict or kind is list:
+            within = _walk(value, add_name, add_text) if kind is dict else _walk_list(name, value, add_name, add_text)
+            if within > longest:  # noqa: PLR1730  a call for every list takes longer
+                longest = within
+    return longest

@@ -17,6 +17,7 @@ _TO_WH: Final = {"Wh": 1.0, "kWh": 1000.0}
 _MAX_VALUE = 1e15
 _SHORTEST_S: Final = 60.0
 """Readings closer than this count as so far apart: clocks of charge points are coarse."""
+_SHORTEST: Final = datetime.timedelta(seconds=_SHORTEST_S)
 _MAX_STAMP_CHARS: Final = 64
 
 
@@ -67,10 +68,10 @@ def _energy(sample: Payload) -> float | None:
     if "phase" in sample or sample.get("measurand", _ENERGY) != _ENERGY:
         return None
     value = _number(sample.get("value"))
-    unit, multiplier = sample.get("unit", "Wh"), 0.0
-    described = sample.get("unitOfMeasure")
+    unit, described = sample.get("unit", "Wh"), sample.get("unitOfMeasure")
     if value is None or (described is None and unit == "Wh"):
         return value
+    multiplier = 0.0
     if isinstance(described, dict):
         unit, multiplier = described.get("unit", "Wh"), _number(described.get("multiplier", 0)) or 0.0
     if not isinstance(unit, str) or unit not in _TO_WH or abs(multiplier) > 9:  # noqa: PLR2004
@@ -90,10 +91,13 @@ def readings(payload: Payload) -> list[Reading]:
         found.append(Reading(start, _stamp(payload.get("timestamp"))))
     for value in _meter_values(payload):
         samples = value.get("sampledValue")
-        for sample in samples if type(samples) is list else ():
+        if type(samples) is not list:
+            continue
+        stamp = value.get("timestamp")
+        for sample in samples:
             wh = _energy(sample) if type(sample) is dict else None
             if wh is not None:
-                add(Reading(wh, _stamp(value.get("timestamp"))))
+                add(Reading(wh, stamp if type(stamp) is str and len(stamp) <= _MAX_STAMP_CHARS else None))
         if len(found) > MAX_READINGS:
             found[MAX_READINGS:] = [_last_sampled(payload) or found[-1]]
             break
@@ -118,16 +122,17 @@ def all_of(found: list[Reading]) -> list[Reading]:
 
 def largest_power_w(before: Reading | None, found: list[Reading]) -> float:
     """Largest mean power between one reading and the next, 0 where there is none. Raises TooManyItems."""
-    powers = [0.0]
-    last, last_at = before, None if before is None else before.at
+    largest = 0.0
+    last_wh, last_at = (0.0, None) if before is None else (before.wh, before.at)
     for reading in all_of(found):
-        # Several readings of one moment come one after the other.
-        at = last_at if last is not None and reading.stamp == last.stamp else reading.at
-        if last is not None and last_at is not None and at is not None:
-            gap_s = (at - last_at).total_seconds()
-            powers.append((reading.wh - last.wh) * 3600.0 / max(gap_s, _SHORTEST_S))
-        last, last_at = reading, at
-    return max(powers)
+        wh, at = reading.wh, reading.at
+        if last_at is not None and at is not None:
+            gap = at - last_at
+            power_w = (wh - last_wh) * 3600.0 / (gap.total_seconds() if gap > _SHORTEST else _SHORTEST_S)
+            if power_w > largest:  # noqa: PLR1730  a call for every reading takes longer
+                largest = power_w
+        last_wh, last_at = wh, at
+    return largest
 
 
 def energies_wh(payload: Payload) -> list[float]:

@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 __all__ = ["format_duration", "format_timestamp", "from_unix", "parse_duration", "parse_timestamp", "unix_seconds"]
@@ -26,8 +27,12 @@ _LEAP: Final = 60
 _MILLI: Final = 1000
 
 
+@lru_cache(4_096)
 def parse_timestamp(text: str) -> datetime:
-    """An RFC 3339 date-time with its offset, as UTC. Raises ValueError."""
+    """An RFC 3339 date-time with its offset, as UTC. Raises ValueError.
+
+    Remembers some: a message is asked for its moments by several facts, and by the tracker of transactions.
+    """
     if _is_plain(text):
         try:
             return datetime.fromisoformat(text)
