@@ -8,6 +8,7 @@ RUN_STAMP := $(VENV)/.installed-run
 DEV_STAMP := $(VENV)/.installed-dev
 JUDGES_STAMP := $(JUDGES)/.installed
 NODE_STAMP := tests/interop/node/node_modules/.installed
+DEBIAN_JUDGES := openssl=openssl certtool=gnutls-bin pki=strongswan-pki
 WORKERS ?= auto
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
@@ -45,10 +46,12 @@ $(DEV_STAMP): $(RUN_STAMP) deploy/locks/dev.txt
 	@touch $@
 
 # A judge that cannot be had is named, loudly, and its tests say they are skipped.
-judges: $(DEV_STAMP)  ## tools nobody here wrote that judge the gateway: sslyze, npm ocpp-rpc, openssl
+judges: $(DEV_STAMP)  ## tools nobody here wrote that judge the gateway: sslyze, pkilint, npm ocpp-rpc, openssl, GnuTLS, strongSwan
 	@$(MAKE) --no-print-directory $(JUDGES_STAMP) || echo "!!! NOT INSTALLED: $(JUDGES) (sslyze): its tests will be skipped"
 	@$(MAKE) --no-print-directory $(NODE_STAMP) || echo "!!! NOT INSTALLED: npm ocpp-rpc: its tests will be skipped"
-	@command -v openssl >/dev/null || echo "!!! MISSING: openssl command line: its tests will be skipped"
+	@for judge in $(DEBIAN_JUDGES); do \
+	  command -v $${judge%%=*} >/dev/null || apt-get install -y -qq --no-install-recommends $${judge#*=} >/dev/null 2>&1 \
+	  || echo "!!! MISSING: $${judge%%=*} (apt-get install $${judge#*=}): its tests will be skipped"; done
 
 $(JUDGES_STAMP): deploy/locks/judges.txt
 	@echo "Installing the judges, locked by hash ..."
