@@ -19,6 +19,7 @@ from gateway.control.background import in_background
 from gateway.control.credentials import PasswordVerifier
 from gateway.control.directory import Directory
 from gateway.control.event_log import EventLog
+from gateway.control.foreign_revocations import ForeignRevocations
 from gateway.control.link_server import EdgeLink
 from gateway.control.live_session import no_longer, recall
 from gateway.control.metrics import MetricsPage
@@ -27,6 +28,7 @@ from gateway.control.sessions import Entry, Sessions
 from gateway.control.settings import PolicyInvalid, SettingsBuilder
 from gateway.control.status import edges_status, listeners_status, session_status
 from gateway.control.store_thread import StoreThread
+from gateway.control.trust import trust_of
 from gateway.identity.admission import ListenerFacts
 from gateway.identity.evidence import CertificateProof
 from gateway.identity.guessing import GuessingLimiter
@@ -91,6 +93,11 @@ class Node:
         )
         self._verifier = PasswordVerifier()
         self._authenticator = Authenticator(self._directory, self._verifier, self._limiter, time.time)
+        self._foreign = ForeignRevocations(
+            Path(config.state_dir) / "revocation-lists", self._events.own_event, self._sessions.certificates
+        )
+        self._foreign.on_change = partial(self._judge_again, frozenset(), revoked=True)
+        self._authenticator.foreign = self._foreign
         self._desk = AdmissionDesk(
             directory=self._directory,
             store=self._store,
@@ -139,6 +146,7 @@ class Node:
         while self._links and time.monotonic() < deadline:
             await asyncio.sleep(0.01)
         await self._tasks.close()
+        await self._foreign.close()
         self._events.flush()
         await self._recordings.flush()
         await self._flush_refusals(everything=True)
@@ -156,6 +164,9 @@ class Node:
         }
         self._desk.csms_versions = {x.name: x.ocpp_versions for x in config.csms}
         self._authenticator.operator_names = config.operator_names
+        assert self._settings is not None
+        self._authenticator.trust = trust_of(self._settings)
+        self._foreign.use(self._settings.trust)
         limits = config.limits
         self._limiter.limit(
             limits.failed_attempts_per_address_per_minute, limits.failed_attempts_per_identity_per_minute
@@ -181,6 +192,9 @@ class Node:
 
     async def _expire(self) -> None:
         self._sessions.expire()
+        for entry in self._sessions:
+            if isinstance(entry.proof, CertificateProof) and entry.proof.renewal_only == "expired":
+                self._judge_entry(entry)
         freeze_survivors()
 
     async def _flush_refusals(self, *, everything: bool = False) -> None:
@@ -346,7 +360,8 @@ class Node:
                 self._judge_entry(entry)
 
     def _judge_entry(self, entry: Entry) -> None:
-        why = no_longer(entry, self._directory.get(entry.charge_point_id), self._directory.is_revoked)
+        record = self._directory.get(entry.charge_point_id)
+        why = no_longer(entry, record, self._authenticator.is_revoked, time.time())
         if why and entry.edge is not None:
             entry.edge.tell_disconnect(Disconnect(entry.session, why))
             self._events.own_event(
@@ -447,6 +462,7 @@ class Node:
         }
         if self._settings is not None:
             own[f'ocpp_gateway_policy_info{{revision="{self._settings.policy.revision[:12]}"}}'] = 1.0
+        own |= self._foreign.metrics()
         own |= {
             f'ocpp_gateway_events_recorded_total{{event="{name}"}}': float(n) for name, n in self._events.counts.items()
         }
@@ -467,6 +483,7 @@ class Node:
             "expected_edges": self._expected_edges,
             "edges": edges_status(self._links.values()),
             "listeners": listeners_status(self._config),
+            "revocation_lists": self._foreign.status(),
             "events": dict(self._events.counts),
             "recording": self._recordings.status(),
             "sessions": [session_status(entry) for entry in self._sessions],

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from gateway.identity.evidence import Admission
+from gateway.identity.evidence import Admission, CertificateProof
 from gateway.ocpp.build import UNREADABLE_ID, build_call_error, build_call_result_error
 from gateway.ocpp.codec import MalformedFrame, Payload, decode_message
 from gateway.ocpp.error_codes import ErrorMeaning
@@ -33,6 +33,7 @@ from gateway.relay.judge import Judge, Ruling
 from gateway.relay.lanes import Entry, Lane, LaneLimits
 from gateway.relay.open_calls import AMBIGUOUS, OpenCall, opened
 from gateway.relay.registration import is_accepted, read_boot_notification
+from gateway.relay.renewal import instead_of
 from gateway.relay.replays import Replays, digest_of
 
 __all__ = ["Relay", "RelayLimits"]
@@ -96,6 +97,7 @@ class Relay:
         "_judge",
         "_limits",
         "_registered",
+        "_renewal_only",
         "_replays",
         "_throttled_since",
         "_tickets",
@@ -120,6 +122,8 @@ class Relay:
         self._csms = Lane()
         self._boot: NoteRegistered | None = None
         self._registered = False
+        proof = admission.proof
+        self._renewal_only = isinstance(proof, CertificateProof) and bool(proof.renewal_only)
         self._replays: Replays | None = None
         self._tokens = float(limits.messages_burst)
         self._tokens_at = 0.0
@@ -193,6 +197,10 @@ class Relay:
                 return self._replayed(call)
             if call.action in _BOOTS:
                 boot = self._boot_notification(call.action, payload)
+        if self._renewal_only and _goes_on(boot):
+            instead = instead_of(self._version, call, payload, origin, now + self._wall_offset_s)
+            if instead is not None:
+                return (*boot[:-1], *instead)
         inner: InnerCall | None = None
         effects = boot
         if self._judge is not None and (boot is FORWARD or _goes_on(boot)):
@@ -352,6 +360,8 @@ class Relay:
 
     def _send(self, send: Send, payload: Payload, origin: Origin, data: bytes, now: float) -> Effects:
         """A SEND opens nothing and never waits its turn; for what control says of a budget it does."""
+        if self._renewal_only:
+            return (ReportEvent("state.renewal_only", "medium", "drop", send.action),)
         if self._judge is None:
             return FORWARD
         ruling = self._judge.call(send, payload, origin, data, now + self._wall_offset_s)
@@ -403,6 +413,8 @@ class Relay:
         # still holding back when it was last seen proves nothing by being answered.
         held_back = self._judge is not None and self._judge.boot_state in {"pending", "rejected"}
         without_boot = self._version is OCPPVersion.V1_6 and self._boot is None and not held_back
+        if self._renewal_only:
+            return FORWARD
         if not (is_accepted(payload) if action == _BOOT else without_boot and not self._registered):
             return FORWARD
         self._registered = True
