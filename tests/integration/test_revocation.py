@@ -9,17 +9,16 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
 import pytest_asyncio
-from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from gateway.demo.ports import free_ports
 from pki.crl import CRLStamp, build_crl
 from pki.revocation import RevokedCertificate
-from tests.support.hierarchy import certificate
+from tests.support.hierarchy import Chained, certificate
 from tests.support.judges import needs_openssl
 from tests.support.peer import TEXT, Peer, frame
 from tests.support.revocation_material import HOUR, moment
@@ -50,7 +49,7 @@ class Partner:
     def charge_point(self, serial: str, organization: str = "", **times: Any) -> Issued:
         """The leaf with its issuer behind it."""
         leaf = certificate(serial, issuer=self.sub, usage=CLIENT, organization=organization or self.operator, **times)
-        return _Chained(leaf.certificate, leaf.key, self.sub)
+        return Chained(leaf, self.sub)
 
     def crl(self, *revoked: Issued, lives: datetime.timedelta = HOUR, by: Issued | None = None) -> bytes:
         """The next list."""
@@ -58,21 +57,6 @@ class Partner:
         entries = [RevokedCertificate(each.certificate.serial_number, moment()) for each in revoked]
         issuer, now = by or self.sub, moment()
         return build_crl(issuer.certificate, issuer.key, entries, CRLStamp(self.number, now, now + lives))
-
-
-class _Chained(Issued):
-    """A certificate that is shown with its issuer."""
-
-    def __new__(cls, leaf: x509.Certificate, key: Any, issuer: Issued) -> Self:
-        made = super().__new__(cls, leaf, key)
-        made.issuer = issuer
-        return made
-
-    issuer: Issued
-
-    @property
-    def pem(self) -> bytes:
-        return super().pem + self.issuer.pem
 
 
 PARTNER = {name: Partner(name) for name in PARTNERS}

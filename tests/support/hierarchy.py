@@ -1,15 +1,17 @@
 """A root with CAs below it and a server certificate at the end; and two such worlds of which one takes over."""
 
 import datetime
+from typing import Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from typing_extensions import override
 
 from pki.rollover import Rollover, cross_certificate
 from tests.support.tls_material import DAY, Issued, _name, new_key
 
-__all__ = ["Hierarchy", "certificate", "rollover"]
+__all__ = ["Chained", "Hierarchy", "certificate", "rollover"]
 
 _HOST = "gw.example.test"
 
@@ -25,9 +27,10 @@ def certificate(
     start: datetime.timedelta = -DAY,
     end: datetime.timedelta = 30 * DAY,
     serial_number: int | None = None,
+    signs: bool | None = None,
     extensions: tuple[tuple[x509.ExtensionType, bool], ...] = (),
 ) -> Issued:
-    """A certificate with a fresh key, as good as its issuer; self-signed without one."""
+    """A certificate with a fresh key, as good as its issuer; self-signed without one. `signs`: digitalSignature."""
     key = new_key()
     name = _name(subject, organization)
     now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
@@ -45,7 +48,7 @@ def certificate(
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
         .add_extension(
             x509.KeyUsage(
-                digital_signature=not ca,
+                digital_signature=not ca if signs is None else signs,
                 content_commitment=False,
                 key_encipherment=False,
                 data_encipherment=False,
@@ -63,6 +66,22 @@ def certificate(
     for extension, critical in extensions:
         builder = builder.add_extension(extension, critical)
     return Issued(builder.sign(signer, hashes.SHA256()), key)
+
+
+class Chained(Issued):
+    """A certificate that is shown with others behind it."""
+
+    behind: tuple[Issued, ...]
+
+    def __new__(cls, leaf: Issued, *behind: Issued) -> Self:
+        made = super().__new__(cls, leaf.certificate, leaf.key)
+        made.behind = behind
+        return made
+
+    @property
+    @override
+    def pem(self) -> bytes:
+        return b"".join([super().pem, *(each.pem for each in self.behind)])
 
 
 class Hierarchy:
