@@ -17,6 +17,7 @@ from gateway.config.findings import Findings
 from gateway.config.model import CSMS, Config, Listener
 from gateway.config.positions import Path
 from gateway.config.suggest import did_you_mean
+from gateway.config.trust import check_trust_bundles, check_trust_of_listener
 from gateway.ocpp.vocabulary import SecurityProfile
 
 __all__ = ["Findings", "check", "split_address"]
@@ -56,6 +57,7 @@ def check(config: Config, findings: Findings) -> None:
         _check_listener(config, listener, ("listener", index), findings)
     for index, csms in enumerate(config.csms):
         _check_csms(csms, ("csms", index), findings)
+    check_trust_bundles(config, findings, _check_positive)
     _check_numbers(config, findings)
 
 
@@ -66,7 +68,9 @@ def _check_gateway(config: Config, findings: Findings) -> None:
         findings.error(("csms",), "no [[csms]]: there is nothing to protect")
     if config.edge_workers < 1 or config.edge_workers > 256:  # noqa: PLR2004
         findings.error(("gateway", "edge_workers"), "must be 0 (one per core) to 256")
-    for section, names in (("listener", [x.name for x in config.listeners]), ("csms", [x.name for x in config.csms])):
+    named = (("listener", config.listeners), ("csms", config.csms), ("trust", config.trust))
+    for section, tables in named:
+        names = [table.name for table in tables]
         for index, name in enumerate(names):
             if name in names[:index]:
                 findings.error((section, index, "name"), f"{section} {name!r} is there already")
@@ -144,10 +148,9 @@ def _check_tls(config: Config, listener: Listener, path: Path, findings: Finding
             'profile 2 has no client certificate: use "optional" for 2 and 3 on one port',
         )
     if tls.client_certificate != "none":
-        if not tls.client_trust:
-            findings.error((*place, "client_trust"), "empty: no client certificate could be trusted")
         for file in tls.client_trust:
             check_trust(file, (*place, "client_trust"), findings, allow_dev=config.unsafe_dev_certificates)
+    check_trust_of_listener(config, tls, place, findings)
     if tls.cipher_policy == "legacy-quarantine" and not listener.allowed_networks:
         findings.error((*path, "allowed_networks"), "cipher_policy legacy-quarantine needs allowed_networks")
     if not tls.certificates:

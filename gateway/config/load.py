@@ -19,11 +19,13 @@ from gateway.config.model import (
     Policy,
     Recording,
     SecurityEvents,
+    Trust,
     WebSocketSettings,
 )
 from gateway.config.positions import Path, find_positions
 from gateway.config.problems import ConfigError, Problem
 from gateway.config.suggest import did_you_mean
+from gateway.config.trust import is_url
 
 __all__ = ["ConfigError", "Problem", "load_config", "load_config_with_warnings", "load_unchecked"]
 
@@ -32,6 +34,7 @@ _SECTIONS = {
     "gateway",
     "listener",
     "csms",
+    "trust",
     "limits",
     "websocket",
     "operations",
@@ -43,6 +46,7 @@ _FILES = {
     ListenerTLS: ("client_trust",),
     CertificateFiles: ("certificate", "key"),
     CSMS: ("password_file", "ca", "certificate", "key"),
+    Trust: ("roots", "crl"),
     Policy: ("site",),
     Recording: ("path",),
 }
@@ -122,7 +126,7 @@ class _Reader:
 
     def _resolve(self, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
         if isinstance(value, tuple):
-            return tuple(str(self._directory / item) for item in value)
+            return tuple(item if is_url(item) else str(self._directory / item) for item in value)
         return str(self._directory / value)
 
 
@@ -213,13 +217,14 @@ def _read(tables: dict[str, Any], file: FilePath, directory: FilePath, findings:
     gateway = reader.table(_Gateway, tables.get("gateway", {}), ("gateway",))
     listeners = reader.tables(Listener, tables.get("listener", []), ("listener",))
     csms = reader.tables(CSMS, tables.get("csms", []), ("csms",))
+    trust = reader.tables(Trust, tables.get("trust", []), ("trust",))
     limits = reader.table(Limits, tables.get("limits", {}), ("limits",))
     websocket = reader.table(WebSocketSettings, tables.get("websocket", {}), ("websocket",))
     operations = reader.table(Operations, tables.get("operations", {}), ("operations",))
     events = reader.table(SecurityEvents, tables.get("security_events", {}), ("security_events",))
     policy = reader.table(Policy, tables.get("policy", {}), ("policy",))
     recording = reader.table(Recording, tables.get("recording", {}), ("recording",))
-    if None in (gateway, listeners, csms, limits, websocket, operations, events, policy, recording):
+    if None in (gateway, listeners, csms, trust, limits, websocket, operations, events, policy, recording):
         return None
     assert gateway and limits and websocket and operations and events and policy and recording  # noqa: PT018  narrowed together
     if gateway.log_level not in {"debug", "info", "warning", "error"}:
@@ -237,6 +242,7 @@ def _read(tables: dict[str, Any], file: FilePath, directory: FilePath, findings:
         log_level=gateway.log_level,  # type: ignore[arg-type]
         listeners=listeners or (),
         csms=csms or (),
+        trust=trust or (),
         limits=limits,
         websocket=websocket,
         operations=operations,

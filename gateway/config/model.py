@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 
+from gateway.identity.trust import TrustUse
 from gateway.ocpp.vocabulary import OCPPVersion, SecurityProfile
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Policy",
     "Recording",
     "SecurityEvents",
+    "Trust",
     "WebSocketSettings",
 ]
 
@@ -48,13 +50,18 @@ class ListenerTLS(msgspec.Struct, frozen=True, kw_only=True):
     """``required`` for profile 3 alone, ``optional`` for profiles 2 and 3 on one port."""
     client_trust: tuple[str, ...] = ()
     """PEM files with the roots (and, if wanted, intermediates) that may issue charge point certificates."""
+    trust: tuple[str, ...] = ()
+    """Names of `[[trust]]` bundles whose roots may issue charge point certificates as well."""
+    expired_certificates: Literal["refuse", "by-registry"] = "refuse"
+    """``by-registry``: a charge point for which the registry says so until a date may come with an expired certificate,
+    to get a new one and for nothing else (A00.FR.429). Times are then checked after the TLS handshake."""
     cipher_policy: CipherPolicy = "ocpp-cert"
     """``ocpp-cert``: what OCPP certification demands, static RSA included. ``modern``: forward secrecy only.
     ``legacy-quarantine``: TLS 1.0 and 1.1 as well, for old charge points in `allowed_networks`."""
     engine: Literal["pyopenssl", "stdlib"] = "pyopenssl"
     """The TLS library underneath. Both follow the same rules."""
     strict_x509: bool = True
-    """X509_STRICT in chain verification; switch off only for vendors with extension-less certificates."""
+    """X509_STRICT and POLICY_CHECK in chain verification; switch off only for vendors with extension-less certificates."""
 
 
 class Listener(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +89,30 @@ class Listener(msgspec.Struct, frozen=True, kw_only=True):
     """401 does not tell which identities exist; 404 is what OCPP-J recommends."""
     server_name_must_match_host: bool = True
     """Refuse a request whose Host header names another host than the TLS server name (SNI)."""
+
+
+class Trust(msgspec.Struct, frozen=True, kw_only=True):
+    """Roots of one kind that may issue charge point certificates, and how their revocations are learnt."""
+
+    name: str
+    """By which `[listener.tls]` refers to it; shown in events and `status`."""
+    use: TrustUse = "own"
+    """``own``; ``other-operator``; ``v2g``: the certificate is an ISO 15118 one; ``manufacturer``: a factory
+    certificate, good for getting an operator's certificate and for nothing else (A00.FR.406, 806)."""
+    roots: tuple[str, ...]
+    """PEM files with the roots, and with the intermediates whose revocation lists are read."""
+    operator_names: tuple[str, ...] = ()
+    """Values of O that these roots may vouch for. Needed for every use but ``own``: nobody else vouches for your name."""
+    crl: tuple[str, ...] = ()
+    """Revocation lists of these issuers: files, or http:// and https:// addresses (lists are signed)."""
+    ocsp: str = ""
+    """Address of an OCSP responder that is asked about each certificate of this bundle."""
+    revocation: Literal["soft", "hard"] = "soft"
+    """When no current answer can be had: ``soft`` lets in and says so, ``hard`` refuses. Known revocations always count."""
+    refresh_s: float = 3_600.0
+    """How often lists are fetched; files are looked at every few seconds."""
+    warn_before_s: float = 86_400.0
+    """How long before a list expires without a newer one this is announced."""
 
 
 class CSMS(msgspec.Struct, frozen=True, kw_only=True):
@@ -247,6 +278,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """How much goes to standard error."""
     listeners: tuple[Listener, ...]
     csms: tuple[CSMS, ...]
+    trust: tuple[Trust, ...] = ()
     limits: Limits = Limits()
     websocket: WebSocketSettings = WebSocketSettings()
     operations: Operations = Operations()

@@ -27,6 +27,7 @@ from gateway.config.model import (
     Policy,
     Recording,
     SecurityEvents,
+    Trust,
     WebSocketSettings,
 )
 from gateway.ocpp.vocabulary import SecurityProfile
@@ -34,6 +35,7 @@ from gateway.ocpp.vocabulary import SecurityProfile
 __all__ = ["explanations", "render_template"]
 
 _WIDTH = 116
+_EXAMPLE_MARK: Final = "#     "
 _DIRECTORY: Final = "{certificates}"
 _INTRODUCTION: Final = """\
 Configuration of the OCPP security gateway.
@@ -64,6 +66,8 @@ class _Table(NamedTuple):
     apart: tuple[str, ...] = ()
     before: str = ""
     """Text above the table in place of the model's docstring."""
+    example: bool = False
+    """A table that most files have no use for: it stands there as a comment."""
 
 
 _TABLES: Final = (
@@ -96,6 +100,18 @@ _TABLES: Final = (
         CertificateFiles,
         {"certificate": "{certificates}/server-rsa.pem", "key": "{certificates}/server-rsa.key"},
         before="The same for charge points that know only RSA.",
+    ),
+    _Table(
+        "[[trust]]",
+        Trust,
+        {
+            "name": "roaming-partner",
+            "use": "other-operator",
+            "roots": ("{certificates}/partner-roots.pem",),
+            "operator_names": ("Partner",),
+            "crl": ("http://pki.partner.example/issuing.crl",),
+        },
+        example=True,
     ),
     _Table("[limits]", Limits),
     _Table("[websocket]", WebSocketSettings),
@@ -151,7 +167,8 @@ def _render(table: _Table, known: Mapping[str, str], changes: Mapping[str, Any])
             lines.append(f"{field.name} = {_toml(active[field.name])}")
         else:
             lines.append(f"#{field.name} = {_toml(_default(field))}")
-    return "\n".join(lines)
+    text = "\n".join(lines)
+    return textwrap.indent(text, _EXAMPLE_MARK, lambda _: True) if table.example else text
 
 
 def _default(field: msgspec.structs.FieldInfo) -> Any:

@@ -17,7 +17,7 @@ from gateway.control.events import event_for_refusal, event_of_claim
 from gateway.control.sessions import EdgePeer, Sessions
 from gateway.control.store_thread import StoreThread
 from gateway.identity.admission import ListenerFacts, admit, floor_to_raise
-from gateway.identity.evidence import Admission, Claim
+from gateway.identity.evidence import Admission, CertificateProof, Claim, RenewalOnly
 from gateway.identity.guessing import GuessingLimiter
 from gateway.identity.record import ChargePointRecord
 from gateway.identity.refusal import Reason, Refusal
@@ -224,6 +224,8 @@ class AdmissionDesk:
         reading = getattr(admission.proof, "reading", "")
         if reading:
             observed["password_reading"] = reading
+        if isinstance(admission.proof, CertificateProof) and admission.proof.renewal_only:
+            self._report(_renewal_event(claim, admission, admission.proof.renewal_only))
         self._store.observe(admission.charge_point_id, **observed)
 
     def _refuse(self, request: AdmitRequest, refusal: Refusal, *, proven: bool) -> AdmitRefused:
@@ -249,6 +251,20 @@ class AdmissionDesk:
                     )
                 )
         return AdmitRefused(request.request_id, refusal.reason.code, refusal.retry_after_s, proven)
+
+
+def _renewal_event(claim: Claim, admission: Admission, limited: RenewalOnly) -> SecurityEvent:
+    return event_of_claim(
+        claim,
+        admission.session,
+        time.time(),
+        event="cert.renewal_only",
+        severity="high",
+        decision="allow_alert",
+        verified=True,
+        detail="expired certificate" if limited == "expired" else "factory certificate",
+        stage="admit",
+    )
 
 
 def _shows_credentials(claim: Claim) -> bool:

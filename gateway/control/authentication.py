@@ -9,18 +9,28 @@ import msgspec
 
 from gateway.control.credentials import PasswordVerifier, Verified
 from gateway.control.directory import Directory
+from gateway.control.foreign_revocations import ForeignRevocations
 from gateway.identity.admission import profiles_to_try
 from gateway.identity.claim import ignores_case
-from gateway.identity.client_certificate import LeafCertificate, parse_leaf, verify_leaf
-from gateway.identity.evidence import Authenticated, BasicCredentials, CertificateProof, Claim, PasswordProof
+from gateway.identity.client_certificate import LeafCertificate, parse_issuer, parse_leaf, verify_leaf
+from gateway.identity.evidence import (
+    Authenticated,
+    BasicCredentials,
+    CertificateName,
+    CertificateProof,
+    Claim,
+    PasswordProof,
+)
 from gateway.identity.guessing import GuessingLimiter
 from gateway.identity.record import ChargePointRecord
 from gateway.identity.refusal import Reason, Refusal
+from gateway.identity.trust import Chain, IssuerFacts, TrustBundle, TrustBundles
 from gateway.ocpp.vocabulary import SecurityProfile
 
 __all__ = ["Authenticator", "Proven"]
 
 _MAX_LEAVES = 100_000
+_MAX_ISSUERS = 10_000
 _MAX_STRANGERS = 128
 """Passwords of peers that never proved themselves from their address, being checked or waiting for it. With two
 threads that is some seconds of work: less than an edge waits, so that strangers cannot keep the others from their turn."""
@@ -33,6 +43,7 @@ class Proven(msgspec.Struct, frozen=True, kw_only=True):
     evidence: Authenticated
     password: Verified | None = None
     leaf: LeafCertificate | None = None
+    chain: Chain = Chain()
 
 
 class Authenticator:
@@ -46,11 +57,15 @@ class Authenticator:
         wall_clock: Callable[[], float],
     ) -> None:
         self.operator_names: tuple[str, ...] = ()
+        self.trust = TrustBundles()
+        self.foreign: ForeignRevocations | None = None
+        """None where there are no trust bundles to follow."""
         self._directory = directory
         self._verifier = verifier
         self._limiter = limiter
         self._wall_clock = wall_clock
         self._leaves: OrderedDict[str, LeafCertificate] = OrderedDict()
+        self._issuers: OrderedDict[bytes, IssuerFacts] = OrderedDict()
         self._strangers = 0
 
     async def authenticate(self, claim: Claim, record: ChargePointRecord | None) -> Proven:
@@ -66,11 +81,14 @@ class Authenticator:
         # Step 1.
         if used is SecurityProfile.TLS_CLIENT_CERTIFICATE:
             try:
-                return self._by_certificate(claim, record)
+                proven = self._by_certificate(claim, record)
+                await self._require_status(claim, proven)
             except Refusal as refusal:
                 if not others:
                     raise
                 used, instead_of = others[0], refusal
+            else:
+                return proven
         # Step 2.
         credentials = claim.basic
         if record is not None and credentials is not None and _username_fits(credentials, record):
@@ -103,7 +121,17 @@ class Authenticator:
         """
         if profiles_to_try(claim, record) != (SecurityProfile.TLS_CLIENT_CERTIFICATE,):
             return None
-        return self._by_certificate(claim, record)
+        proven = self._by_certificate(claim, record)
+        leaf, foreign = proven.leaf, self.foreign
+        if foreign is not None and leaf is not None and not foreign.has_status(self._bundle(proven.chain), leaf):
+            return None
+        return proven
+
+    async def _require_status(self, claim: Claim, proven: Proven) -> None:
+        """Raise Refusal where the trust bundle demands to know that the certificate is not revoked, and nobody says so."""
+        tls, leaf = claim.transport.tls, proven.leaf
+        if self.foreign is not None and leaf is not None and tls is not None:
+            await self.foreign.require_status(self._bundle(proven.chain), leaf, tls)
 
     def _verify_pace(self, claim: Claim) -> None:
         """Raise Refusal GUESSING for a source, or for guesses at an identity, that must wait."""
@@ -117,7 +145,7 @@ class Authenticator:
     def verify_still(self, proven: Proven, claim: Claim, record: ChargePointRecord) -> None:
         """Raise Refusal unless what was proven a moment ago still holds for this, newer, state of the record."""
         if proven.leaf is not None:
-            self._proof_of(proven.leaf, record)
+            self._proof_of(proven.leaf, proven.chain, record)
         elif proven.password is not None:
             stored = {each.phc for each in (record.password, record.pending_password) if each is not None}
             if stored.isdisjoint(proven.password.hashes):
@@ -151,22 +179,52 @@ class Authenticator:
         leaf = self._leaf(tls.leaf_der)
         if record is None:
             raise self._unknown(claim)
+        chain = Chain(tuple(map(self._issuer, tls.issuers_der)))
+        proof = self._proof_of(leaf, chain, record)
         evidence = Authenticated(
             charge_point_id=record.charge_point_id,
-            proof=self._proof_of(leaf, record),
+            proof=proof,
             used_security_profile=SecurityProfile.TLS_CLIENT_CERTIFICATE,
         )
-        return Proven(evidence=evidence, leaf=leaf)
+        return Proven(evidence=evidence, leaf=leaf, chain=chain)
 
-    def _proof_of(self, leaf: LeafCertificate, record: ChargePointRecord) -> CertificateProof:
+    def _proof_of(self, leaf: LeafCertificate, chain: Chain, record: ChargePointRecord) -> CertificateProof:
+        bundle = self._bundle(chain)
         return verify_leaf(
             leaf,
             record,
             self.operator_names,
             self._wall_clock(),
-            self._directory.is_revoked,
+            lambda name: self._is_revoked(bundle.name, name),
             self._directory.owner_of(leaf.spki_sha256),
+            chain,
+            bundle,
         )
+
+    def _bundle(self, chain: Chain) -> TrustBundle:
+        """Who vouches for the chain. TLS has verified it, perhaps by what was in force a moment ago."""
+        bundle = self.trust.bundle_of(chain)
+        if bundle is None:
+            raise Refusal(Reason.CERT_UNTRUSTED, f"no trust bundle vouches for root {chain.anchor[:16] or 'unknown'}")
+        return bundle
+
+    def _is_revoked(self, bundle: str, name: CertificateName) -> bool:
+        foreign = self.foreign is not None and self.foreign.is_revoked(bundle, name)
+        return foreign or self._directory.is_revoked(name)
+
+    def is_revoked(self, proof: CertificateProof) -> bool:
+        """True if a certificate that was good once, or an issuer of it, has been revoked since."""
+        own = CertificateName(proof.sha256, proof.issuer, proof.serial_number)
+        return any(self._is_revoked(proof.trust, name) for name in (own, *proof.issuers))
+
+    def _issuer(self, der: bytes) -> IssuerFacts:
+        """Parsed facts of a CA certificate; a fleet has few."""
+        facts = self._issuers.get(der)
+        if facts is None:
+            facts = self._issuers[der] = parse_issuer(der)
+            if len(self._issuers) > _MAX_ISSUERS:
+                self._issuers.popitem(last=False)
+        return facts
 
     def _leaf(self, der: bytes) -> LeafCertificate:
         """Parsed facts, remembered by the hash of the bytes: a reconnect storm parses nothing twice."""

@@ -8,8 +8,7 @@ import structlog
 
 from gateway.control.store_thread import StoreThread
 from gateway.identity.claim import fold, matches
-from gateway.identity.client_certificate import LeafCertificate
-from gateway.identity.evidence import CertificateProof
+from gateway.identity.evidence import CertificateName
 from gateway.identity.record import ChargePointRecord
 from gateway.ocpp.vocabulary import ChargePointId
 from gateway.store.certificates import Revocations
@@ -120,7 +119,7 @@ class Directory:
         """This process has just bound a key."""
         self._owners[spki_sha256] = owner
 
-    def is_revoked(self, certificate: LeafCertificate | CertificateProof) -> bool:
+    def is_revoked(self, certificate: CertificateName) -> bool:
         """True if the certificate is revoked, by its fingerprint or by issuer and serial number."""
         return self._revocations.covers(
             sha256=certificate.sha256, issuer=certificate.issuer, serial=certificate.serial_number

@@ -31,8 +31,13 @@ def recall(entry: Entry, record: ChargePointRecord) -> None:
     entry.password_phc = older[0] if older else _UNKNOWN_HASH
 
 
-def no_longer(entry: Entry, record: ChargePointRecord | None, is_revoked: Callable[[CertificateProof], bool]) -> str:
-    """Why this session would not be admitted any more, or an empty string."""
+def no_longer(
+    entry: Entry, record: ChargePointRecord | None, is_revoked: Callable[[CertificateProof], bool], now: float
+) -> str:
+    """Why this session would not be admitted any more, or an empty string. `now`: seconds since the epoch.
+
+    A certificate that expires meanwhile ends nothing: over this session the charge point gets its next one.
+    """
     if record is None or record.charge_point_id != entry.charge_point_id:
         return "removed from the registry"
     if not record.enabled:
@@ -45,6 +50,8 @@ def no_longer(entry: Entry, record: ChargePointRecord | None, is_revoked: Callab
     if isinstance(entry.proof, CertificateProof):
         if is_revoked(entry.proof):
             return "certificate revoked"
+        if entry.proof.renewal_only == "expired" and now >= record.expired_certificate_until:
+            return "its time to renew an expired certificate is over"
         return "" if entry.proof.common_name == record.serial_number else "serial number changed"
     stored = {x.phc for x in (record.password, record.pending_password) if x is not None}
     return "" if entry.password_phc in stored else "password replaced"

@@ -25,6 +25,8 @@ _HELP: Final = {
     "ocpp_gateway_recording_unreadable_total": "Frames not recorded because they are no OCPP messages",
     "ocpp_gateway_recording_unwritten_total": "Frames missing in the recording because its file could not be written",
     "ocpp_gateway_policy_info": "Revision of the rule packs in force, as a label",
+    "ocpp_gateway_revocation_list_seconds_left": "How long the revocation list of another CA is good; negative: run out",
+    "ocpp_gateway_ocsp_failures_total": "Questions to OCSP responders of other CAs that gave no answer to be believed",
     "ocpp_gateway_messages_total": "Messages relayed or judged, by who sent them",
     "ocpp_gateway_message_bytes_total": "Payload bytes of those messages",
 }

@@ -19,15 +19,18 @@ from gateway.control.background import in_background
 from gateway.control.credentials import PasswordVerifier
 from gateway.control.directory import Directory
 from gateway.control.event_log import EventLog
+from gateway.control.foreign_revocations import ForeignRevocations
 from gateway.control.link_server import EdgeLink
 from gateway.control.live_session import no_longer, recall
 from gateway.control.metrics import MetricsPage
 from gateway.control.own_calls import CallAnswer, CallRefused, OwnCalls
 from gateway.control.recordings import Recordings
+from gateway.control.rollout import try_out
 from gateway.control.sessions import Entry, Sessions
 from gateway.control.settings import PolicyInvalid, SettingsBuilder
 from gateway.control.status import edges_status, listeners_status, session_status
 from gateway.control.store_thread import StoreThread
+from gateway.control.trust import trust_of
 from gateway.identity.admission import ListenerFacts
 from gateway.identity.evidence import CertificateProof
 from gateway.identity.guessing import GuessingLimiter
@@ -68,7 +71,6 @@ _OBSERVATIONS_S = 2.0
 """Nobody waits for them; a charge point that comes and goes meanwhile is one row, not two."""
 _EXPIRE_S = 1.0
 _RETRY_STORE_S = 1.0
-_TRY_SETTINGS_S = 10.0
 _LAST_WORDS_S = 1.0
 _log = structlog.get_logger("control")
 
@@ -93,6 +95,11 @@ class Node:
         )
         self._verifier = PasswordVerifier()
         self._authenticator = Authenticator(self._directory, self._verifier, self._limiter, time.time)
+        self._foreign = ForeignRevocations(
+            Path(config.state_dir) / "revocation-lists", self._events.own_event, self._sessions.certificates
+        )
+        self._foreign.on_change = partial(self._judge_again, frozenset(), revoked=True)
+        self._authenticator.foreign = self._foreign
         self._desk = AdmissionDesk(
             directory=self._directory,
             store=self._store,
@@ -104,7 +111,7 @@ class Node:
         self._links: dict[int, EdgeLink] = {}
         self._metrics = MetricsPage()
         self._recordings = Recordings()
-        self._own_calls = OwnCalls()
+        self._own_calls = OwnCalls(self._events.own_event)
         self._settings: EdgeSettings | None = settings
         self._budgets = FleetBudgets()
         self._changing = asyncio.Lock()
@@ -142,6 +149,7 @@ class Node:
         while self._links and time.monotonic() < deadline:
             await asyncio.sleep(0.01)
         await self._tasks.close()
+        await self._foreign.close()
         self._events.flush()
         await self._recordings.flush()
         await self._flush_refusals(everything=True)
@@ -159,6 +167,9 @@ class Node:
         }
         self._desk.csms_versions = {x.name: x.ocpp_versions for x in config.csms}
         self._authenticator.operator_names = config.operator_names
+        assert self._settings is not None
+        self._authenticator.trust = trust_of(self._settings)
+        self._foreign.use(self._settings.trust)
         limits = config.limits
         self._limiter.limit(
             limits.failed_attempts_per_address_per_minute, limits.failed_attempts_per_identity_per_minute
@@ -184,6 +195,9 @@ class Node:
 
     async def _expire(self) -> None:
         self._sessions.expire()
+        for entry in self._sessions:
+            if isinstance(entry.proof, CertificateProof) and entry.proof.renewal_only == "expired":
+                self._judge_entry(entry)
         freeze_survivors()
 
     async def _flush_refusals(self, *, everything: bool = False) -> None:
@@ -352,7 +366,8 @@ class Node:
                 self._judge_entry(entry)
 
     def _judge_entry(self, entry: Entry) -> None:
-        why = no_longer(entry, self._directory.get(entry.charge_point_id), self._directory.is_revoked)
+        record = self._directory.get(entry.charge_point_id)
+        why = no_longer(entry, record, self._authenticator.is_revoked, time.time())
         if why and entry.edge is not None:
             entry.edge.tell_disconnect(Disconnect(entry.session, why))
             self._events.own_event(
@@ -374,7 +389,7 @@ class Node:
                 if isinstance(error, PolicyInvalid):
                     self._events.own_event("policy.reload_failed", "high", "keep_last_good", str(error))
                 return self.reload_failed(str(error))
-            why = await self._try_settings(settings)
+            why = await try_out(settings, self._links)
             if why:
                 self._events.abandon(events)
                 if self._settings is not None:
@@ -395,25 +410,6 @@ class Node:
             self._events.own_event("config.reload_failed", "high", "keep_last_good", why)
         return why
 
-    async def _try_settings(self, settings: EdgeSettings) -> str:
-        """Give settings to every edge, also to one that comes meanwhile; empty if at least one is there and all apply."""
-        tried: set[EdgeLink] = set()
-        deadline = time.monotonic() + _TRY_SETTINGS_S
-        while time.monotonic() < deadline:
-            links = list(self._links.values())
-            for link in links:
-                if link not in tried:
-                    tried.add(link)
-                    link.send(SettingsUpdate(settings))
-            applied = [link for link in links if link.applied_generation == settings.generation]
-            for link in applied:
-                if link.settings_error:
-                    return link.settings_error
-            if links and len(applied) == len(links):
-                return ""
-            await asyncio.sleep(0.02)
-        return "an edge worker does not answer" if self._links else "no edge worker is there to try it"
-
     def _push_fresh_trust(self) -> None:
         """New TLS contexts from the same files, which ends every resumable TLS session: revocations changed."""
         if self._settings is not None:
@@ -431,12 +427,7 @@ class Node:
         record = self._directory.get(charge_point_id)
         if record is None or record.charge_point_id != charge_point_id:
             raise CallRefused("no charge point of this identity is registered", is_gone=True)
-        # Before it is sent, and again when it is known what became of it.
-        self._events.own_event("gateway.call", "medium", "allow", f"{printable(action, 64)}: asked", charge_point_id)
-        answer = await self._own_calls.call(self._sessions.get(record.charge_point_id), action, payload, timeout_s)
-        said = f"{action}: {answer.outcome} {printable(answer.error, 64)}".rstrip()
-        self._events.own_event("gateway.call", "medium", "allow", said, charge_point_id)
-        return answer
+        return await self._own_calls.call(self._sessions.get(record.charge_point_id), action, payload, timeout_s)
 
     def is_ready(self) -> bool:
         """True if every edge is there with the current settings, admissions are open, and the end is not near."""
@@ -465,6 +456,7 @@ class Node:
         }
         if self._settings is not None:
             own[f'ocpp_gateway_policy_info{{revision="{self._settings.policy.revision[:12]}"}}'] = 1.0
+        own |= self._foreign.metrics()
         own |= {
             f'ocpp_gateway_events_recorded_total{{event="{name}"}}': float(n) for name, n in self._events.counts.items()
         }
@@ -485,6 +477,7 @@ class Node:
             "expected_edges": self._expected_edges,
             "edges": edges_status(self._links.values()),
             "listeners": listeners_status(self._config),
+            "revocation_lists": self._foreign.status(),
             "events": dict(self._events.counts),
             "recording": self._recordings.status(),
             "sessions": [session_status(entry) for entry in self._sessions],

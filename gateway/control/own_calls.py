@@ -1,11 +1,13 @@
 """The gateway's own calls to charge points: checked here, sent in turn by the edge that has the session, answered once."""
 
 import asyncio
+from collections.abc import Callable
 from itertools import count
 from typing import Any, Final
 
 import msgspec
 
+from gateway.audit.event import printable
 from gateway.config.ocpp_schemas import schema_gate
 from gateway.control.link_server import EdgeLink
 from gateway.control.sessions import Entry
@@ -44,9 +46,10 @@ class CallAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OwnCalls:
-    """One per node."""
+    """One per node. `report(event, severity, decision, detail, charge_point_id)` puts each call on record."""
 
-    def __init__(self) -> None:
+    def __init__(self, report: Callable[[str, str, str, str, str], None]) -> None:
+        self._report = report
         self._numbers = count(1)
         self._waiting: dict[int, tuple[EdgeLink, asyncio.Future[GatewayCallDone]]] = {}
 
@@ -60,7 +63,11 @@ class OwnCalls:
         _verify_call(version, action, payload)
         if not 0.0 < timeout_s <= _MAX_TIMEOUT_S:
             raise CallRefused(f"the timeout must be between 0 and {_MAX_TIMEOUT_S:g} seconds")
+        # On record before it is sent, and again when it is known what became of it.
+        self._report("gateway.call", "medium", "allow", f"{action}: asked", entry.charge_point_id)
         done = await self._ask(entry.edge, live.session, action, payload, timeout_s)
+        said = f"{action}: {done.outcome} {printable(done.error, 64)}".rstrip()
+        self._report("gateway.call", "medium", "allow", said, entry.charge_point_id)
         answered = msgspec.json.decode(done.payload) if done.payload else None
         violation = ""
         if done.outcome == "result" and (found := schema_gate(version).check(action, "result", answered)) is not None:

@@ -6,11 +6,18 @@ from pathlib import Path
 
 import msgspec
 
-from gateway.config.model import CSMS, Config, Listener
+from gateway.config.model import CSMS, Config, Listener, Trust
 from gateway.config.policy_site import load_policy
 from gateway.config.problems import ConfigError
 from gateway.control.recordings import recording_settings
-from gateway.link.messages import CertificatePEM, CSMSSettings, EdgeSettings, ListenerSettings, PolicySettings
+from gateway.link.messages import (
+    CertificatePEM,
+    CSMSSettings,
+    EdgeSettings,
+    ListenerSettings,
+    PolicySettings,
+    TrustSettings,
+)
 from gateway.store.certificates import Revocations
 
 __all__ = ["PolicyInvalid", "SettingsBuilder"]
@@ -20,12 +27,17 @@ def _read(path: str) -> bytes:
     return Path(path).read_bytes() if path else b""
 
 
-def _listener(listener: Listener) -> ListenerSettings:
+def _trust(bundle: Trust) -> TrustSettings:
+    return TrustSettings(bundle, b"\n".join(_read(path) for path in bundle.roots))
+
+
+def _listener(listener: Listener, bundles: dict[str, bytes]) -> ListenerSettings:
     tls = listener.tls
     if tls is None:
         return ListenerSettings(listener, (), b"")
     certificates = tuple(CertificatePEM(_read(entry.certificate), _read(entry.key)) for entry in tls.certificates)
-    return ListenerSettings(listener, certificates, b"\n".join(_read(path) for path in tls.client_trust))
+    trusted = [*(_read(path) for path in tls.client_trust), *(bundles[name] for name in tls.trust)]
+    return ListenerSettings(listener, certificates, b"\n".join(trusted))
 
 
 class PolicyInvalid(ConfigError):  # noqa: N818  names the state
@@ -66,13 +78,15 @@ class SettingsBuilder:
 
         Raises OSError if one cannot be read, ConfigError if rule packs are wrong.
         """
-        listeners = tuple(_listener(listener) for listener in config.listeners)
+        trust = tuple(_trust(bundle) for bundle in config.trust)
+        pems = {bundle.trust.name: bundle.roots_pem for bundle in trust}
+        listeners = tuple(_listener(listener, pems) for listener in config.listeners)
         csms = tuple(_csms(entry) for entry in config.csms)
         policy = _policy(config)
         recording = recording_settings(config)
         generation, trust_generation = self._count(listeners, revocations)
         return EdgeSettings(
-            generation, trust_generation, listeners, csms, config.limits, config.websocket, policy, recording
+            generation, trust_generation, listeners, csms, config.limits, config.websocket, policy, recording, trust
         )
 
     def renewed(self, settings: EdgeSettings, revocations: Revocations) -> EdgeSettings:

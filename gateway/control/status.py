@@ -6,6 +6,7 @@ from typing import Any
 from gateway.config.model import Config
 from gateway.control.link_server import EdgeLink
 from gateway.control.sessions import Entry
+from gateway.identity.evidence import CertificateProof
 
 __all__ = ["edges_status", "listeners_status", "session_status"]
 
@@ -41,4 +42,5 @@ def session_status(entry: Entry) -> dict[str, Any]:
         "opened_at": live.opened_at if live else 0,
         "state": "open" if live else "connecting",
         "edge": entry.edge.slot if entry.edge is not None else None,
+        "renewal_only": entry.proof.renewal_only if isinstance(entry.proof, CertificateProof) else "",
     }

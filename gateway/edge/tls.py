@@ -5,12 +5,14 @@ bytes. That is why every failed handshake sends its alert and becomes one event 
 does neither (docs/decisions/0003).
 """
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from gateway.identity.evidence import TLSFacts
 from gateway.identity.refusal import Reason
 
 __all__ = [
+    "NO_CHECK_TIME",
+    "POLICY_CHECK",
     "TLSConnection",
     "TLSContext",
     "TLSFailure",
@@ -18,6 +20,15 @@ __all__ = [
     "reason_for_openssl",
     "reason_for_verify",
 ]
+
+NO_CHECK_TIME: Final = 0x200000
+"""X509_V_FLAG_NO_CHECK_TIME: everything else of the chain is verified; times are then our own leaf policy's business."""
+
+POLICY_CHECK: Final = 0x80
+"""X509_V_FLAG_POLICY_CHECK: a chain that demands an explicit policy (RFC 5280, 4.2.1.11) is not taken for one that does not.
+
+OpenSSL ignores such demands otherwise. As neither engine lets us name policies, it refuses every chain with that demand.
+"""
 
 _HANDSHAKE_RECORD = 0x16
 _TLS_MAJOR = 3

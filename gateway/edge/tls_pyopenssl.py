@@ -21,7 +21,8 @@ from typing_extensions import override
 from gateway.config.model import ListenerTLS
 from gateway.edge.cipher_policy import CIPHER_POLICIES
 from gateway.edge.memory_file import memory_file
-from gateway.edge.tls import TLSConnection, TLSContext, TLSFailure, reason_for_openssl
+from gateway.edge.tls import NO_CHECK_TIME, TLSConnection, TLSContext, TLSFailure, reason_for_openssl
+from gateway.edge.verified_chains import VerifiedChains
 from gateway.identity.evidence import TLSFacts
 from gateway.link.messages import ListenerSettings
 
@@ -62,9 +63,10 @@ def _error_text() -> str:
 class _Connection(TLSConnection):
     """One server-side connection over two memory BIOs."""
 
-    __slots__ = ("_into", "_out", "_ssl", "closed", "knows_renegotiation")
+    __slots__ = ("_chains", "_into", "_out", "_ssl", "closed", "knows_renegotiation")
 
-    def __init__(self, context: Any) -> None:
+    def __init__(self, context: Any, chains: VerifiedChains) -> None:
+        self._chains = chains
         # What SSL.Connection(context, None) does, without its object of 1 KiB and its entry in a weak dictionary.
         self._ssl = _ffi.gc(_lib.SSL_new(context), _lib.SSL_free)
         self._into, self._out = _lib.BIO_new(_memory), _lib.BIO_new(_memory)
@@ -113,12 +115,16 @@ class _Connection(TLSConnection):
     def facts(self) -> TLSFacts:
         ssl = self._ssl
         name = _lib.SSL_get_servername(ssl, _HOST_NAME)
+        leaf_der, resumed = _leaf_der(ssl), _lib.SSL_session_reused(ssl) == 1
+        if leaf_der and not resumed:
+            self._chains.note(leaf_der, _issuers_der(ssl))
         found = TLSFacts(
             version=_text(_lib.SSL_get_version(ssl)),
             cipher=_text(_lib.SSL_CIPHER_get_name(_lib.SSL_get_current_cipher(ssl))),
             server_name=_ffi.string(name).decode("ascii", "backslashreplace").lower() if name != _ffi.NULL else "",
-            leaf_der=_leaf_der(ssl),
-            resumed=_lib.SSL_session_reused(ssl) == 1,
+            leaf_der=leaf_der,
+            resumed=resumed,
+            issuers_der=self._chains.of(leaf_der),
         )
         # The flights have been read and taken; the buffers that they needed are not needed again.
         if not _pending(self._into, _nowhere):
@@ -189,6 +195,14 @@ def _leaf_der(ssl: Any) -> bytes:
         _lib.X509_free(certificate)
 
 
+def _issuers_der(ssl: Any) -> tuple[bytes, ...]:
+    """The chain that was verified in this handshake, without the leaf."""
+    chain = _lib.SSL_get0_verified_chain(ssl)
+    if chain == _ffi.NULL:
+        return ()
+    return tuple(_der(_lib.sk_X509_value(chain, index)) for index in range(1, _lib.sk_X509_num(chain)))
+
+
 def _der(certificate: Any) -> bytes:
     _lib.i2d_X509_bio(_scratch, certificate)
     der = b""
@@ -241,10 +255,11 @@ class PyOpenSSLContext(TLSContext):
         _trust(context, tls, settings.client_trust_pem)
         _clear_errors()
         self._context = context
+        self._chains = VerifiedChains()
 
     @override
     def accept(self) -> _Connection:
-        return _Connection(self._context._context)  # noqa: SLF001  the SSL_CTX
+        return _Connection(self._context._context, self._chains)  # noqa: SLF001  the SSL_CTX
 
 
 def _trust(context: SSL.Context, tls: ListenerTLS, client_trust_pem: bytes) -> None:
@@ -259,4 +274,6 @@ def _trust(context: SSL.Context, tls: ListenerTLS, client_trust_pem: bytes) -> N
         context.load_client_ca(path.encode())
     store = context.get_cert_store()
     if tls.strict_x509 and store is not None:
-        store.set_flags(crypto.X509StoreFlags.X509_STRICT)
+        store.set_flags(crypto.X509StoreFlags.X509_STRICT | crypto.X509StoreFlags.POLICY_CHECK)
+    if tls.expired_certificates == "by-registry" and store is not None:
+        store.set_flags(NO_CHECK_TIME)

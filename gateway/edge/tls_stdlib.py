@@ -2,14 +2,16 @@
 
 import contextlib
 import ssl
-from typing import Final
+import sys
+from typing import Any, Final
 
 from typing_extensions import override
 
 from gateway.edge.cipher_policy import CIPHER_POLICIES
 from gateway.edge.client_hello import read_client_hello
 from gateway.edge.memory_file import memory_file
-from gateway.edge.tls import TLSConnection, TLSContext, TLSFailure, reason_for_openssl
+from gateway.edge.tls import NO_CHECK_TIME, POLICY_CHECK, TLSConnection, TLSContext, TLSFailure, reason_for_openssl
+from gateway.edge.verified_chains import VerifiedChains
 from gateway.identity.evidence import TLSFacts
 from gateway.identity.refusal import Reason
 from gateway.link.messages import ListenerSettings
@@ -31,9 +33,10 @@ def _failure(error: ssl.SSLError) -> TLSFailure:
 class _Connection(TLSConnection):
     """One server-side connection over two memory BIOs."""
 
-    __slots__ = ("_first", "_into", "_out", "_server_name", "_ssl", "closed", "knows_renegotiation")
+    __slots__ = ("_chains", "_first", "_into", "_out", "_server_name", "_ssl", "closed", "knows_renegotiation")
 
-    def __init__(self, context: ssl.SSLContext) -> None:
+    def __init__(self, context: ssl.SSLContext, chains: VerifiedChains) -> None:
+        self._chains = chains
         self._into, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._ssl = context.wrap_bio(self._into, self._out, server_side=True)
         self._first: bytes | None = b""
@@ -65,12 +68,16 @@ class _Connection(TLSConnection):
     @override
     def facts(self) -> TLSFacts:
         cipher = self._ssl.cipher()
+        leaf_der, resumed = self._ssl.getpeercert(binary_form=True) or b"", bool(self._ssl.session_reused)
+        if leaf_der and not resumed:
+            self._chains.note(leaf_der, _issuers_der(self._ssl))
         return TLSFacts(
             version=self._ssl.version() or "",
             cipher=cipher[0] if cipher else "",
             server_name=self._server_name,
-            leaf_der=self._ssl.getpeercert(binary_form=True) or b"",
-            resumed=bool(self._ssl.session_reused),
+            leaf_der=leaf_der,
+            resumed=resumed,
+            issuers_der=self._chains.of(leaf_der),
         )
 
     @override
@@ -108,6 +115,14 @@ class _Connection(TLSConnection):
         return self._out.read()
 
 
+def _issuers_der(connection: Any) -> tuple[bytes, ...]:
+    """The chain that was verified in this handshake, without the leaf. Public from Python 3.13 on."""
+    if sys.version_info >= (3, 13):
+        return tuple(connection.get_verified_chain()[1:])
+    chain = connection._sslobj.get_verified_chain() or ()  # noqa: SLF001
+    return tuple(ssl.PEM_cert_to_DER_cert(each.public_bytes()) for each in chain[1:])
+
+
 class StdlibContext(TLSContext):
     """An ssl.SSLContext made from a listener's settings, never changed afterwards."""
 
@@ -128,9 +143,12 @@ class StdlibContext(TLSContext):
         if tls.client_certificate != "none":
             context.load_verify_locations(cadata=settings.client_trust_pem.decode("ascii", "ignore"))
         if tls.strict_x509:
-            context.verify_flags |= ssl.VERIFY_X509_STRICT
+            context.verify_flags |= ssl.VERIFY_X509_STRICT | POLICY_CHECK
+        if tls.expired_certificates == "by-registry":
+            context.verify_flags |= NO_CHECK_TIME
         self._context = context
+        self._chains = VerifiedChains()
 
     @override
     def accept(self) -> _Connection:
-        return _Connection(self._context)
+        return _Connection(self._context, self._chains)

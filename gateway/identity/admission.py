@@ -104,9 +104,11 @@ def admit(
 def floor_to_raise(record: ChargePointRecord, admission: Admission) -> SecurityProfile | None:
     """What must be stored as floor, durably, before the admission is handed out; None if nothing.
 
-    A running upgrade raises nothing yet: its floor moves when the session has registered.
+    A running upgrade raises nothing yet: its floor moves when the session has registered. Nor does a session that may
+    only renew its certificate: what it has shown is not what it will have to show.
     """
-    if admission.upgrade_pending:
+    limited = isinstance(admission.proof, CertificateProof) and bool(admission.proof.renewal_only)
+    if admission.upgrade_pending or limited:
         return None
     if record.floor is None or admission.security_profile > record.floor:
         return admission.security_profile

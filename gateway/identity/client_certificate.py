@@ -15,12 +15,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from gateway.audit.event import printable
-from gateway.identity.evidence import CertificateProof
+from gateway.identity.evidence import CertificateName, CertificateProof, RenewalOnly
 from gateway.identity.record import ChargePointRecord
 from gateway.identity.refusal import Reason, Refusal
+from gateway.identity.trust import OWN_ROOTS, Chain, IssuerFacts, TrustBundle
 from gateway.ocpp.vocabulary import ChargePointId
 
-__all__ = ["LeafCertificate", "parse_leaf", "verify_leaf"]
+__all__ = ["LeafCertificate", "parse_issuer", "parse_leaf", "verify_leaf"]
 
 _MIN_RSA_BITS: Final = 2048
 _MIN_EC_BITS: Final = 224
@@ -58,6 +59,8 @@ class LeafCertificate(msgspec.Struct, frozen=True, kw_only=True):
     client_auth: bool | None
     """None when there is no extended key usage, which A00.FR.514 recommends."""
     digital_signature: bool | None
+    crl_points: frozenset[str] = frozenset()
+    """Where its issuer publishes the revocation list that would name it; mostly addresses."""
 
 
 def _key(public_key: object) -> tuple[str, int]:
@@ -81,6 +84,17 @@ def _extension(certificate: x509.Certificate, kind: type) -> object | None:
 
 def _texts(name: x509.Name, oid: x509.ObjectIdentifier) -> tuple[str, ...]:
     return tuple(str(attribute.value) for attribute in name.get_attributes_for_oid(oid))
+
+
+def _crl_points(points: object) -> frozenset[str]:
+    if not isinstance(points, x509.CRLDistributionPoints):
+        return frozenset()
+    return frozenset(_point_name(name) for point in points for name in point.full_name or ())
+
+
+def _point_name(name: x509.GeneralName) -> str:
+    """As `pki.foreign_crl` writes the names of a list's distribution point."""
+    return name.value.rfc4514_string() if isinstance(name, x509.DirectoryName) else str(name.value)
 
 
 def parse_leaf(der: bytes) -> LeafCertificate:
@@ -114,9 +128,25 @@ def parse_leaf(der: bytes) -> LeafCertificate:
             if isinstance(usages, x509.ExtendedKeyUsage)
             else None,
             digital_signature=usage.digital_signature if isinstance(usage, x509.KeyUsage) else None,
+            crl_points=_crl_points(_extension(certificate, x509.CRLDistributionPoints)),
         )
     except _UNREADABLE as error:
         raise Refusal(Reason.CERT_INVALID, f"certificate cannot be read: {type(error).__name__}") from None
+
+
+def parse_issuer(der: bytes) -> IssuerFacts:
+    """The facts of an issuer that OpenSSL has verified. Raises Refusal CERT_INVALID if it cannot be read."""
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+        name = CertificateName(
+            hashlib.sha256(der).hexdigest(),
+            certificate.issuer.rfc4514_string(),
+            format(certificate.serial_number, "x"),
+        )
+        not_before, not_after = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    except _UNREADABLE as error:
+        raise Refusal(Reason.CERT_INVALID, f"issuer cannot be read: {type(error).__name__}") from None
+    return IssuerFacts(name, not_before.timestamp(), not_after.timestamp())
 
 
 def verify_leaf(
@@ -124,36 +154,36 @@ def verify_leaf(
     record: ChargePointRecord,
     operator_names: tuple[str, ...],
     now: float,
-    is_revoked: Callable[[LeafCertificate], bool],
+    is_revoked: Callable[[CertificateName], bool],
     key_owner: ChargePointId | None,
+    chain: Chain = Chain(),  # noqa: B008  frozen
+    bundle: TrustBundle = OWN_ROOTS,
 ) -> CertificateProof:
     """Prove that this certificate is that of `record`'s charge point, now. Raises Refusal.
 
-    1. Not revoked (A00.FR.702-705) and within its validity; both matter most for resumed sessions.
+    1. Neither it nor an issuer is revoked (A00.FR.702-705), and all are within their validity; both matter most for
+       resumed sessions. Only the leaf may have expired, where the registry says so until when (A00.FR.429).
     2. An end-entity certificate for client authentication (A00.FR.512, 514).
     3. Key and signature strong enough (A00.FR.501-506).
-    4. O is exactly one of the operator names (A00.FR.404). None configured: nobody's.
+    4. O is exactly one of the operator names (A00.FR.404) that these roots may vouch for. None configured: nobody's.
     5. CN is exactly the registered serial number (A00.FR.405). None registered: nobody's.
     6. The key belongs to no other charge point (A00.FR.427).
 
-    `operator_names`: the configured ones, used where the record names none. `now`: seconds since the epoch.
-    `key_owner`: to whom the registry has bound this key, None if to nobody.
+    `operator_names`: the configured ones, used where neither record nor bundle name any. `now`: seconds since the
+    epoch. `key_owner`: to whom the registry has bound this key, None if to nobody. `chain`, `bundle`: who vouches.
     """
     # Step 1.
-    if is_revoked(leaf):
+    if is_revoked(CertificateName(leaf.sha256, leaf.issuer, leaf.serial_number)):
         raise Refusal(Reason.CERT_REVOKED, f"serial {leaf.serial_number}")
-    if now > leaf.not_after:
-        raise Refusal(Reason.CERT_EXPIRED, f"serial {leaf.serial_number}")
-    if now < leaf.not_before:
-        raise Refusal(Reason.CERT_NOT_YET_VALID, f"serial {leaf.serial_number}")
+    _verify_issuers(chain, now, is_revoked)
+    renewal_only = _verify_time(leaf, record, chain, now)
     # Step 2.
     if leaf.is_ca or not leaf.version_3 or leaf.client_auth is False or leaf.digital_signature is False:
         raise Refusal(Reason.CERT_NOT_LEAF, f"serial {leaf.serial_number}")
     # Step 3.
     _verify_strength(leaf)
     # Step 4.
-    accepted = record.operator_names or operator_names
-    if len(leaf.organizations) != 1 or leaf.organizations[0] not in accepted:
+    if len(leaf.organizations) != 1 or not _may_vouch(bundle, leaf.organizations[0], record, operator_names):
         shown = ", ".join(printable(name, 64) for name in leaf.organizations[:3]) or "none"
         raise Refusal(Reason.CERT_WRONG_OPERATOR, f"O is {shown}")
     # Step 5.
@@ -171,7 +201,45 @@ def verify_leaf(
         common_name=leaf.common_names[0],
         issuer=leaf.issuer,
         not_after=leaf.not_after,
+        issuers=chain.below_anchor,
+        trust=bundle.name,
+        renewal_only=renewal_only or ("factory" if bundle.use == "manufacturer" else ""),
     )
+
+
+def _verify_issuers(chain: Chain, now: float, is_revoked: Callable[[CertificateName], bool]) -> None:
+    for revocable in chain.below_anchor:
+        if is_revoked(revocable):
+            raise Refusal(Reason.CERT_REVOKED, f"an issuer, serial {revocable.serial_number}")
+    for issuer in chain.issuers:
+        if now > issuer.not_after:
+            raise Refusal(Reason.CERT_EXPIRED, f"an issuer, serial {issuer.name.serial_number}")
+        if now < issuer.not_before:
+            raise Refusal(Reason.CERT_NOT_YET_VALID, f"an issuer, serial {issuer.name.serial_number}")
+
+
+def _verify_time(leaf: LeafCertificate, record: ChargePointRecord, chain: Chain, now: float) -> RenewalOnly:
+    """A00.FR.429: an expired certificate opens the door to its own renewal, for this charge point and for a time."""
+    if now < leaf.not_before:
+        raise Refusal(Reason.CERT_NOT_YET_VALID, f"serial {leaf.serial_number}")
+    if now <= leaf.not_after:
+        return ""
+    # Where TLS does not look at times, only the known chain says that the issuers are still good.
+    if now >= record.expired_certificate_until or not chain.issuers:
+        raise Refusal(Reason.CERT_EXPIRED, f"serial {leaf.serial_number}")
+    return "expired"
+
+
+def _may_vouch(
+    bundle: TrustBundle, organization: str, record: ChargePointRecord, operator_names: tuple[str, ...]
+) -> bool:
+    """True if these roots may vouch for this O, and it is one of this charge point's.
+
+    The roots of others vouch for the names that their bundle gives and for no other: never for our own.
+    """
+    if organization not in (record.operator_names or bundle.operator_names or operator_names):
+        return False
+    return organization in bundle.operator_names if bundle.operator_names else bundle.use == "own"
 
 
 def _verify_strength(leaf: LeafCertificate) -> None:

@@ -14,11 +14,13 @@ __all__ = [
     "Admission",
     "Authenticated",
     "BasicCredentials",
+    "CertificateName",
     "CertificateProof",
     "Claim",
     "PasswordProof",
     "Peer",
     "Proof",
+    "RenewalOnly",
     "TLSFacts",
     "Tolerance",
     "Transport",
@@ -60,6 +62,11 @@ class TLSFacts(msgspec.Struct, frozen=True, kw_only=True):
     """The verified client certificate in DER; empty when none was presented."""
     resumed: bool = False
     """True for an abbreviated handshake: OpenSSL did not verify the chain again."""
+    issuers_der: tuple[bytes, ...] = ()
+    """The verified issuers of the client certificate in DER, its own first, the trust anchor last.
+
+    Of the handshake in which the chain was verified, also where this one resumes it.
+    """
 
 
 class Transport(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,6 +110,20 @@ class PasswordProof(msgspec.Struct, frozen=True, kw_only=True, tag="password"):
     """Which reading of `AuthorizationKey` matched (ocpp-security-requirements.md, 2.6)."""
 
 
+RenewalOnly = Literal["", "expired", "factory"]
+"""Why a certificate is good for nothing but getting another one; empty where it is good for everything."""
+
+
+class CertificateName(msgspec.Struct, frozen=True, array_like=True):
+    """How a revocation may name a certificate."""
+
+    sha256: str
+    issuer: str
+    """RFC 4514 text of the issuer's name."""
+    serial_number: str
+    """Lower-case hex without leading zeroes."""
+
+
 class CertificateProof(msgspec.Struct, frozen=True, kw_only=True, tag="certificate"):
     """A client certificate of this very charge point passed the chain check and our leaf policy."""
 
@@ -115,6 +136,11 @@ class CertificateProof(msgspec.Struct, frozen=True, kw_only=True, tag="certifica
     """RFC 4514 text of the issuer's name: with the serial number it is how a revocation may name the certificate."""
     not_after: float
     """Seconds since the epoch. A live session outlasts it, because that is where the charge point gets a new one."""
+    issuers: tuple[CertificateName, ...] = ()
+    """Its issuers below the trust anchor: one that is revoked takes this certificate with it."""
+    trust: str = ""
+    """Name of the trust bundle that vouches for it; empty for roots that a listener names itself."""
+    renewal_only: RenewalOnly = ""
 
 
 Proof = PasswordProof | CertificateProof

@@ -45,6 +45,8 @@ class ChargePointRecord(msgspec.Struct, frozen=True, kw_only=True):
     password_reading: str = ""
     """Reading that matched first (raw, hex-decoded, hex-text), shown to operators; empty: not learnt yet."""
     tolerances: tuple[Tolerance, ...] = ()
+    expired_certificate_until: float = 0.0
+    """Seconds since the epoch. Until then a certificate that has expired lets it in, to renew it (A00.FR.429)."""
     enabled: bool = True
     answers_pings: bool = False
     notes: str = ""

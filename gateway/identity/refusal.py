@@ -132,6 +132,11 @@ class Reason(Enum):
         "certificate-revoked", _N, "cert.revoked", "critical",
         "The client certificate has been revoked.",
         "Issue a new certificate if the charge point is genuine.")
+    CERT_STATUS_UNKNOWN = _Row(
+        "certificate-status-unknown", _N, "cert.status_unknown", "high",
+        "Its issuer has not said lately whether the client certificate is revoked, and the trust bundle demands it.",
+        "See why the bundle's revocation list or OCSP responder gives nothing current: ocpp-gateway status. "
+        'To let such certificates in meanwhile, set the bundle to revocation = "soft".')
     CERT_INVALID = _Row(
         "certificate-invalid", _T, "cert.invalid", "high",
         "The client certificate breaks a rule: purpose, CA flag, path length, signature or key.",
@@ -350,6 +355,7 @@ _OCPP_EVENTS = {
             Reason.CERT_EXPIRED,
             Reason.CERT_NOT_YET_VALID,
             Reason.CERT_REVOKED,
+            Reason.CERT_STATUS_UNKNOWN,
             Reason.CERT_INVALID,
             Reason.CERT_WRONG_IDENTITY,
             Reason.CERT_WRONG_OPERATOR,

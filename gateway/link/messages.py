@@ -10,7 +10,7 @@ from typing import Final, Literal
 import msgspec
 
 from gateway.audit.event import SecurityEvent
-from gateway.config.model import CSMS, Limits, Listener, WebSocketSettings
+from gateway.config.model import CSMS, Limits, Listener, Trust, WebSocketSettings
 from gateway.identity.evidence import Admission, Claim, Proof
 from gateway.ocpp.vocabulary import BootState, ChargePointId, SecurityProfile
 from gateway.policy.rules import Pack
@@ -50,6 +50,7 @@ __all__ = [
     "SessionOpened",
     "SettingsApplied",
     "SettingsUpdate",
+    "TrustSettings",
 ]
 
 MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
@@ -106,6 +107,13 @@ class RecordingSettings(msgspec.Struct, frozen=True, array_like=True):
         return "RecordingSettings(<hidden>)"
 
 
+class TrustSettings(msgspec.Struct, frozen=True, array_like=True):
+    """A trust bundle with its certificates. For control, which judges by it; edges find its roots in their listeners."""
+
+    trust: Trust
+    roots_pem: bytes
+
+
 class EdgeSettings(msgspec.Struct, frozen=True, array_like=True):
     """Everything an edge worker needs. Replaced as a whole; `generation` grows by one each time."""
 
@@ -119,6 +127,7 @@ class EdgeSettings(msgspec.Struct, frozen=True, array_like=True):
     policy: PolicySettings
     recording: RecordingSettings | None = None
     """None: nothing is recorded."""
+    trust: tuple[TrustSettings, ...] = ()
 
 
 class LiveSession(msgspec.Struct, frozen=True, array_like=True):

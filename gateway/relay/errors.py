@@ -6,11 +6,11 @@ from typing import Final
 from gateway.ocpp.build import UNREADABLE_ID, build_call_error
 from gateway.ocpp.codec import MalformedFrame
 from gateway.ocpp.error_codes import ErrorMeaning, meaning_of
-from gateway.ocpp.frames import CallError, CallResultError
+from gateway.ocpp.frames import Call, CallError, CallResultError
 from gateway.ocpp.vocabulary import OCPPVersion
-from gateway.relay.effects import FORWARD, Deliver, Effects, ReportEvent
+from gateway.relay.effects import FORWARD, CloseBoth, Deliver, Effects, Reply, ReportEvent
 
-__all__ = ["answer_to_malformed", "cleaned"]
+__all__ = ["answer_to_malformed", "cleaned", "too_many"]
 
 _MAX_DESCRIPTION_CHARS: Final = 255
 _MAX_DETAILS_BYTES: Final = 1_024
@@ -23,6 +23,15 @@ _MEANINGS: Final = {
     "json.number_range": ErrorMeaning.PROPERTY_CONSTRAINT,
     "rpc.unknown_action": ErrorMeaning.NOT_IMPLEMENTED,
 }
+
+
+def too_many(version: OCPPVersion, call: Call, *, keeps: bool) -> Effects:
+    """A lane is full. `keeps`: the call carries billing data; unanswered, it stays in its sender's queue and comes again."""
+    if keeps:
+        event = ReportEvent("rpc.too_many_pending", "medium", "ws_close", call.action)
+        return (event, CloseBoth(1008, "too many open calls"))
+    reply = build_call_error(version, call.message_id, ErrorMeaning.GENERIC, "too many open calls")
+    return (ReportEvent("rpc.too_many_pending", "medium", "callerror"), Reply(reply))
 
 
 def answer_to_malformed(version: OCPPVersion, malformed: MalformedFrame) -> bytes:

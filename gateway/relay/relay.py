@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from gateway.identity.evidence import Admission
+from gateway.identity.evidence import Admission, CertificateProof
 from gateway.ocpp.build import UNREADABLE_ID, build_call, build_call_error, build_call_result_error
 from gateway.ocpp.codec import MalformedFrame, Payload, decode_message
 from gateway.ocpp.error_codes import ErrorMeaning
@@ -29,11 +29,12 @@ from gateway.relay.effects import (
     Reply,
     ReportEvent,
 )
-from gateway.relay.errors import answer_to_malformed, cleaned
+from gateway.relay.errors import answer_to_malformed, cleaned, too_many
 from gateway.relay.judge import Judge, Ruling
 from gateway.relay.lanes import Entry, Lane, LaneLimits
 from gateway.relay.open_calls import AMBIGUOUS, OpenCall, opened
 from gateway.relay.registration import is_accepted, judge_boot_notification
+from gateway.relay.renewal import instead_of
 from gateway.relay.replays import Replays, digest_of
 
 __all__ = ["Relay", "RelayLimits"]
@@ -97,6 +98,7 @@ class Relay:
         "_judge",
         "_limits",
         "_registered",
+        "_renewal_only",
         "_replays",
         "_throttled_since",
         "_tickets",
@@ -121,6 +123,8 @@ class Relay:
         self._csms = Lane()
         self._boot: NoteRegistered | None = None
         self._registered = False
+        proof = admission.proof
+        self._renewal_only = isinstance(proof, CertificateProof) and bool(proof.renewal_only)
         self._replays: Replays | None = None
         self._tokens = float(limits.messages_burst)
         self._tokens_at = 0.0
@@ -203,7 +207,8 @@ class Relay:
 
     def _call(self, call: Call, payload: Payload, lane: Lane, origin: Origin, data: bytes, now: float) -> Effects:
         if lane.pending and not lane.has_room(call.message_id, len(data), self._limits.calls, now):
-            return self._too_many(call, origin)
+            keeps = origin is Origin.CHARGE_POINT and call.action in _TRANSACTION_ACTIONS
+            return too_many(self._version, call, keeps=keeps)
         boot: Effects = FORWARD
         if origin is Origin.CHARGE_POINT and call.action in _EARNEST:
             if self._replays is not None and self._replays.knows(call):
@@ -211,6 +216,10 @@ class Relay:
             if call.action in _BOOTS:
                 expected = self._admission.expected_serial_number
                 self._boot, boot = judge_boot_notification(self._version, call.action, payload, expected)
+        if self._renewal_only and _goes_on(boot):
+            instead = instead_of(self._version, call, payload, origin, now + self._wall_offset_s)
+            if instead is not None:
+                return (*boot[:-1], *instead)
         inner: InnerCall | None = None
         effects = boot
         if self._judge is not None and (boot is FORWARD or _goes_on(boot)):
@@ -223,14 +232,6 @@ class Relay:
         if effects is FORWARD or _goes_on(effects):
             return self._enter(call, opened(call, payload, inner, self._version, now), lane, effects, data, now)
         return effects
-
-    def _too_many(self, call: Call, origin: Origin) -> Effects:
-        """The lane is full. What carries billing data is not answered: it stays in its sender's queue and comes again."""
-        if origin is Origin.CHARGE_POINT and call.action in _TRANSACTION_ACTIONS:
-            event = ReportEvent("rpc.too_many_pending", "medium", "ws_close", call.action)
-            return (event, CloseBoth(1008, "too many open calls"))
-        reply = build_call_error(self._version, call.message_id, ErrorMeaning.GENERIC, "too many open calls")
-        return (ReportEvent("rpc.too_many_pending", "medium", "callerror"), Reply(reply))
 
     def _enter(self, call: Call, record: OpenCall, lane: Lane, effects: Effects, data: bytes, now: float) -> Effects:
         """The same effects if the call goes on now; if it has to wait, all but its forwarding."""
@@ -356,6 +357,8 @@ class Relay:
 
     def _send(self, send: Send, payload: Payload, origin: Origin, data: bytes, now: float) -> Effects:
         """A SEND opens nothing and never waits its turn; for what control says of a budget it does."""
+        if self._renewal_only:
+            return (ReportEvent("state.renewal_only", "medium", "drop", send.action),)
         if self._judge is None:
             return FORWARD
         ruling = self._judge.call(send, payload, origin, data, now + self._wall_offset_s)
@@ -407,6 +410,8 @@ class Relay:
         # still holding back when it was last seen proves nothing by being answered.
         held_back = self._judge is not None and self._judge.boot_state in {"pending", "rejected"}
         without_boot = self._version is OCPPVersion.V1_6 and self._boot is None and not held_back
+        if self._renewal_only:
+            return FORWARD
         if not (is_accepted(payload) if action == _BOOT else without_boot and not self._registered):
             return FORWARD
         self._registered = True

@@ -67,6 +67,7 @@ charge_points = Table(
     Column("pending_password_created_at", Float, nullable=False),
     Column("password_reading", String(32), nullable=False),
     Column("tolerances", Text, nullable=False),
+    Column("expired_certificate_until", Float, nullable=False, server_default="0"),
     Column("enabled", Boolean, nullable=False),
     Column("answers_pings", Boolean, nullable=False),
     Column("notes", Text, nullable=False),

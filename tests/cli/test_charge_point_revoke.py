@@ -42,14 +42,24 @@ def test_by_file(cli: Cli, registry: Registry, certificates: Path, leaf: LeafCer
     assert (found["charge_point_id"], found["revoked"]["sha256"]) == ("CP-1", leaf.sha256)
 
 
-def test_of_a_ca_certificate_it_is_said_that_this_does_not_revoke_what_it_has_issued(
+def test_of_a_root_it_is_said_that_this_does_not_revoke_what_it_has_issued(
     cli: Cli, registry: Registry, certificates: Path, leaf: LeafCertificate
 ) -> None:
     result = cli(*REVOKE, "--file", certificates / "root.pem")
 
     assert result.code == OK
-    assert "is a CA certificate" in result.err
+    assert "is a root, which nobody can revoke" in result.err
     assert not is_revoked(registry, leaf)
+
+
+@pytest.mark.usefixtures("registry")
+def test_of_an_issuing_ca_it_is_said_whom_it_takes_with_it(cli: Cli, certificates: Path, tmp_path: Path) -> None:
+    issuing = x509.load_pem_x509_certificates((certificates / "client.pem").read_bytes())[1]
+    (tmp_path / "issuing.der").write_bytes(issuing.public_bytes(Encoding.DER))
+    result = cli(*REVOKE, "--file", tmp_path / "issuing.der")
+
+    assert result.code == OK
+    assert "every charge point certificate that it has issued is refused" in result.err
 
 
 def test_by_der_file(cli: Cli, registry: Registry, tmp_path: Path, der: bytes, leaf: LeafCertificate) -> None:

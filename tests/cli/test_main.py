@@ -45,6 +45,7 @@ ARGUMENTS = {
     "enable": ("X",),
     "disable": ("X",),
     "remove": ("X", "--yes"),
+    "call": ("X", "Heartbeat"),
     "import": ("-",),
     "revoke-certificate": ("--sha256", "00" * 32, "--reason", "lost"),
     "why": ("X",),

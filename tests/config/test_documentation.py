@@ -21,6 +21,7 @@ from gateway.config.model import (
     Policy,
     Recording,
     SecurityEvents,
+    Trust,
     WebSocketSettings,
 )
 from tests.support.rig import shared_authority, shared_server
@@ -32,6 +33,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "[listener.tls]": ListenerTLS,
     "[[listener.tls.certificates]]": CertificateFiles,
     "[[csms]]": CSMS,
+    "[[trust]]": Trust,
     "[limits]": Limits,
     "[websocket]": WebSocketSettings,
     "[operations]": Operations,
@@ -61,7 +63,7 @@ def test_every_struct_of_the_model_has_its_section() -> None:
 
 @pytest.mark.parametrize("kind", structs())
 def test_every_field_of_every_struct_is_named(kind: type[msgspec.Struct]) -> None:
-    headings = {"listeners": "`[[listener]]`", "csms": "`[[csms]]`"}
+    headings = {"listeners": "`[[listener]]`", "csms": "`[[csms]]`", "trust": "`[[trust]]`"}
     for name in kind.__struct_fields__:
         shown = (f"`{name}`", f"`[{name}]`", headings.get(name, "-"))
         assert any(each in TEXT for each in shown), f"{kind.__name__}.{name}"
@@ -98,6 +100,9 @@ def test_none_is_the_default_of_tls_alone() -> None:
         (ListenerTLS, "client_certificate"),
         (ListenerTLS, "cipher_policy"),
         (ListenerTLS, "engine"),
+        (ListenerTLS, "expired_certificates"),
+        (Trust, "use"),
+        (Trust, "revocation"),
         (CSMS, "authentication"),
     ],
 )

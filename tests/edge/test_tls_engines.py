@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
 
 from gateway.config.model import Listener
@@ -206,6 +208,48 @@ def test_resumed_session_is_marked_and_keeps_its_certificate(engine: str, versio
     again = Client(made.accept(), context=first.context, session=session).handshake().facts()
     assert again.resumed
     assert again.leaf_der == CHARGE_POINT.der
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_verified_issuers_are_told_also_when_the_session_is_resumed(engine: str, version: ssl.TLSVersion) -> None:
+    made, below = context(engine), chain()
+    subs = x509.load_pem_x509_certificates(below.pem)[1:]
+    issuers = (*(each.public_bytes(Encoding.DER) for each in subs), AUTHORITY.root.public_bytes(Encoding.DER))
+    first = Client(made.accept(), certificate=below, configure=only(version))
+    assert first.handshake().facts().issuers_der == issuers
+    again = Client(made.accept(), context=first.context, session=first.ssl.session).handshake().facts()
+    assert again.resumed
+    assert again.issuers_der == issuers
+    direct = Client(made.accept()).handshake().facts()
+    assert direct.issuers_der == issuers[1:]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_who_shows_no_certificate_has_no_issuers(engine: str) -> None:
+    made = context(engine, client_certificate="optional")
+    assert Client(made.accept(), certificate=None).handshake().facts().issuers_der == ()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.requirement("A00.FR.429")
+def test_where_the_registry_decides_tls_looks_at_everything_but_the_time(engine: str, version: ssl.TLSVersion) -> None:
+    made = context(engine, expired_certificates="by-registry")
+    for certificate in (EXPIRED, NOT_YET):
+        facts = Client(made.accept(), certificate=certificate, configure=only(version)).handshake().facts()
+        assert (facts.leaf_der, len(facts.issuers_der)) == (certificate.der, 1)
+    late = STRANGER.charge_point("SN-1", start=-10 * DAY, end=-datetime.timedelta(hours=1))
+    refused: list[tuple[Issued | None, Reason]] = [
+        (late, Reason.CERT_UNTRUSTED),
+        (SERVER_EC, Reason.CERT_INVALID),
+        (None, Reason.CERT_MISSING),
+    ]
+    for bad, reason in refused:
+        client = Client(made.accept(), certificate=bad, configure=only(version))
+        with pytest.raises(TLSFailure) as failure:
+            client.handshake()
+        assert failure.value.reason is reason
 
 
 @pytest.mark.parametrize("engine", ENGINES)

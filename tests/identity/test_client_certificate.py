@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.identity.client_certificate import LeafCertificate, parse_leaf, verify_leaf
-from gateway.identity.evidence import CertificateProof
+from gateway.identity.evidence import CertificateName, CertificateProof
 from gateway.identity.refusal import Reason, Refusal
 from gateway.ocpp.vocabulary import ChargePointId
 from tests.support.records import make_record
@@ -228,14 +228,14 @@ class TestNow:
 
     @pytest.mark.requirement("A00.FR.702", "A00.FR.705")
     def test_revoked_is_refused_even_if_all_else_is_right_and_asked_about_this_very_certificate(self) -> None:
-        asked: list[LeafCertificate] = []
+        asked: list[CertificateName] = []
 
-        def is_revoked(leaf: LeafCertificate) -> bool:
-            asked.append(leaf)
+        def is_revoked(name: CertificateName) -> bool:
+            asked.append(name)
             return False
 
         verify(is_revoked=is_revoked)
-        assert asked == [USUAL]
+        assert asked == [CertificateName(USUAL.sha256, USUAL.issuer, USUAL.serial_number)]
         assert refused(is_revoked=lambda _: True) is Reason.CERT_REVOKED
 
 

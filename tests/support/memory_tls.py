@@ -3,7 +3,7 @@
 import contextlib
 import ssl
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -42,13 +42,22 @@ def context(
     policy: CipherPolicy = "ocpp-cert",
     certificates: tuple[Issued, ...] = (SERVER_RSA, SERVER_EC),
     generation: int = 1,
+    trust_pem: bytes = b"",
+    **more: Any,
 ) -> TLSContext:
-    tls = ListenerTLS(certificates=(), client_certificate=client_certificate, engine=engine, cipher_policy=policy)  # type: ignore[arg-type]
+    """`trust_pem`: instead of AUTHORITY's root. `more`: further fields of ListenerTLS."""
+    tls = ListenerTLS(
+        certificates=(),
+        client_certificate=client_certificate,  # type: ignore[arg-type]
+        engine=engine,  # type: ignore[arg-type]
+        cipher_policy=policy,
+        **more,
+    )
     listener = Listener(
         name="t", address="127.0.0.1:0", security_profiles=(SecurityProfile.TLS_CLIENT_CERTIFICATE,), csms="c", tls=tls
     )
     pems = tuple(CertificatePEM(issued.pem, issued.key_pem) for issued in certificates)
-    built = build_tls_context(ListenerSettings(listener, pems, AUTHORITY.pem), generation)
+    built = build_tls_context(ListenerSettings(listener, pems, trust_pem or AUTHORITY.pem), generation)
     assert built is not None
     return built
 

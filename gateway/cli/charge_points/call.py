@@ -35,7 +35,7 @@ _MAX_PAYLOAD_BYTES = 1_048_576
 def call(
     charge_point_id: str, action: str, payload: str, timeout_s: float, config_path: str | None, as_json: bool
 ) -> int:
-    """Ask a connected charge point something in the gateway's own name.
+    """Ask a charge point something in our own name.
 
     PAYLOAD is a JSON object, - reads it from standard input. The call is held against the schema of the OCPP version,
     waits its turn with those of the CSMS and is recorded; neither call nor answer reaches the CSMS. Rules do not judge it.

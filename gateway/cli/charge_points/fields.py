@@ -1,5 +1,6 @@
 """The options that set fields of a record, the same for `add` and `set`, and what values they accept."""
 
+import datetime
 from collections.abc import Callable, Sequence
 from typing import Any, get_args
 
@@ -62,6 +63,30 @@ class _Text(click.ParamType):  # type: ignore[type-arg]
         return text
 
 
+class _Day(click.ParamType):  # type: ignore[type-arg]
+    """The end of a day (UTC) in the near future, as seconds since the epoch; the empty text for no such day."""
+
+    name = "day"
+
+    def __init__(self, max_days: int) -> None:
+        self._max_days = max_days
+
+    @override
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float) or not value:
+            return float(value or 0.0)
+        try:
+            day = datetime.date.fromisoformat(str(value))
+        except ValueError:
+            self.fail(f"{str(value)!r} is not a day, e.g. 2027-01-31.", param, ctx)
+        days = (day - datetime.datetime.now(datetime.UTC).date()).days
+        if not 0 <= days <= self._max_days:
+            self.fail(f"{day} is not within the next {self._max_days} days.", param, ctx)
+        end = datetime.datetime.combine(day, datetime.time.max, datetime.UTC)
+        return end.timestamp()
+
+
+_MAX_EXPIRED_DAYS = 92
 _PROFILES = tuple(str(int(profile)) for profile in SecurityProfile)
 _VERSIONS = tuple(version.value for version in OCPPVersion)
 PROFILE = _Word(_PROFILES)
@@ -101,6 +126,13 @@ _OPTIONS = (
         multiple=True,
         type=_Word(get_args(Tolerance), clearable=True),
         help="A flaw to overlook for this charge point; repeatable.",
+    ),
+    click.option(
+        "--expired-certificate-until",
+        metavar="DAY",
+        type=_Day(_MAX_EXPIRED_DAYS),
+        help="To the end of this day (UTC) it may come with an expired certificate, to renew it and for nothing else "
+        '(A00.FR.429). Needs a listener with expired_certificates = "by-registry".',
     ),
     click.option("--notes", metavar="TEXT", type=_Text(2_000, lines=True), help="For people."),
 )

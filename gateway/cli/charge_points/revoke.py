@@ -24,6 +24,13 @@ _BLANKS: Final = re.compile(r"(?<!\\)\s*([,=])\s*")
 """Around commas and equals signs, as openssl prints names."""
 
 
+_ROOT: Final = (
+    "a root, which nobody can revoke: what it has issued is accepted as before. Take it out of client_trust and out of "
+    "the trust bundles."
+)
+_INTERMEDIATE: Final = "a CA certificate: every charge point certificate that it has issued is refused from now on."
+
+
 class _Named(NamedTuple):
     """A certificate as the registry is told of it."""
 
@@ -63,13 +70,10 @@ def revoke_certificate(
     config = read_config(config_path, as_json=as_json)
     warnings: list[str] = []
     if file is not None:
-        leaf = _read_certificate(file, as_json=as_json)
+        leaf, is_root = _read_certificate(file, as_json=as_json)
         named = _Named(leaf.sha256, leaf.issuer, leaf.serial_number, leaf.spki_sha256)
         if leaf.is_ca:
-            warnings = [
-                f"{shown(file)} is a CA certificate, and only certificates of charge points are looked up here: what "
-                "this CA has issued is accepted as before. Take it out of client_trust, or revoke each of them."
-            ]
+            warnings = [f"{shown(file)} is {_ROOT if is_root else _INTERMEDIATE}"]
     elif issuer is not None:
         named = _Named(issuer=_normal_issuer(issuer, as_json=as_json), serial=serial or "")
         warnings = _unknown_issuer(named.issuer, config)
@@ -94,7 +98,8 @@ def _tell(named: _Named, owner: str | None, warnings: list[str], *, as_json: boo
     warn(warnings)
 
 
-def _read_certificate(file: str, *, as_json: bool) -> "LeafCertificate":
+def _read_certificate(file: str, *, as_json: bool) -> "tuple[LeafCertificate, bool]":
+    """The facts of a certificate, and whether it is a root."""
     from cryptography import x509
     from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -105,7 +110,8 @@ def _read_certificate(file: str, *, as_json: bool) -> "LeafCertificate":
     try:
         if b"-----BEGIN" in data:
             data = x509.load_pem_x509_certificates(data)[0].public_bytes(Encoding.DER)
-        return parse_leaf(data)
+        certificate = x509.load_der_x509_certificate(data)
+        return parse_leaf(data), certificate.issuer == certificate.subject
     except (ValueError, Refusal):
         fail(f"{shown(file)} holds no certificate that can be read (PEM or DER).", NOT_OK, as_json=as_json)
 
@@ -127,13 +133,13 @@ def _unknown_issuer(issuer: str, config: "Config") -> list[str]:
     from cryptography import x509
 
     names: set[str] = set()
-    for listener in config.listeners:
-        for path in listener.tls.client_trust if listener.tls else ():
-            try:
-                found = x509.load_pem_x509_certificates(Path(path).read_bytes())
-            except (OSError, ValueError):
-                continue
-            names.update(certificate.subject.rfc4514_string() for certificate in found)
+    own = [path for listener in config.listeners if listener.tls for path in listener.tls.client_trust]
+    for path in (*own, *(path for bundle in config.trust for path in bundle.roots)):
+        try:
+            found = x509.load_pem_x509_certificates(Path(path).read_bytes())
+        except (OSError, ValueError):
+            continue
+        names.update(certificate.subject.rfc4514_string() for certificate in found)
     if issuer in names:
         return []
     backwards = ",".join(reversed(issuer.split(",")))
@@ -142,4 +148,4 @@ def _unknown_issuer(issuer: str, config: "Config") -> list[str]:
         if backwards in names
         else ", unless it is an intermediate that is not in there"
     )
-    return [f"no certificate in client_trust is named '{shown(issuer)}': the revocation may match nothing{hint}"]
+    return [f"no trusted certificate is named '{shown(issuer)}': the revocation may match nothing{hint}"]

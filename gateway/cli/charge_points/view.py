@@ -35,7 +35,7 @@ def words(name: str, value: Any) -> str:
     """One field of a record for people."""
     if value is None or value in ("", (), []):
         return "none"
-    if name.endswith("_at"):
+    if name.endswith(("_at", "_until")):
         return stamp(value)
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
@@ -55,6 +55,7 @@ def rows(record: "ChargePointRecord") -> list[tuple[str, str]]:
         ("OCPP versions", ", ".join(record.ocpp_versions) or "none"),
         ("default version", record.default_version or "-"),
         ("tolerances", ", ".join(record.tolerances) or "none"),
+        ("expired certificate", _expired(record)),
         ("password", _password(record)),
         ("answers pings", "yes" if record.answers_pings else "not seen yet"),
         ("claims to be", " ".join(filter(None, (record.vendor, record.model, record.firmware))) or "not known yet"),
@@ -68,6 +69,11 @@ def rows(record: "ChargePointRecord") -> list[tuple[str, str]]:
 def _profiles(record: "ChargePointRecord") -> str:
     pending = record.pending_security_profile
     return str(int(record.security_profile)) + (f", upgrade to {int(pending)} under way" if pending else "")
+
+
+def _expired(record: "ChargePointRecord") -> str:
+    until = record.expired_certificate_until
+    return f"let in until {stamp(until)}, to renew it" if until else "refused"
 
 
 def _password(record: "ChargePointRecord") -> str:

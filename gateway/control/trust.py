@@ -1,0 +1,39 @@
+"""Trust bundles as admissions judge by them, made from the settings in force: no file is read for it."""
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+
+from gateway.identity.trust import TrustBundle, TrustBundles
+from gateway.link.messages import EdgeSettings
+
+__all__ = ["certificates_in", "trust_of"]
+
+
+def certificates_in(pem: bytes) -> list[x509.Certificate]:
+    """The certificates of a PEM text; none if there are none."""
+    try:
+        return x509.load_pem_x509_certificates(pem)
+    except ValueError:
+        return []
+
+
+def _anchors(pem: bytes) -> frozenset[str]:
+    return frozenset(certificate.fingerprint(hashes.SHA256()).hex() for certificate in certificates_in(pem))
+
+
+def trust_of(settings: EdgeSettings) -> TrustBundles:
+    """Every bundle, and the roots that listeners name themselves."""
+    if not settings.trust:
+        return TrustBundles()
+    bundles = tuple(
+        TrustBundle(
+            name=each.trust.name,
+            use=each.trust.use,
+            anchors=_anchors(each.roots_pem),
+            operator_names=each.trust.operator_names,
+            demands_status=each.trust.revocation == "hard",
+        )
+        for each in settings.trust
+    )
+    # A bundle's roots are among them, and are taken for the bundle's.
+    return TrustBundles(bundles, frozenset().union(*(_anchors(x.client_trust_pem) for x in settings.listeners)))

@@ -1,0 +1,75 @@
+"""Which roots vouch for whom: trust bundles, and the verified issuers of a client certificate.
+
+OpenSSL has verified signatures, purposes and path lengths. Here is what it does not know: that the root of another
+operator must not vouch for our own name, that a factory's root is good for one errand only, and which issuer may have
+been revoked. All of it applies to resumed sessions as well, in which OpenSSL verifies nothing.
+"""
+
+from typing import Final, Literal
+
+import msgspec
+
+from gateway.identity.evidence import CertificateName
+
+__all__ = ["OWN_ROOTS", "Chain", "IssuerFacts", "TrustBundle", "TrustBundles", "TrustUse"]
+
+TrustUse = Literal["own", "other-operator", "manufacturer", "v2g"]
+
+
+class IssuerFacts(msgspec.Struct, frozen=True):
+    """What matters of a CA certificate in a verified chain."""
+
+    name: CertificateName
+    not_before: float
+    not_after: float
+    """Seconds since the epoch."""
+
+
+class Chain(msgspec.Struct, frozen=True):
+    """The issuers of a client certificate, its own first, the trust anchor last; none where TLS has told none."""
+
+    issuers: tuple[IssuerFacts, ...] = ()
+
+    @property
+    def anchor(self) -> str:
+        """SHA-256 fingerprint of the root; empty if the chain is not known."""
+        return self.issuers[-1].name.sha256 if self.issuers else ""
+
+    @property
+    def below_anchor(self) -> tuple[CertificateName, ...]:
+        """The issuers that somebody above them could have revoked."""
+        return tuple(each.name for each in self.issuers[:-1])
+
+
+class TrustBundle(msgspec.Struct, frozen=True, kw_only=True):
+    """Roots that vouch for certificates of one kind."""
+
+    name: str
+    use: TrustUse = "own"
+    anchors: frozenset[str] = frozenset()
+    """SHA-256 fingerprints."""
+    operator_names: tuple[str, ...] = ()
+    """Values of O that these roots may vouch for. Empty, for ``own`` alone: what the record or the configuration says."""
+    demands_status: bool = False
+    """True for ``revocation = "hard"``: no entry without proof that the certificate is not revoked."""
+
+
+OWN_ROOTS: Final = TrustBundle(name="")
+"""The roots that listeners name themselves, without a bundle."""
+
+
+class TrustBundles:
+    """Every bundle in force."""
+
+    def __init__(self, bundles: tuple[TrustBundle, ...] = (), own_anchors: frozenset[str] = frozenset()) -> None:
+        """`own_anchors`: fingerprints of the roots that listeners name themselves."""
+        self.bundles = {bundle.name: bundle for bundle in bundles}
+        self._by_anchor = dict.fromkeys(own_anchors, OWN_ROOTS)
+        self._by_anchor |= {anchor: bundle for bundle in bundles for anchor in bundle.anchors}
+
+    def bundle_of(self, chain: Chain) -> TrustBundle | None:
+        """The bundle that vouches for a chain; None for one that none (or none any more) vouches for.
+
+        Without any bundle there is nothing to tell apart: TLS itself trusts the listeners' own roots alone.
+        """
+        return self._by_anchor.get(chain.anchor) if self.bundles else OWN_ROOTS

@@ -1,0 +1,60 @@
+"""The lane for charge points whose certificate is good for getting another one and for nothing else. Pure.
+
+That is one that has expired (A00.FR.429), where the registry lets it in until a day, and a factory certificate
+(A00.FR.406, 806). BootNotification is answered Pending by the gateway itself and never reaches the CSMS, which would
+accept the charge point: it would then send what it must not, and lose what is refused. While Pending it keeps its
+transactions for later (B02). What passes is the renewal alone, to and from whoever runs it.
+"""
+
+import datetime
+from typing import Any, Final
+
+from gateway.ocpp.build import build_call_error, build_call_result
+from gateway.ocpp.codec import Payload
+from gateway.ocpp.error_codes import ErrorMeaning
+from gateway.ocpp.frames import Call
+from gateway.ocpp.vocabulary import OCPPVersion, Origin
+from gateway.relay.effects import Effects, Reply, ReportEvent
+
+__all__ = ["instead_of"]
+
+_PENDING_INTERVAL_S: Final = 300
+"""When to ask again. It will have reconnected with its new certificate before."""
+_FROM_CHARGE_POINT: Final = frozenset({"SignCertificate", "SecurityEventNotification"})
+_FROM_CSMS: Final = frozenset({"CertificateSigned", "InstallCertificate", "GetInstalledCertificateIds"})
+_TRIGGERS: Final = frozenset({"TriggerMessage", "ExtendedTriggerMessage"})
+_TRIGGERED: Final = frozenset(
+    {
+        "BootNotification",
+        "SignChargePointCertificate",
+        "SignChargingStationCertificate",
+        "SignV2GCertificate",
+        "SignV2G20Certificate",
+        "SignCombinedCertificate",
+    }
+)
+_REFUSED: Final = "only the renewal of the certificate"
+
+
+def instead_of(version: OCPPVersion, call: Call, payload: Payload, origin: Origin, wall_now: float) -> Effects | None:
+    """What happens instead of the call's going on, or None if it belongs to the renewal. `wall_now`: since the epoch.
+
+    A signed or tunnelled call never belongs to it.
+    """
+    action = call.action
+    if origin is Origin.CHARGE_POINT:
+        if action == "BootNotification":
+            return (Reply(build_call_result(call.message_id, _pending(wall_now))),)
+        passes = action in _FROM_CHARGE_POINT
+    else:
+        triggers = action in _TRIGGERS and payload.get("requestedMessage") in _TRIGGERED
+        passes = triggers or action in _FROM_CSMS
+    if passes:
+        return None
+    report = ReportEvent("state.renewal_only", "medium", "callerror", action)
+    return (report, Reply(build_call_error(version, call.message_id, ErrorMeaning.SECURITY, _REFUSED)))
+
+
+def _pending(wall_now: float) -> dict[str, Any]:
+    now = datetime.datetime.fromtimestamp(wall_now, datetime.UTC)
+    return {"currentTime": f"{now:%Y-%m-%dT%H:%M:%SZ}", "interval": _PENDING_INTERVAL_S, "status": "Pending"}
