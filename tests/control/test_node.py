@@ -227,12 +227,12 @@ class TestReload:
         assert len(site.events("config.reload_failed")) == 2
 
     async def test_without_any_edge_it_cannot_be_tried(self, site: NodeSite, monkeypatch) -> None:
-        monkeypatch.setattr("gateway.control.node._TRY_SETTINGS_S", 0.05)
+        monkeypatch.setattr("gateway.control.rollout._TRY_S", 0.05)
         async with site.running() as node:
             assert await node.reload(site.config()) == "no edge worker is there to try it"
 
     async def test_an_edge_that_says_nothing_makes_it_fail(self, site: NodeSite, monkeypatch) -> None:
-        monkeypatch.setattr("gateway.control.node._TRY_SETTINGS_S", 0.05)
+        monkeypatch.setattr("gateway.control.rollout._TRY_S", 0.05)
         async with site.running() as node, site.edge() as edge:
             edge.hangs = True
             assert await node.reload(site.config()) == "an edge worker does not answer"
