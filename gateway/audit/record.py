@@ -34,7 +34,9 @@ from gateway.audit.event import SecurityEvent
 __all__ = ["RecordClass", "Stamp", "class_of_event", "envelope", "envelope_of_event", "uuid7"]
 
 _RANDOM_BYTES: Final = 10
-_SYNC_EVENTS: Final = re.compile(r"(config|policy|profile|credential|cert\.issu|cert\.revok|admin|audit)\b.*")
+_SYNC_EVENTS: Final = re.compile(
+    r"(config|credential|admin)\..+|policy\.reload_failed|profile\.upgraded|cert\.(issued|revoked)|session\.revoked"
+)
 _RULE: Final = re.compile(r"([a-z0-9-]+/[a-z0-9-]+)(?:: .*)?", re.ASCII)
 """The detail of an event that a rule has raised begins with the rule."""
 

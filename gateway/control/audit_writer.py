@@ -63,7 +63,8 @@ class AuditWriter:
         self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
         self._root: TrailRoot
         self._shard: ShardWriter
-        self._last_published = 0.0
+        self.last_published = 0.0
+        """When a checkpoint was signed last, on the monotonic clock."""
         self._published_size = -1
         self.state: State = "stopped"
         self.why = ""
@@ -231,21 +232,21 @@ class AuditWriter:
     def _publish(self) -> None:
         """Raises DiskFull, TrailBroken."""
         head = self._shard.publish(self._now_s())
-        self._published_size, self._last_published = head.size, time.monotonic()
+        self._published_size, self.last_published = head.size, time.monotonic()
         try:
             self._root.note(self._shard.shard, head)
         except OSError as error:
             _log.warning("audit_head_not_noted", error=str(error))
 
     def _is_due(self) -> bool:
-        since = time.monotonic() - self._last_published
+        since = time.monotonic() - self.last_published
         grown = self._shard.size > self._published_size
         return since >= (self._settings.checkpoint_interval_s if grown else self._settings.heartbeat_s)
 
     def _until_due_s(self) -> float:
         grown = self._shard.size > self._published_size
         every = self._settings.checkpoint_interval_s if grown else self._settings.heartbeat_s
-        return max(0.0, min(every - (time.monotonic() - self._last_published), _LOOK_AGAIN_S))
+        return max(0.0, min(every - (time.monotonic() - self.last_published), _LOOK_AGAIN_S))
 
     # -- failures
 

@@ -25,7 +25,6 @@ _CONDITIONS = re.compile(
 )
 """Preconditions that the worlds see to; those of sessions are in `preconditions`."""
 _LATER = {
-    "audit": "needs the audit log of a later issue",
     "policy.reload_failed": "control reports it as config.reload_failed; see tests/integration/test_policy.py",
 }
 """Events that no part of the gateway reports yet, whole or by the beginning of their names."""

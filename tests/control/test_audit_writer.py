@@ -400,11 +400,12 @@ def test_a_real_file_system_without_room(tmp_path: Path) -> None:
 
 
 WRITER = """
-import sys, threading
+import sys, threading, structlog
 from pathlib import Path
 from gateway.audit.record import RecordClass
 from gateway.config.model import Audit
 from gateway.control.audit_writer import AuditWriter
+structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 place, first = Path(sys.argv[1]), int(sys.argv[2])
 audit = AuditWriter(Audit(directory=str(place / "audit"), reserve_bytes=0, checkpoint_interval_s=0.02), place / "keys")
 audit.open()
