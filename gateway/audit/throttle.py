@@ -1,7 +1,7 @@
 """Equal events one after the other are counted and told as one: nobody can fill a disk, or bury a record, by repeating.
 
 The first of a kind are recorded one by one; what follows within the same ten seconds is summarised by one
-``audit.throttled`` with its count. Kinds differ by event, reason, charge point and address.
+``audit.throttled`` with its count. Kinds differ by event, reason, detail, charge point and address.
 """
 
 from collections import OrderedDict
@@ -14,10 +14,10 @@ from gateway.audit.event import SecurityEvent
 __all__ = ["EventThrottle"]
 
 WINDOW_S: Final = 10.0
-_SINGLY: Final = 20
+_SINGLY: Final = 12
 """So many of a kind are recorded one by one in each window."""
 _MAX_KINDS: Final = 20_000
-_Kind = tuple[str, str, str, str]
+_Kind = tuple[str, str, str, str, str]
 
 
 class _Window:
@@ -36,7 +36,7 @@ class EventThrottle:
 
     def admit(self, event: SecurityEvent, now: float) -> bool:
         """True if this event is to be recorded itself, False if it is in a summary that `due` gives later."""
-        kind = (event.event, event.reason, event.charge_point_id, event.peer)
+        kind = (event.event, event.reason, event.detail, event.charge_point_id, event.peer)
         window = self._windows.get(kind)
         if window is None:
             if len(self._windows) >= _MAX_KINDS:

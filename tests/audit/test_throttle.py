@@ -13,9 +13,9 @@ def event(name: str = "policy.denied", peer: str = "192.0.2.1", count: int = 1) 
     return SecurityEvent(event=name, time=WALL, peer=peer, count=count, severity="high", charge_point_id="CP-1")
 
 
-def test_twenty_of_a_kind_are_recorded_and_the_rest_is_one_summary() -> None:
+def test_twelve_of_a_kind_are_recorded_and_the_rest_is_one_summary() -> None:
     throttle = EventThrottle()
-    assert [throttle.admit(event(), 0.0) for _ in range(22)] == [True] * 20 + [False] * 2
+    assert [throttle.admit(event(), 0.0) for _ in range(14)] == [True] * 12 + [False] * 2
     assert throttle.due(9.9, WALL) == []
     (summary,) = throttle.due(10.0, WALL)
     assert (summary.event, summary.count, summary.severity) == ("audit.throttled", 2, "high")
@@ -42,7 +42,7 @@ def test_at_the_end_everything_is_told() -> None:
     throttle = EventThrottle()
     for _ in range(30):
         throttle.admit(event(), 0.0)
-    assert [summary.count for summary in throttle.due(0.0, WALL, everything=True)] == [10]
+    assert [summary.count for summary in throttle.due(0.0, WALL, everything=True)] == [18]
 
 
 def test_more_kinds_than_can_be_folded_are_recorded_singly() -> None:
