@@ -14,8 +14,9 @@ from gateway.audit.event import SecurityEvent
 __all__ = ["EventThrottle"]
 
 WINDOW_S: Final = 10.0
-_SINGLY: Final = 12
-"""So many of a kind are recorded one by one in each window."""
+_SINGLY: Final = {True: 12, False: 60}
+"""So many of a kind are recorded one by one in each window, of proven charge points and of others: those come one
+connection after the other, which is limited already, and each attempt may be somebody else's behind one address."""
 _MAX_KINDS: Final = 20_000
 _Kind = tuple[str, str, str, str, str]
 
@@ -42,7 +43,7 @@ class EventThrottle:
             if len(self._windows) >= _MAX_KINDS:
                 return True  # more kinds than anybody can fold; their number is limited where events are made
             window = self._windows[kind] = _Window(event, now)
-        if window.told < _SINGLY:
+        if window.told < _SINGLY[event.verified]:
             window.told += 1
             return True
         window.folded += event.count

@@ -32,7 +32,9 @@ def test_right_expectations_give_0_and_what_waits_for_later_is_listed(
     assert main(["--cases", file, "--json", "--keep", str(kept)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("TLS-04   ok")
-    assert lines[1].endswith("(not run: control reports it as config.reload_failed; see tests/integration/test_policy.py)")
+    assert lines[1].endswith(
+        "(not run: control reports it as config.reload_failed; see tests/integration/test_policy.py)"
+    )
     assert "1 cases run: 1 as expected, 0 differ, 0 not understood; not run: policy 1" in lines
     told = json.loads(lines[-1])
     assert (told["ok"], [case["outcome"] for case in told["cases"]]) == (True, ["as expected", "not run"])

@@ -9,8 +9,10 @@ from gateway.audit.throttle import EventThrottle
 WALL = 1_800_000_000.0
 
 
-def event(name: str = "policy.denied", peer: str = "192.0.2.1", count: int = 1) -> SecurityEvent:
-    return SecurityEvent(event=name, time=WALL, peer=peer, count=count, severity="high", charge_point_id="CP-1")
+def event(name: str = "policy.denied", peer: str = "192.0.2.1", count: int = 1, *, verified: bool = True):
+    return SecurityEvent(
+        event=name, time=WALL, peer=peer, count=count, severity="high", charge_point_id="CP-1", verified=verified
+    )
 
 
 def test_twelve_of_a_kind_are_recorded_and_the_rest_is_one_summary() -> None:
@@ -22,6 +24,11 @@ def test_twelve_of_a_kind_are_recorded_and_the_rest_is_one_summary() -> None:
     assert (summary.peer, summary.charge_point_id, summary.decision) == ("192.0.2.1", "CP-1", "rate_limit")
     assert "policy.denied" in summary.detail
     assert throttle.admit(event(), 10.0), "a new window"
+
+
+def test_before_anybody_is_proven_more_attempts_are_recorded_singly() -> None:
+    throttle = EventThrottle()
+    assert [throttle.admit(event(verified=False), 0.0) for _ in range(61)] == [True] * 60 + [False]
 
 
 def test_no_repeats_no_summary() -> None:

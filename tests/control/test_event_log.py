@@ -183,7 +183,7 @@ class TestRepeats:
         recorded: list[SecurityEvent] = []
         log = EventLog(str(path), recorded.append)
         for _ in range(500):
-            log.add(event("policy.denied", peer="192.0.2.1", count=2))
+            log.add(event("policy.denied", peer="192.0.2.1", count=2, verified=True))
         log.add(event("policy.denied", peer="192.0.2.2"))
         log.flush()
         written = lines(path)
