@@ -284,7 +284,8 @@ class AuditWriter:
         return True
 
     def _take_reserve(self) -> None:
-        self._disk.reserve(self._root.reserve, self._settings.reserve_bytes)
+        if self._settings.reserve_bytes:
+            self._disk.reserve(self._root.reserve, self._settings.reserve_bytes)
 
     def _fail(self, error: BaseException) -> None:
         """For good: what the disk said once is believed until somebody has looked at it and starts us again."""

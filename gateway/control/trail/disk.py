@@ -92,8 +92,7 @@ class Disk:
         """Take room on the disk, to be given up when there is none left."""
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
         try:
-            if size_bytes:
-                os.posix_fallocate(descriptor, 0, size_bytes)
+            os.posix_fallocate(descriptor, 0, size_bytes)
         except OSError:
             path.unlink(missing_ok=True)
             raise

@@ -45,6 +45,7 @@ State = Literal[
     "rolled-back",
     "segment-damaged",
     "split-view",
+    "state-damaged",
     "tile-altered",
     "tile-missing",
 ]
@@ -209,6 +210,7 @@ class _Reading:
         self._read_unsealed()
         for path in sorted(self._unread):
             self._judge_unread(path)
+        self._check_note()
         self._continuity.finish(self._report.find, self._report.notes)
 
     # -- records
@@ -326,6 +328,20 @@ class _Reading:
                     "entry-altered", f"record {first + offset}", f"is not what was hashed into {tile.path}"
                 )
         self._suspects.clear()
+
+    def _check_note(self) -> None:
+        """What the writer noted before it signed: the same head, or a later one that it did not come to sign."""
+        try:
+            noted = self._shard.read_published()
+        except (OSError, msgspec.MsgspecError) as error:
+            self._report.find("state-damaged", "state/published", str(error))
+            return
+        if noted is None or self._live:
+            return
+        if noted.size < self._head.size or (noted.size == self._head.size and noted.root != self._head.root):
+            self._report.find("state-damaged", "state/published", "is not the head that was signed")
+        elif noted.size > self._tree.size:
+            self._report.find("rolled-back", "checkpoint", f"{noted.size} records were published")
 
     def _judge_unread(self, path: Path) -> None:
         """A file that nothing has led to."""
