@@ -34,6 +34,7 @@ _TABLE: Final[tuple[tuple[str, _Mapping], ...]] = (
     ("net.", _Mapping(4, _NETWORK, 5, refused=True)),
     ("tls.", _Mapping(4, _NETWORK, 4, refused=True)),
     ("upstream.", _Mapping(4, _NETWORK, 4, refused=True)),
+    ("gateway.call", _Mapping(6, _API, 99)),
     ("gateway.", _Mapping(4, _NETWORK, 5, refused=True)),
     ("http.", _Mapping(4, _HTTP, 99, refused=True)),
     ("profile.upgraded", _Mapping(5, _CONFIG_STATE, 1)),

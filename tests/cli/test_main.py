@@ -73,7 +73,9 @@ def test_every_command_has_json_and_explains_its_options(command: click.Command)
     assert all(getattr(parameter, "help", "") for parameter in command.params if isinstance(parameter, click.Option))
 
 
-@pytest.mark.parametrize(("group", "least"), [((), 9), (("charge-point",), 9), (("policy",), 6), (("pki",), 10), (("audit",), 9)])
+@pytest.mark.parametrize(
+    ("group", "least"), [((), 9), (("charge-point",), 9), (("policy",), 6), (("pki",), 10), (("audit",), 9)]
+)
 def test_list_of_commands_fits_a_line_each(group: tuple[str, ...], least: int, cli: Cli) -> None:
     listed = cli(*group, "--help").out.partition("Commands:")[2]
     assert len(listed.splitlines()) > least
