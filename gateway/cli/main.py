@@ -32,6 +32,7 @@ class _Commands(LazyGroup):
         "charge-point": ("gateway.cli.charge_points", "charge_point"),
         "policy": ("gateway.cli.policy", "policy"),
         "pki": ("gateway.cli.pki", "pki"),
+        "audit": ("gateway.cli.audit", "audit"),
         "why": ("gateway.cli.why", "why"),
         "status": ("gateway.cli.status", "status"),
         "doctor": ("gateway.cli.doctor", "doctor"),

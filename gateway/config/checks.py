@@ -14,7 +14,7 @@ from gateway.config.certificates import (
     check_trust,
 )
 from gateway.config.findings import Findings
-from gateway.config.model import CSMS, Config, Listener
+from gateway.config.model import CSMS, Audit, Config, Listener
 from gateway.config.positions import Path
 from gateway.config.suggest import did_you_mean
 from gateway.config.trust import check_trust_bundles, check_trust_of_listener
@@ -25,6 +25,8 @@ __all__ = ["Findings", "check", "split_address"]
 _HEADER_VALUE = re.compile(r"[ -~]*")
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _PREFIX = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,=:@-]+)*/?")
+_ORIGIN = re.compile(r"[^\s+]{0,200}")
+_LEAST_QUEUE_BYTES = 1 << 20
 _OWN_HEADERS = {
     "host",
     "upgrade",
@@ -59,6 +61,7 @@ def check(config: Config, findings: Findings) -> None:
         _check_csms(csms, ("csms", index), findings)
     check_trust_bundles(config, findings, _check_positive)
     _check_numbers(config, findings)
+    _check_audit(config.audit, findings)
 
 
 def _check_gateway(config: Config, findings: Findings) -> None:
@@ -242,3 +245,16 @@ def _check_numbers(config: Config, findings: Findings) -> None:
         findings.error(("websocket", "max_message_bytes"), "more than 16 MiB")
     if not FilePath(config.state_dir).parent.exists():
         findings.error(("gateway", "state_dir"), f"{FilePath(config.state_dir).parent} does not exist")
+
+
+def _check_audit(audit: Audit, findings: Findings) -> None:
+    if not _ORIGIN.fullmatch(audit.origin):
+        findings.error(("audit", "origin"), "at most 200 characters, without spaces and '+'")
+    if audit.max_queue_bytes < _LEAST_QUEUE_BYTES:
+        findings.error(("audit", "max_queue_bytes"), "less than 1 MiB")
+    if audit.reserve_bytes < 0:
+        findings.error(("audit", "reserve_bytes"), "less than 0")
+    for name in ("checkpoint_interval_s", "heartbeat_s"):
+        _check_positive(getattr(audit, name), ("audit", name), findings)
+    if audit.failure_mode == "open":
+        findings.warning(("audit", "failure_mode"), "while the log cannot be written, nothing is stopped for it")

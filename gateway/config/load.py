@@ -10,6 +10,7 @@ import msgspec
 from gateway.config.checks import Findings, check
 from gateway.config.model import (
     CSMS,
+    Audit,
     CertificateFiles,
     Config,
     Limits,
@@ -39,6 +40,7 @@ _SECTIONS = {
     "websocket",
     "operations",
     "security_events",
+    "audit",
     "policy",
     "recording",
 }
@@ -222,17 +224,24 @@ def _read(tables: dict[str, Any], file: FilePath, directory: FilePath, findings:
     websocket = reader.table(WebSocketSettings, tables.get("websocket", {}), ("websocket",))
     operations = reader.table(Operations, tables.get("operations", {}), ("operations",))
     events = reader.table(SecurityEvents, tables.get("security_events", {}), ("security_events",))
+    audit = reader.table(Audit, tables.get("audit", {}), ("audit",))
     policy = reader.table(Policy, tables.get("policy", {}), ("policy",))
     recording = reader.table(Recording, tables.get("recording", {}), ("recording",))
-    if None in (gateway, listeners, csms, trust, limits, websocket, operations, events, policy, recording):
+    if None in (gateway, listeners, csms, trust, limits, websocket, operations, events, audit, policy, recording):
         return None
-    assert gateway and limits and websocket and operations and events and policy and recording  # noqa: PT018  narrowed together
+    assert gateway and limits and websocket and operations  # noqa: PT018  narrowed together
+    assert events and audit and policy and recording  # noqa: PT018
     if gateway.log_level not in {"debug", "info", "warning", "error"}:
         findings.error(("gateway", "log_level"), f"{gateway.log_level!r} is not one of debug, info, warning, error")
         return None
     state_dir = directory / gateway.state_dir
     if events.path and events.path != "-":
         events = SecurityEvents(path=str(directory / events.path))
+    audit = msgspec.structs.replace(
+        audit,
+        directory=str(directory / audit.directory if audit.directory else state_dir / "audit"),
+        keys_directory=str(directory / audit.keys_directory if audit.keys_directory else state_dir / "audit-keys"),
+    )
     policy = msgspec.structs.replace(policy, packs=tuple(_pack(name, directory) for name in policy.packs))
     return Config(
         path=str(file),
@@ -247,6 +256,7 @@ def _read(tables: dict[str, Any], file: FilePath, directory: FilePath, findings:
         websocket=websocket,
         operations=operations,
         security_events=events,
+        audit=audit,
         policy=policy,
         recording=recording,
         operator_names=gateway.operator_names,

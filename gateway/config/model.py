@@ -13,6 +13,7 @@ from gateway.ocpp.vocabulary import OCPPVersion, SecurityProfile
 
 __all__ = [
     "CSMS",
+    "Audit",
     "CertificateFiles",
     "CipherPolicy",
     "Config",
@@ -240,6 +241,28 @@ class SecurityEvents(msgspec.Struct, frozen=True, kw_only=True):
     """Empty: security-events.jsonl in the state directory. ``-`` is standard output."""
 
 
+class Audit(msgspec.Struct, frozen=True, kw_only=True):
+    """The audit log: what can be proven untouched later (docs/audit.md). Read at the start, not by a reload."""
+
+    directory: str = ""
+    """Empty: ``audit`` in the state directory. A local disk: not NFS."""
+    keys_directory: str = ""
+    """Signing keys, made at the first start, mode 0600. Empty: ``audit-keys`` in the state directory."""
+    origin: str = ""
+    """Names the log in checkpoints, as a URL without scheme, e.g. ``gw1.example.com/audit``. Empty: after the host."""
+    failure_mode: Literal["block", "guard", "open"] = "guard"
+    """While the log cannot be written: ``block`` admits nobody, ``guard`` goes on without what is dangerous until
+    max_queue_bytes wait, ``open`` goes on and counts what is lost."""
+    max_queue_bytes: int = 67_108_864
+    """Memory for records that wait to be written."""
+    reserve_bytes: int = 67_108_864
+    """Disk space held back for the last words of a log whose disk is full; 0 holds nothing back."""
+    checkpoint_interval_s: float = 1.0
+    """How often the head is signed and published while the log grows."""
+    heartbeat_s: float = 60.0
+    """How often it is signed anew while it does not: silence can then be told from being cut off."""
+
+
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Rule packs. Names of shipped packs, or paths of YAML files; what they include comes with them."""
 
@@ -283,6 +306,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     websocket: WebSocketSettings = WebSocketSettings()
     operations: Operations = Operations()
     security_events: SecurityEvents = SecurityEvents()
+    audit: Audit = Audit()
     policy: Policy = Policy()
     recording: Recording = Recording()
     operator_names: tuple[str, ...] = ()

@@ -18,6 +18,7 @@ from gateway.config import model
 from gateway.config.load import _Gateway
 from gateway.config.model import (
     CSMS,
+    Audit,
     CertificateFiles,
     Config,
     Limits,
@@ -117,6 +118,7 @@ _TABLES: Final = (
     _Table("[websocket]", WebSocketSettings),
     _Table("[operations]", Operations),
     _Table("[security_events]", SecurityEvents),
+    _Table("[audit]", Audit),
     _Table("[policy]", Policy),
     _Table("[recording]", Recording),
 )

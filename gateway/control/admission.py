@@ -44,7 +44,7 @@ _log = structlog.get_logger("control.admission")
 
 
 class AdmissionDesk:
-    """Decides AdmitRequests. `report` takes security events."""
+    """Decides AdmitRequests. `report` takes security events; `may_admit` says whether what follows can be recorded."""
 
     def __init__(
         self,
@@ -55,6 +55,7 @@ class AdmissionDesk:
         authenticator: Authenticator,
         limiter: GuessingLimiter,
         report: Callable[[SecurityEvent], None],
+        may_admit: Callable[[], bool] = lambda: True,
     ) -> None:
         self.open = False
         """False until every edge has told its live sessions: before that a duplicate could slip in."""
@@ -68,6 +69,7 @@ class AdmissionDesk:
         self._authenticator = authenticator
         self._limiter = limiter
         self._report = report
+        self._may_admit = may_admit
         self._reconnects: OrderedDict[ChargePointId, tuple[float, float]] = OrderedDict()
 
     def ask(self, request: AdmitRequest, edge: EdgePeer, answer: _Answer, tasks: TaskOwner) -> None:
@@ -88,7 +90,7 @@ class AdmissionDesk:
         durable: how a fleet comes back. A task for each would cost more than the decision.
         """
         claim = request.claim
-        record = self._directory.find(claim.charge_point_id) if self.open else None
+        record = self._directory.find(claim.charge_point_id) if self.open and self._may_admit() else None
         if record is None or not self._sessions.is_free(record.charge_point_id):
             return None
         try:
@@ -113,6 +115,8 @@ class AdmissionDesk:
         try:
             if not self.open:
                 raise Refusal(Reason.CONTROL_DOWN, "sessions are still being counted", retry_after_s=3)
+            if not self._may_admit():
+                raise Refusal(Reason.CONTROL_DOWN, "the audit log cannot be written", retry_after_s=30)
             record = self._directory.find(claim.charge_point_id)
             proven = await self._authenticator.authenticate(claim, record)
             identity = proven.evidence.charge_point_id

@@ -1,4 +1,4 @@
-"""Security events as JSON lines in a file, one object each. The audit issue replaces this sink, not its callers.
+"""Security events as JSON lines in a file, one object each; and each of them to the audit log as well.
 
 Events are buffered for at most a flush interval; a file that cannot be written costs events, which are counted and
 complained about, and never the traffic. `write` may block (standard output can be a pipe that nobody reads) and is
@@ -11,14 +11,18 @@ import sys
 import threading
 import time
 from collections import OrderedDict, deque
+from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 import structlog
 
 from gateway.audit.event import SecurityEvent
+from gateway.audit.throttle import EventThrottle
+from gateway.config.model import Config
 from gateway.store.refusals import RefusalEntry
 
-__all__ = ["EventLog"]
+__all__ = ["EventLog", "event_path"]
 
 _encode = msgspec.json.Encoder().encode
 _MAX_BUFFERED = 50_000
@@ -26,6 +30,11 @@ _MAX_REFUSALS = 5_000
 _FOLD_S = 15.0
 _Key = tuple[str, str, str]
 _log = structlog.get_logger("control.events")
+
+
+def event_path(config: Config) -> str:
+    """Where a configuration puts the file."""
+    return config.security_events.path or str(Path(config.state_dir) / "security-events.jsonl")
 
 
 def _line(event: SecurityEvent) -> bytes:
@@ -46,8 +55,11 @@ def _open(path: str) -> int:
 class EventLog:
     """Collects events; `flush` writes them."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, also: Callable[[SecurityEvent], None] | None = None) -> None:
+        """`also`: takes every event that is recorded."""
         self._path = path
+        self._also = also
+        self._throttle = EventThrottle()
         self._descriptor = -1
         self._torn = False
         """True if the last write stopped inside a line."""
@@ -91,14 +103,26 @@ class EventLog:
             (self._path, self._descriptor), self._torn = coming, False
 
     def add(self, event: SecurityEvent) -> None:
-        """Take one event."""
+        """Take one event; of many equal ones only their number is recorded."""
         self.counts[event.event] = self.counts.get(event.event, 0) + event.count
+        if event.reason:
+            self._remember(event)
+        if self._throttle.admit(event, time.monotonic()):
+            self._record(event)
+
+    def summarise(self, *, everything: bool = False) -> None:
+        """Record how many equal events were not recorded one by one, where their ten seconds have passed."""
+        for summary in self._throttle.due(time.monotonic(), time.time(), everything=everything):
+            self.counts[summary.event] = self.counts.get(summary.event, 0) + 1
+            self._record(summary)
+
+    def _record(self, event: SecurityEvent) -> None:
+        if self._also is not None:
+            self._also(event)
         if len(self._buffer) >= _MAX_BUFFERED:
             self.lost += 1
         else:
             self._buffer.append(_line(event))
-        if event.reason:
-            self._remember(event)
 
     def _remember(self, event: SecurityEvent) -> None:
         """Keep a refusal for `why`, folded with equal ones that wait for the registry."""
@@ -149,6 +173,7 @@ class EventLog:
 
     def flush(self, wait_s: float = 2.0) -> None:
         """Write what waits, here and now: at the end."""
+        self.summarise(everything=True)
         self.lost += self.write(wait_s)
 
     def take_refusals(self, now: float, *, everything: bool = False) -> list[RefusalEntry]:

@@ -14,11 +14,12 @@ from gateway.audit.event import printable
 from gateway.config.model import Config
 from gateway.config.problems import ConfigError
 from gateway.control.admission import AdmissionDesk
+from gateway.control.audit_trail import AuditTrail
 from gateway.control.authentication import Authenticator
 from gateway.control.background import in_background
 from gateway.control.credentials import PasswordVerifier
 from gateway.control.directory import Directory
-from gateway.control.event_log import EventLog
+from gateway.control.event_log import EventLog, event_path
 from gateway.control.foreign_revocations import ForeignRevocations
 from gateway.control.link_server import EdgeLink
 from gateway.control.live_session import no_longer, recall
@@ -88,7 +89,8 @@ class Node:
         self._store = StoreThread(config.database_url)
         self._directory = Directory()
         self._sessions = Sessions(first)
-        self._events = EventLog(_event_path(config))
+        self._trail = AuditTrail(config)
+        self._events = EventLog(event_path(config), self._trail.record)
         self._builder = SettingsBuilder(first)
         self._limiter = GuessingLimiter(
             config.limits.failed_attempts_per_address_per_minute, config.limits.failed_attempts_per_identity_per_minute
@@ -107,6 +109,7 @@ class Node:
             authenticator=self._authenticator,
             limiter=self._limiter,
             report=self._events.add,
+            may_admit=self._trail.may_admit,
         )
         self._links: dict[int, EdgeLink] = {}
         self._metrics = MetricsPage()
@@ -125,6 +128,7 @@ class Node:
     async def start(self) -> None:
         """Load the registry and the files; afterwards edges may connect. Raises OSError, StoreError."""
         await self._directory.load(self._store)
+        await asyncio.to_thread(self._trail.open)
         # What was in force stays in force: since then the files may have changed, and nobody has asked for a reload.
         self._settings = (
             self._builder.build(self._config, self._directory.revocations())
@@ -153,6 +157,7 @@ class Node:
         self._events.flush()
         await self._recordings.flush()
         await self._flush_refusals(everything=True)
+        await asyncio.to_thread(self._trail.close)
         self._verifier.close()
         await self._store.close()
 
@@ -189,6 +194,7 @@ class Node:
                 _log.error("work_failed", work=work.__name__, error=repr(error), exc_info=error)
 
     async def _flush_events(self) -> None:
+        self._events.summarise()
         # In a thread, as standard output may be a pipe that nobody reads.
         lost = await asyncio.to_thread(self._events.write)
         self._events.lost += lost  # not in one: meanwhile others are lost and counted
@@ -277,6 +283,7 @@ class Node:
 
         While the CSMS was dialled, or control was away, nobody could end it: it is judged again.
         """
+        self._trail.session_opened(live)
         entry = self._sessions.opened(live, link)
         if entry is None:
             return
@@ -289,6 +296,7 @@ class Node:
             self._tasks.start(self._prove_upgrade(entry), "registered")
 
     def _session_closed(self, message: SessionClosed) -> None:
+        self._trail.session_closed(message)
         self._sessions.closed(message.charge_point_id, message.generation)
         record = self._directory.get(message.charge_point_id)
         if record is None:
@@ -384,7 +392,7 @@ class Node:
                 self._trust_is_stale |= await self._directory.load(self._store)
                 self._judge_all_again()
                 settings = await in_background(partial(self._builder.build, config, self._directory.revocations()))
-                events = self._events.open(_event_path(config))
+                events = self._events.open(event_path(config))
             except (OSError, StoreError, ConfigError) as error:
                 if isinstance(error, PolicyInvalid):
                     self._events.own_event("policy.reload_failed", "high", "keep_last_good", str(error))
@@ -397,7 +405,7 @@ class Node:
                 return self.reload_failed(why)
             self._settings = settings
             self._use(config)
-            self._events.use(_event_path(config), events)
+            self._events.use(event_path(config), events)
         self._judge_all_again()
         self._last_reload = {"ok": True, "time": time.time(), "why": ""}
         self._events.own_event("config.reloaded", "info", "allow", f"generation {settings.generation}")
@@ -453,6 +461,7 @@ class Node:
             "ocpp_gateway_reload_ok": 1.0 if self._last_reload["ok"] else 0.0,
             "ocpp_gateway_events_lost_total": float(self._events.lost),
             "ocpp_gateway_recording_unwritten_total": float(self._recordings.lost),
+            **self._trail.metrics(),
         }
         if self._settings is not None:
             own[f'ocpp_gateway_policy_info{{revision="{self._settings.policy.revision[:12]}"}}'] = 1.0
@@ -480,9 +489,6 @@ class Node:
             "revocation_lists": self._foreign.status(),
             "events": dict(self._events.counts),
             "recording": self._recordings.status(),
+            "audit": self._trail.status(),
             "sessions": [session_status(entry) for entry in self._sessions],
         }
-
-
-def _event_path(config: Config) -> str:
-    return config.security_events.path or str(Path(config.state_dir) / "security-events.jsonl")

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import datetime
+import json
 import os
 import secrets
 import subprocess
@@ -66,6 +67,10 @@ key = "{certificates}/server-rsa.key"
 
 [operations]
 address = "127.0.0.1:{operations}"
+
+[audit]
+directory = {audit}
+reserve_bytes = 1_048_576
 """
 
 
@@ -76,9 +81,10 @@ class RigFailed(Exception):  # noqa: N818  a sentence for people
 class Rig:
     """Everything around the charge points. `work`: directory for configuration and state."""
 
-    def __init__(self, work: Path, certificates: Path) -> None:
+    def __init__(self, work: Path, certificates: Path, audit_directory: Path | None = None) -> None:
         self.work = work
         self.certificates = certificates.absolute()
+        self.audit_directory = (audit_directory or work / "state" / "audit").absolute()
         self.passwords: dict[str, str] = {}
         self.event_file = work / "state" / "security-events.jsonl"
         self.plain, self.tls, self.operations = free_ports(3)
@@ -97,6 +103,7 @@ class Rig:
                 tls=self.tls,
                 operations=self.operations,
                 certificates=self.certificates,
+                audit=json.dumps(str(self.audit_directory)),
             )
         )
         registry = Registry.open(f"sqlite:///{self.work / 'state' / 'registry.sqlite'}")

@@ -96,17 +96,23 @@ class _Demo:
         return {"ok": behaved and kept_out, "charge_points": charge_points, "refused": refused}
 
 
-def run_demo(*, once: bool = False, json_output: bool = False, directory: Path | None = None) -> int:
+def run_demo(
+    *,
+    once: bool = False,
+    json_output: bool = False,
+    directory: Path | None = None,
+    audit_directory: Path | None = None,
+) -> int:
     """Run the demo. Returns 0 if every charge point behaved and every misfit was refused for the right reason.
 
     `once`: each charge point charges once, then it ends; otherwise it goes on until interrupted. `directory`: where
-    the development certificates are made.
+    the development certificates are made. `audit_directory`: where the audit log is left; empty or not there yet.
     """
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     console = Console(stderr=json_output)
     with tempfile.TemporaryDirectory(prefix="ocpp-gateway-demo-") as work:
         certificates = directory or default_certificates() or Path(work) / "certificates"
-        demo = _Demo(Rig(Path(work), certificates), once=once)
+        demo = _Demo(Rig(Path(work), certificates, audit_directory), once=once)
         try:
             _play(demo, console, quiet=json_output)
         except KeyboardInterrupt:

@@ -4,6 +4,7 @@ import re
 
 from tests.attacks.case import Case, NotUnderstood
 from tests.attacks.play import Play
+from tests.attacks.play_audit import plan_audit
 from tests.attacks.play_fleet import plan_fleet
 from tests.attacks.play_frames import plan_frames
 from tests.attacks.play_http import plan_http
@@ -25,7 +26,6 @@ _CONDITIONS = re.compile(
 )
 """Preconditions that the worlds see to; those of sessions are in `preconditions`."""
 _LATER = {
-    "audit": "needs the audit log of a later issue",
     "policy.reload_failed": "control reports it as config.reload_failed; see tests/integration/test_policy.py",
 }
 """Events that no part of the gateway reports yet, whole or by the beginning of their names."""
@@ -42,6 +42,8 @@ def plan(case: Case) -> list[Play]:
     for condition in case.conditions:
         if not _CONDITIONS.fullmatch(condition) and not can_be_brought_about(condition):
             raise NotUnderstood(f"precondition {condition!r}")
+    if case.judged_as == "audit" and "seconds" in case.generator:
+        return plan_audit(case)
     if case.steps:
         return plan_steps(case)
     if case.http and not (case.layer == "tls" and not case.tls):

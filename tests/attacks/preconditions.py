@@ -40,6 +40,7 @@ _NOTHING_TO_DO = re.compile(
     r"|\S+ charging at \S+|transaction \S+ belongs to \S+|\S+ has none open|22 kW station|group requires signed firmware"
     r"|V2X station, inventory max discharge 11 kW|each profile on its own is legal|\d+ stations(?: alternate groups)?"
     r"|CSMS token stolen|rule set denies UpdateFirmware to unknown hosts"
+    r"|disk quota 1 GiB|attacker sends 1000 denied messages/s"
     r"|hot reload on|new file has an unknown action name, or a bad signature"
 )
 """What a session, the site or the case's own messages see to."""

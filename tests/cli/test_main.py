@@ -36,7 +36,13 @@ def commands(group: click.Group, prefix: tuple[str, ...] = ()) -> list[tuple[tup
 
 
 ALL = commands(ROOT)
-WITHOUT_CONFIG = {("policy", "lint"), ("policy", "test"), ("policy", "explain"), ("policy", "replay")}
+WITHOUT_CONFIG = {
+    ("audit", "witness"),
+    ("policy", "lint"),
+    ("policy", "test"),
+    ("policy", "explain"),
+    ("policy", "replay"),
+}
 NEEDS_CONFIG = [path for path, _ in ALL if path[0] not in {"init", "demo", "pki"} and path not in WITHOUT_CONFIG]
 ARGUMENTS = {
     "add": ("X", "--security-profile", "2"),
@@ -49,6 +55,8 @@ ARGUMENTS = {
     "import": ("-",),
     "revoke-certificate": ("--sha256", "00" * 32, "--reason", "lost"),
     "why": ("X",),
+    "prove": ("1", "-o", "kit.zip"),
+    "new-history": ("0001", "--reason", "because"),
 }
 
 
@@ -65,7 +73,9 @@ def test_every_command_has_json_and_explains_its_options(command: click.Command)
     assert all(getattr(parameter, "help", "") for parameter in command.params if isinstance(parameter, click.Option))
 
 
-@pytest.mark.parametrize(("group", "least"), [((), 9), (("charge-point",), 9), (("policy",), 6), (("pki",), 10)])
+@pytest.mark.parametrize(
+    ("group", "least"), [((), 9), (("charge-point",), 9), (("policy",), 6), (("pki",), 10), (("audit",), 9)]
+)
 def test_list_of_commands_fits_a_line_each(group: tuple[str, ...], least: int, cli: Cli) -> None:
     listed = cli(*group, "--help").out.partition("Commands:")[2]
     assert len(listed.splitlines()) > least

@@ -26,6 +26,7 @@ TABLE_OF = {
     "WebSocketSettings": "websocket",
     "Operations": "operations",
     "SecurityEvents": "security_events",
+    "Audit": "audit",
     "Policy": "policy",
     "Recording": "recording",
 }

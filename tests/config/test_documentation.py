@@ -12,6 +12,7 @@ from gateway.config import model
 from gateway.config.load import _Gateway, load_config_with_warnings
 from gateway.config.model import (
     CSMS,
+    Audit,
     CertificateFiles,
     Config,
     Limits,
@@ -38,6 +39,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "[websocket]": WebSocketSettings,
     "[operations]": Operations,
     "[security_events]": SecurityEvents,
+    "[audit]": Audit,
     "[policy]": Policy,
     "[recording]": Recording,
 }
@@ -104,6 +106,7 @@ def test_none_is_the_default_of_tls_alone() -> None:
         (Trust, "use"),
         (Trust, "revocation"),
         (CSMS, "authentication"),
+        (Audit, "failure_mode"),
     ],
 )
 def test_every_choice_is_explained(kind: type[msgspec.Struct], key: str) -> None:

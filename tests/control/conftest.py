@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from gateway.audit.event import SecurityEvent
-from gateway.config.model import CSMS, Config, Limits, Listener, Policy
+from gateway.config.model import CSMS, Audit, Config, Limits, Listener, Policy
 from gateway.control.admission import AdmissionDesk
 from gateway.control.authentication import Authenticator
 from gateway.control.credentials import PasswordVerifier, hash_password
@@ -199,6 +199,7 @@ class NodeSite:
             limits=Limits(duplicate_probe_timeout_s=2.0),
             operator_names=(OPERATOR,),
             policy=Policy(packs=()),
+            audit=Audit(reserve_bytes=0),
         )
         events = type(base.security_events)(path=str(self.events_path))
         return msgspec.structs.replace(base, security_events=events, **changes)

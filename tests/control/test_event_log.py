@@ -156,8 +156,8 @@ class TestLoss:
         os.mkfifo(pipe)
         reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
         log = EventLog(str(pipe))
-        for _ in range(3_000):
-            log.add(event(detail=200 * "x"))
+        for number in range(3_000):
+            log.add(event(detail=200 * "x", peer=f"192.0.{number >> 8}.{number & 255}"))
         stuck = threading.Thread(target=log.write)
         stuck.start()
         while log._buffer:
@@ -176,6 +176,27 @@ class TestLoss:
             os.close(reader)
         assert log.write() == 0
         assert lines(tmp_path / "file")[0]["event"] == "auth.failed"
+
+
+class TestRepeats:
+    def test_many_equal_ones_are_a_few_and_a_number(self, path: Path) -> None:
+        recorded: list[SecurityEvent] = []
+        log = EventLog(str(path), recorded.append)
+        for _ in range(500):
+            log.add(event("policy.denied", peer="192.0.2.1", count=2, verified=True))
+        log.add(event("policy.denied", peer="192.0.2.2"))
+        log.flush()
+        written = lines(path)
+        assert [each["event"] for each in written] == ["policy.denied"] * 13 + ["audit.throttled"]
+        assert (written[-1]["count"], written[-1]["peer"]) == (976, "192.0.2.1")
+        assert sum(each.count for each in recorded) == 1001
+        assert log.counts == {"policy.denied": 1001, "audit.throttled": 1}
+
+    def test_refusals_are_counted_all_the_same(self, path: Path) -> None:
+        log = EventLog(str(path))
+        for _ in range(50):
+            log.add(refusal())
+        assert log.take_refusals(0.0)[0].count == 50
 
 
 class TestRefusals:

@@ -320,7 +320,7 @@ class TestEvidence:
         monkeypatch.setattr("gateway.control.event_log._MAX_BUFFERED", 2_000)
         os.mkfifo(site.events_path)
         reader = os.open(site.events_path, os.O_RDONLY | os.O_NONBLOCK)
-        events = [SecurityEvent(event="net.reset", time=1.0, detail="x" * 200)] * 3_000
+        events = [SecurityEvent(event="net.reset", time=1.0, detail="x" * 200, peer=str(n)) for n in range(3_000)]
         async with site.running() as node, site.edge() as edge:
             edge.report(*events[:1_000])  # more than a pipe takes
             await edge.until(lambda: node.status()["events"] == {"net.reset": 1_000} and not node._events._buffer)

@@ -2,12 +2,15 @@
 
 import json
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from gateway.control.trail.layout import shards_in
+from gateway.control.trail.verify import verify_shard
 from gateway.demo.cast import ACTORS, MISFITS
 
 pytestmark = pytest.mark.integration
@@ -48,3 +51,39 @@ def test_json_without_once_is_a_usage_error() -> None:
     assert done.returncode == 2
     assert "--once" in done.stderr + done.stdout
     assert "Traceback" not in done.stderr
+
+
+def test_the_audit_log_of_the_demo_is_left_whole_and_any_bit_flipped_in_it_is_noticed(tmp_path: Path) -> None:
+    """Every bundle, tile and checkpoint: every byte of small files, a sample of larger ones."""
+    audit = tmp_path / "audit"
+    done = run("--once", "--json", "--directory", str(tmp_path / "pki"), "--audit-dir", str(audit))
+    assert done.returncode == 0, done.stderr
+    (shard,) = shards_in(audit)
+    assert verify(audit) == 0
+    assert verify_shard(shard).size > len(MISFITS) + len(ACTORS)
+    chosen = random.Random(1)
+    files = [shard.checkpoint, *sorted(path for path in (shard.directory / "tile").rglob("*") if path.is_file())]
+    assert {path.parent.parent.name for path in files[1:]} == {"0", "entries"}
+    for number, path in enumerate(files):
+        data = path.read_bytes()
+        places = range(len(data)) if len(data) <= 512 else chosen.sample(range(len(data)), 40)
+        for place in places:
+            changed = bytearray(data)
+            changed[place] ^= 1 << chosen.randrange(8)
+            path.write_bytes(bytes(changed))
+            assert not verify_shard(shard).ok, f"{path} byte {place}"
+        if number < 3:
+            assert verify(audit) == 1
+        path.write_bytes(data)
+    assert verify(audit) == 0
+
+
+def verify(directory: Path) -> int:
+    command = [sys.executable, "-m", "gateway", "audit", "verify", str(directory)]
+    return subprocess.run(command, capture_output=True, timeout=60, check=False).returncode
+
+
+def test_a_directory_that_is_in_use_is_not_written_to(tmp_path: Path) -> None:
+    (tmp_path / "something").touch()
+    done = run("--once", "--audit-dir", str(tmp_path))
+    assert (done.returncode, "is not empty" in done.stderr) == (2, True)

@@ -78,6 +78,7 @@ class Rig:
                 self.listener("tls", [2, 3], tls=self.tls_table("optional")),
                 self.listener("mtls", [3], tls=self.tls_table("required")),
             ],
+            "audit": {"reserve_bytes": 0},
             "operations": {"address": f"127.0.0.1:{self.operations}"},
         }
 

@@ -1,0 +1,45 @@
+"""One spelling for one value: JSON as RFC 8785 canonicalises it, for the values that records are made of.
+
+Floating-point numbers are refused, so that ECMAScript's way of printing them plays no part: times and quantities are
+integers in a fixed unit. Names are ASCII, for which sorting by bytes and by UTF-16 code units is the same.
+"""
+
+from typing import Any, Final
+
+import msgspec
+
+__all__ = ["NotCanonical", "canonical"]
+
+_MAX_INTEGER: Final = 2**53 - 1
+"""What every JSON implementation reads exactly (RFC 8785, section 3.2.2.3; I-JSON)."""
+_encode = msgspec.json.Encoder(order="sorted").encode
+
+
+class NotCanonical(ValueError):  # noqa: N818  a verdict
+    """A value that has no canonical form here."""
+
+
+def canonical(value: dict[str, Any]) -> bytes:
+    """The canonical bytes of an object. Raises NotCanonical."""
+    _check(value)
+    try:
+        return bytes(_encode(value))
+    except UnicodeEncodeError as error:
+        raise NotCanonical("a lone surrogate") from error
+
+
+def _check(value: Any) -> None:
+    if value is None or isinstance(value, str | bool):
+        return
+    if isinstance(value, dict):
+        for name, each in value.items():
+            if not isinstance(name, str) or not name.isascii():
+                raise NotCanonical(f"a name that is not ASCII text: {name!r}")
+            _check(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            _check(each)
+    elif not isinstance(value, int):
+        raise NotCanonical(f"a value of type {type(value).__name__}")
+    elif abs(value) > _MAX_INTEGER:
+        raise NotCanonical("an integer beyond 2**53")

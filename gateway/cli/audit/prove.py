@@ -1,0 +1,47 @@
+"""`audit prove`: a record for somebody who trusts neither us nor our software."""
+
+from pathlib import Path
+
+import click
+
+from gateway.cli.audit.places import directory_option, log_directory
+from gateway.cli.audit.read import read_record
+from gateway.cli.configuration import config_option
+from gateway.cli.exit_codes import NOT_OK
+from gateway.cli.output import fail, json_option, print_json, shown
+
+__all__ = ["prove"]
+
+
+@click.command()
+@click.argument("which", metavar="INDEX")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The zip file to write.",
+)
+@directory_option
+@config_option
+@json_option
+def prove(which: str, output: Path, directory: Path | None, config_path: str | None, as_json: bool) -> int:
+    """Write an auditor kit for one record.
+
+    Record, proof, checkpoint, keys and a verifier, as a zip file.
+
+    The verifier in it is one file that needs Python and nothing else: python3 verify.py.
+    """
+    from gateway.control.trail.kit import NotProvable, make_kit
+
+    root = log_directory(directory, config_path, as_json=as_json)
+    shard, index, _ = read_record(which, root, as_json=as_json)
+    try:
+        output.write_bytes(make_kit(shard, index))
+    except NotProvable as error:
+        fail(str(error), NOT_OK, as_json=as_json)
+    if as_json:
+        print_json({"kit": str(output), "shard": shard.name, "index": index})
+    else:
+        click.echo(f"{shown(output)}: record {shard.name}/{index} and its proof. To check it: python3 verify.py")
+    return 0

@@ -1,0 +1,128 @@
+"""`audit verify`: is the log what was signed? And what does that not say?"""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gateway.cli.audit.places import directory_argument, is_written, log_directory, read_vkeys, shards_of
+from gateway.cli.configuration import config_option
+from gateway.cli.exit_codes import NOT_OK, USAGE
+from gateway.cli.output import console, fail, json_option, print_json, shown
+
+if TYPE_CHECKING:
+    from gateway.control.trail.verify import ShardReport
+
+__all__ = ["verify"]
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.command()
+@directory_argument
+@click.option("--key", "keys", multiple=True, type=_FILE, help="File with the keys of the log, kept elsewhere.")
+@click.option("--witness-key", "witness_keys", multiple=True, type=_FILE, help="File with the key of a witness.")
+@click.option(
+    "--since-checkpoint",
+    "kept",
+    multiple=True,
+    type=_FILE,
+    help="A checkpoint that was kept: the log must continue it.",
+)
+@config_option
+@json_option
+def verify(
+    directory: Path | None,
+    keys: tuple[Path, ...],
+    witness_keys: tuple[Path, ...],
+    kept: tuple[Path, ...],
+    config_path: str | None,
+    as_json: bool,
+) -> int:
+    """Prove that the whole log is what was signed.
+
+    Every record is hashed, every tile compared, every checkpoint checked. Exit code 1 if anything is wrong; what is
+    not proven by that is said as well. A log that a gateway is writing can be verified meanwhile.
+    """
+    root = log_directory(directory, config_path, as_json=as_json)
+    shards = shards_of(root, as_json=as_json)
+    trusted, witnesses = read_vkeys(keys, as_json=as_json), read_vkeys(witness_keys, as_json=as_json)
+    earlier = [_read(file, as_json=as_json) for file in kept]
+    reports = []
+    for shard in shards:
+        from gateway.control.trail.verify import verify_shard
+
+        own = [key for key in trusted if _is_of(key.name, shard.name, single=len(shards) == 1)]
+        if trusted and not own:
+            fail(f"None of the keys given is of shard {shown(shard.name)}.", USAGE, as_json=as_json)
+        mine = [data for data in earlier if len(shards) == 1 or _is_of(_origin(data), shard.name, single=False)]
+        live = is_written(root)
+        reports.append(verify_shard(shard, own, witnesses, mine, _progress(shard.name), live=live))
+    if as_json:
+        print_json(_document(root, reports))
+    else:
+        _print(root, reports)
+    return 0 if all(report.ok for report in reports) else NOT_OK
+
+
+def _read(file: Path, *, as_json: bool) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        fail(f"{shown(file)}: {error.strerror}", USAGE, as_json=as_json)
+
+
+def _origin(checkpoint: bytes) -> str:
+    return checkpoint.partition(b"\n")[0].decode("utf-8", "replace")
+
+
+def _is_of(origin: str, shard: str, *, single: bool) -> bool:
+    """Origins end in the name of their shard."""
+    return single or origin.rpartition("/")[2] == shard
+
+
+def _progress(name: str) -> Any:
+    """On a terminal only: long work shows that it goes on."""
+    if not sys.stderr.isatty():
+        return None
+
+    def tell(done: int, size: int) -> None:
+        click.echo(f"\r{name}: {done} of {size} records", nl=False, err=True)
+
+    return tell
+
+
+def _document(root: Path, reports: "list[ShardReport]") -> dict[str, Any]:
+    import msgspec
+
+    return {
+        "ok": all(report.ok for report in reports),
+        "directory": str(root),
+        "shards": [{"ok": report.ok, **msgspec.to_builtins(report)} for report in reports],
+    }
+
+
+def _print(root: Path, reports: "list[ShardReport]") -> None:
+    out = console()
+    for report in reports:
+        if sys.stderr.isatty():
+            click.echo("", err=True)
+        state = "OK" if report.ok else "NOT OK"
+        out.print(f"{shown(root)}, shard {shown(report.shard)}: {state}, {report.size} records under the checkpoint")
+        if report.origin:
+            out.print(f"  origin: {shown(report.origin)}")
+            out.print(f"  root: {report.root}")
+            out.print(f"  signed by: {', '.join(map(shown, report.signed_by))}{_when(report.signed_at)}")
+        for finding in report.findings:
+            out.print(f"  {finding.state}: {shown(finding.where)}: {shown(finding.detail)}", soft_wrap=True)
+        for note in report.notes:
+            out.print(f"  note: {shown(note)}", soft_wrap=True)
+        for each in report.not_proven:
+            out.print(f"  not proven: {shown(each)}", soft_wrap=True)
+
+
+def _when(seconds: int | None) -> str:
+    from gateway.cli.refusals import stamp
+
+    return f", {stamp(seconds)}" if seconds else ""

@@ -1,0 +1,116 @@
+"""What control records in the audit log: security events, sessions; and what others may ask of the log."""
+
+import errno
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+
+from gateway.audit.canonical import NotCanonical
+from gateway.audit.event import SecurityEvent, printable
+from gateway.audit.record import RecordClass, class_of_event, envelope, envelope_of_event
+from gateway.config.model import Config
+from gateway.control.audit_writer import AuditWriter, LogRefused
+from gateway.control.trail.shard_writer import DiskFull
+from gateway.control.trail.stamp import Stamper
+from gateway.link.messages import LiveSession, SessionClosed
+
+__all__ = ["AuditTrail"]
+
+_log = structlog.get_logger("control.audit")
+
+
+class AuditTrail:
+    """The audit log for the rest of control."""
+
+    def __init__(self, config: Config) -> None:
+        state, audit = Path(config.state_dir), config.audit
+        settings = msgspec.structs.replace(audit, directory=audit.directory or str(state / "audit"))
+        self.writer = AuditWriter(settings, Path(audit.keys_directory or state / "audit-keys"))
+        self._stamper = Stamper("control", os.urandom(8).hex())
+
+    def open(self) -> None:
+        """Recover the log and start to write. Blocks. Raises OSError, with a sentence where the log is refused."""
+        try:
+            self.writer.open()
+        except LogRefused as error:
+            raise OSError(errno.EIO, str(error)) from error
+        except DiskFull as error:
+            where = self.writer.status()["directory"]
+            raise OSError(errno.ENOSPC, f"The audit log in {where} cannot be continued: {error}.") from error
+
+    def close(self) -> None:
+        """Write what waits. Blocks."""
+        self.writer.close()
+
+    def may_admit(self) -> bool:
+        """May a charge point be admitted, whose messages would have to be recorded?"""
+        return self.writer.may_proceed(RecordClass.GROUP)
+
+    # -- what is recorded
+
+    def record(self, event: SecurityEvent) -> None:
+        """A security event."""
+        try:
+            record = envelope_of_event(event, self._stamper.stamp(int(event.time * 1_000_000)))
+            self.writer.append(class_of_event(event), record)
+        except (NotCanonical, ValueError, OverflowError) as error:
+            _log.error("audit_record_impossible", audited_event=event.event, error=str(error))
+
+    def session_opened(self, live: LiveSession) -> None:
+        """A charge point is connected to its CSMS."""
+        self._session(
+            "session.opened",
+            live.charge_point_id,
+            live.session,
+            peer={"ip": live.peer_address, "listener": live.listener},
+            auth={"profile": int(live.security_profile), "proof": type(live.proof).__name__},
+            ocpp={"version": live.subprotocol},
+            csms=live.csms,
+            group=live.group,
+        )
+
+    def session_closed(self, message: SessionClosed) -> None:
+        """And no longer."""
+        self._session(
+            "session.closed",
+            message.charge_point_id,
+            message.session,
+            dec={"reason": printable(message.reason, 64)},
+            traffic={
+                "cp_messages": message.messages_from_charge_point,
+                "csms_messages": message.messages_from_csms,
+                "cp_bytes": message.bytes_from_charge_point,
+                "csms_bytes": message.bytes_from_csms,
+            },
+        )
+
+    def _session(self, kind: str, charge_point_id: str, session: str, **fields: Any) -> None:
+        stamp = self._stamper.stamp()
+        self.writer.append(
+            RecordClass.GROUP,
+            envelope(kind, stamp, sev="info", cp=charge_point_id, proven=True, sess=session, **fields),
+        )
+
+    # -- for operators
+
+    def status(self) -> dict[str, Any]:
+        """For `ocpp-gateway status`."""
+        return self.writer.status()
+
+    def metrics(self) -> dict[str, float]:
+        """Prometheus samples."""
+        status = self.writer.status()
+        return {
+            "ocpp_gateway_audit_running": 1.0 if status["state"] == "running" else 0.0,
+            "ocpp_gateway_audit_records": float(status["size"]),
+            "ocpp_gateway_audit_waiting_records": float(status["waiting"]),
+            "ocpp_gateway_audit_checkpoint_age_seconds": max(0.0, time.monotonic() - self.writer.last_published),
+            **{
+                f'ocpp_gateway_audit_lost_total{{class="{name}"}}': float(count)
+                for name, count in status["lost"].items()
+            },
+        }

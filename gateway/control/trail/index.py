@@ -1,0 +1,223 @@
+"""A search index over the log, rebuilt from it whenever it is not there or not of this log. It is never the truth.
+
+Hits name records by shard and index; whoever shows one reads it from the log.
+"""
+
+import contextlib
+import hashlib
+import sqlite3
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from gateway.audit.tree import leaf_hash
+from gateway.control.trail.layout import Shard
+from gateway.control.trail.reader import RecordMissing, ShardReader, decoded
+
+__all__ = ["Cursor", "Hit", "Query", "SearchIndex"]
+
+_VERSION: Final = 1
+_BATCH: Final = 10_000
+_MAX_TEXT_CHARS: Final = 400
+_TABLES: Final = """
+create table record (
+    shard text, at integer, ts integer, cp text, kind text, action text, verdict text, rule text, session text,
+    words text, primary key (shard, at)) without rowid;
+create index by_time on record (ts);
+create index by_charge_point on record (cp, ts);
+create index by_kind on record (kind, ts);
+create index by_action on record (action, ts);
+create index by_rule on record (rule, ts);
+create table known (shard text primary key, keys text, size integer, last text);
+"""
+
+
+class Cursor(msgspec.Struct, frozen=True, array_like=True):
+    """Where a page ended."""
+
+    ts_us: int
+    shard: str
+    index: int
+
+    @property
+    def text(self) -> str:
+        """For the command line."""
+        return f"{self.ts_us}:{self.shard}:{self.index}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Cursor":
+        """Raises ValueError."""
+        ts_us, shard, index = text.split(":")
+        return cls(int(ts_us), shard, int(index))
+
+
+class Hit(msgspec.Struct, frozen=True):
+    """A record that was found."""
+
+    shard: str
+    index: int
+    ts_us: int
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True):
+    """What to look for; empty fields match everything. Times are microseconds since the epoch, `until` exclusive."""
+
+    since_us: int = 0
+    until_us: int = 1 << 62
+    identity: str = ""
+    event: str = ""
+    """A whole type, or the beginning of one if it ends in ``.``."""
+    action: str = ""
+    verdict: str = ""
+    rule: str = ""
+    session: str = ""
+    text: str = ""
+    """Words somewhere in text, reason, address and subjects, upper and lower case alike."""
+    after: Cursor | None = None
+    limit: int = 100
+
+
+class SearchIndex:
+    """One SQLite file."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or make it. Raises OSError."""
+        self._path = path
+        path.touch(mode=0o600, exist_ok=True)
+        self._db = self._opened()
+
+    def _opened(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self._path, isolation_level=None)
+        try:
+            db.execute("pragma journal_mode = wal")
+            # A crash costs nothing but the time to build it again.
+            db.execute("pragma synchronous = off")
+            (version,) = db.execute("pragma user_version").fetchone()
+        except sqlite3.DatabaseError:
+            version = -1
+        if version == _VERSION:
+            return db
+        db.close()
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{self._path}{suffix}").unlink(missing_ok=True)
+        self._path.touch(mode=0o600)
+        db = sqlite3.connect(self._path, isolation_level=None)
+        db.execute("pragma journal_mode = wal")
+        db.execute("pragma synchronous = off")
+        db.executescript(f"begin; {_TABLES} pragma user_version = {_VERSION}; commit;")
+        return db
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._db.close()
+
+    # -- following the log
+
+    def follow(self, shards: Iterable[Shard], progress: Callable[[str, int], None] | None = None) -> None:
+        """Take in what has come since the last time. Raises RecordMissing, OSError.
+
+        `progress`: called with the shard and the records taken in.
+        """
+        for shard in shards:
+            reader = ShardReader(shard)
+            start = self._known_size(shard, reader)
+            batch: list[tuple[Any, ...]] = []
+            last, size = "", start
+            for index, record in reader.records(start):
+                batch.append(_row(shard.name, index, record))
+                size = index + 1
+                if len(batch) == _BATCH:
+                    self._take(shard, batch, size, leaf_hash(record).hex())
+                    batch.clear()
+                    if progress is not None:
+                        progress(shard.name, size)
+                last = leaf_hash(record).hex() if batch else last
+            if batch:
+                self._take(shard, batch, size, last)
+
+    def _known_size(self, shard: Shard, reader: ShardReader) -> int:
+        """How much of the shard is in; nothing if what is in is of another log."""
+        row = self._db.execute("select keys, size, last from known where shard = ?", (shard.name,)).fetchone()
+        if row is None:
+            return 0
+        keys, size, last = row
+        with contextlib.suppress(RecordMissing):
+            if keys == _fingerprint(shard) and leaf_hash(reader.record(size - 1)).hex() == last:
+                return int(size)
+        self._db.execute("delete from record where shard = ?", (shard.name,))
+        self._db.execute("delete from known where shard = ?", (shard.name,))
+        return 0
+
+    def _take(self, shard: Shard, batch: list[tuple[Any, ...]], size: int, last: str) -> None:
+        self._db.execute("begin")
+        self._db.executemany("insert or replace into record values (?,?,?,?,?,?,?,?,?,?)", batch)
+        self._db.execute("insert or replace into known values (?,?,?,?)", (shard.name, _fingerprint(shard), size, last))
+        self._db.execute("commit")
+
+    # -- asking
+
+    def search(self, query: Query) -> list[Hit]:
+        """Newest first, at most `query.limit`."""
+        where, values = _conditions(query)
+        found = self._db.execute(
+            f"select shard, at, ts from record where {where} order by ts desc, shard desc, at desc limit ?",  # noqa: S608  made of our own words
+            (*values, query.limit),
+        )
+        return [Hit(*row) for row in found]
+
+
+def _fingerprint(shard: Shard) -> str:
+    try:
+        return hashlib.sha256(shard.keys.read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
+def _row(shard: str, index: int, data: bytes) -> tuple[Any, ...]:
+    record = decoded(data)
+    ocpp, decision, peer = (record.get(name) or {} for name in ("ocpp", "dec", "peer"))
+    words = [record.get("text"), decision.get("reason"), peer.get("ip"), *(record.get("subj") or ())]
+    ts = record.get("ts")
+    return (
+        shard,
+        index,
+        ts if isinstance(ts, int) else 0,
+        str(record.get("cp") or ""),
+        str(record.get("type") or ""),
+        str(ocpp.get("action") or ""),
+        str(decision.get("verdict") or decision.get("act") or ""),
+        str(decision.get("rule") or ""),
+        str(record.get("sess") or ""),
+        " ".join(str(each) for each in words if each)[:_MAX_TEXT_CHARS],
+    )
+
+
+def _conditions(query: Query) -> tuple[str, list[Any]]:
+    """The where clause and its values."""
+    parts, values = ["ts >= ?", "ts < ?"], list[Any]((query.since_us, query.until_us))
+    for column, wanted in (
+        ("cp", query.identity),
+        ("action", query.action),
+        ("verdict", query.verdict),
+        ("rule", query.rule),
+        ("session", query.session),
+    ):
+        if wanted:
+            parts.append(f"{column} = ?")
+            values.append(wanted)
+    if query.event.endswith("."):
+        parts.append("kind >= ? and kind < ?")
+        values += [query.event, query.event[:-1] + "/"]
+    elif query.event:
+        parts.append("kind = ?")
+        values.append(query.event)
+    if query.text:
+        parts.append(r"words like ? escape '\'")
+        escaped = query.text.replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_")
+        values.append(f"%{escaped}%")
+    if query.after is not None:
+        parts.append("(ts, shard, at) < (?, ?, ?)")
+        values += [query.after.ts_us, query.after.shard, query.after.index]
+    return " and ".join(parts), values

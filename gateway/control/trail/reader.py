@@ -1,0 +1,90 @@
+"""Records of a log, in order and by index: those in bundles, and those that are still on their way into one."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from gateway.audit.tiles import ENTRIES, TILE_WIDTH, BundleInvalid, Tile, decode_bundle
+from gateway.control.trail.layout import Shard
+from gateway.control.trail.segment import read_segment, segments_in
+
+__all__ = ["RecordMissing", "ShardReader", "decoded"]
+
+
+class RecordMissing(Exception):  # noqa: N818  a state
+    """There is no such record, or it cannot be read."""
+
+
+def decoded(record: bytes) -> dict[str, Any]:
+    """A record as a value; one that is no JSON object (`verify` says so) as an empty one."""
+    try:
+        return msgspec.json.decode(record, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return {}
+
+
+class ShardReader:
+    """Reads one shard, also while it grows. What it gives is not verified."""
+
+    def __init__(self, shard: Shard) -> None:
+        self.shard = shard
+        self._number = -1
+        self._bundle: list[bytes] = []
+
+    def records(self, start: int = 0) -> Iterator[tuple[int, bytes]]:
+        """Index and bytes of every record from `start` on that there is now. Raises RecordMissing."""
+        number, index = start // TILE_WIDTH, start
+        while bundle := self._read_bundle(number):
+            first = number * TILE_WIDTH
+            yield from ((at, bundle[at - first]) for at in range(index, first + len(bundle)))
+            index = max(index, first + len(bundle))
+            if len(bundle) < TILE_WIDTH:
+                break
+            number += 1
+        for path in segments_in(self.shard.state):
+            try:
+                segment = read_segment(path)
+            except FileNotFoundError:
+                continue  # succeeded by another one meanwhile
+            for at, record in enumerate(segment.records, segment.first):
+                if at == index:
+                    yield at, record
+                    index += 1
+
+    def record(self, index: int) -> bytes:
+        """One record. Raises RecordMissing."""
+        number, offset = divmod(index, TILE_WIDTH)
+        if number != self._number or offset >= len(self._bundle):
+            self._bundle, self._number = self._read_bundle(number), number
+        if 0 <= offset < len(self._bundle):
+            return self._bundle[offset]
+        found = next((record for at, record in self.records(index) if at == index), None)
+        if found is None:
+            raise RecordMissing(f"There is no record {index} in shard {self.shard.name}.")
+        return found
+
+    def size(self) -> int:
+        """Records that there are."""
+        number = 0
+        while self.shard.tile(Tile(ENTRIES, number)).exists():
+            number += 1
+        last = max(number * TILE_WIDTH - 1, 0)
+        return max((index for index, _ in self.records(last)), default=-1) + 1
+
+    def _read_bundle(self, number: int) -> list[bytes]:
+        """A bundle, the widest there is of it; empty if there is none. Raises RecordMissing."""
+        tile = Tile(ENTRIES, number)
+        path = self.shard.tile(tile)
+        try:
+            if path.exists():
+                return decode_bundle(path.read_bytes(), TILE_WIDTH)
+            parts = path.with_name(f"{path.name}.p")
+            widths = [int(each.name) for each in parts.iterdir() if each.name.isdecimal()] if parts.is_dir() else []
+            if not widths:
+                return []
+            return decode_bundle((parts / str(max(widths))).read_bytes(), max(widths))
+        except FileNotFoundError:
+            return self._read_bundle(number)  # it has become full
+        except (BundleInvalid, OSError) as error:
+            raise RecordMissing(f"{tile.path} cannot be read: {error}. Run 'ocpp-gateway audit verify'.") from error

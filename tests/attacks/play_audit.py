@@ -1,0 +1,75 @@
+"""Plays against the audit log: a flood that is to fill it, or to bury a record in it."""
+
+import asyncio
+import contextlib
+from pathlib import Path
+
+from gateway.control.trail.layout import shards_in
+from gateway.control.trail.verify import verify_shard
+from tests.attacks.case import Case
+from tests.attacks.expand import numbered
+from tests.attacks.observed import Observed
+from tests.attacks.play import Play, forwarded
+from tests.attacks.session import NotAdmitted, Session
+from tests.attacks.world import World, until
+
+__all__ = ["plan_audit"]
+
+_MOST_SECONDS = 3
+"""Of a flood: the gateway ends each session that floods after a second, so it takes more than one."""
+_SUMMARY_S = 30.0
+_MOST_BYTES_EACH = 400
+"""What a refused message may cost on the disk, on average over a flood."""
+
+
+def plan_audit(case: Case) -> list[Play]:
+    """A flood in each version, by one charge point from one address that comes back whenever it is thrown out."""
+    return [Play(label=version, run=_flood(case, version)) for version in case.version]
+
+
+def _flood(case: Case, version: str):
+    frame, per_s = case.generator["frame"], int(case.generator["per_s"])
+    count = min(int(case.generator["seconds"]), _MOST_SECONDS) * per_s
+
+    async def run(world: World, source: str) -> Observed:
+        seen = Observed(label=version, source=source, version=version)
+        mark, before = world.mark(), _size(world)
+        identity, sent, arrived = world.charge_point(), list[str](), list[str]()
+        while len(sent) < count:
+            with contextlib.suppress(NotAdmitted):
+                async with Session.open(world, source, version, identity=identity) as session:
+                    session.read()
+                    await session.booted("Accepted")
+                    while len(sent) < count and not session.ended("station"):
+                        text = numbered(frame, len(sent))
+                        sent.append(text)
+                        await session.send_text("station", text)
+                        await asyncio.sleep(1 / per_s)
+                    arrived += session.texts("csms")
+        seen.forwarded = forwarded(sent, arrived)
+        summed_up = await until(lambda: _summaries(world, mark, source), _SUMMARY_S)
+        seen.problems += [] if summed_up else ["no summary came"]
+        seen.problems += _log_problems(world, before, len(sent))
+        return seen
+
+    return run
+
+
+def _summaries(world: World, mark: tuple[int, int], source: str) -> list[dict[str, object]]:
+    return [e for e in world.events(mark) if e["event"] == "audit.throttled" and e.get("peer") == source]
+
+
+def _root(world: World) -> Path:
+    return world.rig.state / "audit"
+
+
+def _size(world: World) -> int:
+    return sum(path.stat().st_size for path in _root(world).rglob("*") if path.is_file())
+
+
+def _log_problems(world: World, before: int, sent: int) -> list[str]:
+    """The log is whole, and has not grown by what somebody sent."""
+    report = verify_shard(shards_in(_root(world))[-1], live=True)
+    found = [f"audit log: {each.state} {each.where}: {each.detail}" for each in report.findings]
+    grown = _size(world) - before
+    return found + ([f"{grown} bytes of log for {sent} messages"] if grown > _MOST_BYTES_EACH * sent else [])
