@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from gateway.audit.event import SecurityEvent
+from gateway.audit.event import SecurityEvent, one_line
 from gateway.audit.throttle import EventThrottle
 from gateway.config.model import Config
 from gateway.store.refusals import RefusalEntry
@@ -25,6 +25,7 @@ from gateway.store.refusals import RefusalEntry
 __all__ = ["EventLog", "event_path"]
 
 _encode = msgspec.json.Encoder().encode
+_MAX_DETAIL_CHARS = 2_000
 _MAX_BUFFERED = 50_000
 _MAX_REFUSALS = 5_000
 _FOLD_S = 15.0
@@ -205,6 +206,6 @@ class EventLog:
                 charge_point_id=charge_point_id,
                 verified=bool(charge_point_id),
                 decision=decision,
-                detail=detail[:2000],
+                detail=one_line("; ".join(detail.splitlines()), _MAX_DETAIL_CHARS),
             )
         )

@@ -171,6 +171,7 @@ def _forwarded(case: Case, seen: Observed) -> list[str]:
 
 
 _RULES_SAY: dict[Decision, frozenset[str]] = {
+    "allow": frozenset({"keep_last_good"}),
     "allow_alert": frozenset({"alert"}),
     "callerror": frozenset({"deny", "quarantine"}),
     "deny_native": frozenset({"deny"}),

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from tests.support.peer import Answer
 
@@ -48,6 +48,8 @@ class Observed:
     """Names of the headers that the CSMS saw."""
     secrets: set[str] = field(default_factory=set)
     """What must stand neither in an event nor in the log."""
+    events: list[dict[str, Any]] = field(default_factory=list)
+    """Those that are about no peer."""
     problems: list[str] = field(default_factory=list)
     """Differences that the play has found itself."""
 

@@ -8,12 +8,13 @@ from tests.attacks.play_audit import plan_audit
 from tests.attacks.play_fleet import plan_fleet
 from tests.attacks.play_frames import plan_frames
 from tests.attacks.play_http import plan_http
+from tests.attacks.play_policy import plan_policy
 from tests.attacks.play_steps import plan_steps
 from tests.attacks.play_tls import plan_tls
 from tests.attacks.play_ws import plan_ws
 from tests.attacks.preconditions import can_be_brought_about
 
-__all__ = ["plan", "waits_for"]
+__all__ = ["plan"]
 
 _CONDITIONS = re.compile(
     r"profile 2/3 listener|profile 3|TLS 1\.2 connection established|two tenants on one listener"
@@ -25,16 +26,6 @@ _CONDITIONS = re.compile(
     r"|upgrade done|no extension negotiated|CSMS keeps sending|TCP peer gone, no FIN"
 )
 """Preconditions that the worlds see to; those of sessions are in `preconditions`."""
-_LATER = {
-    "policy.reload_failed": "control reports it as config.reload_failed; see tests/integration/test_policy.py",
-}
-"""Events that no part of the gateway reports yet, whole or by the beginning of their names."""
-
-
-def waits_for(case: Case) -> str:
-    """Why a case cannot be run yet; empty if it can."""
-    event = case.expected.event
-    return _LATER.get(event, _LATER.get(event.partition(".")[0], ""))
 
 
 def plan(case: Case) -> list[Play]:
@@ -42,6 +33,8 @@ def plan(case: Case) -> list[Play]:
     for condition in case.conditions:
         if not _CONDITIONS.fullmatch(condition) and not can_be_brought_about(condition):
             raise NotUnderstood(f"precondition {condition!r}")
+    if case.judged_as == "policy" and "file" in case.generator:
+        return plan_policy(case)
     if case.judged_as == "audit" and "seconds" in case.generator:
         return plan_audit(case)
     if case.steps:

@@ -9,7 +9,7 @@ from typing import Literal, Self
 from tests.attacks.case import Case, NotUnderstood
 from tests.attacks.judge import Event, judge_leaks, judge_play, unjudged_words
 from tests.attacks.observed import Observed
-from tests.attacks.plan import plan, waits_for
+from tests.attacks.plan import plan
 from tests.attacks.play import Play
 from tests.attacks.session import NotAdmitted, Session
 from tests.attacks.world import Kind, World
@@ -124,7 +124,7 @@ async def _play_in(world: World, case: Case, plays: list[Play], result: Result) 
     await world.barrier()
     events = world.events(mark)
     for observed in seen:
-        about = [event for event in events if event.get("peer") == observed.source]
+        about = [event for event in events if event.get("peer") == observed.source] + observed.events
         result.differences += _labelled(observed.label, judge_play(case, observed, about))
         result.shown[observed.label] = observed.shown()
         result.seen.append((observed, about))
@@ -141,9 +141,6 @@ def _labelled(label: str, found: list[str]) -> list[str]:
 async def run_case(case: Case, worlds: Worlds) -> Result:
     """Play and judge one case. Raises nothing: what goes wrong is a result."""
     result = Result(id=case.id, title=case.title, layer=case.judged_as, unjudged=unjudged_words(case))
-    if reason := waits_for(case):
-        result.outcome, result.reason = "not run", reason
-        return result
     try:
         await _play_all(case, plan(case), worlds, result)
     except NotUnderstood as lacking:

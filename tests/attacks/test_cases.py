@@ -8,7 +8,6 @@ import pytest
 from tests.attacks.case import VECTORS, Case, Expected, NotUnderstood, load
 from tests.attacks.judge import judge_play
 from tests.attacks.observed import Observed
-from tests.attacks.plan import waits_for
 from tests.attacks.play_http import GOOD_UPSTREAM, dial, valid_upgrade
 from tests.attacks.run import Worlds, run_case
 
@@ -19,8 +18,7 @@ def _cases() -> Iterator[Case]:
     for name in ("attacks.jsonl", "benign.jsonl"):
         for _, case in load(VECTORS / name):
             assert not isinstance(case, NotUnderstood), case
-            if not waits_for(case):
-                yield case
+            yield case
 
 
 def _other_expectations(expected: Expected) -> Iterator[Expected]:

@@ -314,4 +314,11 @@ class TestContent:
         log.own_event("config.reload_failed", "high", "keep_last_good", 5_000 * "x")
         log.flush()
         (written,) = lines(path)
-        assert (written["stage"], len(written["detail"])) == ("gateway", 2_000)
+        assert (written["stage"], len(written["detail"])) == ("gateway", 2_003)
+
+    def test_and_is_one_line_whatever_it_says(self, path: Path) -> None:
+        log = EventLog(str(path))
+        log.own_event("config.reload_failed", "high", "keep_last_good", "one\ntwo\x1b[2J")
+        log.flush()
+        (written,) = lines(path)
+        assert written["detail"] == "one; two\\x1b[2J"
