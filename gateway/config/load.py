@@ -211,6 +211,14 @@ def _syntax_problem(shown: str, message: str) -> Problem:
     return Problem(path=shown, message=f"not valid TOML: {words}", line=line, column=column)
 
 
+def _audit(audit: Audit, directory: FilePath, state_dir: FilePath) -> Audit:
+    return msgspec.structs.replace(
+        audit,
+        directory=str(directory / audit.directory if audit.directory else state_dir / "audit"),
+        keys_directory=str(directory / audit.keys_directory if audit.keys_directory else state_dir / "audit-keys"),
+    )
+
+
 def _read(tables: dict[str, Any], file: FilePath, directory: FilePath, findings: Findings) -> Config | None:
     reader = _Reader(directory, findings)
     for section in tables:
@@ -237,11 +245,6 @@ def _read(tables: dict[str, Any], file: FilePath, directory: FilePath, findings:
     state_dir = directory / gateway.state_dir
     if events.path and events.path != "-":
         events = SecurityEvents(path=str(directory / events.path))
-    audit = msgspec.structs.replace(
-        audit,
-        directory=str(directory / audit.directory if audit.directory else state_dir / "audit"),
-        keys_directory=str(directory / audit.keys_directory if audit.keys_directory else state_dir / "audit-keys"),
-    )
     policy = msgspec.structs.replace(policy, packs=tuple(_pack(name, directory) for name in policy.packs))
     return Config(
         path=str(file),
@@ -256,7 +259,7 @@ def _read(tables: dict[str, Any], file: FilePath, directory: FilePath, findings:
         websocket=websocket,
         operations=operations,
         security_events=events,
-        audit=audit,
+        audit=_audit(audit, directory, state_dir),
         policy=policy,
         recording=recording,
         operator_names=gateway.operator_names,

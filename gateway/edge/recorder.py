@@ -145,8 +145,8 @@ class Recorder:
         reports = [effect for effect in taken.effects if isinstance(effect, ReportEvent)]
         also = {path for report in reports if report.rule is not None for path in report.rule.redact}
         try:
-            text = redacted(taken.data, partial(token_pseudonym, settings.key), also).decode()
-        except (msgspec.DecodeError, ValueError, RecursionError):
+            text = redacted(taken.data, taken.bridge.version, partial(token_pseudonym, settings.key), also).decode()
+        except ValueError:
             self._counts.add(_UNREADABLE)
             return b""
         lost, self._lost = self._lost, 0
@@ -161,8 +161,8 @@ class Recorder:
                 security_profile=admission.security_profile,
                 origin="charge-point" if taken.origin is Origin.CHARGE_POINT else "csms",
                 text=text,
-                vendor=boot.vendor if boot is not None else "",
-                model=boot.model if boot is not None else "",
+                vendor=boot.vendor if boot is not None and not also else "",
+                model=boot.model if boot is not None and not also else "",
                 ip=bridge.transport_facts.peer.address,
                 session=admission.session,
                 size=len(taken.data),
@@ -201,5 +201,6 @@ def _match(report: ReportEvent) -> Match:
         severity=report.severity,
         effect="" if watches else report.decision,
         would=report.decision.removeprefix("would:") if watches else "",
-        detail=report.detail,
+        # What a rule says about a match may repeat what the message says.
+        detail=report.detail if report.rule is None else "",
     )

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -21,9 +22,21 @@ def pseudonym(token: str) -> str:
     return token_pseudonym(KEY, token)
 
 
+def text_of(frame: list[Any], *also: str, version: OCPPVersion = OCPPVersion.V2_1) -> str:
+    return redacted(json.dumps(frame).encode(), version, pseudonym, also).decode()
+
+
 def kept(frame: list[Any], *also: str) -> list[Any]:
-    result: list[Any] = json.loads(redacted(json.dumps(frame).encode(), pseudonym, also))
+    result: list[Any] = json.loads(text_of(frame, *also))
     return result
+
+
+def transfer(data: Any) -> list[Any]:
+    return [2, "1", "DataTransfer", {"vendorId": "v", "data": data}]
+
+
+def settings(key: str, value: str = "") -> list[Any]:
+    return [3, "1", {"configurationKey": [{"key": key, "readonly": False, "value": value or SECRET}], "unknownKey": []}]
 
 
 def signed(payload: dict[str, Any]) -> dict[str, Any]:
@@ -129,12 +142,68 @@ SECRETS: dict[str, list[Any]] = {
     "a person": [2, "1", "NotifyCustomerInformation", {"data": f"name: {SECRET}", "seqNo": 0}],
     "contract": [2, "1", "Get15118EVCertificate", {"exiRequest": SECRET, "action": "Install"}],
 }
+SECRETS |= {
+    **{f"setting {key}": settings(key) for key in (
+        "WiFiPass", "Ftp_Pass", "GPRS_PW", "AdminPIN", "EncryptionKey", "HmacKey", "WepKey", "AuthToken", "BasicAuth",
+        "VpnKey", "VPN_PSK_Value", "Anything.At.All", "pa\u017f\u017fword", "x" * 65 + "Password", "HeartbeatInterval\u212a",
+    )},
+    **{f"transferred {name}": transfer(data) for name, data in {
+        "blank": f' {{"key":"AuthorizationKey","value":"{SECRET}"}}',
+        "line end": f'\n{{"idTag":"{SECRET}"}}',
+        "twice": json.dumps(json.dumps({"idTag": SECRET})),
+        "deep": "[" * 700 + f'"{SECRET}"' + "]" * 700,
+        "markup": f"<password>{SECRET}</password>",
+        "words": f"idTag={SECRET};connector=1",
+        "twice the same name": f'{{"idTag":"{SECRET}","idTag":""}}',
+        "object": {"Key": "AuthorizationKey", "Value": SECRET},
+        "another name": {"name": "WifiPassword", "newValue": SECRET},
+        "pairs": [["AuthorizationKey", SECRET]],
+        "name": {SECRET: 1},
+        "number": 47110815,
+        "base64": base64.b64encode(json.dumps({"password": SECRET}).encode()).decode(),
+    }.items()},
+    **{f"URL {url}": [2, "1", "GetDiagnostics", {"location": url}] for url in (
+        f"ftp://u:{SECRET}/w@h/", f"ftp://u:{SECRET}#w@h/x", f"//u:{SECRET}@h/x", f"ftp:/u:{SECRET}@h", f"user:{SECRET}@host/p",
+        f"https://h/p?key={SECRET}", f"https://h/p#{SECRET}", f"https://u:p {SECRET}@h/",
+    )},
+    "error words": [4, "1", "InternalError", f"wrong {SECRET}", {}],
+    "error code": [4, "1", f"{SECRET} {SECRET}", "", {}],
+    "action": [2, "1", f"pass word {SECRET}", {}],
+    "custom data": [2, "1", "Heartbeat", {"customData": {"vendorId": "v", "secret": SECRET}}],
+    "signed reading of 1.6": [2, "1", "StopTransaction", {"transactionData": [{"sampledValue": [
+        {"value": f'OCMF|{{"ID":"{SECRET}"}}|{{}}', "format": "SignedData"}]}]}],
+    "signed reading": [2, "1", "MeterValues", {"meterValue": [{"sampledValue": [{"value": 1.0, "signedMeterValue": {
+        "signedMeterData": SECRET, "signingMethod": "", "encodingMethod": "OCMF", "publicKey": ""}}]}]}],
+    "contract": [2, "1", "Authorize", {"certificate": SECRET, "idToken": {"idToken": "", "type": "eMAID"}}],
+    "contract's number": [2, "1", "CustomerInformation", {"customerCertificate": {"serialNumber": SECRET}}],
+    "signed, of a person": [2, "1", "NotifyCustomerInformation-Signed", signed({"data": SECRET, "seqNo": 0})],
+    "company": [2, "1", "NotifySettlement", {"vatNumber": SECRET, "vatCompany": {"name": "x", "address1": SECRET}}],
+    "token reader": [2, "1", "NotifyEvent", {"eventData": [
+        {"component": {"name": "TokenReader"}, "variable": {"name": "Token"}, "actualValue": SECRET}]}],
+    "both names": [2, "1", "X", {"x": [{"key": "HeartbeatInterval", "variable": {"name": "BasicAuthPassword"}, "value": SECRET}]}],
+    "innocent JSON behind it": [2, "1", "X", {"password": SECRET, "data": "{}"}],
+    "tunnelled": [2, "1", "DataTransfer", {"vendorId": "org.openchargealliance.iso15118pnc", "messageId": "Authorize",
+        "data": json.dumps({"certificate": SECRET, "idToken": {"idToken": SECRET, "type": "eMAID"}})}],
+}  # fmt: skip
 TOKENS: dict[str, list[Any]] = {
     "1.6": [2, "1", "Authorize", {"idTag": TOKEN}],
     "2.x": [2, "1", "Authorize", {"idToken": {"idToken": TOKEN, "type": "ISO14443"}}],
     "parent": [3, "1", {"idTagInfo": {"status": "Accepted", "parentIdTag": TOKEN}}],
     "list": [2, "1", "SendLocalList", {"listVersion": 1, "localAuthorizationList": [{"idTag": TOKEN}]}],
     "customer": [2, "1", "CustomerInformation", {"customerIdentifier": TOKEN}],
+    "a list": [3, "1", {"tariffAssignments": [{"idTokens": [TOKEN], "tariffId": "t"}]}],
+    "contracts": [2, "1", "Get15118EVCertificate", {"prioritizedEMAIDs": ["x", TOKEN]}],
+    "tunnelled": [
+        2,
+        "1",
+        "DataTransfer",
+        {
+            "vendorId": "org.openchargealliance.iso15118pnc",
+            "messageId": "Authorize",
+            "data": json.dumps({"idToken": {"idToken": TOKEN, "type": "eMAID"}}),
+        },
+    ],
+    "signed": [2, "1", "Authorize-Signed", signed({"idTag": TOKEN})],
     "additional": [
         2,
         "1",
@@ -142,44 +211,77 @@ TOKENS: dict[str, list[Any]] = {
         {"idToken": {"idToken": "", "additionalInfo": [{"additionalIdToken": TOKEN, "type": "x"}]}},
     ],
 }
+CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----"
 INNOCENT: dict[str, list[Any]] = {
     "heartbeat": [2, "1", "Heartbeat", {}],
-    "another key": [2, "1", "ChangeConfiguration", {"key": "HeartbeatInterval", "value": "300"}],
-    "a key about authorization": [2, "1", "ChangeConfiguration", {"key": "AuthorizeRemoteTxRequests", "value": "true"}],
-    "URL": [2, "1", "UpdateFirmware", {"location": "https://fw.example/v1.bin?model=a&version=2"}],
-    "e-mail like": [2, "1", "StatusNotification", {"info": "call me@example.com"}],
-    "data": [2, "1", "DataTransfer", {"vendorId": "v", "data": '{"a": 1.50,  "b": [1]}'}],
+    "boot": [2, "1", "BootNotification", {"chargePointVendor": "V", "chargePointModel": "Wallbox Basic 22kW"}],
+    "a key of the standard": [2, "1", "ChangeConfiguration", {"key": "HeartbeatInterval", "value": "300"}],
+    "in another spelling": [2, "1", "ChangeConfiguration", {"key": "heartbeat interval", "value": "300"}],
+    "the security profile": [2, "1", "ChangeConfiguration", {"key": "SecurityProfile", "value": "3"}],
+    "any key that is on or off": [2, "1", "ChangeConfiguration", {"key": "VendorPassword", "value": "True"}],
+    "keys asked for": [2, "1", "GetConfiguration", {"key": ["AuthorizationKey", "HeartbeatInterval"]}],
+    "URL": [2, "1", "UpdateFirmware", {"location": "https://fw.example:8443/v1.bin"}],
     "empty token": [2, "1", "StopTransaction", {"idTag": "", "transactionId": 1}],
-    "meter": [2, "1", "MeterValues", {"meterValue": [{"sampledValue": [{"value": "1.0"}]}]}],
+    "meter": [2, "1", "MeterValues", {"meterValue": [{"sampledValue": [{"value": "-1.5e3"}, {"value": 2.5}]}]}],
     "variable": [
         2,
         "1",
         "SetVariables",
         {
             "setVariableData": [
-                {"component": {"name": "OCPPCommCtrlr"}, "variable": {"name": "X"}, "attributeValue": "5"}
+                {
+                    "component": {"name": "OCPPCommCtrlr"},
+                    "variable": {"name": "HeartbeatInterval"},
+                    "attributeValue": "5",
+                }
             ]
         },
     ],
+    "report": [
+        2,
+        "1",
+        "NotifyReport",
+        {
+            "reportData": [
+                {
+                    "component": {"name": "OCPPCommCtrlr"},
+                    "variable": {"name": "HeartbeatInterval"},
+                    "variableAttribute": [{"type": "Actual", "value": "5", "mutability": "ReadWrite"}],
+                }
+            ]
+        },
+    ],
+    "certificate of a CA": [
+        2,
+        "1",
+        "InstallCertificate",
+        {"certificate": CERTIFICATE, "certificateType": "CSMSRootCertificate"},
+    ],
+    "request": [2, "1", "SignCertificate", {"csr": "-----BEGIN CERTIFICATE REQUEST-----"}],
+    "hashes": [2, "1", "DeleteCertificate", {"certificateHashData": {"issuerNameHash": "aa", "serialNumber": "01"}}],
+    "profile": [2, "1", "SetChargingProfile", {"chargingProfile": {"stackLevel": 0, "chargingSchedule": [{"id": 1}]}}],
+    "error": [4, "1", "NotSupported", "", {}],
+    "signed": [2, "1", "Heartbeat-Signed", {"protected": "", "payload": "e30", "signature": ""}],
 }
 
 
 class TestSecrets:
     @pytest.mark.parametrize("frame", SECRETS.values(), ids=SECRETS)
     def test_nothing_of_a_secret_is_kept_and_the_shape_is(self, frame: list[Any]) -> None:
-        text = redacted(json.dumps(frame).encode(), pseudonym).decode()
+        text = text_of(frame)
         inside = json.loads(text)[-1]
         payload = inside.get("payload", "").replace("*", "A") if isinstance(inside, dict) else ""
         decoded = base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)).decode("latin-1")
         assert SECRET not in text
         assert SECRET not in decoded
         assert "4711" not in text
+        assert base64.b64encode(SECRET.encode()).decode()[4:-4] not in text
         assert _shape(json.loads(text)) == _shape(frame)
 
     def test_what_is_beside_it_stays(self) -> None:
         assert kept(SECRETS["ChangeConfiguration"])[3] == {"key": "AuthorizationKey", "value": "*" * len(SECRET)}
         assert kept(SECRETS["query of a URL"])[3]["log"]["remoteLocation"] == (
-            f"https://b.example/x?a=1&sig={'*' * len(SECRET)}&b=2"
+            "https://b.example/x" + "*" * len(f"?a=1&sig={SECRET}&b=2")
         )
         assert kept(SECRETS["user of a URL"])[3]["location"].endswith("@files.example/up")
         report = kept(SECRETS["NotifyReport"])[3]["reportData"][0]
@@ -191,9 +293,9 @@ class TestSecrets:
 class TestTokens:
     @pytest.mark.parametrize("frame", TOKENS.values(), ids=TOKENS)
     def test_a_token_becomes_the_same_pseudonym_everywhere(self, frame: list[Any]) -> None:
-        text = redacted(json.dumps(frame).encode(), pseudonym).decode()
+        text = text_of(frame)
         assert TOKEN not in text
-        assert pseudonym(TOKEN) in text
+        assert pseudonym(TOKEN) in text or _within(text, pseudonym(TOKEN))
 
     def test_spellings_of_one_token_are_one_pseudonym_and_others_are_not(self) -> None:
         assert pseudonym(" 04a1b2c3d4 ") == pseudonym(TOKEN)
@@ -208,24 +310,29 @@ class TestInnocent:
     @pytest.mark.parametrize("frame", INNOCENT.values(), ids=INNOCENT)
     def test_it_stays_byte_for_byte(self, frame: list[Any]) -> None:
         text = json.dumps(frame, indent=1).encode()
-        assert redacted(text, pseudonym) is text
+        assert redacted(text, OCPPVersion.V2_1, pseudonym) is text
 
-    @given(st.recursive(st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.just("plain"), st.lists))
-    def test_any_value_without_names_stays(self, value: Any) -> None:
-        text = json.dumps([3, "1", {"x": value}]).encode()
-        assert redacted(text, pseudonym) == text
+    @given(
+        st.recursive(
+            st.none() | st.booleans() | st.integers(-(2**50), 2**50) | st.just("plain"), st.lists, max_leaves=50
+        )
+    )
+    def test_any_value_under_a_known_name_stays_and_under_another_nothing_does(self, value: Any) -> None:
+        known, unknown = (json.dumps([3, "1", {name: value}]).encode() for name in ("status", "vendorStatus"))
+        assert redacted(known, OCPPVersion.V2_1, pseudonym) == known
+        assert b"plain" not in redacted(unknown, OCPPVersion.V2_1, pseudonym)
 
 
 class TestWhatRulesWant:
     def test_paths(self) -> None:
-        frame = [2, "1", "X", {"a": {"b": ["one", 2], "c": "stays"}, "d": [{"e": "gone"}]}]
-        assert kept(frame, "payload.a.b", "payload.d.e", "payload.nowhere")[3] == {
-            "a": {"b": ["***", 0], "c": "stays"},
-            "d": [{"e": "****"}],
+        frame = [2, "1", "X", {"status": {"type": ["one", 2], "unit": "stays"}, "tax": [{"x": 7}]}]
+        assert kept(frame, "payload.status.type", "payload.tax.x", "payload.nowhere")[3] == {
+            "status": {"type": ["***", 0], "unit": "stays"},
+            "tax": [{"x": 0}],
         }
 
     def test_values_of_configuration(self) -> None:
-        assert kept(INNOCENT["another key"], "facts.config_changes")[3]["value"] == "***"
+        assert kept(INNOCENT["a key of the standard"], "facts.config_changes")[3]["value"] == "***"
 
     def test_urls(self) -> None:
         assert "fw.example" not in json.dumps(kept(INNOCENT["URL"], "facts.urls"))
@@ -234,25 +341,73 @@ class TestWhatRulesWant:
         assert kept(INNOCENT["URL"], "facts.power_w")[3]["location"].strip("*") == ""
 
     def test_a_signed_message_is_taken_whole_because_the_names_are_inside(self) -> None:
-        frame = [2, "1", "X-Signed", signed({"a": "inner"})]
-        assert set(kept(frame, "payload.a")[3]["payload"]) == {"*"}
+        frame = [2, "1", "X-Signed", signed({"status": "inner"})]
+        assert set(kept(frame, "payload.status")[3]["payload"]) == {"*"}
 
 
-def test_what_is_no_frame_is_refused() -> None:
-    for text in (b"{}", b"[]", b"[2,", b"\xff"):
-        with pytest.raises(ValueError):
-            redacted(text, pseudonym)
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"{}",
+        b"[]",
+        b"[2,",
+        b"\xff",
+        b'[2,"1","X",{"value":"a","value":""}]',
+        b'[2,"1","X",{"key":"k","k\\u0065y":"x"}]',
+        b"[9,1]",
+    ],
+)
+def test_what_the_codec_does_not_take_is_not_kept(text: bytes) -> None:
+    with pytest.raises(ValueError):
+        redacted(text, OCPPVersion.V2_1, pseudonym)
 
 
 @pytest.mark.parametrize("frame", [*SECRETS.values(), *TOKENS.values()], ids=[*SECRETS, *TOKENS])
-def test_what_is_kept_can_be_judged_again(frame: list[Any]) -> None:
-    if frame[0] == 2:
-        version = OCPPVersion.V2_1
-        decode_message(json.dumps(frame).encode(), version)
-        decode_message(redacted(json.dumps(frame).encode(), pseudonym), version)
+def test_what_is_kept_can_be_read_again_and_has_nothing_more_to_take_out(frame: list[Any]) -> None:
+    once = text_of(frame)
+    decode_message(once.encode(), OCPPVersion.V2_1)
+    assert redacted(once.encode(), OCPPVersion.V2_1, lambda token: token).decode() == once
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["x-amz-", "a@", "://", "password=", "[", '{"a":', "?", "Basic ", "-----BEGIN PRIVATE KEY-----", "OCMF|", "="],
+)
+def test_the_work_grows_with_the_size_and_no_faster(piece: str) -> None:
+    """Counted in Python's own steps, not in time. A text of 256 KiB must not stop a worker."""
+    small, large = (_steps(transfer_text(piece, size)) for size in (4_000, 64_000))
+    assert large < 40 * small + 2_000
+
+
+def transfer_text(piece: str, size: int) -> bytes:
+    return json.dumps(
+        [2, "1", "GetLog", {"location": piece * (size // len(piece)), "status": piece * (size // len(piece))}]
+    ).encode()
+
+
+def _steps(text: bytes) -> int:
+    """Lines of redaction.py run; what the regular expressions do is bounded by their form: no repetition is within another."""
+    count = 0
+
+    def trace(frame: Any, event: str, _: Any) -> Any:
+        nonlocal count
+        count += event == "line"
+        return trace if frame.f_code.co_filename.endswith("redaction.py") else None
+
+    sys.settrace(trace)
+    try:
+        redacted(text, OCPPVersion.V2_1, pseudonym)
+    finally:
+        sys.settrace(None)
+    return count
+
+
+def _within(text: str, wanted: str) -> bool:
+    inside = json.loads(text)[3]["payload"]
+    return wanted in base64.urlsafe_b64decode(inside + "=" * (-len(inside) % 4)).decode()
 
 
 def _shape(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _shape(inner) for name, inner in value.items()}
+        return [_shape(inner) for inner in value.values()]
     return [_shape(each) for each in value] if isinstance(value, list) else type(value).__name__
