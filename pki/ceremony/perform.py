@@ -124,6 +124,8 @@ def _issuing(plan: IssuingCeremony, base: Path, now: datetime.datetime) -> _Made
     public = _new_key(plan.key, base, made)
     if public == root_key.public_key():
         raise Misconfigured("the issuing CA has the root's key: it needs one of its own")
+    if plan.subject.subject().name() == root.subject:
+        raise Misconfigured("subject is that of the root: the issuing CA needs a name of its own")
     is_csms = plan.use == "csms"
     if is_csms and not plan.limits.domains:
         raise Misconfigured("limits.domains: a CA for servers needs the domains that it is limited to")
