@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from pki.approval import Applicant, ApprovalRules, Operator, PresentedCertificate, Unproven, decide_approval
 from pki.blocked_keys import spki_sha256
@@ -182,7 +183,7 @@ class Issuance:
         checked = parse_csr(csr, self._policy.keys)
         # Step 2.
         verify_subject(checked, application.subject, compare_organization=self._policy.compare_organization)
-        issuer = self._issuer_for(application.profile, application.subject.organization)
+        issuer = self._issuer_for(application, checked.public_key, now)
         profile = issuer.profile(application.profile)
         issuer.verify_names(profile, application.subject, application.names)
         # Step 3.
@@ -302,14 +303,22 @@ class Issuance:
                 " was put back. Put the newest one there; with this one, serial numbers could be signed twice"
             )
 
-    def _issuer_for(self, profile: str, organization: str) -> Issuer:
-        serving = [issuer for issuer in self.issuers.values() if any(each.name == profile for each in issuer.profiles)]
+    def _issuer_for(self, application: Application, key: PublicKey, now: datetime.datetime) -> Issuer:
+        """Of several the one that lives long enough, then one of the family of the key: some charge points know one only."""
+        name, organization = application.profile, application.subject.organization
+        serving = [issuer for issuer in self.issuers.values() if any(each.name == name for each in issuer.profiles)]
         if not serving:
-            raise Refused(Reason.PROFILE_NOT_SERVED, profile)
-        for issuer in serving:
-            if organization in issuer.organizations:
-                return issuer
-        raise Refused(Reason.ORGANIZATION_NOT_SERVED, organization)
+            raise Refused(Reason.PROFILE_NOT_SERVED, name)
+        suitable = [issuer for issuer in serving if organization in issuer.organizations]
+        if not suitable:
+            raise Refused(Reason.ORGANIZATION_NOT_SERVED, organization)
+
+        def drawbacks(issuer: Issuer) -> tuple[bool, bool]:
+            ends_early = now + issuer.profile(name).lifetime > issuer.latest_end()
+            is_rsa = isinstance(issuer.public_key, rsa.RSAPublicKey)
+            return ends_early, is_rsa is not isinstance(key, rsa.RSAPublicKey)
+
+        return min(suitable, key=drawbacks)
 
     def _known_key(
         self, checked: CertificateRequest, application: Application, now: datetime.datetime

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -18,13 +19,15 @@ from pki.errors import JournalDamaged, Reason, Refused, RolledBack
 from pki.inventory import RequestState
 from pki.issuance import Application, Issuance, IssuancePolicy, IssuedCertificate
 from pki.key_policy import KeyPolicy
+from pki.keys import write_key
 from pki.lint import lint
 from pki.names import Subject
-from pki.profiles import CHARGE_POINT, CSMS
+from pki.profiles import CHARGE_POINT, CHARGE_POINT_ISSUING_CA, CSMS
 from pki.records import RevocationReason
+from pki.template import Constraints, Contents, certificate_builder
 from tests.pki.hierarchy import DAY, HOUR, NOW, Hierarchy, openssl_verify, write_pem
 from tests.pki.request_material import csr_pem
-from tests.pki.signer_directory import NearSigner, make_signer_directory
+from tests.pki.signer_directory import SECRET, NearSigner, make_signer_directory
 
 CA = Hierarchy()
 CPO = Subject("SN-1", "CPO")
@@ -277,6 +280,49 @@ class TestRefused:
         assert request.state is RequestState.ABANDONED
         site.now -= 2 * DAY
         assert site.issue().certificate.not_valid_after_utc <= CA.issuing.not_valid_after_utc
+
+
+class TestSeveralIssuers:
+    """Two issuing CAs for the same: while one replaces the other, or one for each family of keys."""
+
+    def add(self, site: Site, name: str, key, lifetime: datetime.timedelta) -> None:
+        subject = Subject(f"Issuing {name}", "CPO")
+        limits = Constraints(organizations=("CPO",), exclude_hosts=True).extension()
+        contents = Contents(
+            profile=CHARGE_POINT_ISSUING_CA,
+            subject=subject,
+            serial=x509.random_serial_number(),
+            not_before=NOW - HOUR,
+            not_after=NOW + lifetime,
+            constraints=limits,
+        )
+        root = CA.keys["root"]
+        certificate = certificate_builder(contents, key.public_key(), CA.root.subject, root.public_key()).sign(
+            root, hashes.SHA256()
+        )
+        directory = site.directory / "signer"
+        write_pem(directory / f"{name}.pem", certificate, CA.root)
+        write_key(key, directory / f"{name}.key", SECRET)
+        settings = (directory / "issuing.toml").read_text().replace("issuing.", f"{name}.")
+        (directory / f"{name}.toml").write_text(settings)
+        site.reopen()
+
+    def test_the_one_of_the_keys_family_is_taken(self, site: Site) -> None:
+        self.add(site, "another", rsa.generate_private_key(65537, 2048), 1000 * DAY)
+        assert site.request().issuer == "issuing"
+        assert site.request(rsa.generate_private_key(65537, 2048), Subject("SN-2", "CPO")).issuer == "another"
+        issued = site.issue(rsa.generate_private_key(65537, 3072), Subject("SN-3", "CPO"))
+        issued.certificate.verify_directly_issued_by(issued.chain[0])
+
+    def test_one_that_ends_too_early_is_not_taken_if_there_is_another(self, site: Site) -> None:
+        self.add(site, "ending", new_key(), 89 * DAY)
+        self.add(site, "a-new-one", new_key(), 1000 * DAY)
+        assert site.request().issuer in {"issuing", "a-new-one"}
+        assert sorted(site.ca.issuers) == ["a-new-one", "ending", "issuing", "servers"]
+        (site.directory / "signer" / "issuing.toml").unlink()
+        (site.directory / "signer" / "a-new-one.toml").unlink()
+        site.reopen()
+        assert site.request(subject=Subject("SN-2", "CPO")).issuer == "ending"
 
 
 class TestApproval:
