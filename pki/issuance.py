@@ -161,7 +161,7 @@ class Issuance:
             self._verify_not_rolled_back()
             if self._journal.head.sequence == 0:
                 self._journal.append(Opened(at=now))
-            self._signer.remember(self._journal.head)
+            self._tell_the_signer()
         except BaseException:
             self._journal.close()
             raise
@@ -210,7 +210,12 @@ class Issuance:
             rule=decision.rule.value,
             notes=(*(f"ignored: {each}" for each in checked.ignored), *notes),
         )
+        before = self.inventory.held(application.profile, application.subject)
         self._journal.append(record)
+        if before is not None:
+            # Whoever sends a new key has given up the old one: a queue has one request of each identity.
+            note = f"superseded by {record.request}"
+            self._journal.append(Decided(at=now, request=before.id, approved=False, by="", note=note))
         return self.inventory.requests[record.request]
 
     def decide(self, request_id: str, *, approved: bool, by: str, note: str, now: datetime.datetime) -> RequestEntry:
@@ -285,6 +290,20 @@ class Issuance:
 
     # What stands behind.
 
+    def _tell_the_signer(self) -> None:
+        """Revocations that it was not told of, because one of us died, and how far the journal has got."""
+        remembered, _ = self._signer.remembered()
+        untold = [
+            (entry.revocation.sequence, entry.serial)
+            for entry in self.inventory.certificates.values()
+            if entry.revocation is not None and entry.revocation.sequence > remembered.sequence
+        ]
+        for sequence, serial in sorted(untold):
+            digest = self._journal.digest_at(sequence)
+            assert digest is not None
+            self._signer.remember(Position(sequence, digest), f"{serial:x}")
+        self._signer.remember(self._journal.head)
+
     def _verify_not_rolled_back(self) -> None:
         remembered, signed = self._signer.remembered()
         digest = self._journal.digest_at(remembered.sequence)
@@ -338,7 +357,8 @@ class Issuance:
         if not before:
             return None, ()
         last = before[-1]
-        if last.state is RequestState.DENIED and last.csr_sha256 == checked.csr_sha256:
+        is_operator = isinstance(application.applicant, Operator)
+        if last.state is RequestState.DENIED and last.csr_sha256 == checked.csr_sha256 and not is_operator:
             return last, ()
         if last.state.is_open or self._answers_still(last, now):
             return last, ()

@@ -39,6 +39,7 @@ from pki.signing import sign_tbs, unsigned_certificate, verify_algorithm
 __all__ = ["SigningCore"]
 
 _LISTED_AT_ONCE: Final = 500
+_UNREADABLE: Final = (x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 _CLOCK_TOLERANCE: Final = datetime.timedelta(minutes=5)
 
 
@@ -203,10 +204,11 @@ class SigningCore:
         try:
             certificate = unsigned_certificate(tbs)
             verify_algorithm(certificate, issuer.public_key)
-        except (ValueError, x509.InvalidVersion) as error:
+            subject, hosts = _subject_of(certificate), _hosts_of(certificate)
+        except (ValueError, *_UNREADABLE) as error:
             raise Refused(Reason.LINT, str(error)) from None
         # Step 3.
-        issuer.verify_names(profile, _subject_of(certificate), _hosts_of(certificate))
+        issuer.verify_names(profile, subject, hosts)
         # Step 4.
         now = self._clock()
         end = certificate.not_valid_after_utc

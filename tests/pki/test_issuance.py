@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from pki.approval import ApprovalRules, Operator, PresentedCertificate, Rule, Unproven
 from pki.blocked_keys import BlockedKeys, spki_sha256
-from pki.errors import JournalDamaged, Reason, Refused, RolledBack
+from pki.errors import JournalDamaged, Reason, Refused, RolledBack, SignerUnavailable
 from pki.inventory import RequestState
 from pki.issuance import Application, Issuance, IssuancePolicy, IssuedCertificate
 from pki.key_policy import KeyPolicy
@@ -346,6 +346,21 @@ class TestApproval:
         again = site.request(csr=csr, applicant=Unproven("profile 2"))
         assert (again.state, again.reason) == (RequestState.DENIED, "stolen")
 
+    def test_an_operator_can_still_issue_what_was_denied(self, site: Site) -> None:
+        csr = csr_pem(new_key())
+        denied = site.request(csr=csr, applicant=Unproven("profile 2"))
+        site.ca.decide(denied.id, approved=False, by="alice", note="by mistake", now=site.now)
+        assert site.issue(csr=csr).certificate.subject == CPO.name()
+
+    def test_a_queue_has_one_request_of_each_identity(self, site: Site) -> None:
+        first = site.request(applicant=Unproven("profile 2"))
+        other = site.request(subject=Subject("SN-2", "CPO"), applicant=Unproven("profile 2"))
+        second = site.request(applicant=Unproven("profile 2"))
+        site.reopen()
+        states = {name: site.ca.inventory.requests[name] for name in (first.id, other.id, second.id)}
+        assert [each.state for each in states.values()] == [RequestState.DENIED, RequestState.HELD, RequestState.HELD]
+        assert states[first.id].reason == f"superseded by {second.id}"
+
     def test_a_renewal_with_a_certificate_of_the_same_identity_is_not_held(self, site: Site) -> None:
         serial = site.issue().certificate.serial_number
         request = site.request(applicant=PresentedCertificate(serial))
@@ -397,6 +412,22 @@ class TestRevocation:
         with pytest.raises(Refused) as refused:
             site.ca.revoke(4711, COMPROMISED, by="alice", note="", now=site.now)
         assert refused.value.reason is Reason.CERTIFICATE_UNKNOWN
+
+    def test_a_signer_that_was_not_told_is_told_at_the_next_start(self, site: Site) -> None:
+        serials = [site.issue(subject=Subject(f"SN-{n}", "CPO")).certificate.serial_number for n in range(3)]
+        told = site.signer.remember
+
+        def silent(*_: object) -> None:
+            raise SignerUnavailable("gone")
+
+        site.signer.remember = silent  # type: ignore[assignment, method-assign]
+        for serial in serials[:2]:
+            with pytest.raises(SignerUnavailable):
+                site.ca.revoke(serial, COMPROMISED, by="alice", note="", now=site.now)
+        site.signer.remember = told  # type: ignore[method-assign]
+        assert set(site.signer.core._revoked) == set()
+        site.reopen()
+        assert set(site.signer.core._revoked) == set(serials[:2])
 
 
 class TestRollback:

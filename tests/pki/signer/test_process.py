@@ -67,6 +67,26 @@ def test_only_its_own_user_can_connect(directory: Path) -> None:
     assert stat.S_IMODE((directory / "signed").stat().st_mode) == 0o600
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be somebody else")
+def test_a_user_of_its_own_is_asked_by_those_it_was_told_of_and_by_nobody_else(directory: Path, tmp_path: Path) -> None:
+    for part in (tmp_path, *tmp_path.parents[:-2]):
+        part.chmod(0o755)
+    place = tmp_path / "asked"
+    program = (
+        "import os, socket, sys; os.setuid(int(sys.argv[1]))\n"
+        "s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[2]); s.sendall(bytes.fromhex('0000000d81a474797065a6737461747573'))\n"
+        "sys.stdout.write(str(len(s.recv(100))))"
+    )
+
+    def answered(uid: int) -> str:
+        command = [sys.executable, "-c", program, str(uid), str(place)]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+    with signer_process(directory, "--socket", str(place), "--client-user", "12345"):
+        assert answered(12345) == "100"
+        assert answered(12346) in {"0", ""}
+
+
 def test_without_a_signer_nothing_is_issued_and_nothing_lost(directory: Path, client: SignerClient) -> None:
     with signer_process(directory) as process:
         ca = issuance(directory, client)
