@@ -39,6 +39,7 @@ __all__ = ["LIST_NAME", "SOCKET_NAME", "bind_socket", "open_core", "serve"]
 SOCKET_NAME: Final = "socket"
 LIST_NAME: Final = "signed"
 _MAX_CONNECTIONS: Final = 16
+_BACKLOG: Final = 128
 _IDLE_S: Final = 3600.0
 _QUESTIONS: "Final[msgspec.msgpack.Decoder[Question]]" = msgspec.msgpack.Decoder(Question)
 
@@ -60,7 +61,7 @@ def bind_socket(path: Path, *, others: bool = False) -> socket.socket:
         listener.bind(str(path))
     finally:
         os.umask(before)
-    listener.listen(_MAX_CONNECTIONS)
+    listener.listen(_BACKLOG)
     return listener
 
 

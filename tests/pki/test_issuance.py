@@ -394,6 +394,48 @@ class TestApproval:
         site.close()
 
 
+class TestSignerThatIsNotItself:
+    def test_what_it_sends_is_compared_and_not_taken(self, site: Site) -> None:
+        request = site.request()
+        honest = site.signer.sign
+        site.signer.sign = lambda *order: honest(*order)[:-1] + b"x"  # type: ignore[method-assign]
+        with pytest.raises(SignerUnavailable, match="not what was asked for"):
+            site.ca.issue(request.id, site.now)
+        assert [each.id for each in site.ca.inventory.started()] == [request.id]
+        site.signer.sign = honest  # type: ignore[method-assign]
+        assert site.ca.issue(request.id, site.now).certificate.subject == CPO.name()
+
+    def test_what_it_refuses_is_abandoned_and_may_be_asked_for_anew(self, site: Site) -> None:
+        """Its settings are stricter than ours: it was started anew with others."""
+        csr = csr_pem(new_key())
+        request = site.request(csr=csr)
+        site.signer.core.close()
+        settings = site.directory / "signer" / "issuing.toml"
+        before = settings.read_text()
+        settings.write_text(before.replace("[key]", "[lifetime_days]\nChargePointCertificate = 30\n[key]"))
+        site.ca._signer = strict = NearSigner(site.directory / "signer", lambda: site.now)
+        with pytest.raises(Refused) as refused:
+            site.ca.issue(request.id, site.now)
+        assert refused.value.reason is Reason.LINT
+        assert (request.state, request.reason[:7]) == (RequestState.ABANDONED, "signer:")
+        strict.core.close()
+        settings.write_text(before)
+        site.ca.close()
+        site._open()
+        assert site.issue(csr=csr).certificate.subject == CPO.name()
+
+    def test_a_token_is_good_for_one_signature(self, site: Site) -> None:
+        from pki.issuance import _Token
+
+        request = site.request()
+        site.ca.issue(request.id, site.now)
+        assert request.serial is not None
+        token = _Token(request, site.ca.signed_parts(request.serial)[0], site.ca.head)
+        token.redeem(site.signer)
+        with pytest.raises(RuntimeError, match="good for one signature"):
+            token.redeem(site.signer)
+
+
 class TestRevocation:
     def test_it_is_once_and_for_all(self, site: Site) -> None:
         serial = site.issue().certificate.serial_number
