@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
+from cryptography import x509
+
 from pki.errors import JournalDamaged
 from pki.names import Subject
 from pki.records import (
@@ -20,6 +22,7 @@ from pki.records import (
     RevocationReason,
     Revoked,
 )
+from pki.revocation import RevokedCertificate
 
 __all__ = ["CertificateEntry", "Inventory", "RequestEntry", "RequestState", "Revocation"]
 
@@ -128,6 +131,18 @@ class Inventory:
     def issued(self) -> Iterator[CertificateEntry]:
         """Certificates that exist as far as the journal knows, in the order of their serial numbers' reservation."""
         return (entry for entry in self.certificates.values() if entry.issued)
+
+    def revoked(self, issuer: str, now: datetime.datetime) -> Iterator[RevokedCertificate]:
+        """Revoked certificates of an issuer that have not expired, for its revocation lists and OCSP."""
+        for entry in self.certificates.values():
+            revocation = entry.revocation
+            if (
+                revocation is None
+                or entry.request.issuer != issuer
+                or (entry.not_after is not None and entry.not_after < now)
+            ):
+                continue
+            yield RevokedCertificate(entry.serial, revocation.at, x509.ReasonFlags(revocation.reason.value))
 
     def apply(self, record: JournalRecord, sequence: int) -> None:
         """The next record."""

@@ -43,8 +43,6 @@ __all__ = ["SignerClient"]
 _ANSWERS: "Final[msgspec.msgpack.Decoder[Answer]]" = msgspec.msgpack.Decoder(Answer)
 
 
-
-
 class SignerClient:
     """One connection; a call at a time. Every call raises SignerUnavailable if the signer cannot be asked."""
 

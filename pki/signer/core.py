@@ -32,9 +32,10 @@ from pki.keys import PrivateKey
 from pki.lint import lint
 from pki.names import Subject
 from pki.profiles import CertificateProfile
+from pki.signatures import sign
 from pki.signer.protocol import SignedEntry
 from pki.signer.revocation_list import read_revocation_list
-from pki.signing import sign_tbs, unsigned_certificate, verify_algorithm
+from pki.signing import unsigned_certificate, verify_algorithm
 
 __all__ = ["SigningCore"]
 
@@ -132,7 +133,7 @@ class SigningCore:
         if serial not in self._ordered:
             self._list.append(_Ordered(self._clock(), f"{serial:x}", issuer_name, profile_name, tbs, journal))
         # Step 8.
-        signature = sign_tbs(key, tbs)
+        signature = sign(key, tbs)
         self._list.append(_Signed(self._clock(), f"{serial:x}", signature))
         return signature
 
@@ -154,7 +155,7 @@ class SigningCore:
                 raise Refused(Reason.CRL_FORGETS, f"{serial:x}")
         digest = hashlib.sha256(tbs).digest()
         self._list.append(_ListSigned(now, issuer_name, found.scope, found.number, digest))
-        return sign_tbs(key, tbs)
+        return sign(key, tbs)
 
     def remember(self, journal: Position, revoked: str = "") -> None:
         """Never to believe a journal that has not got here, nor a list without `revoked`. Raises Refused, OSError."""

@@ -1,6 +1,7 @@
 """The fold over the journal: a record that cannot follow those before it is damage, whatever its digest says."""
 
 import pytest
+from cryptography import x509
 
 from pki.errors import JournalDamaged
 from pki.inventory import Inventory, RequestState
@@ -17,6 +18,7 @@ from pki.records import (
     RevocationReason,
     Revoked,
 )
+from pki.revocation import RevokedCertificate
 from tests.pki.hierarchy import DAY, NOW
 
 OPENED = Opened(at=NOW)
@@ -49,6 +51,19 @@ def test_a_whole_life() -> None:
     assert folded(OPENED, HELD, DENIED).requests["r"].state is RequestState.DENIED
     assert folded(OPENED, HELD, APPROVED, RESERVED, ABANDONED).requests["r"].reason == "lint"
     assert folded(OPENED, HELD, APPROVED, RESERVED, INTENDED, REVOKED).certificates[0xFF].revocation is not None
+
+
+def test_what_is_revoked_is_told_until_it_expires() -> None:
+    inventory = folded(*WHOLE)
+    told = RevokedCertificate(0xFF, NOW, x509.ReasonFlags.superseded)
+    assert list(inventory.revoked("i", NOW + DAY)) == [told]
+    assert list(inventory.revoked("other", NOW)) == list(inventory.revoked("i", NOW + 2 * DAY)) == []
+    assert list(folded(*WHOLE[:-1]).revoked("i", NOW)) == []
+
+
+@pytest.mark.parametrize("reason", RevocationReason)
+def test_every_reason_is_one_of_x509(reason: RevocationReason) -> None:
+    assert x509.ReasonFlags(reason.value).value == reason.value
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from pki.keys import KeyKind, certificate_key, generate_key
 from pki.names import Subject
 from pki.profiles import CHARGE_POINT
+from pki.signatures import sign, signature_hash
 from pki.signing import (
     ThrowAwayKeys,
     certificate_of,
-    hash_for,
     random_serial,
-    sign_tbs,
     unsigned_certificate,
     unsigned_revocation_list,
     verify_signed,
@@ -41,23 +40,23 @@ def builder(issuer_key) -> x509.CertificateBuilder:
 def test_a_throw_away_signature_gives_the_body_that_the_issuer_signs(kind: KeyKind) -> None:
     key = generate_key(kind)
     tbs = THROW_AWAY.sign(builder(key.public_key()), key.public_key()).tbs_certificate_bytes
-    certificate = x509.load_der_x509_certificate(certificate_of(tbs, sign_tbs(key, tbs)))
+    certificate = x509.load_der_x509_certificate(certificate_of(tbs, sign(key, tbs)))
     verify_signed(certificate, tbs, key.public_key())
-    assert isinstance(certificate.signature_hash_algorithm, type(hash_for(key.public_key())))
+    assert isinstance(certificate.signature_hash_algorithm, type(signature_hash(key.public_key())))
     expected = {"ec-p384": "sha384", "ec-p521": "sha512"}.get(kind, "sha256")
-    assert hash_for(key.public_key()).name == expected
+    assert signature_hash(key.public_key()).name == expected
 
 
 @pytest.mark.parametrize("kind", ["ec-p256", "rsa-2048"])
 def test_anything_else_is_not_taken(kind: KeyKind) -> None:
     key, other = generate_key(kind), generate_key(kind)
     tbs = THROW_AWAY.sign(builder(key.public_key()), key.public_key()).tbs_certificate_bytes
-    good = x509.load_der_x509_certificate(certificate_of(tbs, sign_tbs(key, tbs)))
+    good = x509.load_der_x509_certificate(certificate_of(tbs, sign(key, tbs)))
     with pytest.raises(ValueError, match="another certificate"):
         verify_signed(good, tbs[:-1], key.public_key())
     with pytest.raises(ValueError, match="not the issuer's"):
         verify_signed(good, tbs, other.public_key())
-    wrong = x509.load_der_x509_certificate(certificate_of(tbs, sign_tbs(other, tbs)))
+    wrong = x509.load_der_x509_certificate(certificate_of(tbs, sign(other, tbs)))
     with pytest.raises(ValueError, match="not the issuer's"):
         verify_signed(wrong, tbs, key.public_key())
 
