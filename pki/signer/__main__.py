@@ -7,6 +7,7 @@ Without `--listen-fd` it makes a socket. Its own user, root and the client users
 import argparse
 import os
 import pwd
+import resource
 import signal
 import socket
 import sys
@@ -26,6 +27,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs until it is told to end; 0 then, 2 if it cannot start."""
     options = _parser().parse_args(arguments)
     directory: Path = options.directory
+    # A core dump would have the keys in it.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # What is not finished is repeated from the lists: there is nothing to wait for.
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, _end)

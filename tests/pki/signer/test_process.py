@@ -212,6 +212,13 @@ def test_it_takes_a_socket_from_its_parent_and_ends_with_it(directory: Path) -> 
     listener.close()
 
 
+def test_it_leaves_no_core_dump_with_keys_in_it(directory: Path) -> None:
+    with signer_process(directory) as process:
+        limits = Path(f"/proc/{process.pid}/limits").read_text()
+    (line,) = [line for line in limits.splitlines() if line.startswith("Max core file size")]
+    assert line.split()[4:6] == ["0", "0"]
+
+
 def test_sigterm_ends_it(directory: Path) -> None:
     with signer_process(directory) as process:
         process.send_signal(signal.SIGTERM)
