@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NamedTuple
 
+from bench.issuing import issuing
 from bench.packs import write_packs
 from bench.rig import Rig, RunFailed, go, load, rig
 from bench.stacks import FEW_RULES, RULE_STACKS
@@ -193,6 +194,7 @@ _MEASUREMENTS: Mapping[str, Callable[[str, Size], dict[str, float]]] = {
     "sessions": _sessions,
     "reload": _reload,
     "worst": lambda _stack, _size: worst(),
+    "issue": lambda _stack, _size: issuing(),
     "idle": _idle,
     "idle-password": partial(_idle, mtls=False),
     "leak": _leak,

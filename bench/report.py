@@ -38,6 +38,7 @@ TARGETS = (
     Target(_MANY, "rules_ratio", "CPU per relayed message with 1 000 rules", 1.1, " x the same with 10"),
     Target("gateway", "worst_rule_ms", "what the worst legal rule adds to judging a 256 KiB message", 5.0, " ms"),
     Target("gateway", "worst_unfit_rule_ms", "the same, message that does not fit its schema", 5.0, " ms"),
+    Target("gateway", "issue_ms", "CPU from a certificate request to the certificate, file key", 5.0, " ms"),
     Target(_MANY, "reload_stall_ms", "round trips longer than without a reload of 1 000 changed rules", 20.0, " ms"),
 )
 _RATIOS = ("message_us", "session_ms", "first_session_ms")
@@ -113,6 +114,7 @@ _POLICY = (
     ("gateway", "worst_ms", "whole decision with one rule, schema gate and tracker included: {} ms at most", 1),
     ("gateway", "worst_unfit_ms", "the same, message that does not fit its schema: {} ms", 1),
     ("gateway", "worst_shipped_ms", "whole decision by all shipped rules: {} ms at most", 1),
+    ("gateway", "issue_rsa_ms", "CPU from a request with an RSA-2048 key to the certificate: {} ms", 1),
     (_MANY, "reload_longest_ms", "longest round trip during a reload of 1 000 changed rules: {} ms", 1),
     (_MANY, "quiet_longest_ms", "the same connections for as long without a reload: {} ms", 1),
     (_MANY, "reload_s", "from SIGHUP until the rules were in force: {} s", 1),

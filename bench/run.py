@@ -57,6 +57,7 @@ _STACKS_OF = {
     "rules": (MANY_RULES,),
     "reload": (MANY_RULES,),
     "worst": ("gateway",),
+    "issue": ("gateway",),
     "idle-password": ("haproxy", "nginx", "gateway"),
     "leak": PYTHON_STACKS,
 }

@@ -39,7 +39,7 @@ MAX_CSR_CHARACTERS: Final = 5500
 _MAX_DEPTH: Final = 16
 _MAX_ELEMENTS: Final = 500
 _BLOCK: Final = re.compile(
-    r"\s*-----BEGIN (NEW )?CERTIFICATE REQUEST-----[ \t]*\r?\n(.*?)-----END (NEW )?CERTIFICATE REQUEST-----\s*",
+    r"\s*-----BEGIN (NEW )?CERTIFICATE REQUEST-----(.*?)-----END (NEW )?CERTIFICATE REQUEST-----\s*",
     re.DOTALL,
 )
 _HASHES: Final = (hashes.SHA256, hashes.SHA384, hashes.SHA512)

@@ -1,15 +1,16 @@
-"""The little DER that is read or written by hand: limits before a parser sees the bytes, and a signature put to its body."""
+"""The little DER that is read by hand: limits before a parser sees the bytes; and a signature put to its body."""
 
 import itertools
 from collections.abc import Iterator
 from typing import Final
+
+from pki.der import SEQUENCE, element
 
 __all__ = ["TooComplex", "assemble_signed", "children", "verify_der_limits"]
 
 _CONSTRUCTED: Final = 0x20
 _HIGH_TAG: Final = 0x1F
 _LONG_FORM: Final = 0x80
-_SEQUENCE: Final = 0x30
 _BIT_STRING: Final = 0x03
 
 
@@ -75,15 +76,6 @@ def children(data: bytes) -> list[bytes]:
     return [data[one:other] for one, other in itertools.pairwise(starts)]
 
 
-def _element(tag: int, contents: bytes) -> bytes:
-    """One element, its length in the shortest form."""
-    size = len(contents)
-    if size < _LONG_FORM:
-        return bytes((tag, size)) + contents
-    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
-    return bytes((tag, _LONG_FORM | len(length))) + length + contents
-
-
 def assemble_signed(body: bytes, algorithm: bytes, signature: bytes) -> bytes:
     """`SEQUENCE { body, algorithm, BIT STRING signature }`: a certificate, a CRL (RFC 5280, 4.1 and 5.1)."""
-    return _element(_SEQUENCE, body + algorithm + _element(_BIT_STRING, b"\0" + signature))
+    return element(SEQUENCE, body + algorithm + element(_BIT_STRING, b"\0" + signature))

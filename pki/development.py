@@ -7,13 +7,14 @@ spot and never committed.
 import datetime
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from pki.authority import Authority, Issued, Subject
 from pki.keys import KeyKind, write_key
-from pki.profiles import CHARGE_POINT, CSMS, ISSUING_CA
+from pki.profiles import CHARGE_POINT, CHARGE_POINT_ISSUING_CA, CSMS, CSMS_ISSUING_CA
 
 __all__ = ["OPERATOR", "OTHER_OPERATOR", "ChargePointCertificate", "make_development_pki"]
 
@@ -68,11 +69,21 @@ def _description(wanted: tuple[ChargePointCertificate, ...], host: str) -> str:
     return "\n".join([host, *(repr(entry) for entry in wanted), ""])
 
 
-def _hierarchy(organization: str, now: datetime.datetime) -> tuple[Authority, Authority]:
-    """A root, and the CA below it that issues."""
+class _Hierarchy(NamedTuple):
+    """A root, and below it a CA for each side."""
+
+    root: Authority
+    charge_points: Authority
+    servers: Authority
+
+
+def _hierarchy(organization: str, now: datetime.datetime) -> _Hierarchy:
     root = Authority.create_root(_subject(f"{organization} Root", organization), "ec-p256", now)
-    issuing = root.issue(ISSUING_CA, _subject(f"{organization} Issuing", organization), "ec-p256", now)
-    return root, Authority(issuing)
+    below = (
+        Authority(root.issue(profile, _subject(f"{organization} {name}", organization), "ec-p256", now))
+        for profile, name in ((CHARGE_POINT_ISSUING_CA, "Charge Points"), (CSMS_ISSUING_CA, "Servers"))
+    )
+    return _Hierarchy(root, *below)
 
 
 def make_development_pki(
@@ -91,15 +102,14 @@ def make_development_pki(
     if _fresh(directory, charge_points, host, now):
         return False
     (directory / _MARKER).unlink(missing_ok=True)
-    root, issuing = _hierarchy(OPERATOR, now)
-    _, stranger = _hierarchy(OTHER_OPERATOR, now)
-    (directory / "root.pem").write_bytes(_pem(root.certificate))
+    own, stranger = _hierarchy(OPERATOR, now), _hierarchy(OTHER_OPERATOR, now)
+    (directory / "root.pem").write_bytes(_pem(own.root.certificate))
     names = (host, "localhost", "127.0.0.1", "::1") if host != "localhost" else ("localhost", "127.0.0.1", "::1")
     for name, kind in (("server-rsa", "rsa-2048"), ("server-ecdsa", "ec-p256")):
-        server = issuing.issue(CSMS, _subject(host), kind, now, names=names)  # type: ignore[arg-type]
-        _write(directory, name, server, issuing.certificate)
+        server = own.servers.issue(CSMS, _subject(host), kind, now, names=names)  # type: ignore[arg-type]
+        _write(directory, name, server, own.servers.certificate)
     for entry in charge_points:
-        issuer = stranger if entry.other_operator else issuing
+        issuer = (stranger if entry.other_operator else own).charge_points
         organization = OTHER_OPERATOR if entry.other_operator else OPERATOR
         lifetime = -datetime.timedelta(days=1) if entry.expired else None
         leaf = issuer.issue(

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
+from cryptography import x509
+
 from pki.errors import JournalDamaged
 from pki.names import Subject
 from pki.records import (
@@ -20,6 +22,7 @@ from pki.records import (
     RevocationReason,
     Revoked,
 )
+from pki.revocation import RevokedCertificate
 
 __all__ = ["CertificateEntry", "Inventory", "RequestEntry", "RequestState", "Revocation"]
 
@@ -76,6 +79,8 @@ class Revocation:
     at: datetime.datetime
     reason: RevocationReason
     by: str
+    sequence: int
+    """Its record in the journal."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -107,7 +112,13 @@ class Inventory:
     certificates: dict[int, CertificateEntry] = field(default_factory=dict)
     issued_count: int = 0
     _by_key: dict[bytes, list[RequestEntry]] = field(default_factory=dict)
+    _held: dict[tuple[str, Subject], RequestEntry] = field(default_factory=dict)
     _opened: bool = False
+
+    def held(self, profile: str, subject: Subject) -> RequestEntry | None:
+        """The request of this identity that waits for a decision."""
+        request = self._held.get((profile, subject))
+        return request if request is not None and request.state is RequestState.HELD else None
 
     def by_key(self, spki_sha256: bytes) -> list[RequestEntry]:
         """Requests with this key, oldest first."""
@@ -120,6 +131,18 @@ class Inventory:
     def issued(self) -> Iterator[CertificateEntry]:
         """Certificates that exist as far as the journal knows, in the order of their serial numbers' reservation."""
         return (entry for entry in self.certificates.values() if entry.issued)
+
+    def revoked(self, issuer: str, now: datetime.datetime) -> Iterator[RevokedCertificate]:
+        """Revoked certificates of an issuer that have not expired, for its revocation lists and OCSP."""
+        for entry in self.certificates.values():
+            revocation = entry.revocation
+            if (
+                revocation is None
+                or entry.request.issuer != issuer
+                or (entry.not_after is not None and entry.not_after < now)
+            ):
+                continue
+            yield RevokedCertificate(entry.serial, revocation.at, x509.ReasonFlags(revocation.reason.value))
 
     def apply(self, record: JournalRecord, sequence: int) -> None:
         """The next record."""
@@ -156,7 +179,7 @@ class Inventory:
             case Abandoned():
                 self._abandoned(record)
             case Revoked():
-                self._revoked(record)
+                self._revoked(record, sequence)
 
     def _requested(self, record: Requested, sequence: int) -> None:
         if record.request in self.requests:
@@ -177,6 +200,8 @@ class Inventory:
             state=RequestState.HELD if record.held else RequestState.APPROVED,
         )
         self.requests[request.id] = request
+        if record.held:
+            self._held[record.profile, record.subject] = request
         self._by_key.setdefault(request.spki_sha256, []).append(request)
 
     def _reserved(self, record: Reserved) -> None:
@@ -193,11 +218,11 @@ class Inventory:
             raise ValueError("it does not belong to the request, or was issued")
         entry.request.state, entry.request.reason = RequestState.ABANDONED, record.reason
 
-    def _revoked(self, record: Revoked) -> None:
+    def _revoked(self, record: Revoked, sequence: int) -> None:
         entry = self.certificates[int(record.serial, 16)]
         if entry.revocation is not None or not entry.intended:
             raise ValueError("it is revoked already, or never existed")
-        entry.revocation = Revocation(record.at, record.reason, record.by)
+        entry.revocation = Revocation(record.at, record.reason, record.by, sequence)
 
     def _request(self, name: str, state: RequestState) -> RequestEntry:
         request = self.requests[name]

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from pki.approval import Applicant, ApprovalRules, Operator, PresentedCertificate, Unproven, decide_approval
 from pki.blocked_keys import spki_sha256
@@ -160,7 +161,7 @@ class Issuance:
             self._verify_not_rolled_back()
             if self._journal.head.sequence == 0:
                 self._journal.append(Opened(at=now))
-            self._signer.remember(self._journal.head)
+            self._tell_the_signer()
         except BaseException:
             self._journal.close()
             raise
@@ -182,7 +183,7 @@ class Issuance:
         checked = parse_csr(csr, self._policy.keys)
         # Step 2.
         verify_subject(checked, application.subject, compare_organization=self._policy.compare_organization)
-        issuer = self._issuer_for(application.profile, application.subject.organization)
+        issuer = self._issuer_for(application, checked.public_key, now)
         profile = issuer.profile(application.profile)
         issuer.verify_names(profile, application.subject, application.names)
         # Step 3.
@@ -209,7 +210,12 @@ class Issuance:
             rule=decision.rule.value,
             notes=(*(f"ignored: {each}" for each in checked.ignored), *notes),
         )
+        before = self.inventory.held(application.profile, application.subject)
         self._journal.append(record)
+        if before is not None:
+            # Whoever sends a new key has given up the old one: a queue has one request of each identity.
+            note = f"superseded by {record.request}"
+            self._journal.append(Decided(at=now, request=before.id, approved=False, by="", note=note))
         return self.inventory.requests[record.request]
 
     def decide(self, request_id: str, *, approved: bool, by: str, note: str, now: datetime.datetime) -> RequestEntry:
@@ -284,6 +290,20 @@ class Issuance:
 
     # What stands behind.
 
+    def _tell_the_signer(self) -> None:
+        """Revocations that it was not told of, because one of us died, and how far the journal has got."""
+        remembered, _ = self._signer.remembered()
+        untold = [
+            (entry.revocation.sequence, entry.serial)
+            for entry in self.inventory.certificates.values()
+            if entry.revocation is not None and entry.revocation.sequence > remembered.sequence
+        ]
+        for sequence, serial in sorted(untold):
+            digest = self._journal.digest_at(sequence)
+            assert digest is not None
+            self._signer.remember(Position(sequence, digest), f"{serial:x}")
+        self._signer.remember(self._journal.head)
+
     def _verify_not_rolled_back(self) -> None:
         remembered, signed = self._signer.remembered()
         digest = self._journal.digest_at(remembered.sequence)
@@ -302,14 +322,22 @@ class Issuance:
                 " was put back. Put the newest one there; with this one, serial numbers could be signed twice"
             )
 
-    def _issuer_for(self, profile: str, organization: str) -> Issuer:
-        serving = [issuer for issuer in self.issuers.values() if any(each.name == profile for each in issuer.profiles)]
+    def _issuer_for(self, application: Application, key: PublicKey, now: datetime.datetime) -> Issuer:
+        """Of several the one that lives long enough, then one of the family of the key: some charge points know one only."""
+        name, organization = application.profile, application.subject.organization
+        serving = [issuer for issuer in self.issuers.values() if any(each.name == name for each in issuer.profiles)]
         if not serving:
-            raise Refused(Reason.PROFILE_NOT_SERVED, profile)
-        for issuer in serving:
-            if organization in issuer.organizations:
-                return issuer
-        raise Refused(Reason.ORGANIZATION_NOT_SERVED, organization)
+            raise Refused(Reason.PROFILE_NOT_SERVED, name)
+        suitable = [issuer for issuer in serving if organization in issuer.organizations]
+        if not suitable:
+            raise Refused(Reason.ORGANIZATION_NOT_SERVED, organization)
+
+        def drawbacks(issuer: Issuer) -> tuple[bool, bool]:
+            ends_early = now + issuer.profile(name).lifetime > issuer.latest_end()
+            is_rsa = isinstance(issuer.public_key, rsa.RSAPublicKey)
+            return ends_early, is_rsa is not isinstance(key, rsa.RSAPublicKey)
+
+        return min(suitable, key=drawbacks)
 
     def _known_key(
         self, checked: CertificateRequest, application: Application, now: datetime.datetime
@@ -329,7 +357,8 @@ class Issuance:
         if not before:
             return None, ()
         last = before[-1]
-        if last.state is RequestState.DENIED and last.csr_sha256 == checked.csr_sha256:
+        is_operator = isinstance(application.applicant, Operator)
+        if last.state is RequestState.DENIED and last.csr_sha256 == checked.csr_sha256 and not is_operator:
             return last, ()
         if last.state.is_open or self._answers_still(last, now):
             return last, ()

@@ -4,6 +4,7 @@ Checked before anything is computed with the key, a signature above all: an RSA 
 Modelled on the list that public CAs use: sizes, exponent, small factors, ROCA, close primes, known keys.
 """
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import Final
@@ -48,8 +49,12 @@ def _has_close_primes(modulus: int) -> bool:
     return False
 
 
+@functools.lru_cache(maxsize=64)
 def verify_rsa_numbers(modulus: int, exponent: int) -> None:
-    """Raises Refused. Cheap checks first, and none that costs more with a larger number."""
+    """Raises Refused. Cheap checks first, and none that costs more with a larger number.
+
+    A key is looked at several times on its way (request, lint): that it passed is remembered for a while.
+    """
     bits = max(modulus, 0).bit_length()
     if bits < _MIN_RSA_BITS:  # A00.FR.502
         raise Refused(Reason.KEY_TOO_SMALL, f"{bits} bits")

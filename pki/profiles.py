@@ -132,7 +132,7 @@ ROOT_CA = CertificateProfile(name="root", lifetime=3650 * _DAY, subject=SubjectK
 ISSUING_CA = CertificateProfile(
     name="issuing", lifetime=1825 * _DAY, subject=SubjectKind.AUTHORITY, is_ca=True, path_length=0
 )
-"""For both sides, without limits of its own: development and tests. Ceremonies make the two below."""
+"""For both sides: tests. Ceremonies and the development hierarchy make the two below."""
 CHARGE_POINT_ISSUING_CA = dataclasses.replace(
     ISSUING_CA, name="ChargePointIssuingCA", extended_key_usage=ExtendedKeyUsageOID.CLIENT_AUTH
 )

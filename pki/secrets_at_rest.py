@@ -23,21 +23,27 @@ def read_private_file(path: Path) -> bytes:
     """A file that only its owner, we or root, can read or write. Raises Misconfigured with the remedy."""
     try:
         # Opened first, so that what is checked is what is read.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise Misconfigured(f"{path}: {error.strerror}") from None
-    with os.fdopen(descriptor, "rb") as file:
-        facts = os.fstat(descriptor)
-        if not stat.S_ISREG(facts.st_mode):
-            raise Misconfigured(f"{path} is not a file")
-        if facts.st_mode & 0o077:
-            raise Misconfigured(f"{path} can be read by others: chmod 600 {path}")
-        if facts.st_uid not in {0, os.geteuid()}:
-            raise Misconfigured(f"{path} belongs to another user, who can change it")
-        data = file.read(_MAX_BYTES + 1)
+    try:
+        _verify_private(path, os.fstat(descriptor))
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            data = file.read(_MAX_BYTES + 1)
+    finally:
+        os.close(descriptor)
     if len(data) > _MAX_BYTES:
         raise Misconfigured(f"{path} is too large")
     return data
+
+
+def _verify_private(path: Path, facts: os.stat_result) -> None:
+    if not stat.S_ISREG(facts.st_mode):
+        raise Misconfigured(f"{path} is not a file")
+    if facts.st_mode & 0o077:
+        raise Misconfigured(f"{path} can be read by others: chmod 600 {path}")
+    if facts.st_uid not in {0, os.geteuid()}:
+        raise Misconfigured(f"{path} belongs to another user, who can change it")
 
 
 def credential_path(name: str) -> Path:

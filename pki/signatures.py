@@ -7,16 +7,16 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
-from pki.keys import PrivateKey
+from pki.keys import PrivateKey, PublicKey
 
 __all__ = ["algorithm_der", "require_own_key", "sign", "signature_hash"]
 
 _P384_BITS: Final = 384
 
 
-def signature_hash(key: PrivateKey) -> hashes.SHA256 | hashes.SHA384 | hashes.SHA512:
-    """SHA-256, and what fits the curve where that is stronger (RFC 5480, 4)."""
-    if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.key_size >= _P384_BITS:
+def signature_hash(key: PrivateKey | PublicKey) -> hashes.SHA256 | hashes.SHA384 | hashes.SHA512:
+    """SHA-256 (A00.FR.506), and what fits the curve where that is stronger (RFC 5480, 4)."""
+    if isinstance(key, ec.EllipticCurvePrivateKey | ec.EllipticCurvePublicKey) and key.curve.key_size >= _P384_BITS:
         return hashes.SHA384() if key.curve.key_size == _P384_BITS else hashes.SHA512()
     return hashes.SHA256()
 

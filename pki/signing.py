@@ -5,19 +5,17 @@ from typing import Final
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509.oid import SignatureAlgorithmOID
 
 from pki.der_limits import assemble_signed, children
 from pki.keys import PrivateKey, PublicKey, generate_key
+from pki.signatures import signature_hash
 
 __all__ = [
     "ThrowAwayKeys",
     "certificate_of",
-    "hash_for",
     "random_serial",
-    "sign_tbs",
     "unsigned_certificate",
     "unsigned_revocation_list",
     "verify_algorithm",
@@ -28,34 +26,12 @@ _ALGORITHM_PART: Final = 2
 """In TBSCertificate after version and serial number (RFC 5280, 4.1.2)."""
 _LIST_ALGORITHM_PART: Final = 1
 """In TBSCertList after the version, which every list of ours has (RFC 5280, 5.1.2)."""
-_EC_HASHES: Final[dict[str, hashes.HashAlgorithm]] = {
-    "secp256r1": hashes.SHA256(),
-    "secp384r1": hashes.SHA384(),
-    "secp521r1": hashes.SHA512(),
-}
 _OIDS: Final = {
     SignatureAlgorithmOID.ECDSA_WITH_SHA256: (True, "sha256"),
     SignatureAlgorithmOID.ECDSA_WITH_SHA384: (True, "sha384"),
     SignatureAlgorithmOID.ECDSA_WITH_SHA512: (True, "sha512"),
     SignatureAlgorithmOID.RSA_WITH_SHA256: (False, "sha256"),
 }
-
-
-def hash_for(key: PublicKey) -> hashes.SHA256 | hashes.SHA384 | hashes.SHA512:
-    """The hash that goes with a signing key (A00.FR.506: SHA-256, or as strong as the curve). RSA: PKCS#1 v1.5."""
-    if isinstance(key, ec.EllipticCurvePublicKey):
-        algorithm = _EC_HASHES[key.curve.name]
-        assert isinstance(algorithm, hashes.SHA256 | hashes.SHA384 | hashes.SHA512)
-        return algorithm
-    return hashes.SHA256()
-
-
-def sign_tbs(key: PrivateKey, tbs: bytes) -> bytes:
-    """A signature over a to-be-signed body by a file key or one in hardware."""
-    algorithm = hash_for(key.public_key())
-    if isinstance(key, ec.EllipticCurvePrivateKey):
-        return key.sign(tbs, ec.ECDSA(algorithm))
-    return key.sign(tbs, padding.PKCS1v15(), algorithm)
 
 
 def certificate_of(tbs: bytes, signature: bytes) -> bytes:
@@ -94,16 +70,16 @@ def verify_signed(certificate: x509.Certificate, tbs: bytes, issuer: PublicKey) 
     signature = certificate.signature
     try:
         if isinstance(issuer, ec.EllipticCurvePublicKey):
-            issuer.verify(signature, tbs, ec.ECDSA(hash_for(issuer)))
+            issuer.verify(signature, tbs, ec.ECDSA(signature_hash(issuer)))
         else:
-            issuer.verify(signature, tbs, padding.PKCS1v15(), hash_for(issuer))
+            issuer.verify(signature, tbs, padding.PKCS1v15(), signature_hash(issuer))
     except InvalidSignature:
         raise ValueError("the signature is not the issuer's") from None
 
 
 def verify_algorithm(certificate: x509.Certificate | x509.CertificateRevocationList, issuer: PublicKey) -> None:
     """The algorithm that a certificate or list names is the one that its issuer's key signs with. Raises ValueError."""
-    wanted = (isinstance(issuer, ec.EllipticCurvePublicKey), hash_for(issuer).name)
+    wanted = (isinstance(issuer, ec.EllipticCurvePublicKey), signature_hash(issuer).name)
     if _OIDS.get(certificate.signature_algorithm_oid) != wanted:
         raise ValueError(
             f"signature algorithm {certificate.signature_algorithm_oid.dotted_string} is not that of the issuer"
@@ -118,7 +94,7 @@ class ThrowAwayKeys:
 
     def sign(self, builder: x509.CertificateBuilder, issuer: PublicKey) -> x509.Certificate:
         """What `issuer` would sign, with the algorithm that it signs with, and a worthless signature."""
-        return builder.sign(self._like(issuer), hash_for(issuer))
+        return builder.sign(self._like(issuer), signature_hash(issuer))
 
     def _like(self, key: PublicKey) -> PrivateKey:
         kind = "rsa" if isinstance(key, rsa.RSAPublicKey) else key.curve.name

@@ -39,8 +39,9 @@ from pki.profiles import (
     CertificateProfile,
 )
 from pki.secrets_at_rest import read_secret
+from pki.signatures import signature_hash
 from pki.signer.settings import KeySettings, open_key, read_pin
-from pki.signing import hash_for, random_serial
+from pki.signing import random_serial
 from pki.template import Constraints, Contents, Publication, certificate_builder
 
 __all__ = ["perform"]
@@ -124,6 +125,8 @@ def _issuing(plan: IssuingCeremony, base: Path, now: datetime.datetime) -> _Made
     public = _new_key(plan.key, base, made)
     if public == root_key.public_key():
         raise Misconfigured("the issuing CA has the root's key: it needs one of its own")
+    if plan.subject.subject().name() == root.subject:
+        raise Misconfigured("subject is that of the root: the issuing CA needs a name of its own")
     is_csms = plan.use == "csms"
     if is_csms and not plan.limits.domains:
         raise Misconfigured("limits.domains: a CA for servers needs the domains that it is limited to")
@@ -198,7 +201,7 @@ def _crl(plan: CRLCeremony, base: Path, now: datetime.datetime) -> _Made:
         if entry.reason.value != "unspecified":  # RFC 5280, 5.3.1: it should be absent instead
             one = one.add_extension(x509.CRLReason(x509.ReasonFlags(entry.reason.value)), critical=False)
         builder = builder.add_revoked_certificate(one.build())
-    crl = builder.sign(key, hash_for(key.public_key()))
+    crl = builder.sign(key, signature_hash(key))
     made = _Made()
     made.files[f"{plan.name}.crl"] = crl.public_bytes(Encoding.DER)
     made.facts["crl"] = {"number": plan.number, "next_update": plan.next_update.isoformat(), "entries": len(revoked)}
@@ -259,7 +262,7 @@ def _signed(
     if contents.not_before >= contents.not_after:
         raise Misconfigured("not_after is not later than not_before")
     builder = certificate_builder(contents, public, issuer, key.public_key())
-    certificate = builder.sign(key, hash_for(key.public_key()))
+    certificate = builder.sign(key, signature_hash(key))
     findings = lint(certificate, contents.profile, issuer=above or certificate)
     if findings:
         raise Misconfigured("; ".join(f"{finding.code}: {finding.text}" for finding in findings))

@@ -1,11 +1,13 @@
-"""`python -m pki.signer --directory DIR [--listen-fd N] [--ready-fd N]`: the signer as a process of its own.
+"""`python -m pki.signer --directory DIR [--client-user NAME] ...`: the signer as a process of its own.
 
-Without `--listen-fd` it makes DIR/socket. When it can sign it writes one line to `--ready-fd`. It ends on SIGTERM, or when the
-socket in `--lifeline-fd` is closed at its other end.
+Without `--listen-fd` it makes a socket. Its own user, root and the client users may ask. When it can sign it writes one line to
+`--ready-fd`. It ends on SIGTERM, or when the socket in `--lifeline-fd` is closed at its other end.
 """
 
 import argparse
 import os
+import pwd
+import resource
 import signal
 import socket
 import sys
@@ -25,13 +27,18 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs until it is told to end; 0 then, 2 if it cannot start."""
     options = _parser().parse_args(arguments)
     directory: Path = options.directory
+    # A core dump would have the keys in it.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # What is not finished is repeated from the lists: there is nothing to wait for.
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, _end)
     try:
         core = open_core(directory)
-        inherited = options.listen_fd
-        listener = bind_socket(directory / SOCKET_NAME) if inherited is None else socket.socket(fileno=inherited)
+        if options.listen_fd is None:
+            path = options.socket or directory / SOCKET_NAME
+            listener = bind_socket(path, others=bool(options.client_user))
+        else:
+            listener = socket.socket(fileno=options.listen_fd)
     except PKIError as error:
         print(f"signer: {error}", file=sys.stderr)  # noqa: T201
         return _UNUSABLE
@@ -43,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.ready_fd is not None:
         os.write(options.ready_fd, b"ready\n")
         os.close(options.ready_fd)
-    serve(listener, core)
+    serve(listener, core, frozenset(options.client_user))
     return 0
 
 
@@ -52,10 +59,23 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--directory", type=Path, required=True, help="issuing CAs, keys, and the list of what was signed"
     )
+    parser.add_argument("--socket", type=Path, help="where to be asked; default: DIRECTORY/socket")
+    parser.add_argument(
+        "--client-user", type=_uid, action="append", default=[], help="a user who may ask; may be repeated"
+    )
     parser.add_argument("--listen-fd", type=int, help="a listening Unix socket that is inherited")
     parser.add_argument("--ready-fd", type=int, help="gets a line when the signer can sign")
     parser.add_argument("--lifeline-fd", type=int, help="the signer ends when this is closed at its other end")
     return parser
+
+
+def _uid(name: str) -> int:
+    if name.isdecimal():
+        return int(name)
+    try:
+        return pwd.getpwnam(name).pw_uid
+    except KeyError:
+        raise argparse.ArgumentTypeError(f"no such user: {name}") from None
 
 
 def _watch(descriptor: int) -> None:

@@ -2,7 +2,7 @@
 
 import datetime
 import socket
-import time
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -41,9 +41,6 @@ from pki.template import Publication
 __all__ = ["SignerClient"]
 
 _ANSWERS: "Final[msgspec.msgpack.Decoder[Answer]]" = msgspec.msgpack.Decoder(Answer)
-
-
-_BUSY_S: Final = 0.01
 
 
 class SignerClient:
@@ -133,23 +130,17 @@ class SignerClient:
         return answer
 
     def _connect(self) -> socket.socket:
-        """A connection, or OSError. With a full backlog a Unix socket does not wait, whatever its timeout (unix(7))."""
-        deadline = time.monotonic() + self._timeout_s
-        while True:
-            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            sock.settimeout(self._timeout_s)
-            try:
-                sock.connect(str(self._path))
-            except BlockingIOError:
-                sock.close()
-                if time.monotonic() >= deadline:
-                    raise
-                time.sleep(_BUSY_S)
-            except OSError:
-                sock.close()
-                raise
-            else:
-                return sock
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        # A socket with a timeout is one that never waits, and is refused while the signer's queue is full.
+        seconds, part = divmod(self._timeout_s, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", int(seconds), int(part * 1e6)))
+        try:
+            sock.connect(str(self._path))
+        except OSError:
+            sock.close()
+            raise
+        sock.settimeout(self._timeout_s)
+        return sock
 
     def _strange(self, answer: Answer) -> SignerUnavailable:
         self.close()

@@ -32,13 +32,15 @@ from pki.keys import PrivateKey
 from pki.lint import lint
 from pki.names import Subject
 from pki.profiles import CertificateProfile
+from pki.signatures import sign
 from pki.signer.protocol import SignedEntry
 from pki.signer.revocation_list import read_revocation_list
-from pki.signing import sign_tbs, unsigned_certificate, verify_algorithm
+from pki.signing import unsigned_certificate, verify_algorithm
 
 __all__ = ["SigningCore"]
 
 _LISTED_AT_ONCE: Final = 500
+_UNREADABLE: Final = (x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 _CLOCK_TOLERANCE: Final = datetime.timedelta(minutes=5)
 
 
@@ -131,7 +133,7 @@ class SigningCore:
         if serial not in self._ordered:
             self._list.append(_Ordered(self._clock(), f"{serial:x}", issuer_name, profile_name, tbs, journal))
         # Step 8.
-        signature = sign_tbs(key, tbs)
+        signature = sign(key, tbs)
         self._list.append(_Signed(self._clock(), f"{serial:x}", signature))
         return signature
 
@@ -153,7 +155,7 @@ class SigningCore:
                 raise Refused(Reason.CRL_FORGETS, f"{serial:x}")
         digest = hashlib.sha256(tbs).digest()
         self._list.append(_ListSigned(now, issuer_name, found.scope, found.number, digest))
-        return sign_tbs(key, tbs)
+        return sign(key, tbs)
 
     def remember(self, journal: Position, revoked: str = "") -> None:
         """Never to believe a journal that has not got here, nor a list without `revoked`. Raises Refused, OSError."""
@@ -203,10 +205,11 @@ class SigningCore:
         try:
             certificate = unsigned_certificate(tbs)
             verify_algorithm(certificate, issuer.public_key)
-        except (ValueError, x509.InvalidVersion) as error:
+            subject, hosts = _subject_of(certificate), _hosts_of(certificate)
+        except (ValueError, *_UNREADABLE) as error:
             raise Refused(Reason.LINT, str(error)) from None
         # Step 3.
-        issuer.verify_names(profile, _subject_of(certificate), _hosts_of(certificate))
+        issuer.verify_names(profile, subject, hosts)
         # Step 4.
         now = self._clock()
         end = certificate.not_valid_after_utc

@@ -4,6 +4,7 @@ The key never leaves the token. Hashing is done here (CKM_ECDSA and CKM_RSA_PKCS
 token has the mechanisms that hash as well. One thread at a time may use a session, and none across a fork.
 """
 
+import errno
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,6 +38,14 @@ def _digest(data: bytes, algorithm: Any) -> tuple[bytes, str]:
     return context.finalize(), algorithm.name
 
 
+def _signed(handle: Any, data: bytes, mechanism: Any) -> bytes:
+    """Raises OSError if the token does not answer as it should: it may be asked again later."""
+    try:
+        return bytes(handle.sign(data, mechanism=mechanism))
+    except pkcs11.exceptions.PKCS11Error as error:
+        raise OSError(errno.EIO, f"the token does not sign: {type(error).__name__}") from None
+
+
 class TokenECKey(KeptECKey):
     """An EC key in a token."""
 
@@ -46,7 +55,7 @@ class TokenECKey(KeptECKey):
 
     def sign(self, data: Any, signature_algorithm: ec.EllipticCurveSignatureAlgorithm) -> bytes:
         digest, _ = _digest(bytes(data), signature_algorithm.algorithm)
-        raw = self._handle.sign(digest, mechanism=pkcs11.Mechanism.ECDSA)
+        raw = _signed(self._handle, digest, pkcs11.Mechanism.ECDSA)
         half = len(raw) // 2
         return utils.encode_dss_signature(int.from_bytes(raw[:half], "big"), int.from_bytes(raw[half:], "big"))
 
@@ -61,7 +70,7 @@ class TokenRSAKey(KeptRSAKey):
     def sign(self, data: Any, padding: Any, algorithm: Any) -> bytes:
         require_pkcs1v15(padding)
         digest, name = _digest(bytes(data), algorithm)
-        return bytes(self._handle.sign(_DIGEST_INFO[name] + digest, mechanism=pkcs11.Mechanism.RSA_PKCS))
+        return _signed(self._handle, _DIGEST_INFO[name] + digest, pkcs11.Mechanism.RSA_PKCS)
 
 
 def _session(module: Path, token: str, pin: str) -> Any:

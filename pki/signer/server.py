@@ -39,6 +39,7 @@ __all__ = ["LIST_NAME", "SOCKET_NAME", "bind_socket", "open_core", "serve"]
 SOCKET_NAME: Final = "socket"
 LIST_NAME: Final = "signed"
 _MAX_CONNECTIONS: Final = 16
+_BACKLOG: Final = 128
 _IDLE_S: Final = 3600.0
 _QUESTIONS: "Final[msgspec.msgpack.Decoder[Question]]" = msgspec.msgpack.Decoder(Question)
 
@@ -48,21 +49,24 @@ def open_core(directory: Path) -> SigningCore:
     return SigningCore(load_issuers(directory), directory / LIST_NAME, lambda: datetime.datetime.now(datetime.UTC))
 
 
-def bind_socket(path: Path) -> socket.socket:
-    """A listening socket that only this user can connect to. A dead one in its place is removed. Raises OSError."""
+def bind_socket(path: Path, *, others: bool = False) -> socket.socket:
+    """A listening socket that only this user can connect to. A dead one in its place is removed. Raises OSError.
+
+    `others`: any user can connect, and `serve` looks who it is.
+    """
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    before = os.umask(0o177)
+    before = os.umask(0o111 if others else 0o177)
     try:
         path.unlink(missing_ok=True)
         listener.bind(str(path))
     finally:
         os.umask(before)
-    listener.listen(_MAX_CONNECTIONS)
+    listener.listen(_BACKLOG)
     return listener
 
 
-def serve(listener: socket.socket, core: SigningCore) -> None:
-    """Answers until the listener is closed."""
+def serve(listener: socket.socket, core: SigningCore, allowed: frozenset[int] = frozenset()) -> None:
+    """Answers until the listener is closed. `allowed`: users (uid) who may ask besides this one and root."""
     lock, slots = threading.Lock(), threading.Semaphore(_MAX_CONNECTIONS)
     while True:
         try:
@@ -70,14 +74,20 @@ def serve(listener: socket.socket, core: SigningCore) -> None:
         except OSError:
             return
         slots.acquire()
-        threading.Thread(target=_converse, args=(connection, core, lock, slots), daemon=True).start()
+        threading.Thread(target=_converse, args=(connection, core, lock, slots, allowed), daemon=True).start()
 
 
-def _converse(connection: socket.socket, core: SigningCore, lock: threading.Lock, slots: threading.Semaphore) -> None:
+def _converse(
+    connection: socket.socket,
+    core: SigningCore,
+    lock: threading.Lock,
+    slots: threading.Semaphore,
+    allowed: frozenset[int],
+) -> None:
     try:
         with connection:
             connection.settimeout(_IDLE_S)
-            if not _is_ours(connection):
+            if _peer(connection) not in {0, os.geteuid(), *allowed}:
                 return
             while True:
                 question = receive(connection, _QUESTIONS)
@@ -92,11 +102,11 @@ def _converse(connection: socket.socket, core: SigningCore, lock: threading.Lock
         slots.release()
 
 
-def _is_ours(connection: socket.socket) -> bool:
-    """The other side runs as this user or as root: the socket's mode says so already, and this is the second lock."""
+def _peer(connection: socket.socket) -> int:
+    """The user at the other end, as the kernel knows."""
     credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     _, uid, _ = struct.unpack("3i", credentials)
-    return uid in {0, os.geteuid()}
+    return int(uid)
 
 
 def _answer(core: SigningCore, question: Question) -> Answer:

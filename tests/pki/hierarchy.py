@@ -58,6 +58,7 @@ def openssl_verify(
     above: list[x509.Certificate],
     root: x509.Certificate,
     purpose: str = "sslclient",
+    options: tuple[str, ...] = (),
 ) -> str:
     """`OK`, or what `openssl verify -x509_strict` says."""
     command = [
@@ -69,6 +70,7 @@ def openssl_verify(
         "-CAfile",
         write_pem(directory / "r.pem", root),
     ]
+    command += options
     if above:
         command += ["-untrusted", write_pem(directory / "u.pem", *above)]
     done = subprocess.run([*command, write_pem(directory / "l.pem", leaf)], capture_output=True, text=True, check=False)

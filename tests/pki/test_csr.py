@@ -51,6 +51,7 @@ class TestPEM:
             GOOD.replace("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"),
             pem(csr_der(GOOD)).replace("\n", "", 3).replace("REQUEST-----", "REQUEST-----\n", 1),
             GOOD.replace("\n", " \n"),
+            GOOD.replace("\n", ""),
         ],
     )
     def test_dialects_of_pem_are_the_same_request(self, text: str) -> None:

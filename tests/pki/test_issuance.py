@@ -9,22 +9,25 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from pki.approval import ApprovalRules, Operator, PresentedCertificate, Rule, Unproven
 from pki.blocked_keys import BlockedKeys, spki_sha256
-from pki.errors import JournalDamaged, Reason, Refused, RolledBack
+from pki.errors import JournalDamaged, Reason, Refused, RolledBack, SignerUnavailable
 from pki.inventory import RequestState
 from pki.issuance import Application, Issuance, IssuancePolicy, IssuedCertificate
 from pki.key_policy import KeyPolicy
+from pki.keys import write_key
 from pki.lint import lint
 from pki.names import Subject
-from pki.profiles import CHARGE_POINT, CSMS
+from pki.profiles import CHARGE_POINT, CHARGE_POINT_ISSUING_CA, CSMS
 from pki.records import RevocationReason
+from pki.template import Constraints, Contents, certificate_builder
 from tests.pki.hierarchy import DAY, HOUR, NOW, Hierarchy, openssl_verify, write_pem
 from tests.pki.request_material import csr_pem
-from tests.pki.signer_directory import NearSigner, make_signer_directory
+from tests.pki.signer_directory import SECRET, NearSigner, make_signer_directory
 
 CA = Hierarchy()
 CPO = Subject("SN-1", "CPO")
@@ -279,6 +282,49 @@ class TestRefused:
         assert site.issue().certificate.not_valid_after_utc <= CA.issuing.not_valid_after_utc
 
 
+class TestSeveralIssuers:
+    """Two issuing CAs for the same: while one replaces the other, or one for each family of keys."""
+
+    def add(self, site: Site, name: str, key, lifetime: datetime.timedelta) -> None:
+        subject = Subject(f"Issuing {name}", "CPO")
+        limits = Constraints(organizations=("CPO",), exclude_hosts=True).extension()
+        contents = Contents(
+            profile=CHARGE_POINT_ISSUING_CA,
+            subject=subject,
+            serial=x509.random_serial_number(),
+            not_before=NOW - HOUR,
+            not_after=NOW + lifetime,
+            constraints=limits,
+        )
+        root = CA.keys["root"]
+        certificate = certificate_builder(contents, key.public_key(), CA.root.subject, root.public_key()).sign(
+            root, hashes.SHA256()
+        )
+        directory = site.directory / "signer"
+        write_pem(directory / f"{name}.pem", certificate, CA.root)
+        write_key(key, directory / f"{name}.key", SECRET)
+        settings = (directory / "issuing.toml").read_text().replace("issuing.", f"{name}.")
+        (directory / f"{name}.toml").write_text(settings)
+        site.reopen()
+
+    def test_the_one_of_the_keys_family_is_taken(self, site: Site) -> None:
+        self.add(site, "another", rsa.generate_private_key(65537, 2048), 1000 * DAY)
+        assert site.request().issuer == "issuing"
+        assert site.request(rsa.generate_private_key(65537, 2048), Subject("SN-2", "CPO")).issuer == "another"
+        issued = site.issue(rsa.generate_private_key(65537, 3072), Subject("SN-3", "CPO"))
+        issued.certificate.verify_directly_issued_by(issued.chain[0])
+
+    def test_one_that_ends_too_early_is_not_taken_if_there_is_another(self, site: Site) -> None:
+        self.add(site, "ending", new_key(), 89 * DAY)
+        self.add(site, "a-new-one", new_key(), 1000 * DAY)
+        assert site.request().issuer in {"issuing", "a-new-one"}
+        assert sorted(site.ca.issuers) == ["a-new-one", "ending", "issuing", "servers"]
+        (site.directory / "signer" / "issuing.toml").unlink()
+        (site.directory / "signer" / "a-new-one.toml").unlink()
+        site.reopen()
+        assert site.request(subject=Subject("SN-2", "CPO")).issuer == "ending"
+
+
 class TestApproval:
     def test_what_is_held_is_not_issued_before_somebody_decides(self, site: Site) -> None:
         request = site.request(applicant=Unproven("profile 2"))
@@ -299,6 +345,21 @@ class TestApproval:
         assert refused.value.reason is Reason.REQUEST_CLOSED
         again = site.request(csr=csr, applicant=Unproven("profile 2"))
         assert (again.state, again.reason) == (RequestState.DENIED, "stolen")
+
+    def test_an_operator_can_still_issue_what_was_denied(self, site: Site) -> None:
+        csr = csr_pem(new_key())
+        denied = site.request(csr=csr, applicant=Unproven("profile 2"))
+        site.ca.decide(denied.id, approved=False, by="alice", note="by mistake", now=site.now)
+        assert site.issue(csr=csr).certificate.subject == CPO.name()
+
+    def test_a_queue_has_one_request_of_each_identity(self, site: Site) -> None:
+        first = site.request(applicant=Unproven("profile 2"))
+        other = site.request(subject=Subject("SN-2", "CPO"), applicant=Unproven("profile 2"))
+        second = site.request(applicant=Unproven("profile 2"))
+        site.reopen()
+        states = {name: site.ca.inventory.requests[name] for name in (first.id, other.id, second.id)}
+        assert [each.state for each in states.values()] == [RequestState.DENIED, RequestState.HELD, RequestState.HELD]
+        assert states[first.id].reason == f"superseded by {second.id}"
 
     def test_a_renewal_with_a_certificate_of_the_same_identity_is_not_held(self, site: Site) -> None:
         serial = site.issue().certificate.serial_number
@@ -333,6 +394,48 @@ class TestApproval:
         site.close()
 
 
+class TestSignerThatIsNotItself:
+    def test_what_it_sends_is_compared_and_not_taken(self, site: Site) -> None:
+        request = site.request()
+        honest = site.signer.sign
+        site.signer.sign = lambda *order: honest(*order)[:-1] + b"x"  # type: ignore[method-assign]
+        with pytest.raises(SignerUnavailable, match="not what was asked for"):
+            site.ca.issue(request.id, site.now)
+        assert [each.id for each in site.ca.inventory.started()] == [request.id]
+        site.signer.sign = honest  # type: ignore[method-assign]
+        assert site.ca.issue(request.id, site.now).certificate.subject == CPO.name()
+
+    def test_what_it_refuses_is_abandoned_and_may_be_asked_for_anew(self, site: Site) -> None:
+        """Its settings are stricter than ours: it was started anew with others."""
+        csr = csr_pem(new_key())
+        request = site.request(csr=csr)
+        site.signer.core.close()
+        settings = site.directory / "signer" / "issuing.toml"
+        before = settings.read_text()
+        settings.write_text(before.replace("[key]", "[lifetime_days]\nChargePointCertificate = 30\n[key]"))
+        site.ca._signer = strict = NearSigner(site.directory / "signer", lambda: site.now)
+        with pytest.raises(Refused) as refused:
+            site.ca.issue(request.id, site.now)
+        assert refused.value.reason is Reason.LINT
+        assert (request.state, request.reason[:7]) == (RequestState.ABANDONED, "signer:")
+        strict.core.close()
+        settings.write_text(before)
+        site.ca.close()
+        site._open()
+        assert site.issue(csr=csr).certificate.subject == CPO.name()
+
+    def test_a_token_is_good_for_one_signature(self, site: Site) -> None:
+        from pki.issuance import _Token
+
+        request = site.request()
+        site.ca.issue(request.id, site.now)
+        assert request.serial is not None
+        token = _Token(request, site.ca.signed_parts(request.serial)[0], site.ca.head)
+        token.redeem(site.signer)
+        with pytest.raises(RuntimeError, match="good for one signature"):
+            token.redeem(site.signer)
+
+
 class TestRevocation:
     def test_it_is_once_and_for_all(self, site: Site) -> None:
         serial = site.issue().certificate.serial_number
@@ -351,6 +454,22 @@ class TestRevocation:
         with pytest.raises(Refused) as refused:
             site.ca.revoke(4711, COMPROMISED, by="alice", note="", now=site.now)
         assert refused.value.reason is Reason.CERTIFICATE_UNKNOWN
+
+    def test_a_signer_that_was_not_told_is_told_at_the_next_start(self, site: Site) -> None:
+        serials = [site.issue(subject=Subject(f"SN-{n}", "CPO")).certificate.serial_number for n in range(3)]
+        told = site.signer.remember
+
+        def silent(*_: object) -> None:
+            raise SignerUnavailable("gone")
+
+        site.signer.remember = silent  # type: ignore[assignment, method-assign]
+        for serial in serials[:2]:
+            with pytest.raises(SignerUnavailable):
+                site.ca.revoke(serial, COMPROMISED, by="alice", note="", now=site.now)
+        site.signer.remember = told  # type: ignore[method-assign]
+        assert set(site.signer.core._revoked) == set()
+        site.reopen()
+        assert set(site.signer.core._revoked) == set(serials[:2])
 
 
 class TestRollback:

@@ -11,10 +11,14 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from hypothesis import given
+from hypothesis import strategies as st
 
+from pki.errors import Reason, Refused
+from pki.issuer import Issuer
 from pki.keys import PrivateKey, certificate_key
 from pki.lint import lint
-from pki.names import Subject
+from pki.names import Subject, verify_charge_point_name, verify_organization
 from pki.profiles import (
     CHARGE_POINT,
     CHARGE_POINT_ISSUING_CA,
@@ -31,6 +35,9 @@ from pki.template import Constraints, Contents, Publication, certificate_builder
 from tests.pki.hierarchy import DAY, HOUR, NOW, Hierarchy
 
 CA = Hierarchy()
+ISSUER = Issuer(
+    name="issuing", certificate=CA.issuing, chain=(CA.root,), profiles=(CHARGE_POINT,), organizations=("CPO",)
+)
 KEYS: dict[str, PrivateKey] = {
     "ec-p256": ec.generate_private_key(ec.SECP256R1()),
     "ec-p521": ec.generate_private_key(ec.SECP521R1()),
@@ -230,3 +237,32 @@ class TestBelowItsIssuer:
         assert lint(CA.root, ROOT_CA, issuer=CA.root) == ()
         assert lint(CA.issuing, CHARGE_POINT_ISSUING_CA, issuer=CA.root) == ()
         assert lint(CA.server_issuing, CSMS_ISSUING_CA, issuer=CA.root) == ()
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=70), st.text(st.characters(codec="utf-8"), max_size=70))
+def test_a_name_passes_the_linter_exactly_if_it_passes_the_rules_for_names(common_name: str, organization: str) -> None:
+    """Whatever the text: what may be issued is what the linter lets through, and nothing else."""
+    try:
+        verify_charge_point_name(common_name)
+        verify_organization(organization)
+    except Refused:
+        allowed = False
+    else:
+        allowed = True
+    try:
+        certificate = made(contents(CHARGE_POINT, subject=Subject(common_name, organization)))
+    except (ValueError, OverflowError):
+        assert not allowed
+        return
+    assert (lint(certificate, CHARGE_POINT) == ()) is allowed
+
+
+@given(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9 ._:*|@+-]{0,40}[A-Za-z0-9]", fullmatch=True))
+def test_every_serial_number_that_may_be_issued_below_an_issuer_is_accepted_by_its_linter(name: str) -> None:
+    subject = Subject(name, "CPO")
+    try:
+        ISSUER.verify_names(CHARGE_POINT, subject, ())
+    except Refused as refused:
+        assert refused.reason in {Reason.NAME_IS_HOST_NAME, Reason.NAME_IS_ADDRESS}
+        return
+    assert lint(made(contents(CHARGE_POINT, subject=subject)), CHARGE_POINT, issuer=CA.issuing) == ()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pki.inventory import CertificateEntry, RequestEntry
     from pki.issuance import Issuance
     from pki.journal import Journal
+    from pki.signer.client import SignerClient
 
 __all__ = [
     "ca_option",
@@ -29,6 +30,7 @@ __all__ = [
     "parse_serial",
     "public_certificate",
     "public_request",
+    "signer_asked",
 ]
 
 _JOURNAL, _SIGNER, _BLOCKED_KEYS = "journal", "signer", "blocked-keys.txt"
@@ -86,7 +88,10 @@ def _directory(ca_path: str, *, as_json: bool) -> Path:
 
 @contextlib.contextmanager
 def issuance_opened(ca_path: str, *, as_json: bool) -> "Iterator[Issuance]":
-    """The issuance procedure, with the signer that runs or one for this command. Raises Failure."""
+    """The issuance procedure, with the signer that runs or one for this command. Raises Failure.
+
+    What a crash has left half-done is finished first.
+    """
     from pki.issuance import Issuance
     from pki.signer.launch import signer_for
 
@@ -96,9 +101,20 @@ def issuance_opened(ca_path: str, *, as_json: bool) -> "Iterator[Issuance]":
         with signer_for(directory / _SIGNER) as signer:
             ca = Issuance(directory / _JOURNAL, signer, policy, now(), lambda: secrets.token_hex(6))
             try:
+                ca.resume(now())
                 yield ca
             finally:
                 ca.close()
+
+
+@contextlib.contextmanager
+def signer_asked(ca_path: str, *, as_json: bool) -> "Iterator[SignerClient]":
+    """The signer that runs, or one for this command. Raises Failure."""
+    from pki.signer.launch import signer_for
+
+    directory = _directory(ca_path, as_json=as_json)
+    with errors_explained(as_json=as_json), signer_for(directory / _SIGNER) as signer:
+        yield signer
 
 
 def _policy(directory: Path) -> Any:

@@ -1,10 +1,15 @@
 """`pki reconcile`: the journal against what the signer says it has signed."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from gateway.cli.exit_codes import NOT_OK
-from gateway.cli.output import json_option, print_json, print_table
-from gateway.cli.pki.ca import ca_option, issuance_opened, now
+from gateway.cli.output import fail, json_option, print_json, print_table, shown
+from gateway.cli.pki.ca import ca_option, journal_read, signer_asked
+
+if TYPE_CHECKING:
+    from pki.reconcile import Discrepancy
 
 __all__ = ["reconcile"]
 
@@ -15,26 +20,41 @@ __all__ = ["reconcile"]
 def reconcile(ca_path: str, as_json: bool) -> int:
     """Compare the journal with what the signer has signed.
 
-    Everything that the issuing keys ever signed must be in the journal, and nothing else. Finishes what a crash
-    has left half-done first. Exit code 1 if the two do not agree.
+    Everything that the issuing keys ever signed must be in the journal, and nothing else. Works while the gateway runs. Exit
+    code 1 if the two do not agree; what is merely not finished yet is shown and does not count.
     """
+    found, count = _compared(ca_path, as_json=as_json)
+    wrong = [each for each in found if not each.repairable]
+    if as_json:
+        rows = [
+            {"code": each.code, "serial": f"{each.serial:x}", "text": each.text, "unfinished": each.repairable}
+            for each in found
+        ]
+        print_json({"ok": not wrong, "certificates": count, "discrepancies": rows})
+        return NOT_OK if wrong else 0
+    if found:
+        rows_shown = [(each.code, f"{each.serial:x}", each.text) for each in found]
+        print_table(f"Discrepancies ({len(found)})", ("code", "serial number", "what"), rows_shown)
+    if not wrong:
+        click.echo(f"All {count} certificates are in the journal and on the signer's list, and nothing else is.")
+    return NOT_OK if wrong else 0
+
+
+def _compared(ca_path: str, *, as_json: bool) -> "tuple[list[Discrepancy], int]":
     from pki.reconcile import reconcile as compare
 
-    with issuance_opened(ca_path, as_json=as_json) as ca:
-        finished = ca.resume(now())
-        found = list(compare(ca.inventory, ca.signed_parts, ca.signed_entries()))
-        count = ca.inventory.issued_count
-    if as_json:
-        rows = [{"code": each.code, "serial": f"{each.serial:x}", "text": each.text} for each in found]
-        print_json(
-            {"ok": not found, "certificates": count, "finished": [each.id for each in finished], "discrepancies": rows}
-        )
-    elif found:
-        print_table(
-            f"Discrepancies ({len(found)})",
-            ("code", "serial number", "what"),
-            [(each.code, f"{each.serial:x}", each.text) for each in found],
-        )
-    else:
-        click.echo(f"All {count} certificates are in the journal and on the signer's list, and nothing else is.")
-    return NOT_OK if found else 0
+    with signer_asked(ca_path, as_json=as_json) as signer:
+        # The list first: whatever is on it has been journalled before.
+        entries = list(signer.signed())
+        remembered, _ = signer.remembered()
+        with journal_read(ca_path, as_json=as_json) as journal:
+            if journal.digest_at(remembered.sequence) != remembered.digest:
+                text = f"The journal is not the one whose record {remembered.sequence} the signer remembers: an old copy was put back"
+                fail(f"{shown(text)}.", NOT_OK, as_json=as_json)
+            found = list(compare(journal.inventory, journal.signed_parts, entries))
+            count = journal.inventory.issued_count
+        if any(each.code == "not-on-list" for each in found):
+            # Issued since the list was read?
+            later = {int(entry.serial, 16) for entry in signer.signed()}
+            found = [each for each in found if each.code != "not-on-list" or each.serial not in later]
+    return found, count

@@ -7,11 +7,12 @@ import click
 
 from gateway.cli.exit_codes import NOT_OK
 from gateway.cli.output import json_option, print_json, print_table, shown, warn
-from gateway.cli.pki.ca import ca_option, certificate_state, issuance_opened, now
+from gateway.cli.pki.ca import ca_option, certificate_state, journal_read, now, signer_asked
 
 if TYPE_CHECKING:
     from pki.inventory import Inventory
-    from pki.issuance import Issuance
+    from pki.issuer import Issuer
+    from pki.journal import Journal
 
 __all__ = ["status"]
 
@@ -25,14 +26,19 @@ _WARN_ISSUER_DAYS = 180
 def status(ca_path: str, as_json: bool) -> int:
     """Show the CA at a glance, and what ends soon.
 
-    Needs the journal for itself: a running gateway tells the same by its own status. Finishes what a crash has left half-done.
-    Exit code 1 if something needs attention.
+    Works while the gateway runs. Exit code 1 if something needs attention.
     """
     moment = now()
-    with issuance_opened(ca_path, as_json=as_json) as ca:
-        finished = ca.resume(moment)
-        facts = _facts(ca, moment)
-    facts["finished_after_a_crash"] = [request.id for request in finished]
+    with signer_asked(ca_path, as_json=as_json) as signer:
+        issuers = signer.issuers()
+        remembered, signed = signer.remembered()
+        with journal_read(ca_path, as_json=as_json) as journal:
+            facts = _facts(issuers, journal, moment)
+            if journal.digest_at(remembered.sequence) != remembered.digest:
+                facts["attention"].append(
+                    "the journal is an old copy, or another one than the signer knows: nothing will start"
+                )
+            facts["signed"] = signed
     attention = list(facts["attention"])
     if as_json:
         print_json(facts)
@@ -47,39 +53,35 @@ def status(ca_path: str, as_json: bool) -> int:
     click.echo(f"Valid ones that end: {ends}")
     click.echo(f"Requests that wait for a decision: {facts['held']}")
     click.echo(f"Journal: {facts['journal']['records']} records, head {facts['journal']['head']}")
-    if finished:
-        click.echo(f"Finished after a crash: {len(finished)}")
     warn(shown(each) for each in attention)
     return NOT_OK if attention else 0
 
 
-def _facts(ca: "Issuance", moment: datetime.datetime) -> dict[str, Any]:
-    issuers = [
+def _facts(issuers: "list[Issuer]", journal: "Journal", moment: datetime.datetime) -> dict[str, Any]:
+    shown_issuers = [
         {
             "name": issuer.name,
             "profiles": [profile.name for profile in issuer.profiles],
             "organizations": list(issuer.organizations),
             "not_after": issuer.latest_end().isoformat(),
         }
-        for issuer in ca.issuers.values()
+        for issuer in issuers
     ]
     soon = moment + datetime.timedelta(days=_WARN_ISSUER_DAYS)
     attention = [
         f"issuing CA {issuer.name} ends on {issuer.latest_end():%Y-%m-%d}: plan its successor"
-        for issuer in ca.issuers.values()
+        for issuer in issuers
         if issuer.profiles and issuer.latest_end() <= soon
     ]
-    attention += [
-        warning for issuer in ca.issuers.values() for profile in issuer.profiles for warning in profile.warnings()
-    ]
-    held = sum(request.state.value == "held" for request in ca.inventory.requests.values())
+    attention += [warning for issuer in issuers for profile in issuer.profiles for warning in profile.warnings()]
+    held = sum(request.state.value == "held" for request in journal.inventory.requests.values())
     if held:
         attention.append(f"{held} requests wait for a decision: ocpp-gateway pki list --requests")
     return {
-        "issuers": issuers,
-        **_counts(ca.inventory, moment),
+        "issuers": shown_issuers,
+        **_counts(journal.inventory, moment),
         "held": held,
-        "journal": {"records": ca.head.sequence, "head": ca.head.digest.hex()},
+        "journal": {"records": journal.head.sequence, "head": journal.head.digest.hex()},
         "attention": attention,
     }
 

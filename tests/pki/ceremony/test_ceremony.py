@@ -248,6 +248,7 @@ class TestIssuingCA:
         [
             ('organizations = ["Example CPO"]', "organizations = []", "limits.organizations"),
             ('use = "charge-points"', 'use = "csms"', "limits.domains"),
+            ("Example Charge Points 1", "Example Root 1", "a name of its own"),
             ('use = "charge-points"', 'use = "everything"', "everything"),
             ('certificate = "root.pem"', 'certificate = "none.pem"', "none.pem"),
             ('key = { file = "root.key"', 'key = { file = "none.key"', "none.key"),

@@ -17,8 +17,8 @@ from pki.errors import Misconfigured
 from pki.keys import KeyKind
 from pki.names import Subject
 from pki.profiles import CHARGE_POINT, CHARGE_POINT_ISSUING_CA, OCSP_RESPONDER
+from pki.signatures import sign
 from pki.signer.settings import load_issuers
-from pki.signing import sign_tbs
 from pki.template import Contents, certificate_builder
 from tests.pki.hierarchy import HOUR, NOW, Hierarchy, openssl_verify
 from tests.pki.signer.softhsm import Token, make_token
@@ -40,7 +40,7 @@ def test_it_signs_as_a_file_key_does(token: Token, kind: KeyKind) -> None:
     key = open_token_key(token.module, token.label, f"sign-{kind}", token.pin)
     assert key.public_key() == made.public_key()
     public = key.public_key()
-    signature = sign_tbs(key, b"body")
+    signature = sign(key, b"body")
     if isinstance(public, ec.EllipticCurvePublicKey):
         algorithm = hashes.SHA384() if kind == "ec-p384" else hashes.SHA256()
         public.verify(signature, b"body", ec.ECDSA(algorithm))

@@ -3,12 +3,14 @@
 import contextlib
 import os
 import secrets
+import shutil
 import signal
 import socket
 import stat
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -65,6 +67,27 @@ def test_only_its_own_user_can_connect(directory: Path) -> None:
     finally:
         os.umask(before)
     assert stat.S_IMODE((directory / "signed").stat().st_mode) == 0o600
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be somebody else")
+def test_a_user_of_its_own_is_asked_by_those_it_was_told_of_and_by_nobody_else(directory: Path) -> None:
+    # Not below tmp_path, which is closed to others.
+    place = Path(tempfile.mkdtemp()) / "asked"
+    place.parent.chmod(0o755)
+    program = (
+        "import os, socket, sys; os.setuid(int(sys.argv[1]))\n"
+        "s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[2]); s.sendall(bytes.fromhex('0000000d81a474797065a6737461747573'))\n"
+        "sys.stdout.write(str(len(s.recv(100))))"
+    )
+
+    def answered(uid: int) -> str:
+        command = [sys.executable, "-c", program, str(uid), str(place)]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+    with signer_process(directory, "--socket", str(place), "--client-user", "12345"):
+        assert answered(12345) == "100"
+        assert answered(12346) in {"0", ""}
+    shutil.rmtree(place.parent)
 
 
 def test_without_a_signer_nothing_is_issued_and_nothing_lost(directory: Path, client: SignerClient) -> None:
@@ -135,6 +158,21 @@ def test_many_at_once_are_served_one_after_the_other(directory: Path) -> None:
         assert counts == [2] * 300
 
 
+def test_a_signer_that_does_not_answer_is_unavailable(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s"))
+        listener.listen(0)
+        silent = SignerClient(tmp_path / "s", timeout_s=0.1)
+        with pytest.raises(SignerUnavailable):
+            silent.issuers()
+        # Now its queue is full: not even the connection is made.
+        with pytest.raises(SignerUnavailable):
+            silent.issuers()
+        silent.close()
+    with pytest.raises(SignerUnavailable):
+        SignerClient(tmp_path / "none").issuers()
+
+
 def test_a_second_signer_on_the_same_list_does_not_start(directory: Path) -> None:
     with (
         signer_process(directory),
@@ -172,6 +210,13 @@ def test_it_takes_a_socket_from_its_parent_and_ends_with_it(directory: Path) -> 
     ours.close()
     assert process.wait(20) == 0
     listener.close()
+
+
+def test_it_leaves_no_core_dump_with_keys_in_it(directory: Path) -> None:
+    with signer_process(directory) as process:
+        limits = Path(f"/proc/{process.pid}/limits").read_text()
+    (line,) = [line for line in limits.splitlines() if line.startswith("Max core file size")]
+    assert line.split()[4:6] == ["0", "0"]
 
 
 def test_sigterm_ends_it(directory: Path) -> None:

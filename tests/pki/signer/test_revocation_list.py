@@ -7,15 +7,18 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from pki.chained_file import Position
+from pki.crl import build_crl, next_stamp
 from pki.errors import Reason, Refused
 from pki.profiles import CHARGE_POINT
+from pki.revocation import RevokedCertificate
 from pki.signer.client import SignerClient
 from pki.signer.core import SigningCore
 from pki.signer.settings import load_issuers
-from pki.signing import random_serial, unsigned_certificate
-from tests.pki.hierarchy import DAY, NOW, Hierarchy
+from pki.signing import certificate_of, random_serial, unsigned_certificate
+from tests.pki.hierarchy import DAY, NOW, Hierarchy, openssl_verify
 from tests.pki.signer.test_core import CA as SHARED
 from tests.pki.signer.test_core import body
 from tests.pki.signer_directory import make_signer_directory, signer_process
@@ -155,3 +158,33 @@ def test_the_key_of_a_running_signer_builds_lists_with_any_library(directory: Pa
         with pytest.raises(NotImplementedError):
             key.private_numbers()
         client.close()
+
+
+@pytest.mark.integration
+def test_openssl_believes_a_list_of_a_shard_that_a_running_signer_has_signed(directory: Path, tmp_path: Path) -> None:
+    settings = directory / "issuing.toml"
+    settings.write_text(
+        settings.read_text() + '[publication]\ncrl_url = "http://p.example/{shard}.crl"\ncrl_shards = 4\n'
+    )
+    now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+    with signer_process(directory):
+        client = SignerClient(directory / "socket")
+        (issuer,) = [each for each in client.issuers() if each.name == "issuing"]
+        tbs = body(publication=issuer.publication)
+        signature = client.sign("issuing", CHARGE_POINT.name, tbs, Position(1, b"x" * 32))
+        leaf = x509.load_der_x509_certificate(certificate_of(tbs, signature))
+        client.remember(Position(2, b"y" * 32), f"{leaf.serial_number:x}")
+        url = issuer.publication.crl_url_of(leaf.serial_number)
+        entry = RevokedCertificate(leaf.serial_number, now, x509.ReasonFlags.key_compromise)
+        key = client.revocation_key(issuer)
+        with pytest.raises(Refused) as refused:
+            build_crl(issuer.certificate, key, [], next_stamp(None, now, DAY), url=url)
+        assert refused.value.reason is Reason.CRL_FORGETS
+        # Nothing of another shard is missing there.
+        build_crl(issuer.certificate, key, [], next_stamp(None, now, DAY), url="http://p.example/other.crl")
+        made = build_crl(issuer.certificate, key, [entry], next_stamp(None, now, DAY), url=url)
+        client.close()
+    pem = tmp_path / "list.pem"
+    pem.write_bytes(x509.load_der_x509_crl(made).public_bytes(Encoding.PEM))
+    found = openssl_verify(tmp_path, leaf, [CA.issuing], CA.root, options=("-crl_check", "-CRLfile", str(pem)))
+    assert "certificate revoked" in found
