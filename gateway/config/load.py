@@ -18,6 +18,7 @@ from gateway.config.model import (
     ListenerTLS,
     Operations,
     Policy,
+    Publication,
     Recording,
     SecurityEvents,
     Trust,
@@ -39,6 +40,7 @@ _SECTIONS = {
     "limits",
     "websocket",
     "operations",
+    "publication",
     "security_events",
     "audit",
     "policy",
@@ -223,13 +225,15 @@ def _read(tables: dict[str, Any], file: FilePath, directory: FilePath, findings:
     limits = reader.table(Limits, tables.get("limits", {}), ("limits",))
     websocket = reader.table(WebSocketSettings, tables.get("websocket", {}), ("websocket",))
     operations = reader.table(Operations, tables.get("operations", {}), ("operations",))
+    publication = reader.table(Publication, tables.get("publication", {}), ("publication",))
     events = reader.table(SecurityEvents, tables.get("security_events", {}), ("security_events",))
     audit = reader.table(Audit, tables.get("audit", {}), ("audit",))
     policy = reader.table(Policy, tables.get("policy", {}), ("policy",))
     recording = reader.table(Recording, tables.get("recording", {}), ("recording",))
-    if None in (gateway, listeners, csms, trust, limits, websocket, operations, events, audit, policy, recording):
+    sections = (limits, websocket, operations, publication, events, audit, policy, recording)
+    if None in (gateway, listeners, csms, trust, *sections):
         return None
-    assert gateway and limits and websocket and operations  # noqa: PT018  narrowed together
+    assert gateway and limits and websocket and operations and publication  # noqa: PT018  narrowed together
     assert events and audit and policy and recording  # noqa: PT018
     if gateway.log_level not in {"debug", "info", "warning", "error"}:
         findings.error(("gateway", "log_level"), f"{gateway.log_level!r} is not one of debug, info, warning, error")
@@ -255,6 +259,7 @@ def _read(tables: dict[str, Any], file: FilePath, directory: FilePath, findings:
         limits=limits,
         websocket=websocket,
         operations=operations,
+        publication=publication,
         security_events=events,
         audit=audit,
         policy=policy,
