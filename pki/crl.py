@@ -20,7 +20,8 @@ from pki.der import INTEGER, SEQUENCE, element, utc_or_generalized_time
 from pki.encoded import subject_name
 from pki.keys import PrivateKey
 from pki.revocation import REASON_CODES, RevokedCertificate, octets_of_serial
-from pki.signatures import algorithm_der, require_own_key, sign
+from pki.signatures import algorithm_der, require_own_key
+from pki.signing import sign_tbs
 
 __all__ = [
     "CRLScope",
@@ -114,7 +115,7 @@ def build_crl(
     if encoded:  # RFC 5280, 5.1.2.6: absent where there are none
         content["revoked_certificates"] = crl.RevokedCertificates.load(element(SEQUENCE, encoded))
     tbs = crl.TbsCertList(content).dump()
-    signature = core.OctetBitString(sign(key, tbs)).dump()
+    signature = core.OctetBitString(sign_tbs(key, tbs)).dump()
     return element(SEQUENCE, tbs + algorithm.dump() + signature)
 
 

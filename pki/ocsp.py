@@ -22,7 +22,8 @@ from pki.der import INTEGER, SEQUENCE, element, generalized_time
 from pki.encoded import public_key_bits, subject_name
 from pki.keys import PrivateKey
 from pki.revocation import REASON_CODES, RevokedCertificate, octets_of_serial
-from pki.signatures import algorithm_der, require_own_key, sign
+from pki.signatures import algorithm_der, require_own_key
+from pki.signing import sign_tbs
 
 __all__ = [
     "MAX_REQUEST_BYTES",
@@ -100,7 +101,7 @@ class OCSPSigner:
         for head in self._cert_ids:
             single = element(SEQUENCE, element(SEQUENCE, head + serial) + after_id)
             tbs = element(SEQUENCE, self._responder_id + start + element(SEQUENCE, single))
-            found.append(Presigned(tbs, sign(self._key, tbs), window))
+            found.append(Presigned(tbs, sign_tbs(self._key, tbs), window))
         return tuple(found)
 
 

@@ -15,7 +15,8 @@ from cryptography import x509
 from pki.chains import is_issued_by, is_self_signed
 from pki.encoded import public_key_bits
 from pki.keys import PrivateKey
-from pki.signatures import require_own_key, signature_hash
+from pki.signatures import require_own_key
+from pki.signing import hash_for
 
 __all__ = ["Rollover", "StationRoots", "cross_certificate"]
 
@@ -51,7 +52,7 @@ def cross_certificate(
     for extension in root.extensions:
         if isinstance(extension.value, x509.BasicConstraints | x509.KeyUsage | x509.SubjectKeyIdentifier):
             builder = builder.add_extension(extension.value, extension.critical)
-    return builder.sign(issuer_key, signature_hash(issuer_key))
+    return builder.sign(issuer_key, hash_for(issuer_key.public_key()))
 
 
 def _authority_key(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:

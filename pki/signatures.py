@@ -1,37 +1,22 @@
-"""Signatures over prepared bytes, made through cryptography's key interface: a file key, an HSM and a remote key look alike."""
+"""What goes with signatures that are not made by a certificate builder: their algorithm as X.509 carries it, and whose key it is.
 
-from typing import Final
+The signature itself is `pki.signing.sign_tbs`: a file key, an HSM and the signer process look alike to it.
+"""
 
 from asn1crypto.algos import SignedDigestAlgorithm
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from pki.keys import PrivateKey
+from pki.signing import hash_for
 
-__all__ = ["algorithm_der", "require_own_key", "sign", "signature_hash"]
-
-_P384_BITS: Final = 384
-
-
-def signature_hash(key: PrivateKey) -> hashes.SHA256 | hashes.SHA384 | hashes.SHA512:
-    """SHA-256, and what fits the curve where that is stronger (RFC 5480, 4)."""
-    if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.key_size >= _P384_BITS:
-        return hashes.SHA384() if key.curve.key_size == _P384_BITS else hashes.SHA512()
-    return hashes.SHA256()
+__all__ = ["algorithm_der", "require_own_key"]
 
 
 def algorithm_der(key: PrivateKey) -> bytes:
-    """The AlgorithmIdentifier of what `sign` makes."""
+    """The AlgorithmIdentifier of what `sign_tbs` makes with this key."""
     kind = "rsa" if isinstance(key, rsa.RSAPrivateKey) else "ecdsa"
-    return bytes(SignedDigestAlgorithm({"algorithm": f"{signature_hash(key).name}_{kind}"}).dump())
-
-
-def sign(key: PrivateKey, data: bytes) -> bytes:
-    """The signature as X.509 carries it: DER for ECDSA, PKCS #1 v1.5 for RSA."""
-    if isinstance(key, rsa.RSAPrivateKey):
-        return key.sign(data, padding.PKCS1v15(), signature_hash(key))
-    return key.sign(data, ec.ECDSA(signature_hash(key)))
+    return bytes(SignedDigestAlgorithm({"algorithm": f"{hash_for(key.public_key()).name}_{kind}"}).dump())
 
 
 def require_own_key(certificate: x509.Certificate, key: PrivateKey) -> None:
