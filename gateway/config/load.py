@@ -206,6 +206,15 @@ def _pack(name: str, directory: FilePath) -> str:
     return str(directory / name) if name.endswith((".yaml", ".yml")) else name
 
 
+def _placed(audit: Audit, directory: FilePath, state_dir: FilePath) -> Audit:
+    """With its directories: relative to the configuration, or in the state directory."""
+    return msgspec.structs.replace(
+        audit,
+        directory=str(directory / audit.directory if audit.directory else state_dir / "audit"),
+        keys_directory=str(directory / audit.keys_directory if audit.keys_directory else state_dir / "audit-keys"),
+    )
+
+
 def _syntax_problem(shown: str, message: str) -> Problem:
     words, _, place = message.partition(" (at ")
     numbers = [int(word) for word in place.replace(",", " ").replace(")", " ").split() if word.isdigit()]
@@ -241,11 +250,6 @@ def _read(tables: dict[str, Any], file: FilePath, directory: FilePath, findings:
     state_dir = directory / gateway.state_dir
     if events.path and events.path != "-":
         events = SecurityEvents(path=str(directory / events.path))
-    audit = msgspec.structs.replace(
-        audit,
-        directory=str(directory / audit.directory if audit.directory else state_dir / "audit"),
-        keys_directory=str(directory / audit.keys_directory if audit.keys_directory else state_dir / "audit-keys"),
-    )
     policy = msgspec.structs.replace(policy, packs=tuple(_pack(name, directory) for name in policy.packs))
     return Config(
         path=str(file),
@@ -261,7 +265,7 @@ def _read(tables: dict[str, Any], file: FilePath, directory: FilePath, findings:
         operations=operations,
         publication=publication,
         security_events=events,
-        audit=audit,
+        audit=_placed(audit, directory, state_dir),
         policy=policy,
         recording=recording,
         operator_names=gateway.operator_names,
