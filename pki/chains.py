@@ -7,7 +7,16 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding
 
-__all__ = ["ChainShape", "ChainTooLong", "is_issued_by", "is_self_signed", "ordered_chain", "pem_chain", "shaped"]
+__all__ = [
+    "ChainShape",
+    "ChainTooLong",
+    "chain_from",
+    "is_issued_by",
+    "is_self_signed",
+    "ordered_chain",
+    "pem_chain",
+    "shaped",
+]
 
 ChainShape = Literal["leaf+subs", "+root", "leaf"]
 """``leaf+subs`` is the rule; ``+root`` for stacks that verify only with the root; ``leaf`` where there is no room."""
@@ -42,8 +51,18 @@ def ordered_chain(leaf: x509.Certificate, others: Iterable[x509.Certificate]) ->
     Where one name has several certificates (root rollover) the self-signed one is taken last. Raises ValueError if a
     certificate is left over: a chain with a stranger in it was not meant for this leaf.
     """
-    # Not by identity: the same certificate may be there twice, and the leaf among them.
-    rest = sorted({each for each in others if each != leaf}, key=is_self_signed)
+    rest = {each for each in others if each != leaf}
+    chain = chain_from(leaf, rest)
+    strangers = rest.difference(chain)
+    if strangers:
+        names = ", ".join(sorted(each.subject.rfc4514_string() for each in strangers)[:3])
+        raise ValueError(f"not in the chain of the leaf: {names}")
+    return chain
+
+
+def chain_from(leaf: x509.Certificate, pool: Iterable[x509.Certificate]) -> tuple[x509.Certificate, ...]:
+    """The same, and what of `pool` does not belong to it is left out."""
+    rest = sorted({each for each in pool if each != leaf}, key=is_self_signed)
     chain = [leaf]
     while not is_self_signed(chain[-1]):
         issuer = next((each for each in rest if is_issued_by(chain[-1], each)), None)
@@ -51,9 +70,6 @@ def ordered_chain(leaf: x509.Certificate, others: Iterable[x509.Certificate]) ->
             break
         chain.append(issuer)
         rest.remove(issuer)
-    if rest:
-        names = ", ".join(each.subject.rfc4514_string() for each in rest[:3])
-        raise ValueError(f"not in the chain of the leaf: {names}")
     return tuple(chain)
 
 

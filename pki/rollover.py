@@ -51,7 +51,7 @@ def cross_certificate(
     for extension in root.extensions:
         if isinstance(extension.value, x509.BasicConstraints | x509.KeyUsage | x509.SubjectKeyIdentifier):
             builder = builder.add_extension(extension.value, extension.critical)
-    return builder.sign(issuer_key, signature_hash(issuer_key))
+    return builder.sign(issuer_key, signature_hash(issuer_key.public_key()))
 
 
 def _authority_key(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:

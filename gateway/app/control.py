@@ -20,6 +20,7 @@ from gateway.config.model import Config
 from gateway.config.problems import ConfigError
 from gateway.control.node import Node
 from gateway.control.operations import Operations
+from gateway.control.publication import PublicationListener
 from gateway.link.messages import EdgeSettings
 from gateway.link.tasks import TaskOwner
 from gateway.store.errors import StoreError
@@ -51,6 +52,7 @@ class _ControlProcess:
         self._started = asyncio.Event()
         self._node: Node
         self._operations: Operations
+        self._publication = PublicationListener(config.publication)
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
@@ -73,6 +75,7 @@ class _ControlProcess:
         server.close()
         await self._tasks.close()
         await self._operations.stop()
+        await self._publication.stop()
         await self._node.stop()
         return 0
 
@@ -83,6 +86,8 @@ class _ControlProcess:
         self._operations = Operations(self._node)
         run_dir = Path(self._config.state_dir) / "run"
         await self._operations.start(self._config.operations.address, run_dir / "admin.sock")
+        if self._config.publication.address:
+            await self._publication.start()
         return await loop.create_unix_server(self._node.new_link, sock=socket.socket(fileno=self._arguments.link_fd))
 
     async def _announce(self) -> None:

@@ -14,6 +14,7 @@ __all__ = [
     "Edge",
     "GatewayUnreachable",
     "Reload",
+    "RevocationList",
     "Session",
     "Status",
     "admin_socket",
@@ -56,6 +57,17 @@ class Reload(msgspec.Struct, frozen=True):
     why: str = ""
 
 
+class RevocationList(msgspec.Struct, frozen=True):
+    """A list of another CA that the gateway follows."""
+
+    trust: str
+    source: str
+    state: str = ""
+    policy: str = ""
+    next_update: float = 0.0
+    failure: str = ""
+
+
 class Status(msgspec.Struct, frozen=True):
     """What the commands use of the gateway's status; `raw` is all of it, for --json."""
 
@@ -69,6 +81,7 @@ class Status(msgspec.Struct, frozen=True):
     edges: list[Edge]
     sessions: list[Session]
     listeners: list[dict[str, Any]] = []
+    revocation_lists: list[RevocationList] = []
     raw: dict[str, Any] = {}
 
     def is_connected(self, charge_point_id: str) -> bool:

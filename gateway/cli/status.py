@@ -78,7 +78,25 @@ def _show(found: "Status", *, as_json: bool) -> None:
     for edge in found.edges:
         if edge.error:
             out.print(f"edge {edge.slot} cannot use its settings: {shown(edge.error)}")
+    _show_lists(found)
     _show_sessions(found)
+
+
+def _show_lists(found: "Status") -> None:
+    """Those that need somebody's attention: expired, about to, or never had."""
+    from gateway.cli.refusals import stamp
+
+    out = console()
+    for one in found.revocation_lists:
+        if one.state == "current":
+            continue
+        until = f", until {stamp(one.next_update)}" if one.next_update else ""
+        why = f": {shown(one.failure)}" if one.failure else ""
+        out.print(
+            f"revocation list {shown(one.source)} of trust bundle {shown(one.trust)} ({one.policy}) "
+            f"is {one.state.upper()}{until}{why}",
+            soft_wrap=True,
+        )
 
 
 def _show_sessions(found: "Status") -> None:

@@ -79,9 +79,14 @@ def _check_gateway(config: Config, findings: Findings) -> None:
                 findings.error((section, index, "name"), f"{section} {name!r} is there already")
             if not re.fullmatch(r"[A-Za-z0-9_.-]{1,40}", name):
                 findings.error((section, index, "name"), "use 1 to 40 letters, digits, dots, dashes, underscores")
-    addresses = [listener.address for listener in config.listeners] + [config.operations.address]
-    for index, address in enumerate(addresses):
-        place: Path = ("listener", index, "address") if index < len(config.listeners) else ("operations", "address")
+    places: list[tuple[Path, str]] = [
+        *((("listener", index, "address"), each.address) for index, each in enumerate(config.listeners)),
+        (("operations", "address"), config.operations.address),
+    ]
+    if config.publication.address:
+        places.append((("publication", "address"), config.publication.address))
+    addresses = [address for _, address in places]
+    for index, (place, address) in enumerate(places):
         try:
             split_address(address)
         except ValueError:
@@ -241,6 +246,8 @@ def _check_numbers(config: Config, findings: Findings) -> None:
         for name in values.__struct_fields__:
             _check_positive(getattr(values, name), (section, name), findings)
     _check_positive(config.recording.max_bytes, ("recording", "max_bytes"), findings)
+    for name in ("requests_per_address_per_minute", "max_connections"):
+        _check_positive(getattr(config.publication, name), ("publication", name), findings)
     if config.websocket.max_message_bytes > 16 * 1024 * 1024:
         findings.error(("websocket", "max_message_bytes"), "more than 16 MiB")
     if not FilePath(config.state_dir).parent.exists():

@@ -18,6 +18,7 @@ from gateway.config.model import (
     ListenerTLS,
     Operations,
     Policy,
+    Publication,
     Recording,
     SecurityEvents,
     Trust,
@@ -39,6 +40,7 @@ _SECTIONS = {
     "limits",
     "websocket",
     "operations",
+    "publication",
     "security_events",
     "audit",
     "policy",
@@ -204,19 +206,20 @@ def _pack(name: str, directory: FilePath) -> str:
     return str(directory / name) if name.endswith((".yaml", ".yml")) else name
 
 
-def _syntax_problem(shown: str, message: str) -> Problem:
-    words, _, place = message.partition(" (at ")
-    numbers = [int(word) for word in place.replace(",", " ").replace(")", " ").split() if word.isdigit()]
-    line, column = numbers if len(numbers) == 2 else (0, 0)  # noqa: PLR2004  line and column
-    return Problem(path=shown, message=f"not valid TOML: {words}", line=line, column=column)
-
-
-def _audit(audit: Audit, directory: FilePath, state_dir: FilePath) -> Audit:
+def _placed(audit: Audit, directory: FilePath, state_dir: FilePath) -> Audit:
+    """With its directories: relative to the configuration, or in the state directory."""
     return msgspec.structs.replace(
         audit,
         directory=str(directory / audit.directory if audit.directory else state_dir / "audit"),
         keys_directory=str(directory / audit.keys_directory if audit.keys_directory else state_dir / "audit-keys"),
     )
+
+
+def _syntax_problem(shown: str, message: str) -> Problem:
+    words, _, place = message.partition(" (at ")
+    numbers = [int(word) for word in place.replace(",", " ").replace(")", " ").split() if word.isdigit()]
+    line, column = numbers if len(numbers) == 2 else (0, 0)  # noqa: PLR2004  line and column
+    return Problem(path=shown, message=f"not valid TOML: {words}", line=line, column=column)
 
 
 def _read(tables: dict[str, Any], file: FilePath, directory: FilePath, findings: Findings) -> Config | None:
@@ -231,13 +234,15 @@ def _read(tables: dict[str, Any], file: FilePath, directory: FilePath, findings:
     limits = reader.table(Limits, tables.get("limits", {}), ("limits",))
     websocket = reader.table(WebSocketSettings, tables.get("websocket", {}), ("websocket",))
     operations = reader.table(Operations, tables.get("operations", {}), ("operations",))
+    publication = reader.table(Publication, tables.get("publication", {}), ("publication",))
     events = reader.table(SecurityEvents, tables.get("security_events", {}), ("security_events",))
     audit = reader.table(Audit, tables.get("audit", {}), ("audit",))
     policy = reader.table(Policy, tables.get("policy", {}), ("policy",))
     recording = reader.table(Recording, tables.get("recording", {}), ("recording",))
-    if None in (gateway, listeners, csms, trust, limits, websocket, operations, events, audit, policy, recording):
+    sections = (limits, websocket, operations, publication, events, audit, policy, recording)
+    if None in (gateway, listeners, csms, trust, *sections):
         return None
-    assert gateway and limits and websocket and operations  # noqa: PT018  narrowed together
+    assert gateway and limits and websocket and operations and publication  # noqa: PT018  narrowed together
     assert events and audit and policy and recording  # noqa: PT018
     if gateway.log_level not in {"debug", "info", "warning", "error"}:
         findings.error(("gateway", "log_level"), f"{gateway.log_level!r} is not one of debug, info, warning, error")
@@ -258,8 +263,9 @@ def _read(tables: dict[str, Any], file: FilePath, directory: FilePath, findings:
         limits=limits,
         websocket=websocket,
         operations=operations,
+        publication=publication,
         security_events=events,
-        audit=_audit(audit, directory, state_dir),
+        audit=_placed(audit, directory, state_dir),
         policy=policy,
         recording=recording,
         operator_names=gateway.operator_names,

@@ -22,6 +22,7 @@ __all__ = [
     "ListenerTLS",
     "Operations",
     "Policy",
+    "Publication",
     "Recording",
     "SecurityEvents",
     "Trust",
@@ -234,6 +235,17 @@ class Operations(msgspec.Struct, frozen=True, kw_only=True):
     """``host:port``; /healthz, /readyz and /metrics are here."""
 
 
+class Publication(msgspec.Struct, frozen=True, kw_only=True):
+    """Revocation lists, OCSP answers and CA certificates of the PKI, over plain HTTP: all of it is signed."""
+
+    address: str = ""
+    """``host:port``; empty: nothing is published. Whoever verifies your certificates must reach it."""
+    requests_per_address_per_minute: int = 600
+    """More are answered 429."""
+    max_connections: int = 500
+    """More are closed at once."""
+
+
 class SecurityEvents(msgspec.Struct, frozen=True, kw_only=True):
     """Where security events go, one JSON object a line."""
 
@@ -305,6 +317,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     websocket: WebSocketSettings = WebSocketSettings()
     operations: Operations = Operations()
+    publication: Publication = Publication()
     security_events: SecurityEvents = SecurityEvents()
     audit: Audit = Audit()
     policy: Policy = Policy()

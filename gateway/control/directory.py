@@ -39,7 +39,9 @@ def _log_damage(error: DamagedRow) -> None:
     _log.error("row_damaged", error=str(error))
 
 
-def _read_changes(registry: Registry, known: int) -> tuple[_Everything, frozenset[ChargePointId]]:
+def _read_changes(
+    registry: Registry, known: int, revocations: Revocations
+) -> tuple[_Everything, frozenset[ChargePointId]]:
     newest, changed = registry.changed_since(known)
     records = {}
     for identity in changed:
@@ -50,7 +52,7 @@ def _read_changes(registry: Registry, known: int) -> tuple[_Everything, frozense
             continue
         if record is not None:
             records[identity] = record
-    return _Everything(newest, records, registry.bound_keys(), registry.revocations()), changed
+    return _Everything(newest, records, registry.bound_keys(), registry.revocations(revocations)), changed
 
 
 class Directory:
@@ -78,8 +80,8 @@ class Directory:
             before = self.identities()
             revoked = await self.load(store)
             return before | self.identities(), revoked
-        known = self._counter
-        found, changed = await store.call(lambda registry: _read_changes(registry, known))
+        known, revocations = self._counter, self._revocations
+        found, changed = await store.call(lambda registry: _read_changes(registry, known, revocations))
         # Removals first: a charge point removed and registered again in another case is one key here.
         for identity in changed - found.records.keys():
             self._records.pop(fold(identity), None)
@@ -88,7 +90,7 @@ class Directory:
         return changed, self._take(found)
 
     def _take(self, found: _Everything) -> bool:
-        revoked = found.revocations != self._revocations
+        revoked = found.revocations is not self._revocations and found.revocations != self._revocations
         self._counter, self._owners, self._revocations = found.counter, found.owners, found.revocations
         return revoked
 

@@ -6,6 +6,7 @@ list is late.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -28,6 +29,7 @@ __all__ = ["ForeignRevocations"]
 
 _LOOK_S: Final = 2.0
 _ASK_AGAIN_S: Final = 30.0
+_SETTLE_S: Final = 5.0
 _REPEAT_S: Final = 6 * 3_600.0
 """How often a list that is running out, or has run out, is announced again."""
 _SOFT_REPEAT_S: Final = 3_600.0
@@ -48,6 +50,8 @@ class _Followed(msgspec.Struct):
     announced: Freshness = "current"
     announced_at: float = 0.0
     failure: str = ""
+    settled: asyncio.Event = msgspec.field(default_factory=asyncio.Event)
+    """There is a list, if only the one from before a restart, or it has been looked for once."""
 
 
 class ForeignRevocations:
@@ -102,6 +106,7 @@ class ForeignRevocations:
     async def _follow(self, one: _Followed) -> None:
         await one.source.recall(self._wall_clock())
         if one.source.crl is not None:
+            one.settled.set()
             self._changed()
         while True:
             try:
@@ -111,6 +116,7 @@ class ForeignRevocations:
                 self._announce(one, self._wall_clock())
             except Exception as error:  # noqa: BLE001  a source with a defect must not be forgotten
                 _log.error("crl_not_followed", where=one.source.where, error=repr(error), exc_info=error)
+            one.settled.set()
             await asyncio.sleep(_LOOK_S)
 
     async def _ask_again(self) -> None:
@@ -179,6 +185,8 @@ class ForeignRevocations:
 
         Without that demand nothing is waited for: a responder is asked, and what it says counts when it is there.
         """
+        if not self.has_status(bundle, leaf):
+            await self._settled(bundle.name)
         if self.has_status(bundle, leaf):
             return
         url = self._ocsp_urls.get(bundle.name, "")
@@ -195,6 +203,13 @@ class ForeignRevocations:
             raise Refusal(Reason.CERT_STATUS_UNKNOWN, f"trust bundle {bundle.name}: {why}")
         if why and self._has_source(bundle.name):
             self._note_softened(bundle.name, why)
+
+    async def _settled(self, bundle: str) -> None:
+        """Right after a start: the lists that were there before are on their way from the disk, or from their issuer."""
+        waiting = [one.settled.wait() for one in self._followed if one.source.bundle.name == bundle]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_SETTLE_S):
+                await asyncio.gather(*waiting)
 
     def _has_source(self, bundle: str) -> bool:
         return any(one.source.bundle.name == bundle for one in self._followed)

@@ -85,6 +85,10 @@ class OCSPClient:
             self.failures += 1
             _log.warning("ocsp_no_answer", url=question.url, why=str(error))
             return str(error)
+        except Exception as error:  # noqa: BLE001  an admission waits for this: a defect here is no answer
+            self.failures += 1
+            _log.exception("ocsp_failed", url=question.url)
+            return f"defect: {type(error).__name__}"
         self._note(question, status)
         return ""
 

@@ -3,7 +3,7 @@
 import re
 
 import msgspec
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from gateway.ocpp.vocabulary import ChargePointId
 from gateway.store.errors import KeyBoundElsewhere, StoreError
@@ -33,6 +33,8 @@ class Revocations(msgspec.Struct, frozen=True, kw_only=True):
     """Fingerprints of certificates, lower-case hex."""
     issuer_serials: frozenset[tuple[str, str]] = frozenset()
     """(issuer, serial number as lower-case hex without leading zeros)."""
+    mark: tuple[int, int, float] = (0, 0, 0.0)
+    """How many there are, the highest row and the latest time: whoever has the same has the same revocations."""
 
     def covers(self, *, sha256: str, issuer: str, serial: str) -> bool:
         """True if the certificate is revoked by its fingerprint or by issuer and serial number."""
@@ -104,11 +106,18 @@ def revoke(connection: Connection, *, sha256: str, issuer: str, serial: str, rea
     return True
 
 
-def revocations(connection: Connection) -> Revocations:
-    """Every revocation."""
+def revocations(connection: Connection, known: Revocations | None = None) -> Revocations:
+    """Every revocation; `known` itself where nothing has been added since, as there may be a hundred thousand."""
     table = revoked_certificates.c
+    count, highest, latest = connection.execute(
+        select(func.count(), func.max(table.id), func.max(table.revoked_at))
+    ).one()
+    mark = int(count), int(highest or 0), float(latest or 0.0)
+    if known is not None and known.mark == mark:
+        return known
     rows = connection.execute(select(table.sha256, table.issuer, table.serial)).all()
     return Revocations(
         sha256=frozenset(row.sha256 for row in rows if row.sha256),
         issuer_serials=frozenset((row.issuer, row.serial) for row in rows if row.issuer and row.serial),
+        mark=mark,
     )

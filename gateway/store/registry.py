@@ -398,10 +398,10 @@ class Registry:
             if certificates.revoke(connection, **name, reason=reason, now=now):
                 changes.note_change(connection)
 
-    def revocations(self) -> Revocations:
-        """Every revocation, as sets."""
+    def revocations(self, known: Revocations | None = None) -> Revocations:
+        """Every revocation, as sets; `known` itself where nothing has been added since."""
         with self._database.reading() as connection:
-            return certificates.revocations(connection)
+            return certificates.revocations(connection, known)
 
     # refusals
 

@@ -1,5 +1,6 @@
 """`charge-point set`, `enable`, `disable`, `remove`: every field, the floor, passwords, and what is refused."""
 
+import datetime
 import os
 import pty
 import subprocess
@@ -292,3 +293,35 @@ class TestRemove:
         os.close(ours)
         assert process.returncode == code
         assert list(registry.load_all()) == left
+
+
+@pytest.mark.requirement("A00.FR.429")
+class TestExpiredCertificate:
+    TODAY = datetime.datetime.now(datetime.UTC).date()
+
+    @pytest.mark.parametrize("days", [0, 1, 92])
+    def test_the_permission_lasts_to_the_end_of_a_day_in_the_near_future(
+        self, days: int, cli: Cli, registry: Registry
+    ) -> None:
+        day = self.TODAY + datetime.timedelta(days=days)
+        assert cli(*SET, "CP-1", "--expired-certificate-until", day.isoformat()).code == OK
+        end = datetime.datetime.fromtimestamp(stored(registry).expired_certificate_until, datetime.UTC)
+        assert (end.date(), end.hour, end.minute) == (day, 23, 59)
+        assert "let in until" in cli("charge-point", "show", "CP-1").out
+
+    @pytest.mark.parametrize("days", [-1, 94, 4_000])
+    def test_no_day_of_the_past_and_none_far_away(self, days: int, cli: Cli, registry: Registry) -> None:
+        day = self.TODAY + datetime.timedelta(days=days)
+        result = cli(*SET, "CP-1", "--expired-certificate-until", day.isoformat())
+        assert (result.code, "within the next 92 days" in result.err) == (USAGE, True)
+        assert stored(registry).expired_certificate_until == 0.0
+
+    @pytest.mark.parametrize("text", ["tomorrow", "2027-02-30", "31.01.2027", "0"])
+    def test_what_is_no_day_is_refused(self, text: str, cli: Cli) -> None:
+        result = cli(*SET, "CP-1", "--expired-certificate-until", text)
+        assert (result.code, "is not a day" in result.err) == (USAGE, True)
+
+    def test_an_empty_text_takes_it_back(self, cli: Cli, registry: Registry) -> None:
+        cli(*SET, "CP-1", "--expired-certificate-until", self.TODAY.isoformat())
+        assert cli(*SET, "CP-1", "--expired-certificate-until", "").code == OK
+        assert stored(registry).expired_certificate_until == 0.0

@@ -100,3 +100,25 @@ def test_watch_survives_a_gateway_that_comes_and_goes(place: Place) -> None:
     watch.send_signal(signal.SIGINT)
     watch.communicate(timeout=30)
     assert (found["ready"], watch.returncode) == (True, INTERRUPTED)
+
+
+def test_revocation_lists_are_told_where_somebody_has_to_do_something(cli: Cli, place: Place) -> None:
+    base = {"policy": "hard", "issuer": "CN=x", "number": 1, "revoked": 0}
+    lists = [
+        {**base, "trust": "fine", "source": "a.crl", "state": "current", "next_update": 4e9, "failure": ""},
+        {
+            **base,
+            "trust": "late",
+            "source": "b.crl",
+            "state": "expired",
+            "next_update": 1.0,
+            "failure": "HTTP status [503]",
+        },
+        {**base, "trust": "new", "source": "c.crl", "state": "missing", "next_update": 0.0, "failure": ""},
+    ]
+    with answering(place.state, status(revocation_lists=lists)):
+        out = cli("status").out
+    assert "b.crl of trust bundle late (hard) is EXPIRED, until 1970" in out
+    assert "HTTP status [503]" in out
+    assert "c.crl of trust bundle new (hard) is MISSING\n" in out
+    assert "a.crl" not in out

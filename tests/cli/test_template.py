@@ -28,6 +28,7 @@ TABLE_OF = {
     "SecurityEvents": "security_events",
     "Audit": "audit",
     "Policy": "policy",
+    "Publication": "publication",
     "Recording": "recording",
 }
 NOT_A_KEY = {("Config", "path")}

@@ -20,6 +20,7 @@ from gateway.config.model import (
     ListenerTLS,
     Operations,
     Policy,
+    Publication,
     Recording,
     SecurityEvents,
     Trust,
@@ -41,6 +42,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "[security_events]": SecurityEvents,
     "[audit]": Audit,
     "[policy]": Policy,
+    "[publication]": Publication,
     "[recording]": Recording,
 }
 EXAMPLES = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)

@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 import stat
+import urllib.error
 import urllib.request
 from functools import partial
 from pathlib import Path
@@ -169,3 +170,19 @@ async def test_a_full_disk_under_log_and_events_costs_lines_and_nothing_else(rig
 def _metric(gateway: GatewayProcess, name: str) -> float:
     found = re.search(rf"^{name} ([0-9.e+]+)$", gateway.http("/metrics")[1], re.MULTILINE)
     return float(found[1]) if found else 0.0
+
+
+async def test_the_publication_listener_is_there_where_it_is_configured_and_says_nothing_yet(rig: Rig) -> None:
+    from gateway.demo.ports import free_ports
+
+    port = free_ports(1)[0]
+    rig.config["publication"] = {"address": f"127.0.0.1:{port}"}
+    async with rig.gateway():
+        with pytest.raises(urllib.error.HTTPError) as answer:
+            await asyncio.to_thread(urllib.request.urlopen, f"http://127.0.0.1:{port}/ca/issuing.crt", timeout=5)
+        assert (answer.value.code, answer.value.headers["Server"]) == (404, "pki")
+        answer.value.close()
+    del rig.config["publication"]
+    async with rig.gateway():
+        with pytest.raises(OSError), socket.create_connection(("127.0.0.1", port), timeout=5):
+            pass

@@ -7,10 +7,11 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from pki.crl import CRLStamp, build_crl, next_stamp
+from pki.crl import CRLStamp, build_crl, distribution_points, next_stamp
 from pki.hash_data import certificate_hash_data
 from pki.ocsp import OCSPResponses, OCSPSigner, OCSPWindow
 from pki.revocation import RevokedCertificate
+from tests.support.hierarchy import certificate
 from tests.support.judges import (
     STRONGSWAN_PKI,
     judge,
@@ -81,6 +82,28 @@ def test_openssl_refuses_the_revoked_certificate_and_no_other(files: Files) -> N
     assert b"certificate revoked" in refused.stderr
 
 
+@needs_openssl
+def test_openssl_looks_a_certificate_up_in_the_shard_that_it_names_and_in_no_other(files: Files) -> None:
+    issuer = Issued(authority().root, authority().key)
+    leaves = [
+        certificate(f"SN-{number}", issuer=issuer, extensions=((distribution_points(_url(number)), False),))
+        for number in (0, 1)
+    ]
+    for listed, leaf in ((0, leaves[0]), (1, leaves[1])):
+        entry = RevokedCertificate(leaf.certificate.serial_number, NOW - HOUR)
+        der = build_crl(authority().root, authority().key, [entry], STAMP, url=_url(listed), scope="user")
+        files.write(f"{listed}.pem", x509.load_der_x509_crl(der).public_bytes(Encoding.PEM))
+    verify = "openssl", "verify", "-x509_strict", "-crl_check", "-extended_crl", "-CAfile", files.root
+    own = judge(*verify, "-CRLfile", files.work / "0.pem", files.write("leaf.pem", leaves[0].pem))
+    assert b"certificate revoked" in own.stderr
+    other = judge(*verify, "-CRLfile", files.work / "1.pem", files.work / "leaf.pem")
+    assert b"scope" in other.stderr or b"unable to get certificate CRL" in other.stderr, other
+
+
+def _url(shard: int) -> str:
+    return f"http://pki.example.test/crl/issuing/{shard}.crl"
+
+
 @needs_certtool
 @pytest.mark.parametrize("options", SHAPES)
 def test_gnutls_verifies_the_list(files: Files, options: dict[str, str]) -> None:
@@ -127,14 +150,14 @@ def answers(signed_by: Issued) -> OCSPResponses:
 @pytest.mark.parametrize("nonce", ["-nonce", "-no_nonce"])
 def test_openssl_asks_and_believes_the_answer(files: Files, kind: str, digest: str, nonce: str) -> None:
     prepared = answers(responder(authority(), kind=kind))
-    for certificate, status in ((files.revoked, "revoked"), (files.good, "good")):
+    for subject, status in ((files.revoked, "revoked"), (files.good, "good")):
         request, response = files.work / "request.der", files.work / "response.der"
-        about = digest, "-issuer", files.root, "-cert", certificate
+        about = digest, "-issuer", files.root, "-cert", subject
         judge("openssl", "ocsp", *about, nonce, "-reqout", request)
         response.write_bytes(prepared.answer(request.read_bytes(), NOW).der)
         done = judge("openssl", "ocsp", *about, "-no_nonce", "-respin", response, "-CAfile", files.root)
         assert b"Response verify OK" in done.stderr, done
-        assert f"{certificate}: {status}".encode() in done.stdout
+        assert f"{subject}: {status}".encode() in done.stdout
 
 
 @needs_openssl

@@ -93,3 +93,13 @@ def test_serial_numbers_are_normalised(text, normal):
 
 def test_fingerprints_are_normalised():
     assert normal_sha256(" " + "AB" * 32) == "ab" * 32
+
+
+def test_revocations_are_read_again_only_where_some_were_added(registry) -> None:
+    registry.revoke_certificate(sha256="ab" * 32, reason="lost", now=1.0)
+    known = registry.revocations()
+    assert registry.revocations(known) is known
+    registry.revoke_certificate(sha256="cd" * 32, reason="lost", now=1.0)
+    newer = registry.revocations(known)
+    assert newer.covers(sha256="cd" * 32, issuer="", serial="")
+    assert newer == registry.revocations()

@@ -1,7 +1,7 @@
 """A root with CAs below it and a server certificate at the end; and two such worlds of which one takes over."""
 
 import datetime
-from typing import Self
+from typing import Any, Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -28,10 +28,15 @@ def certificate(
     end: datetime.timedelta = 30 * DAY,
     serial_number: int | None = None,
     signs: bool | None = None,
+    public_key: Any = None,
     extensions: tuple[tuple[x509.ExtensionType, bool], ...] = (),
 ) -> Issued:
-    """A certificate with a fresh key, as good as its issuer; self-signed without one. `signs`: digitalSignature."""
+    """A certificate with a fresh key, as good as its issuer; self-signed without one. `signs`: digitalSignature.
+
+    `public_key`: of somebody else, who has asked for it.
+    """
     key = new_key()
+    public = public_key or key.public_key()
     name = _name(subject, organization)
     now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
     signer = issuer.key if issuer is not None else key
@@ -39,12 +44,12 @@ def certificate(
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(issuer.certificate.subject if issuer is not None else name)
-        .public_key(key.public_key())
+        .public_key(public)
         .serial_number(serial_number or x509.random_serial_number())
         .not_valid_before(now + start)
         .not_valid_after(now + end)
         .add_extension(x509.BasicConstraints(ca=ca, path_length=path_length), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
         .add_extension(
             x509.KeyUsage(

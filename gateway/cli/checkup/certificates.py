@@ -23,7 +23,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsag
 from gateway.cli.checkup.check import Check, error, ok, warning
 from gateway.config.model import CertificateFiles, Config, Listener
 
-__all__ = ["check_certificates"]
+__all__ = ["check_anchors", "check_certificates"]
 
 _DAY: Final = datetime.timedelta(days=1)
 _SOON: Final = 21 * _DAY
@@ -46,7 +46,7 @@ def check_certificates(config: Config, now: datetime.datetime) -> Iterator[Check
             files = CertificateFiles(certificate=csms.certificate, key=csms.key)
             yield from _pair(f"client certificate for CSMS {csms.name}", files, now)
         if csms.ca:
-            yield from _anchors(f"trust for CSMS {csms.name}", csms.ca, now)
+            yield from check_anchors(f"trust for CSMS {csms.name}", csms.ca, now)
 
 
 def _listener(listener: Listener, roots: Sequence[x509.Certificate], now: datetime.datetime) -> Iterator[Check]:
@@ -68,7 +68,7 @@ def _listener(listener: Listener, roots: Sequence[x509.Certificate], now: dateti
             f"Add a [[listener.tls.certificates]] with a {missing} key (A00.FR.318/421).",
         )
     for path in listener.tls.client_trust:
-        yield from _anchors(f"trust of listener {listener.name}", path, now)
+        yield from check_anchors(f"trust of listener {listener.name}", path, now)
 
 
 def _pair(what: str, files: CertificateFiles, now: datetime.datetime) -> Iterator[Check]:
@@ -171,7 +171,8 @@ def _name(what: str, leaf: x509.Certificate) -> Iterator[Check]:
         yield error(check, f"{what} has an RSA key of {key.key_size} bits", "Use 2048 bits or more (A00.FR.501-503).")
 
 
-def _anchors(what: str, path: str, now: datetime.datetime) -> Iterator[Check]:
+def check_anchors(what: str, path: str, now: datetime.datetime) -> Iterator[Check]:
+    """Until when the certificates of a file of trust anchors are good."""
     for certificate in _read(path):
         yield _validity("trust", f"{what}: '{_subject(certificate)}'", [certificate], now, _TRUST_SOON)
 
@@ -181,6 +182,7 @@ def _known_roots(config: Config) -> list[x509.Certificate]:
     paths = [csms.ca for csms in config.csms if csms.ca]
     for listener in config.listeners:
         paths.extend(listener.tls.client_trust if listener.tls else ())
+    paths.extend(path for bundle in config.trust for path in bundle.roots)
     found = [certificate for path in paths for certificate in _read(path)]
     with warnings.catch_warnings():
         # Some systems trust old roots that bend the rules of X.509; that is not our reader's business.

@@ -1,0 +1,140 @@
+"""The Vault client against a server of the test's own that answers as the documentation of `pki/sign` says; no Vault was at hand."""
+
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from cryptography import x509
+
+from pki.backends.http import TLSFiles
+from pki.backends.interface import BackendMisbehaved, BackendUnavailable, Denied, Issued, RevocationSource
+from pki.backends.vault import VaultBackend, VaultSettings
+from tests.support.other_ca import OtherCA, https, json_answer, now, request_for
+
+TOKEN = "hvs.s3cret"
+
+
+@dataclass
+class VaultServer:
+    """One mount with one role."""
+
+    ca: OtherCA = field(default_factory=OtherCA)
+    status: int = 200
+    errors: list[str] = field(default_factory=list)
+    with_chain: bool = True
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+
+    async def sign(self, request: web.Request) -> web.Response:
+        body = await self._note(request)
+        if request.headers.get("X-Vault-Token") != TOKEN:
+            return json_answer(403, {"errors": ["permission denied"]})
+        if self.status != 200:
+            return json_answer(self.status, {"errors": self.errors})
+        leaf = self.ca.issue(x509.load_pem_x509_csr(body["csr"].encode()), body["common_name"])
+        sub, root = (each.certificate for each in (self.ca.sub, self.ca.root))
+        data: dict[str, Any] = {"certificate": pem(leaf), "issuing_ca": pem(sub), "serial_number": "00"}
+        if self.with_chain:
+            data["ca_chain"] = [pem(sub), pem(root)]
+        return json_answer(200, {"data": data, "lease_id": "", "warnings": None})
+
+    async def chain(self, _: web.Request) -> web.Response:
+        return web.Response(body=self.ca.sub.pem + self.ca.root.pem)
+
+    async def revoke(self, request: web.Request) -> web.Response:
+        await self._note(request)
+        return json_answer(
+            self.status, {"data": {"revocation_time": 1}} if self.status == 200 else {"errors": self.errors}
+        )
+
+    async def _note(self, request: web.Request) -> dict[str, Any]:
+        self.headers.append(dict(request.headers))
+        self.asked.append(json.loads(await request.read()))
+        return self.asked[-1]
+
+    def routes(self) -> Any:
+        return {
+            ("POST", "/v1/pki/sign/charge-points"): self.sign,
+            ("GET", "/v1/pki/ca_chain"): self.chain,
+            ("POST", "/v1/pki/revoke"): self.revoke,
+        }
+
+
+def pem(certificate: x509.Certificate) -> str:
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    return certificate.public_bytes(Encoding.PEM).decode().strip()
+
+
+@contextlib.asynccontextmanager
+async def serving(server: VaultServer, work: Path, **settings: Any) -> AsyncIterator[VaultBackend]:
+    async with https(work, server.routes()) as (address, root):
+        options: dict[str, Any] = {
+            "address": address,
+            "role": "charge-points",
+            "token": TOKEN,
+            "tls": TLSFiles(ca_pem=root),
+            "anchors": server.ca.anchors,
+        }
+        yield VaultBackend(VaultSettings(**{**options, **settings}), now)
+
+
+@pytest.mark.parametrize("with_chain", [True, False])
+async def test_a_certificate_is_issued_for_the_names_that_we_give(tmp_path: Path, with_chain: bool) -> None:
+    server, request = VaultServer(with_chain=with_chain), request_for()
+    async with serving(server, tmp_path, namespace="fleet") as backend:
+        issued = await backend.enroll(request)
+    assert isinstance(issued, Issued)
+    assert issued.chain[1:] == (server.ca.sub.certificate,)
+    (asked,), (headers,) = server.asked, server.headers
+    assert (asked["common_name"], asked["ttl"], asked["exclude_cn_from_sans"]) == ("SN-1", "90d", True)
+    assert headers["X-Vault-Namespace"] == "fleet"
+
+
+async def test_a_refusal_is_denied_in_vaults_words(tmp_path: Path) -> None:
+    server = VaultServer(status=400, errors=["common name SN-1 not allowed by this role"])
+    async with serving(server, tmp_path) as backend:
+        assert await backend.enroll(request_for()) == Denied("common name SN-1 not allowed by this role")
+    async with serving(VaultServer(), tmp_path, token="wr0ng") as backend:
+        assert await backend.enroll(request_for()) == Denied("permission denied")
+        assert "wr0ng" not in repr(backend._settings)
+
+
+@pytest.mark.parametrize("status", [429, 472, 473, 500, 503])
+async def test_a_sealed_or_busy_vault_settles_nothing(tmp_path: Path, status: int) -> None:
+    async with serving(VaultServer(status=status, errors=["Vault is sealed"]), tmp_path) as backend:
+        with pytest.raises(BackendUnavailable, match=str(status)):
+            await backend.enroll(request_for())
+
+
+async def test_a_role_that_changes_the_operator_is_an_alarm(tmp_path: Path) -> None:
+    async with serving(VaultServer(), tmp_path) as backend:
+        with pytest.raises(BackendMisbehaved, match="organizationName"):
+            await backend.enroll(request_for(organization="Another CPO"))
+
+
+async def test_chain_and_revocation(tmp_path: Path) -> None:
+    server = VaultServer()
+    async with serving(server, tmp_path) as backend:
+        assert await backend.chain() == (server.ca.sub.certificate, server.ca.root.certificate)
+        await backend.revoke(0x0ABC01, x509.ReasonFlags.key_compromise)
+        assert server.asked == [{"serial_number": "0a:bc:01"}]
+        source = backend.revocation_source()
+        assert source == RevocationSource(crls=(backend._settings.address + "/v1/pki/crl",))
+        server.status, server.errors = 400, ["certificate with serial 0a:bc:01 not found"]
+        with pytest.raises(BackendUnavailable, match="not found"):
+            await backend.revoke(0x0ABC01, x509.ReasonFlags.key_compromise)
+
+
+async def test_clear_text_is_for_an_agent_that_was_named_so_and_nothing_else(tmp_path: Path) -> None:
+    async with serving(VaultServer(), tmp_path, address="http://localhost:8200") as backend:
+        with pytest.raises(BackendUnavailable, match="do not fit"):
+            await backend.enroll(request_for())
+    async with serving(VaultServer(), tmp_path, tls=None) as backend:
+        with pytest.raises(BackendUnavailable, match="do not fit"):
+            await backend.enroll(request_for())
