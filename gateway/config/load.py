@@ -20,6 +20,7 @@ from gateway.config.model import (
     Policy,
     Recording,
     SecurityEvents,
+    Sink,
     Trust,
     WebSocketSettings,
 )
@@ -41,6 +42,7 @@ _SECTIONS = {
     "operations",
     "security_events",
     "audit",
+    "sink",
     "policy",
     "recording",
 }
@@ -50,6 +52,7 @@ _FILES = {
     CSMS: ("password_file", "ca", "certificate", "key"),
     Trust: ("roots", "crl"),
     Policy: ("site",),
+    Sink: ("ca", "certificate", "key", "secret_file"),
     Recording: ("path",),
 }
 """Fields that name files: relative ones are relative to the configuration."""
@@ -204,6 +207,11 @@ def _pack(name: str, directory: FilePath) -> str:
     return str(directory / name) if name.endswith((".yaml", ".yml")) else name
 
 
+def _placed(sink: Sink, directory: FilePath) -> Sink:
+    """A file's name relative to the configuration; other targets are no files."""
+    return msgspec.structs.replace(sink, target=str(directory / sink.target)) if sink.kind == "file" else sink
+
+
 def _syntax_problem(shown: str, message: str) -> Problem:
     words, _, place = message.partition(" (at ")
     numbers = [int(word) for word in place.replace(",", " ").replace(")", " ").split() if word.isdigit()]
@@ -226,8 +234,22 @@ def _read(tables: dict[str, Any], file: FilePath, directory: FilePath, findings:
     events = reader.table(SecurityEvents, tables.get("security_events", {}), ("security_events",))
     audit = reader.table(Audit, tables.get("audit", {}), ("audit",))
     policy = reader.table(Policy, tables.get("policy", {}), ("policy",))
+    sinks = reader.tables(Sink, tables.get("sink", []), ("sink",))
     recording = reader.table(Recording, tables.get("recording", {}), ("recording",))
-    if None in (gateway, listeners, csms, trust, limits, websocket, operations, events, audit, policy, recording):
+    if None in (
+        gateway,
+        listeners,
+        csms,
+        trust,
+        limits,
+        websocket,
+        operations,
+        events,
+        audit,
+        sinks,
+        policy,
+        recording,
+    ):
         return None
     assert gateway and limits and websocket and operations  # noqa: PT018  narrowed together
     assert events and audit and policy and recording  # noqa: PT018
@@ -242,6 +264,7 @@ def _read(tables: dict[str, Any], file: FilePath, directory: FilePath, findings:
         directory=str(directory / audit.directory if audit.directory else state_dir / "audit"),
         keys_directory=str(directory / audit.keys_directory if audit.keys_directory else state_dir / "audit-keys"),
     )
+    sinks = tuple(_placed(sink, directory) for sink in sinks or ())
     policy = msgspec.structs.replace(policy, packs=tuple(_pack(name, directory) for name in policy.packs))
     return Config(
         path=str(file),
@@ -257,6 +280,7 @@ def _read(tables: dict[str, Any], file: FilePath, directory: FilePath, findings:
         operations=operations,
         security_events=events,
         audit=audit,
+        sinks=sinks,
         policy=policy,
         recording=recording,
         operator_names=gateway.operator_names,

@@ -28,6 +28,7 @@ from gateway.config.model import (
     Policy,
     Recording,
     SecurityEvents,
+    Sink,
     Trust,
     WebSocketSettings,
 )
@@ -119,6 +120,12 @@ _TABLES: Final = (
     _Table("[operations]", Operations),
     _Table("[security_events]", SecurityEvents),
     _Table("[audit]", Audit),
+    _Table(
+        "[[sink]]",
+        Sink,
+        {"name": "siem", "kind": "syslog", "target": "siem.example.com:6514", "format": "cef"},
+        example=True,
+    ),
     _Table("[policy]", Policy),
     _Table("[recording]", Recording),
 )
