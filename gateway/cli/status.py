@@ -75,6 +75,12 @@ def _show(found: "Status", *, as_json: bool) -> None:
         out.print(f"LAST RELOAD FAILED, the previous configuration is in force: {shown(found.last_reload.why)}")
     edges = ", ".join(f"{edge.slot} (pid {edge.pid})" for edge in found.edges) or "none"
     out.print(f"edges: {edges} of {found.expected_edges}")
+    audit = found.raw.get("audit") or {}
+    if audit.get("state") not in {"running", None}:
+        out.print(f"THE AUDIT LOG IS NOT WRITTEN ({shown(audit['failure_mode'])}): {shown(audit.get('why', ''))}")
+    for sink in audit.get("sinks", ()):
+        if sink.get("why"):
+            out.print(f"sink {shown(sink['name'])} is {sink['behind']} records behind: {shown(sink['why'])}")
     for edge in found.edges:
         if edge.error:
             out.print(f"edge {edge.slot} cannot use its settings: {shown(edge.error)}")

@@ -16,6 +16,7 @@ from gateway.config.certificates import (
 from gateway.config.findings import Findings
 from gateway.config.model import CSMS, Audit, Config, Listener
 from gateway.config.positions import Path
+from gateway.config.sinks import check_sinks
 from gateway.config.suggest import did_you_mean
 from gateway.config.trust import check_trust_bundles, check_trust_of_listener
 from gateway.ocpp.vocabulary import SecurityProfile
@@ -62,6 +63,7 @@ def check(config: Config, findings: Findings) -> None:
     check_trust_bundles(config, findings, _check_positive)
     _check_numbers(config, findings)
     _check_audit(config.audit, findings)
+    check_sinks(config.sinks, findings)
 
 
 def _check_gateway(config: Config, findings: Findings) -> None:

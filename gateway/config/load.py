@@ -21,6 +21,7 @@ from gateway.config.model import (
     Publication,
     Recording,
     SecurityEvents,
+    Sink,
     Trust,
     WebSocketSettings,
 )
@@ -32,26 +33,32 @@ from gateway.config.trust import is_url
 __all__ = ["ConfigError", "Problem", "load_config", "load_config_with_warnings", "load_unchecked"]
 
 _T = TypeVar("_T", bound=msgspec.Struct)
-_SECTIONS = {
-    "gateway",
-    "listener",
-    "csms",
-    "trust",
-    "limits",
-    "websocket",
-    "operations",
-    "publication",
-    "security_events",
-    "audit",
-    "policy",
-    "recording",
+_TABLES: dict[str, type[msgspec.Struct]] = {
+    "limits": Limits,
+    "websocket": WebSocketSettings,
+    "operations": Operations,
+    "publication": Publication,
+    "security_events": SecurityEvents,
+    "audit": Audit,
+    "policy": Policy,
+    "recording": Recording,
 }
+"""Sections that are in the configuration once, under their own names."""
+_ARRAYS: dict[str, tuple[str, type[msgspec.Struct]]] = {
+    "listener": ("listeners", Listener),
+    "csms": ("csms", CSMS),
+    "trust": ("trust", Trust),
+    "sink": ("sinks", Sink),
+}
+"""Sections that can be there several times, with the names of the fields that hold them."""
+_SECTIONS = {"gateway", *_TABLES, *_ARRAYS}
 _FILES = {
     ListenerTLS: ("client_trust",),
     CertificateFiles: ("certificate", "key"),
     CSMS: ("password_file", "ca", "certificate", "key"),
     Trust: ("roots", "crl"),
     Policy: ("site",),
+    Sink: ("ca", "certificate", "key", "secret_file"),
     Recording: ("path",),
 }
 """Fields that name files: relative ones are relative to the configuration."""
@@ -206,15 +213,6 @@ def _pack(name: str, directory: FilePath) -> str:
     return str(directory / name) if name.endswith((".yaml", ".yml")) else name
 
 
-def _placed(audit: Audit, directory: FilePath, state_dir: FilePath) -> Audit:
-    """With its directories: relative to the configuration, or in the state directory."""
-    return msgspec.structs.replace(
-        audit,
-        directory=str(directory / audit.directory if audit.directory else state_dir / "audit"),
-        keys_directory=str(directory / audit.keys_directory if audit.keys_directory else state_dir / "audit-keys"),
-    )
-
-
 def _syntax_problem(shown: str, message: str) -> Problem:
     words, _, place = message.partition(" (at ")
     numbers = [int(word) for word in place.replace(",", " ").replace(")", " ").split() if word.isdigit()]
@@ -228,46 +226,40 @@ def _read(tables: dict[str, Any], file: FilePath, directory: FilePath, findings:
         if section not in _SECTIONS:
             findings.error((section,), f"unknown section {section!r}", did_you_mean(section, _SECTIONS))
     gateway = reader.table(_Gateway, tables.get("gateway", {}), ("gateway",))
-    listeners = reader.tables(Listener, tables.get("listener", []), ("listener",))
-    csms = reader.tables(CSMS, tables.get("csms", []), ("csms",))
-    trust = reader.tables(Trust, tables.get("trust", []), ("trust",))
-    limits = reader.table(Limits, tables.get("limits", {}), ("limits",))
-    websocket = reader.table(WebSocketSettings, tables.get("websocket", {}), ("websocket",))
-    operations = reader.table(Operations, tables.get("operations", {}), ("operations",))
-    publication = reader.table(Publication, tables.get("publication", {}), ("publication",))
-    events = reader.table(SecurityEvents, tables.get("security_events", {}), ("security_events",))
-    audit = reader.table(Audit, tables.get("audit", {}), ("audit",))
-    policy = reader.table(Policy, tables.get("policy", {}), ("policy",))
-    recording = reader.table(Recording, tables.get("recording", {}), ("recording",))
-    sections = (limits, websocket, operations, publication, events, audit, policy, recording)
-    if None in (gateway, listeners, csms, trust, *sections):
+    read: dict[str, Any] = {name: reader.table(kind, tables.get(name, {}), (name,)) for name, kind in _TABLES.items()}
+    for name, (field, kind) in _ARRAYS.items():
+        read[field] = reader.tables(kind, tables.get(name, []), (name,))
+    if gateway is None or None in read.values():
         return None
-    assert gateway and limits and websocket and operations and publication  # noqa: PT018  narrowed together
-    assert events and audit and policy and recording  # noqa: PT018
     if gateway.log_level not in {"debug", "info", "warning", "error"}:
         findings.error(("gateway", "log_level"), f"{gateway.log_level!r} is not one of debug, info, warning, error")
         return None
     state_dir = directory / gateway.state_dir
-    if events.path and events.path != "-":
-        events = SecurityEvents(path=str(directory / events.path))
-    policy = msgspec.structs.replace(policy, packs=tuple(_pack(name, directory) for name in policy.packs))
     return Config(
         path=str(file),
         state_dir=str(state_dir),
         database_url=gateway.database_url or f"sqlite:///{state_dir / 'registry.sqlite'}",
         edge_workers=gateway.edge_workers or os.cpu_count() or 1,
         log_level=gateway.log_level,  # type: ignore[arg-type]
-        listeners=listeners or (),
-        csms=csms or (),
-        trust=trust or (),
-        limits=limits,
-        websocket=websocket,
-        operations=operations,
-        publication=publication,
-        security_events=events,
-        audit=_placed(audit, directory, state_dir),
-        policy=policy,
-        recording=recording,
         operator_names=gateway.operator_names,
         unsafe_dev_certificates=gateway.unsafe_dev_certificates,
+        **{**read, **_placed(read, directory, state_dir)},
     )
+
+
+def _placed(read: dict[str, Any], directory: FilePath, state_dir: FilePath) -> dict[str, Any]:
+    """What names files in ways of its own, relative to the configuration or to the state directory."""
+    events, audit, policy = read["security_events"], read["audit"], read["policy"]
+    if events.path and events.path != "-":
+        events = SecurityEvents(path=str(directory / events.path))
+    audit = msgspec.structs.replace(
+        audit,
+        directory=str(directory / audit.directory if audit.directory else state_dir / "audit"),
+        keys_directory=str(directory / audit.keys_directory if audit.keys_directory else state_dir / "audit-keys"),
+    )
+    sinks = tuple(
+        msgspec.structs.replace(sink, target=str(directory / sink.target)) if sink.kind == "file" else sink
+        for sink in read["sinks"]
+    )
+    policy = msgspec.structs.replace(policy, packs=tuple(_pack(name, directory) for name in policy.packs))
+    return {"security_events": events, "audit": audit, "sinks": sinks, "policy": policy}

@@ -25,6 +25,7 @@ __all__ = [
     "Publication",
     "Recording",
     "SecurityEvents",
+    "Sink",
     "Trust",
     "WebSocketSettings",
 ]
@@ -275,6 +276,27 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
     """How often it is signed anew while it does not: silence can then be told from being cut off."""
 
 
+class Sink(msgspec.Struct, frozen=True, kw_only=True):
+    """A SIEM or file that gets every record of the audit log, from where it stopped. Read at the start."""
+
+    name: str
+    """In metrics and logs, and of the file that remembers how far it has come: letters, digits and ``-``."""
+    kind: Literal["file", "syslog", "webhook"]
+    """``file``: one record a line. ``syslog``: RFC 5424 over TLS. ``webhook``: signed POSTs of up to 500 records."""
+    target: str
+    """A file, ``host:port`` of a syslog server, or an ``https`` URL; plain ``http`` on loopback only."""
+    format: Literal["jsonl", "ecs", "cef", "ocsf"] = "jsonl"
+    """In whose words: ours, Elastic Common Schema, Common Event Format, OCSF 1.8."""
+    ca: str = ""
+    """PEM file with the roots of the receiver; empty takes the system's."""
+    certificate: str = ""
+    """Client certificate chain, where the receiver wants one."""
+    key: str = ""
+    """Its private key, mode 0600."""
+    secret_file: str = ""
+    """For ``webhook``: file with the secret that signs each request: one line, mode 0600."""
+
+
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Rule packs. Names of shipped packs, or paths of YAML files; what they include comes with them."""
 
@@ -320,6 +342,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     publication: Publication = Publication()
     security_events: SecurityEvents = SecurityEvents()
     audit: Audit = Audit()
+    sinks: tuple[Sink, ...] = ()
     policy: Policy = Policy()
     recording: Recording = Recording()
     operator_names: tuple[str, ...] = ()

@@ -29,6 +29,7 @@ from gateway.config.model import (
     Publication,
     Recording,
     SecurityEvents,
+    Sink,
     Trust,
     WebSocketSettings,
 )
@@ -121,6 +122,12 @@ _TABLES: Final = (
     _Table("[publication]", Publication),
     _Table("[security_events]", SecurityEvents),
     _Table("[audit]", Audit),
+    _Table(
+        "[[sink]]",
+        Sink,
+        {"name": "siem", "kind": "syslog", "target": "siem.example.com:6514", "format": "cef"},
+        example=True,
+    ),
     _Table("[policy]", Policy),
     _Table("[recording]", Recording),
 )

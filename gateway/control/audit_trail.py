@@ -14,12 +14,20 @@ from gateway.audit.event import SecurityEvent, printable
 from gateway.audit.record import RecordClass, class_of_event, envelope, envelope_of_event
 from gateway.config.model import Config
 from gateway.control.audit_writer import AuditWriter, LogRefused
+from gateway.control.sinks.follower import SinkFollower
 from gateway.control.trail.shard_writer import DiskFull
 from gateway.control.trail.stamp import Stamper
 from gateway.link.messages import LiveSession, SessionClosed
 
 __all__ = ["AuditTrail"]
 
+_LAST_DELIVERIES_S = 1.0
+_SINK_METRICS = (
+    ("behind_records", "behind"),
+    ("behind_seconds", "seconds_behind"),
+    ("delivered_total", "delivered"),
+    ("dead_letters_total", "dead_letters"),
+)
 _log = structlog.get_logger("control.audit")
 
 
@@ -30,12 +38,15 @@ class AuditTrail:
         state, audit = Path(config.state_dir), config.audit
         settings = msgspec.structs.replace(audit, directory=audit.directory or str(state / "audit"))
         self.writer = AuditWriter(settings, Path(audit.keys_directory or state / "audit-keys"))
+        self._sinks = [SinkFollower(sink, Path(settings.directory), state / "sinks") for sink in config.sinks]
         self._stamper = Stamper("control", os.urandom(8).hex())
 
     def open(self) -> None:
         """Recover the log and start to write. Blocks. Raises OSError, with a sentence where the log is refused."""
         try:
             self.writer.open()
+            for sink in self._sinks:
+                sink.start()
         except LogRefused as error:
             raise OSError(errno.EIO, str(error)) from error
         except DiskFull as error:
@@ -43,8 +54,13 @@ class AuditTrail:
             raise OSError(errno.ENOSPC, f"The audit log in {where} cannot be continued: {error}.") from error
 
     def close(self) -> None:
-        """Write what waits. Blocks."""
+        """Write what waits, and let sinks that deliver have it. Blocks."""
         self.writer.close()
+        deadline = time.monotonic() + _LAST_DELIVERIES_S
+        while time.monotonic() < deadline and any(not each.why and each.status()["behind"] for each in self._sinks):
+            time.sleep(0.05)
+        for sink in self._sinks:
+            sink.stop()
 
     def may_admit(self) -> bool:
         """May a charge point be admitted, whose messages would have to be recorded?"""
@@ -99,7 +115,7 @@ class AuditTrail:
 
     def status(self) -> dict[str, Any]:
         """For `ocpp-gateway status`."""
-        return self.writer.status()
+        return {**self.writer.status(), "sinks": [sink.status() for sink in self._sinks]}
 
     def metrics(self) -> dict[str, float]:
         """Prometheus samples."""
@@ -112,5 +128,10 @@ class AuditTrail:
             **{
                 f'ocpp_gateway_audit_lost_total{{class="{name}"}}': float(count)
                 for name, count in status["lost"].items()
+            },
+            **{
+                f'ocpp_gateway_sink_{what}{{sink="{sink["name"]}"}}': float(sink[key])
+                for sink in (each.status() for each in self._sinks)
+                for what, key in _SINK_METRICS
             },
         }

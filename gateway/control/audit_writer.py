@@ -77,7 +77,7 @@ class AuditWriter:
         self._root = TrailRoot(Path(self._settings.directory), self._keys, self._disk)
         try:
             self._shard, recovered = self._root.open_current(self._settings.origin, self._now_s(), self._run_later)
-            self._take_reserve()
+            self._take_reserve_if_there_is_room()
             self._write_own(*self._first_words(recovered))
             self._publish()
         except BaseException:
@@ -282,6 +282,13 @@ class AuditWriter:
         self._queue.accept_waiting()
         _log.warning("audit_running_again")
         return True
+
+    def _take_reserve_if_there_is_room(self) -> None:
+        """At the start a small disk is no reason to refuse everybody: the log may end without its last words."""
+        try:
+            self._take_reserve()
+        except OSError as error:
+            _log.warning("audit_without_reserve", reserve_bytes=self._settings.reserve_bytes, error=str(error))
 
     def _take_reserve(self) -> None:
         if self._settings.reserve_bytes:

@@ -52,6 +52,29 @@ def test_failed_reload_is_told_although_the_gateway_is_ready(cli: Cli, place: Pl
     assert r"[bold]no[/bold]\x1b[2J" in result.out
 
 
+@pytest.mark.parametrize(
+    ("audit", "said"),
+    [
+        ({"state": "running", "sinks": []}, ""),
+        (
+            {"state": "broken", "failure_mode": "guard", "why": "the disk has failed"},
+            "NOT WRITTEN (guard): the disk has failed",
+        ),
+        (
+            {"state": "running", "sinks": [{"name": "siem", "behind": 7, "why": "gone"}, {"name": "file", "why": ""}]},
+            "sink siem is 7 records behind: gone",
+        ),
+    ],
+)
+def test_an_audit_log_that_is_not_written_or_not_fetched_is_told(
+    audit: dict[str, Any], said: str, cli: Cli, place: Place
+) -> None:
+    with answering(place.state, status(audit=audit)):
+        shown = cli("status").out
+    assert said in shown
+    assert ("AUDIT" in shown, "sink" in shown) == ("NOT WRITTEN" in said, "sink" in said)
+
+
 def test_markup_and_controls_in_an_identity_are_shown_as_text(cli: Cli, place: Place) -> None:
     with answering(place.state, status(sessions=[session("[red]x[/] :bomb: \x1b]0;t\x07")])):
         out = cli("status").out

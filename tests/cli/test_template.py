@@ -27,6 +27,7 @@ TABLE_OF = {
     "Operations": "operations",
     "SecurityEvents": "security_events",
     "Audit": "audit",
+    "Sink": "sink",
     "Policy": "policy",
     "Publication": "publication",
     "Recording": "recording",
@@ -80,7 +81,7 @@ def parameter(struct: type, field: msgspec.structs.FieldInfo) -> Any:
 def test_every_field_of_the_model_is_there(struct: type, field: msgspec.structs.FieldInfo) -> None:
     found = tables(WITH_EXAMPLES)
     if is_table(field.type):
-        name = {"listeners": "listener"}.get(field.name, field.name)
+        name = {"listeners": "listener", "sinks": "sink"}.get(field.name, field.name)
         own = TABLE_OF[struct.__name__]
         assert name in found or f"{own}.{name}" in found
     else:

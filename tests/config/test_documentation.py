@@ -23,6 +23,7 @@ from gateway.config.model import (
     Publication,
     Recording,
     SecurityEvents,
+    Sink,
     Trust,
     WebSocketSettings,
 )
@@ -41,6 +42,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "[operations]": Operations,
     "[security_events]": SecurityEvents,
     "[audit]": Audit,
+    "[[sink]]": Sink,
     "[policy]": Policy,
     "[publication]": Publication,
     "[recording]": Recording,
@@ -67,7 +69,7 @@ def test_every_struct_of_the_model_has_its_section() -> None:
 
 @pytest.mark.parametrize("kind", structs())
 def test_every_field_of_every_struct_is_named(kind: type[msgspec.Struct]) -> None:
-    headings = {"listeners": "`[[listener]]`", "csms": "`[[csms]]`", "trust": "`[[trust]]`"}
+    headings = {"listeners": "`[[listener]]`", "csms": "`[[csms]]`", "sinks": "`[[sink]]`", "trust": "`[[trust]]`"}
     for name in kind.__struct_fields__:
         shown = (f"`{name}`", f"`[{name}]`", headings.get(name, "-"))
         assert any(each in TEXT for each in shown), f"{kind.__name__}.{name}"
@@ -109,6 +111,8 @@ def test_none_is_the_default_of_tls_alone() -> None:
         (Trust, "revocation"),
         (CSMS, "authentication"),
         (Audit, "failure_mode"),
+        (Sink, "kind"),
+        (Sink, "format"),
     ],
 )
 def test_every_choice_is_explained(kind: type[msgspec.Struct], key: str) -> None:

@@ -139,6 +139,13 @@ class TestWriting:
         assert audit.append(GROUP, b'"' + b"x" * 65533 + b'"')
         audit.close()
 
+    def test_a_disk_too_small_for_the_reserve_is_written_all_the_same(self, tmp_path: Path) -> None:
+        with structlog.testing.capture_logs() as logs:
+            audit = writer(tmp_path, reserve_bytes=1 << 60)
+        audit.close()
+        assert [log["event"] for log in logs] == ["audit_without_reserve"]
+        assert kinds(tmp_path) == ["audit.start", "audit.stop"]
+
     def test_the_next_run_goes_on(self, tmp_path: Path) -> None:
         for number in range(3):
             audit = writer(tmp_path)

@@ -19,7 +19,7 @@ from tests.support.peer import Peer, basic
 from tests.support.rig import GatewayProcess, Rig
 
 pytestmark = pytest.mark.integration
-LABELS = {"class", "listener", "event", "reason", "origin", "security_profile", "tolerance", "revision"}
+LABELS = {"class", "sink", "listener", "event", "reason", "origin", "security_profile", "tolerance", "revision"}
 
 
 def _content_type(gateway: GatewayProcess, path: str) -> str:

@@ -10,6 +10,7 @@
         tile/L/N[.p/W]       hashes
         tile/entries/N[.p/W] records
         state/segment-N      records on their way into bundles
+        state/settled        how many records are in tiles for good, written before their segments go
         state/published      size and root of the last checkpoint, written before it
 """
 
@@ -44,6 +45,7 @@ class Shard:
         self.checkpoint = directory / "checkpoint"
         self.keys = directory / "keys"
         self.published = self.state / "published"
+        self.settled = self.state / "settled"
 
     def tile(self, tile: Tile) -> Path:
         """Path of a tile or bundle."""
@@ -63,6 +65,13 @@ class Shard:
         """The head published last, None if there is none yet. Raises OSError, msgspec.MsgspecError."""
         try:
             return msgspec.json.decode(self.published.read_bytes(), type=Published)
+        except FileNotFoundError:
+            return None
+
+    def read_settled(self) -> int | None:
+        """How many records are in tiles for good; None if no segment has gone yet. Raises OSError, MsgspecError."""
+        try:
+            return msgspec.json.decode(self.settled.read_bytes(), type=int)
         except FileNotFoundError:
             return None
 

@@ -74,8 +74,7 @@ def open_shard(
 
     `heads`: heads known from elsewhere. Raises HistoryDiffers, DiskFull, TrailBroken, OSError.
     """
-    segments = [read_segment(path) for path in segments_in(shard.state)]
-    start, records, torn = _joined(shard, segments)
+    start, records, torn = _joined(shard, _live_segments(shard))
     tree, bundle = _tree_at(shard, start)
     known = [*heads, *_own_heads(shard, signer)]
     _check_heads(shard, known, start)
@@ -94,6 +93,15 @@ def open_shard(
     writer.publish(now_s)
     writer.begin_segment()
     return writer, Recovered(size=tree.size, replayed=tree.size - max(published, start), torn=torn)
+
+
+def _live_segments(shard: Shard) -> list[Segment]:
+    """Segments whose records are not in tiles for good. Raises HistoryDiffers, OSError."""
+    try:
+        settled = shard.read_settled() or 0
+    except msgspec.MsgspecError as error:
+        raise HistoryDiffers("damaged", "state/settled cannot be read") from error
+    return [each for each in map(read_segment, segments_in(shard.state)) if each.first >= settled]
 
 
 def _joined(shard: Shard, segments: list[Segment]) -> tuple[int, list[bytes], bytes]:

@@ -169,11 +169,14 @@ class ShardWriter:
         if self._descriptor >= 0:
             self._disk.close(self._descriptor)
         self._descriptor, self._written_bytes = descriptor, len(header(self.size))
-        tiles, self._unsynced = self._unsynced, []
-        self._later(lambda: self._settle(tiles, before))
+        tiles, self._unsynced, size = self._unsynced, [], self.size
+        self._later(lambda: self._settle(tiles, before, size))
 
-    def _settle(self, tiles: Sequence[Tile], segments: Sequence[Path]) -> None:
-        """Tiles are on the disk, then what they supersede goes."""
+    def _settle(self, tiles: Sequence[Tile], segments: Sequence[Path], size: int) -> None:
+        """Tiles are on the disk, that is noted, and then what they supersede goes.
+
+        Without the note a crash while segments go would leave a later one whose beginning is in no tile for good.
+        """
         directories: set[Path] = set()
         try:
             for tile in tiles:
@@ -185,6 +188,7 @@ class ShardWriter:
             for directory in directories:
                 with contextlib.suppress(FileNotFoundError):
                     self._disk.sync_directory(directory)
+            self._disk.replace(self.shard.settled, msgspec.json.encode(size), durable=True)
         except OSError as error:
             self._break(error)
             return

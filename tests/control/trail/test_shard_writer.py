@@ -1,5 +1,6 @@
 """A shard on disk: durable before acknowledged, recovered after every torn write, refused where history differs."""
 
+import contextlib
 import errno
 import shutil
 from collections.abc import Callable
@@ -8,9 +9,11 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
+from typing_extensions import override
 
 from gateway.audit.checkpoint import LogSigner, verify_checkpoint
 from gateway.audit.tiles import tiles_of
+from gateway.control.trail.disk import Disk
 from gateway.control.trail.layout import Published, Shard
 from gateway.control.trail.recovery import HistoryDiffers
 from gateway.control.trail.segment import frames, header, read_segment, segments_in
@@ -150,7 +153,52 @@ class TestTornWrites:
         assert (again.size, recovered.torn) == (5, b"")
 
 
+class Killed(BaseException):
+    """kill -9, as the code that is killed sees it."""
+
+
+class KillingDisk(Disk):
+    """Kills whoever removes the n-th file."""
+
+    def __init__(self, number: int) -> None:
+        self._left = number
+
+    @override
+    def remove(self, path: Path) -> None:
+        if path.exists() and self._left == 0:
+            raise Killed
+        self._left -= path.exists()
+        super().remove(path)
+
+
+@pytest.mark.parametrize("sizes", [(300, 20, 5), (11_400, 200, 70), (250, 6, 1), (256, 256, 256)])
+@pytest.mark.parametrize("number", [0, 1, 2, 3])
+def test_a_crash_while_segments_go_leaves_a_log_that_goes_on(
+    tmp_path: Path, sizes: tuple[int, ...], number: int
+) -> None:
+    """Runs that are killed before, or while, their old segments are removed; each next one finds all records."""
+    writer = grown_shard(tmp_path, sizes[0])
+    for count in sizes[1:]:
+        writer, _ = opened(tmp_path, later=lambda _: None)
+        batch = records(writer.size, count)
+        writer.commit(batch)
+        writer.grow(batch)
+        writer.write_tiles()
+    with contextlib.suppress(Killed):
+        opened(tmp_path, disk=KillingDisk(number))
+    writer, recovered = opened(tmp_path)
+    assert (writer.size, recovered.torn) == (sum(sizes), b"")
+    assert entries_on_disk(tmp_path, sum(sizes)) == records(0, sum(sizes))
+    assert head(tmp_path).root == plain_root(records(0, sum(sizes)))
+    assert len(segments_in(tmp_path / "state")) == 1
+
+
 class TestHistory:
+    def test_a_note_of_what_is_in_tiles_that_cannot_be_read(self, tmp_path: Path) -> None:
+        grown_shard(tmp_path, 3)
+        (tmp_path / "state/settled").write_bytes(b"{")
+        assert self.refused(tmp_path) == "damaged"
+
     def refused(self, directory: Path, **more) -> str:
         with pytest.raises(HistoryDiffers) as refusal:
             opened(directory, **more)

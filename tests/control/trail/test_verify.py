@@ -162,6 +162,19 @@ class TestFiles:
         report = checked(log, live=True)
         assert [finding.where for finding in report.findings] == ["tile/rubbish"]
 
+    @pytest.mark.parametrize(
+        ("noted", "state"),
+        [
+            (b"rubbish", "state-damaged"),
+            (b'{"size":700,"root":"AAAA"}', "state-damaged"),
+            (b'{"size":699,"root":"AAAA"}', "state-damaged"),
+            (b'{"size":701,"root":"AAAA"}', "rolled-back"),
+        ],
+    )
+    def test_the_note_of_the_head_is_another_one(self, log: Path, noted: bytes, state: str) -> None:
+        (log / "state/published").write_bytes(noted)
+        assert states(checked(log)) == {state}
+
     def test_records_deleted_inserted_and_exchanged(self, log: Path) -> None:
         bundle = log / "tile/entries/000"
         data = bundle.read_bytes()

@@ -1,0 +1,79 @@
+"""Checks of [[sink]] tables: targets that can be reached safely, secrets that only we can read."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path as FilePath
+from urllib.parse import urlsplit
+
+from gateway.config.certificates import check_client_pair, check_pem, check_private_file
+from gateway.config.findings import Findings
+from gateway.config.model import Sink
+from gateway.config.positions import Path
+
+__all__ = ["check_sinks", "syslog_address"]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}")
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+_MAX_PORT = 65_535
+
+
+def syslog_address(target: str) -> tuple[str, int]:
+    """Host and port. Raises ValueError."""
+    host, colon, port = target.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not colon or not host or not port.isdecimal() or not 0 < int(port) <= _MAX_PORT:
+        raise ValueError("not host:port")
+    return host, int(port)
+
+
+def check_sinks(sinks: Iterable[Sink], findings: Findings) -> None:
+    """Add what is wrong to `findings`."""
+    names: set[str] = set()
+    for index, sink in enumerate(sinks):
+        place: Path = ("sink", index)
+        if not _NAME.fullmatch(sink.name):
+            findings.error((*place, "name"), "letters, digits and '-', at most 63")
+        if sink.name in names:
+            findings.error((*place, "name"), f"another sink is called {sink.name!r}")
+        names.add(sink.name)
+        {"file": _check_file, "syslog": _check_syslog, "webhook": _check_webhook}[sink.kind](sink, place, findings)
+        if sink.ca:
+            check_pem(sink.ca, (*place, "ca"), findings, allow_dev=True)
+        if sink.certificate or sink.key:
+            check_client_pair(sink.certificate, sink.key, place, findings)
+
+
+def _check_file(sink: Sink, place: Path, findings: Findings) -> None:
+    if not FilePath(sink.target).parent.is_dir():
+        findings.error((*place, "target"), f"{FilePath(sink.target).parent} is no directory")
+
+
+def _check_syslog(sink: Sink, place: Path, findings: Findings) -> None:
+    try:
+        syslog_address(sink.target)
+    except ValueError as error:
+        findings.error((*place, "target"), str(error))
+
+
+def _check_webhook(sink: Sink, place: Path, findings: Findings) -> None:
+    try:
+        parts = urlsplit(sink.target)
+        port = parts.port
+    except ValueError:
+        findings.error((*place, "target"), "not a URL")
+        return
+    del port
+    if parts.username is not None or parts.password is not None:
+        # Not shown: it may hold a password, and findings go to logs and events.
+        findings.error((*place, "target"), "a user or password in the URL")
+    elif parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
+        findings.error((*place, "target"), "must be https://; http:// is for loopback only")
+    if not sink.secret_file:
+        findings.error((*place, "secret_file"), "a webhook needs a secret, by which its receiver knows us")
+    elif check_private_file(sink.secret_file, (*place, "secret_file"), findings):
+        lines = FilePath(sink.secret_file).read_bytes().rstrip(b"\r\n").splitlines()
+        if len(lines) != 1 or len(lines[0]) < _LEAST_SECRET_BYTES:
+            findings.error((*place, "secret_file"), "must hold one line of at least 16 bytes, the secret")
+
+
+_LEAST_SECRET_BYTES = 16

@@ -1,0 +1,1 @@
+"""Sinks: receivers that follow the audit log, each at its own pace."""

@@ -1,0 +1,75 @@
+"""How far a sink has come in the log: a shard and the index of the next record. At least once, never less."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from gateway.audit.siem import Located
+from gateway.control.trail.disk import Disk
+from gateway.control.trail.layout import Shard, shards_in
+from gateway.control.trail.reader import ShardReader, decoded
+
+__all__ = ["LogCursor", "Position"]
+
+
+class Position(msgspec.Struct, frozen=True):
+    """The next record."""
+
+    shard: str
+    index: int
+
+
+class LogCursor:
+    """Reads batches of what has been published, from where it stopped the last time."""
+
+    def __init__(self, root: Path, file: Path, disk: Disk) -> None:
+        self._root = root
+        self._file = file
+        self._disk = disk
+        self.position = self._load()
+
+    def _load(self) -> Position:
+        """From the file; a new sink, or one whose file is damaged, begins at the first record there is."""
+        try:
+            return msgspec.json.decode(self._file.read_bytes(), type=Position)
+        except (FileNotFoundError, msgspec.MsgspecError):
+            return Position("", 0)
+
+    def batch(self, most: int) -> tuple[list[Located], Position]:
+        """At most `most` records, and where to go on after them. Raises RecordMissing, OSError."""
+        for shard in shards_in(self._root):
+            if shard.name < self.position.shard:
+                continue
+            start = self.position.index if shard.name == self.position.shard else 0
+            published = shard.read_published()
+            size = published.size if published else 0
+            if start < size:
+                found = list(self._located(shard, start, min(size, start + most)))
+                return found, Position(shard.name, found[-1].index + 1 if found else start)
+        return [], self.position
+
+    @staticmethod
+    def _located(shard: Shard, start: int, end: int) -> Iterator[Located]:
+        origin = shard.read_keys()[0].name
+        for index, data in ShardReader(shard).records(start):
+            if index >= end:
+                break
+            yield Located(origin, index, decoded(data))
+
+    def save(self, position: Position) -> None:
+        """These records have been delivered. Raises OSError."""
+        self.position = position
+        self._disk.replace(self._file, msgspec.json.encode(position), durable=False)
+
+    def behind(self) -> int:
+        """Records that are published and not delivered. Raises OSError."""
+        left = 0
+        for shard in shards_in(self._root):
+            published = shard.read_published()
+            size = published.size if published else 0
+            if shard.name == self.position.shard:
+                left += max(0, size - self.position.index)
+            elif shard.name > self.position.shard:
+                left += size
+        return left
