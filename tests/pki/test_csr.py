@@ -277,6 +277,49 @@ class TestExtensions:
         assert parsed(csr_pem(KEY, extensions=(broken,))).ignored[0].startswith("unreadable extensions")
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("rsa:2048", "-sigopt", "rsa_padding_mode:pss"),
+        ("rsa-pss", "-pkeyopt", "rsa_keygen_bits:2048"),
+        ("ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-pkeyopt", "ec_param_enc:named_curve"),
+        ("ec", "-pkeyopt", "ec_paramgen_curve:P-384", "-sha512"),
+        ("rsa:3072", "-addext", "subjectAltName=DNS:x.example", "-addext", "basicConstraints=CA:TRUE"),
+        ("rsa:2048", "-utf8", "-multivalue-rdn"),
+    ],
+    ids=["pss", "pss key", "named", "sha512", "extensions", "multi"],
+)
+def test_what_openssl_can_be_made_to_request_is_taken(tmp_path: Path, options: tuple[str, ...]) -> None:
+    command = ["openssl", "req", "-new", "-newkey", *options, "-nodes", "-subj", "/O=CPO/OU=A/CN=SN-1", "-keyout"]
+    made = subprocess.run([*command, tmp_path / "k"], capture_output=True, check=True)
+    assert (parsed(made.stdout.decode()).common_name, parsed(made.stdout.decode()).organization) == ("SN-1", "CPO")
+
+
+def test_a_key_with_a_compressed_point_is_taken_and_written_as_everybody_reads_it(tmp_path: Path) -> None:
+    key = tmp_path / "k"
+    generate = [
+        "openssl",
+        "ecparam",
+        "-name",
+        "prime256v1",
+        "-genkey",
+        "-noout",
+        "-conv_form",
+        "compressed",
+        "-out",
+        key,
+    ]
+    subprocess.run(generate, check=True, capture_output=True)
+    converted = tmp_path / "c"
+    subprocess.run(
+        ["openssl", "ec", "-in", key, "-conv_form", "compressed", "-out", converted], check=True, capture_output=True
+    )
+    made = subprocess.run(
+        ["openssl", "req", "-new", "-key", converted, "-subj", "/CN=SN-1"], capture_output=True, check=True
+    )
+    assert len(parsed(made.stdout.decode()).spki) == len(parsed(GOOD).spki)
+
+
 def test_openssl_requests_are_taken(tmp_path: Path) -> None:
     for algorithm in (["ec", "-pkeyopt", "ec_paramgen_curve:P-256"], ["rsa:2048"]):
         command = ["openssl", "req", "-new", "-newkey", *algorithm, "-nodes", "-subj", "/O=CPO/CN=SN-1", "-keyout"]
