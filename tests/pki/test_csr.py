@@ -307,7 +307,7 @@ def test_a_key_with_a_compressed_point_is_taken_and_written_as_everybody_reads_i
         "-conv_form",
         "compressed",
         "-out",
-        key,
+        str(key),
     ]
     subprocess.run(generate, check=True, capture_output=True)
     converted = tmp_path / "c"
