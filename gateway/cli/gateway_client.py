@@ -1,5 +1,6 @@
 """Asks a running gateway over its admin socket."""
 
+import http
 import http.client
 import socket
 from pathlib import Path
@@ -12,6 +13,7 @@ from gateway.config.model import Config
 __all__ = [
     "CallResponse",
     "Edge",
+    "GatewayFailed",
     "GatewayUnreachable",
     "Reload",
     "RevocationList",
@@ -27,6 +29,10 @@ _TIMEOUT_S = 5.0
 
 class GatewayUnreachable(Exception):  # noqa: N818  a state
     """No gateway answers at the admin socket of this configuration."""
+
+
+class GatewayFailed(GatewayUnreachable):
+    """A gateway answers, and that it has failed."""
 
 
 class Session(msgspec.Struct, frozen=True):
@@ -140,7 +146,10 @@ def _ask(
     connection = _UnixConnection(str(path), timeout_s)
     try:
         connection.request(method, target, body, {"Content-Type": "application/json"} if body else {})
-        answer = connection.getresponse().read()
+        response = connection.getresponse()
+        answer = response.read()
+        if response.status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise GatewayFailed(f"the gateway at {path} answers with HTTP status {response.status}; see its log")
         raw: dict[str, Any] = msgspec.json.decode(answer, type=dict[str, Any])
         msgspec.convert(raw, kind)
     except msgspec.MsgspecError as error:

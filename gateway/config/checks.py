@@ -14,7 +14,7 @@ from gateway.config.certificates import (
     check_trust,
 )
 from gateway.config.findings import Findings
-from gateway.config.model import CSMS, Audit, Config, Listener
+from gateway.config.model import CSMS, LARGEST_MESSAGE_BYTES, Audit, Config, Listener
 from gateway.config.positions import Path
 from gateway.config.sinks import check_sinks
 from gateway.config.suggest import did_you_mean
@@ -250,7 +250,7 @@ def _check_numbers(config: Config, findings: Findings) -> None:
     _check_positive(config.recording.max_bytes, ("recording", "max_bytes"), findings)
     for name in ("requests_per_address_per_minute", "max_connections"):
         _check_positive(getattr(config.publication, name), ("publication", name), findings)
-    if config.websocket.max_message_bytes > 16 * 1024 * 1024:
+    if config.websocket.max_message_bytes > LARGEST_MESSAGE_BYTES:
         findings.error(("websocket", "max_message_bytes"), "more than 16 MiB")
     if not FilePath(config.state_dir).parent.exists():
         findings.error(("gateway", "state_dir"), f"{FilePath(config.state_dir).parent} does not exist")

@@ -4,7 +4,7 @@ Every field has its unit in its name and its default here, once; the template th
 docs/configuration.md are made from these docstrings. Secrets are never in the file: it names files that hold them.
 """
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -13,6 +13,7 @@ from gateway.ocpp.vocabulary import OCPPVersion, SecurityProfile
 
 __all__ = [
     "CSMS",
+    "LARGEST_MESSAGE_BYTES",
     "Audit",
     "CertificateFiles",
     "CipherPolicy",
@@ -305,6 +306,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     Empty: the gates alone."""
     site: str = ""
     """YAML file with the site's own values: parameters, modes, gates, groups (docs/policy.md)."""
+
+
+LARGEST_MESSAGE_BYTES: Final = 16 * 1024 * 1024
+"""What `max_message_bytes` may be at most."""
 
 
 class Recording(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,6 +1,7 @@
 """Control's end of the links to the edges: one protocol object per edge, messages in and out."""
 
 import asyncio
+import secrets
 from collections.abc import Callable
 from itertools import count
 from typing import cast
@@ -13,6 +14,7 @@ from gateway.link.messages import ControlMessage, Disconnect, EdgeMessage, Hello
 __all__ = ["EdgeLink"]
 
 _PROBE_SLACK_S = 2.0
+_NUMBER_BITS = 62
 _MAX_UNSENT_BYTES = 64 * 1024 * 1024
 _log = structlog.get_logger("control.link")
 
@@ -36,8 +38,9 @@ class EdgeLink(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._unsent = bytearray()
         """What this turn of the event loop has to say goes out at its end, in one write."""
-        self._probes: dict[int, asyncio.Future[bool]] = {}
-        self._numbers = count(1)
+        self._probes: dict[int, tuple[str, asyncio.Future[bool]]] = {}
+        # An edge answers on the link that it has by then: what an earlier control has asked must not fit a probe of ours.
+        self._numbers = count(secrets.randbits(_NUMBER_BITS))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports do not derive from asyncio.Transport.
@@ -59,7 +62,7 @@ class EdgeLink(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
         self._transport = None
-        for future in self._probes.values():
+        for _, future in self._probes.values():
             if not future.done():
                 # Nobody knows; the session table waits for the edge to come back before it decides.
                 future.set_result(True)
@@ -100,7 +103,7 @@ class EdgeLink(asyncio.Protocol):
             return False
         number = next(self._numbers)
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._probes[number] = future
+        self._probes[number] = (session, future)
         self.send(Probe(number, session, timeout_s))
         try:
             return await asyncio.wait_for(future, timeout_s + _PROBE_SLACK_S)
@@ -110,6 +113,6 @@ class EdgeLink(asyncio.Protocol):
             self._probes.pop(number, None)
 
     def _probe_answered(self, answer: ProbeAnswer) -> None:
-        future = self._probes.get(answer.request_id)
-        if future is not None and not future.done():
+        session, future = self._probes.get(answer.request_id, ("", None))
+        if future is not None and session == answer.session and not future.done():
             future.set_result(answer.alive)

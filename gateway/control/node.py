@@ -24,7 +24,7 @@ from gateway.control.foreign_revocations import ForeignRevocations
 from gateway.control.link_server import EdgeLink
 from gateway.control.live_session import no_longer, recall
 from gateway.control.metrics import MetricsPage
-from gateway.control.own_calls import CallAnswer, CallRefused, OwnCalls
+from gateway.control.own_calls import CallAnswer, OwnCalls
 from gateway.control.recordings import Recordings
 from gateway.control.rollout import try_out
 from gateway.control.sessions import Entry, Sessions
@@ -114,7 +114,7 @@ class Node:
         self._links: dict[int, EdgeLink] = {}
         self._metrics = MetricsPage()
         self._recordings = Recordings()
-        self._own_calls = OwnCalls(self._events.own_event)
+        self._own_calls = OwnCalls(self._events.own_event, config.websocket.max_message_bytes)
         self._settings: EdgeSettings | None = settings
         self._budgets = FleetBudgets()
         self._changing = asyncio.Lock()
@@ -166,6 +166,7 @@ class Node:
         self._config = config
         self._desk.limits = config.limits
         self._recordings.use(config)
+        self._own_calls.max_message_bytes = config.websocket.max_message_bytes
         self._desk.listeners = {
             x.name: ListenerFacts(name=x.name, security_profiles=x.security_profiles, csms=x.csms)
             for x in config.listeners
@@ -434,8 +435,9 @@ class Node:
         """Ask a charge point in the gateway's own name, on record. Raises CallRefused."""
         record = self._directory.get(charge_point_id)
         if record is None or record.charge_point_id != charge_point_id:
-            raise CallRefused("no charge point of this identity is registered", is_gone=True)
-        return await self._own_calls.call(self._sessions.get(record.charge_point_id), action, payload, timeout_s)
+            self._own_calls.refuse_unknown(charge_point_id, action)
+        entry = self._sessions.get(record.charge_point_id)
+        return await self._own_calls.call(charge_point_id, entry, action, payload, timeout_s)
 
     def is_ready(self) -> bool:
         """True if every edge is there with the current settings, admissions are open, and the end is not near."""

@@ -3,14 +3,19 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 from aiohttp import web
 
+from gateway.config.model import LARGEST_MESSAGE_BYTES
 from gateway.control.own_calls import CallAnswer, CallRefused
 
 __all__ = ["Operations", "StatusSource"]
+
+_MAX_REQUEST_BYTES: Final = 2 * LARGEST_MESSAGE_BYTES
+"""What does not fit max_message_bytes is refused in words."""
+_MAX_PUBLIC_REQUEST_BYTES: Final = 1024
 
 
 class StatusSource(Protocol):
@@ -59,7 +64,8 @@ class Operations:
         site: Callable[[web.AppRunner], web.BaseSite],
         private: Sequence[web.RouteDef] = (),
     ) -> None:
-        application = web.Application()
+        max_bytes = _MAX_REQUEST_BYTES if private else _MAX_PUBLIC_REQUEST_BYTES
+        application = web.Application(client_max_size=max_bytes)
         application.add_routes([*private, *(web.get(path, handler) for path, handler in routes.items())])
         runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await runner.setup()
@@ -92,6 +98,10 @@ class Operations:
             answer = await self._source.call(asked.charge_point_id, asked.action, asked.payload, asked.timeout_s)
         except (msgspec.MsgspecError, ValueError) as error:
             return web.json_response({"refused": f"not a request: {error}"}, status=400)
+        except RecursionError:
+            return web.json_response({"refused": "not a request: nested too deeply"}, status=400)
+        except web.HTTPRequestEntityTooLarge:
+            return web.json_response({"refused": f"it is longer than {_MAX_REQUEST_BYTES} bytes"}, status=413)
         except CallRefused as refused:
             return web.json_response({"refused": str(refused)}, status=404 if refused.is_gone else 400)
         return web.json_response(msgspec.to_builtins(answer))

@@ -82,11 +82,13 @@ class ControlLink:
         *,
         hello: Callable[[], Hello],
         on_message: Callable[[ControlMessage], None],
+        on_lost: Callable[[], None] = lambda: None,
         admission_timeout_s: float = 20.0,
     ) -> None:
         self._path = path
         self._hello = hello
         self._on_message = on_message
+        self._tell_lost = on_lost
         self._timeout_s = admission_timeout_s
         self._transport: asyncio.Transport | None = None
         self._unsent = bytearray()
@@ -132,6 +134,7 @@ class ControlLink:
         for future in waiting.values():
             if not future.done():
                 future.set_exception(Refusal(Reason.CONTROL_DOWN))
+        self._tell_lost()
         self._lost.set()
 
     def send(self, message: EdgeMessage) -> bool:

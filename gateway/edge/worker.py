@@ -98,7 +98,7 @@ class Worker:
         """Made once for all sessions that begin under the same settings."""
         self._numbers = count(1)
         self._boot = f"{os.getpid():x}{int(time.time()) & 0xFFFFFF:06x}"
-        self.link = ControlLink(control_path, hello=self._hello, on_message=self._told)
+        self.link = ControlLink(control_path, hello=self._hello, on_message=self._told, on_lost=self._control_lost)
         self.recorder = Recorder(self.link, self.counts, lambda: self.policy.revision, time.time)
         self.policy = PolicyDesk(self.link, self.recorder.settled)
         self.own_calls = OwnCalls(self.link, self.bridges)
@@ -170,6 +170,9 @@ class Worker:
         # A control that does not know of an admission must not find it used: it may give another one meanwhile.
         self._turn_away(Refusal(Reason.CONTROL_DOWN, "control was replaced meanwhile"))
         return Hello(self.slot, os.getpid(), tuple(_live(bridge) for bridge in self.bridges.values()))
+
+    def _control_lost(self) -> None:
+        self.own_calls.control_lost()
 
     def _turn_away(self, refusal: Refusal) -> None:
         for entrance in list(self.entering.values()):
@@ -367,7 +370,7 @@ class Worker:
         bridge = self.bridges.get(probe.session)
         if bridge is None:
             alive = await self._probe_entering(probe.session)
-            self.link.send(ProbeAnswer(probe.request_id, alive=alive))
+            self.link.send(ProbeAnswer(probe.request_id, probe.session, alive=alive))
             return
         leg = bridge.charge_point
         asked_at = time.monotonic()
@@ -381,7 +384,7 @@ class Worker:
         if not alive:
             bridge.abort("replaced:no-answer-to-probe")
             await asyncio.sleep(0)
-        self.link.send(ProbeAnswer(probe.request_id, alive=alive))
+        self.link.send(ProbeAnswer(probe.request_id, probe.session, alive=alive))
 
     async def _probe_entering(self, session: str) -> bool:
         """One on its way to the CSMS will get its 101 soon, unless the charge point has given up waiting for it."""

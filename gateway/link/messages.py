@@ -233,17 +233,19 @@ class RecordedLines(msgspec.Struct, frozen=True, array_like=True, tag=12):
     count: int
 
 
-CallOutcome = Literal["result", "error", "timeout", "gone"]
+CallOutcome = Literal["result", "error", "timeout", "gone", "not_sent"]
 
 
 class GatewayCallDone(msgspec.Struct, frozen=True, array_like=True, tag=13):
-    """What became of a GatewayCall. ``error``: the charge point's code, or our words; ``gone``: there is no such session."""
+    """What became of a GatewayCall. ``gone``: there is no such session; ``not_sent``: the charge point has not seen it."""
 
-    request_id: int
+    request_id: str
+    session: str
     outcome: CallOutcome
     payload: bytes = b""
     """JSON as the charge point wrote it: of a result, or the details of an error."""
     error: str = ""
+    """Of the outcome ``error`` the charge point's code, of every other one our words."""
     description: str = ""
     """The charge point's words."""
 
@@ -252,6 +254,7 @@ class ProbeAnswer(msgspec.Struct, frozen=True, array_like=True, tag=8):
     """Whether the probed session answered. A session that did not has been closed, both legs, before this is sent."""
 
     request_id: int
+    session: str
     alive: bool
 
 
@@ -312,7 +315,8 @@ class Drain(msgspec.Struct, frozen=True, array_like=True, tag=56):
 class GatewayCall(msgspec.Struct, frozen=True, array_like=True, tag=58):
     """A call of the gateway's own to the charge point of a session. Answered by GatewayCallDone with the same request_id."""
 
-    request_id: int
+    request_id: str
+    """Nobody can guess it, and no control process uses one twice: it is the message id as well."""
     session: str
     action: str
     payload: bytes

@@ -96,6 +96,8 @@ class Answered(msgspec.Struct, frozen=True, gc=False):
     """Empty for a CALLRESULT; the charge point's code, or our words where there was no answer that could be read."""
     description: str = ""
     """The charge point's words about its error."""
+    is_sent: bool = True
+    """False: the charge point has never seen it; `error` says why, in our words."""
 
 
 class AskFleet(msgspec.Struct, frozen=True, gc=False):

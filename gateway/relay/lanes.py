@@ -6,6 +6,7 @@ The standard says so for each direction and connection, and that a call that has
 
 from collections import deque
 from enum import Enum
+from typing import Final
 
 import msgspec
 
@@ -46,6 +47,10 @@ class Entry(Enum):
     TAKEN = "refused: its id is that of a call of the gateway"
 
 
+_MAX_OWN: Final = 4
+"""Calls of the gateway to one charge point that may wait."""
+
+
 class Lane:
     """What one sender has asked and not been told, in the order of sending."""
 
@@ -55,7 +60,7 @@ class Lane:
         self.pending: dict[str, OpenCall] = {}
         """By message id: sent, without an answer."""
         self.waiting: deque[Waiting] | None = None
-        """None, not empty, where nothing waits."""
+        """None, not empty, where nothing waits. Calls of the gateway stand behind all others and take no place of theirs."""
         self.is_full = False
         """True from when a call found no room until the turn of another one has come."""
         self.answered: tuple[str, ...] = ()
@@ -70,10 +75,15 @@ class Lane:
         self._forget(limits, now)
         if self.waiting is None and not self._is_busy(limits, now):
             return True
-        waiting = self.waiting or ()
+        waiting = [each for each in self.waiting or () if not each.record.own]
         size += sum(len(each.text) for each in waiting)
         self.is_full = len(waiting) >= limits.max_waiting or size > limits.max_waiting_bytes
         return not self.is_full
+
+    @property
+    def has_room_for_own(self) -> bool:
+        """True if another call of the gateway may be sent or may wait."""
+        return sum(each.record.own for each in self.waiting or ()) < _MAX_OWN
 
     def enter(self, call: Call, record: OpenCall, text: bytes, limits: LaneLimits, now: float) -> Entry:
         """Send a call that was let through, or let it wait."""
@@ -83,10 +93,14 @@ class Lane:
         if self._is_own(call.message_id):
             return Entry.TAKEN
         if call.message_id not in self.pending and self._must_wait(limits, now):
-            self.waiting = self.waiting or deque()
-            self.waiting.append(Waiting(call, record, text))
+            self._wait(Waiting(call, record, text))
             return Entry.WAITS
         return self._send(call, record)
+
+    def _wait(self, last: Waiting) -> None:
+        self.waiting = self.waiting or deque()
+        own = 0 if last.record.own else sum(each.record.own for each in self.waiting)
+        self.waiting.insert(len(self.waiting) - own, last)
 
     def _is_own(self, message_id: str) -> bool:
         """True for the id of a call of the gateway that is open or waits."""
@@ -101,7 +115,7 @@ class Lane:
         left = deque(each for each in waiting if not (each.record.own and each.call.message_id == message_id))
         if len(left) == len(waiting):
             return False
-        self.waiting, self.is_full = left or None, False
+        self.waiting = left or None
         return True
 
     def _must_wait(self, limits: LaneLimits, now: float) -> bool:
@@ -111,8 +125,10 @@ class Lane:
         """True if as many calls as may be are on the way and have not timed out."""
         if len(self.pending) < limits.max_open:
             return False
-        since = now - limits.call_timeout_s
-        return sum(each.since > since for each in self.pending.values()) >= limits.max_open
+        since, own_since = now - limits.call_timeout_s, now - limits.call_timeout_s / 2
+        # A command that comes right behind a call of the gateway gets its turn before its sender has given up on it.
+        open_calls = sum(each.since > (own_since if each.own else since) for each in self.pending.values())
+        return open_calls >= limits.max_open
 
     def _send(self, call: Call, record: OpenCall) -> Entry:
         before = self.pending.pop(call.message_id, None)
@@ -149,10 +165,13 @@ class Lane:
         return found
 
     def overdue(self, limits: LaneLimits, now: float) -> list[Waiting]:
-        """The calls that have waited for longer than a sender waits for an answer; they are not sent any more."""
+        """The calls that have waited for longer than a sender waits for an answer; they are not sent any more.
+
+        Whoever has asked in the gateway's name says himself how long he waits.
+        """
         since = now - limits.call_timeout_s
         found: list[Waiting] = []
-        while self.waiting is not None and self.waiting[0].record.since <= since:
+        while self.waiting is not None and not (first := self.waiting[0].record).own and first.since <= since:
             found.append(self._leave(self.waiting))
         return found
 

@@ -195,6 +195,8 @@ class Relay:
         `message_id` must be one that nobody else can guess. Perform the effects on the leg of the CSMS; what becomes of the
         call is an `Answered` among some later effects.
         """
+        if not self._csms.has_room_for_own:
+            return (Answered(message_id, error="enough calls of the gateway wait already", is_sent=False),)
         text = build_call(message_id, action, payload)
         call = Call(message_id, action, msgspec.Raw(b"{}"))
         record = OpenCall(action, action, payload, self._version, now, own=True)
@@ -260,9 +262,6 @@ class Relay:
         if lane is self._csms:
             # A command that comes long after it was given may do harm. Its sender has given up on it anyway.
             for late in lane.overdue(self._limits.calls, now):
-                if late.record.own:
-                    effects += (Answered(late.call.message_id, error="no turn in time"),)
-                    continue
                 text = build_call_error(self._version, late.call.message_id, ErrorMeaning.GENERIC, "no answer in time")
                 effects += (ReportEvent("rpc.call_timeout", "low", "callerror", late.call.action), to_sender(text))
         for each, entry in lane.next(self._limits.calls, now):

@@ -49,14 +49,22 @@ def session(charge_point_id: str) -> dict[str, Any]:
 
 
 @contextmanager
-def answering(state: Path, answer: bytes | dict[str, Any]) -> Iterator[None]:
-    """Answers GET /status at the admin socket under this state directory."""
+def answering(state: Path, answer: bytes | dict[str, Any], http_status: int = 200) -> Iterator[None]:
+    """Answers GET /status and POST /call at the admin socket under this state directory."""
     body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             assert self.path == "/status"
-            self.send_response(200)
+            self._answer()
+
+        def do_POST(self) -> None:
+            assert self.path == "/call"
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self._answer()
+
+        def _answer(self) -> None:
+            self.send_response(http_status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

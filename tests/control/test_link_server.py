@@ -73,10 +73,30 @@ async def test_a_probe_is_answered_by_number_and_a_late_or_unknown_answer_is_not
             asking = asyncio.ensure_future(serving.link.probe("s-1", 5.0))
             (probe,) = list(control_reader().feed(await serving.reader.read(1 << 16)))
             assert isinstance(probe, Probe)
-            for number, answer in ((99, not alive), (probe.request_id, alive), (probe.request_id, not alive)):
-                serving.writer.write(encode(ProbeAnswer(number, alive=answer)))
+            number = probe.request_id
+            for answer in (
+                ProbeAnswer(99, "s-1", alive=not alive),
+                ProbeAnswer(number, "s-2", alive=not alive),
+                ProbeAnswer(number, "s-1", alive=alive),
+                ProbeAnswer(number, "s-1", alive=not alive),
+            ):
+                serving.writer.write(encode(answer))
             assert await asking is alive
         assert serving.heard == []
+
+
+async def test_what_an_earlier_control_has_asked_fits_no_probe_of_another(tmp_path: Path) -> None:
+    numbers = set()
+    for name in ("a", "b", "c"):
+        serving = Serving(tmp_path / name)
+        async with serving.running():
+            asking = asyncio.ensure_future(serving.link.probe("s-1", 5.0))
+            (probe,) = list(control_reader().feed(await serving.reader.read(1 << 16)))
+            assert isinstance(probe, Probe)
+            numbers.add(probe.request_id)
+            serving.writer.write(encode(ProbeAnswer(probe.request_id, "s-1", alive=True)))
+            assert await asking is True
+    assert len(numbers) == 3
 
 
 async def test_without_a_connection_nobody_is_alive_and_nothing_is_sent(serving: Serving) -> None:

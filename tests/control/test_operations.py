@@ -1,5 +1,6 @@
 """HTTP for operators: health and metrics on an address, status only through a file that its owner can open."""
 
+import io
 import socket
 import stat
 from collections.abc import AsyncIterator
@@ -36,7 +37,9 @@ class Source:
             raise CallRefused("no such action")
         if charge_point_id != "CP-1":
             raise CallRefused("it is not connected", is_gone=True)
-        return CallAnswer(charge_point_id="CP-1", session="s", action=action, outcome="result", payload={"a": 1})
+        return CallAnswer(
+            charge_point_id="CP-1", session="s", request_id="r", action=action, outcome="result", payload={"a": 1}
+        )
 
 
 class Site:
@@ -82,7 +85,7 @@ async def post(site: Site, body: bytes, *, unix: bool = True) -> tuple[int, Any]
     connector = aiohttp.UnixConnector(str(site.socket)) if unix else aiohttp.TCPConnector()
     async with (
         aiohttp.ClientSession(connector=connector) as session,
-        session.post(f"http://127.0.0.1:{site.port}/call", data=body) as answer,
+        session.post(f"http://127.0.0.1:{site.port}/call", data=io.BytesIO(body)) as answer,
     ):
         return answer.status, await answer.json(content_type=None) if answer.status != 404 or unix else None
 
@@ -104,6 +107,14 @@ async def test_a_call_is_made_over_the_socket_and_nowhere_else(site: Site) -> No
         (b'{"charge_point_id":"CP-1","action":"Reset","payload":[]}', 400, "not a request"),
         (b"{", 400, "not a request"),
         (b"\xff", 400, "not a request"),
+        (b'{"charge_point_id":' + b"[" * 100_000, 400, "not a request"),
+        (b'{"charge_point_id":"CP-1","action":"Fuzz","payload":{"a":' + b"[" * 988 + b"]" * 988 + b"}}", 400, ""),
+        (
+            b'{"charge_point_id":"CP-1","action":"Fuzz","payload":{"a":"' + b"x" * 1_100_000 + b'"}}',
+            400,
+            "no such action",
+        ),
+        (b"x" * 33_600_000, 413, "it is longer than 33554432 bytes"),
     ],
 )
 async def test_what_is_not_sent_says_why(site: Site, body: bytes, status: int, why: str) -> None:

@@ -82,9 +82,9 @@ async def test_what_becomes_of_sessions_travels_with_the_next_request_in_its_ord
     control.reads.set()
     assert link.send(_closed("first"))
     assert link.send(_closed("second"))
-    assert link.send(ProbeAnswer(1, alive=True))
+    assert link.send(ProbeAnswer(1, "s-1", alive=True))
     heard = [await control.hear() for _ in range(3)]
-    assert heard == [_closed("first"), _closed("second"), ProbeAnswer(1, alive=True)]
+    assert heard == [_closed("first"), _closed("second"), ProbeAnswer(1, "s-1", alive=True)]
 
 
 async def test_without_company_it_travels_soon_by_itself(control: LinkControl, link: ControlLink) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import signal
 import sys
 from typing import Any
 
@@ -64,7 +66,11 @@ async def test_call_and_answer_pass_the_csms_by_and_are_on_record(rig: Rig, csms
         assert '"h"' in await peer.text()
         assert csms.texts["CP-1"][before:] == ['[2,"h","Heartbeat",{}]']
         events = await until_events(gateway, 2)
-    assert [event["detail"] for event in events] == ["GetConfiguration: asked", "GetConfiguration: result"]
+    assert [event["detail"] for event in events] == [
+        f"GetConfiguration {message_id}: asked: {GET}",
+        f"GetConfiguration {message_id}: result",
+    ]
+    assert answer["request_id"] == message_id
     assert {event["charge_point_id"] for event in events} == {"CP-1"}
 
 
@@ -96,6 +102,31 @@ async def test_no_answer_and_an_answer_that_comes_too_late(rig: Rig, csms: FakeC
         assert not any(message_id in text for text in csms.texts["CP-1"])
 
 
+async def test_after_a_restart_of_control_nobody_is_told_the_answer_of_another(rig: Rig, csms: FakeCSMS) -> None:
+    register(rig, "CP-1", "CP-2")
+    async with (
+        rig.gateway() as gateway,
+        await admitted(gateway, "CP-1") as first,
+        await admitted(gateway, "CP-2") as second,
+    ):
+        lost = asyncio.create_task(command(rig, "CP-1", "GetConfiguration", GET, "--timeout", "60"))
+        stale = await asked(first, "GetConfiguration")
+        os.kill(gateway.children()["control"], signal.SIGKILL)
+        assert (await lost)[0] == 3
+        async with asyncio.timeout(20):
+            while gateway.http("/readyz")[0] != 200:
+                await asyncio.sleep(0.05)
+        call = asyncio.create_task(command(rig, "CP-2", "GetConfiguration", GET))
+        message_id = await asked(second, "GetConfiguration")
+        first.send_text(json.dumps([3, stale, {"unknownKey": ["of CP-1"]}]))
+        first.send_text('[2,"h","Heartbeat",{}]')
+        assert '"h"' in await first.text()
+        assert not any(stale in text for text in csms.texts["CP-1"])
+        second.send_text(json.dumps([3, message_id, {"unknownKey": ["of CP-2"]}]))
+        code, answer = await call
+    assert (code, answer["outcome"], answer["payload"]) == (0, "result", {"unknownKey": ["of CP-2"]})
+
+
 async def test_the_session_ends_meanwhile(rig: Rig, csms: FakeCSMS) -> None:
     register(rig, "CP-1")
     async with rig.gateway() as gateway:
@@ -110,6 +141,7 @@ async def test_the_session_ends_meanwhile(rig: Rig, csms: FakeCSMS) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "why"),
     [
+        (("CP-1", "DataTransfer", json.dumps({"vendorId": "v", "data": "x" * 100_000})), 2, "max_message_bytes, 65536"),
         (("CP-1", "Fuzz"), 1, "OCPP 1.6 has no action Fuzz"),
         (("CP-1", "Heartbeat"), 1, "Heartbeat is not for a charge point"),
         (("CP-1", "Reset", '{"type":"Gentle"}'), 1, "the payload does not fit Reset: Enum at type"),
@@ -122,6 +154,7 @@ async def test_the_session_ends_meanwhile(rig: Rig, csms: FakeCSMS) -> None:
 )
 async def test_what_is_not_sent(rig: Rig, csms: FakeCSMS, words: tuple[str, ...], code: int, why: str) -> None:
     register(rig, "CP-1", "CP-2")
+    rig.config["websocket"] = {"max_message_bytes": 65_536}
     async with rig.gateway() as gateway, await admitted(gateway, "CP-1") as peer:
         done, answer = await command(rig, *words)
         assert done == code

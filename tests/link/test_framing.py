@@ -28,6 +28,8 @@ from gateway.link.messages import (
     Drain,
     EdgeMessage,
     EdgeSettings,
+    GatewayCall,
+    GatewayCallDone,
     Hello,
     LiveSession,
     PolicySettings,
@@ -68,7 +70,8 @@ FROM_EDGE: list[EdgeMessage] = [
     Registered("s-1", CP, 7, "SN-1", "V", "M", "1.0"),
     Report((SecurityEvent(event="net.reset", time=1.0),)),
     Counters({'x_total{a="b"}': 2.0}),
-    ProbeAnswer(1, alive=True),
+    ProbeAnswer(1, "s-1", alive=True),
+    GatewayCallDone("c-1", "s-1", "result", b"{}"),
     SettingsApplied(3, "no"),
     BudgetRequest(1, (FleetAsk(MATCH, "k", "v", 1.0, "rate", 2.0, 60.0),)),
 ]
@@ -79,6 +82,7 @@ FROM_CONTROL: list[ControlMessage] = [
     BudgetAnswer(1, {"a/b": False}),
     AdmitRefused(1, "password-wrong", 3, proven=True),
     Probe(1, "s-1", 5.0),
+    GatewayCall("c-1", "s-1", "Reset", b"{}", 5.0),
     Disconnect("s-1", "disabled"),
     Drain(20.0),
 ]

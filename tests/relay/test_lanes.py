@@ -16,6 +16,7 @@ from tests.relay.scenario import CSMS, ChargePoint, Scenario, Wait, report
 
 CALLS = LaneLimits(max_waiting=3, max_waiting_bytes=200, call_timeout_s=30.0)
 LIMITS = RelayLimits(messages_per_s=100.0, messages_burst=1_000, flood_grace_s=5.0, calls=CALLS)
+MAX_OWN = 4
 TOO_MANY = report("rpc.too_many_pending", "medium", "callerror")
 
 
@@ -150,6 +151,10 @@ def test_more_at_once_where_the_operator_says_so() -> None:
         script >> ChargePoint('[3,"2",{}]') << (Forward(), Reply(down(3).encode()))
 
 
+def is_full(script: Scenario) -> bool:
+    return script.relay.is_full_for_charge_point
+
+
 TAKEN = report("rpc.id_reused", "high", "callerror", "the id of a call of the gateway")
 
 
@@ -161,9 +166,9 @@ class TestOwnCalls:
             script >> down(1) << FORWARD
             assert script.relay.ask("own", "GetLog", {"a": 1}, script.now) == NOTHING
             script >> down(2) << NOTHING
-            script >> ChargePoint('[3,"1",{}]') << (Forward(), Reply(b'[2,"own","GetLog",{"a":1}]'))
-            script >> ChargePoint('[3,"own",{"b":2}]') << (Answered("own", {"b": 2}), Reply(down(2).encode()))
-            script >> ChargePoint('[3,"2",{}]') << FORWARD
+            script >> ChargePoint('[3,"1",{}]') << (Forward(), Reply(down(2).encode()))
+            script >> ChargePoint('[3,"2",{}]') << (Forward(), Reply(b'[2,"own","GetLog",{"a":1}]'))
+            script >> ChargePoint('[3,"own",{"b":2}]') << Answered("own", {"b": 2})
 
     def test_it_goes_at_once_where_nothing_is_on_the_way_and_is_then_waited_for(self) -> None:
         with scenario() as script:
@@ -196,12 +201,46 @@ class TestOwnCalls:
             script >> ChargePoint('[3,"own",{}]') << Answered("own", {})
             script >> ChargePoint('[3,"own",{}]') << report("rpc.unsolicited_result", "high", "drop")
 
-    def test_no_turn_in_time(self) -> None:
+    def test_how_long_it_waits_is_not_for_the_lane_to_say(self) -> None:
         with scenario() as script:
             script >> down(1) << FORWARD
             script.relay.ask("own", "GetLog", {}, script.now)
-            script >> Wait(30) << NOTHING
-            assert script.relay.tick(script.now) == [(Origin.CSMS, (Answered("own", error="no turn in time"),))]
+            script >> Wait(31) << NOTHING
+            assert script.relay.tick(script.now) == [(Origin.CSMS, (Deliver(b'[2,"own","GetLog",{}]'),))]
+
+    def test_the_commands_of_the_csms_have_their_places_to_themselves(self) -> None:
+        big = {"vendorId": "v", "data": "x" * 600}
+        with scenario() as script:
+            script >> down(1) << FORWARD
+            for number in range(4):
+                assert script.relay.ask(f"own{number}", "DataTransfer", big, script.now) == NOTHING
+            for number in (2, 3, 4):
+                script >> down(number) << NOTHING
+            assert not is_full(script)
+            script >> down(5) << (TOO_MANY, Reply(b'[4,"5","GenericError","too many open calls",{}]'))
+            assert is_full(script)
+            assert script.relay.withdraw("own3")
+            assert is_full(script), "that has made no room for a command"
+
+    def test_a_few_may_wait_and_the_next_hears_so_at_once(self) -> None:
+        with scenario() as script:
+            script >> down(1) << FORWARD
+            for number in range(4):
+                assert script.relay.ask(f"own{number}", "GetLog", {}, script.now) == NOTHING
+            enough = Answered("own4", error="enough calls of the gateway wait already", is_sent=False)
+            assert script.relay.ask("own4", "GetLog", {}, script.now) == (enough,)
+            assert script.relay.withdraw("own2")
+            assert script.relay.ask("own5", "GetLog", {}, script.now) == NOTHING
+
+    def test_unanswered_it_makes_way_before_the_csms_gives_up_on_a_command_behind_it(self) -> None:
+        with scenario() as script:
+            script.relay.ask("own", "GetLog", {}, script.now)
+            script >> down(1) << NOTHING >> Wait(14.9) << NOTHING
+            assert script.relay.tick(script.now) == []
+            script >> Wait(0.1) << NOTHING
+            assert script.relay.tick(script.now) == [(Origin.CSMS, (Deliver(down(1).encode()),))]
+            script >> ChargePoint('[3,"own",{}]') << Answered("own", {})
+            script >> ChargePoint('[3,"1",{}]') << FORWARD
 
     def test_withdrawn_it_is_not_sent_and_one_on_its_way_cannot_be(self) -> None:
         with scenario() as script:
@@ -246,6 +285,8 @@ class AnyInterleaving(RuleBasedStateMachine):
         """By who asked: what the other side has been sent and has not answered, and when."""
         self.asked: dict[Origin, list[str]] = {Origin.CHARGE_POINT: [], Origin.CSMS: []}
         """In order, what is neither sent nor answered."""
+        self.asked_for_us: list[str] = []
+        """Behind all that the CSMS has asked."""
         self.closed = False
 
     @initialize(version=st.sampled_from(list(OCPPVersion)))
@@ -267,22 +308,32 @@ class AnyInterleaving(RuleBasedStateMachine):
             elif isinstance(effect, Answered):
                 assert effect.message_id.startswith("own"), "answers of the CSMS are not ours"
                 self.open[Origin.CSMS].pop(effect.message_id, None)
-                if effect.message_id in self.asked[Origin.CSMS]:
-                    self.asked[Origin.CSMS].remove(effect.message_id)
+                if effect.message_id in self.asked_for_us:
+                    assert not effect.is_sent
+                    assert len(self.asked_for_us) > MAX_OWN
+                    self.asked_for_us.remove(effect.message_id)
 
     def reaches(self, peer: Origin, text: bytes) -> None:
         frame = decode(text, OCPPVersion.V2_1)
         assert peer is Origin.CHARGE_POINT or not frame.message_id.startswith("own"), "the CSMS never hears of it"
         asker = Origin.CSMS if peer is Origin.CHARGE_POINT else Origin.CHARGE_POINT
         if isinstance(frame, Call):
-            assert self.asked[asker].pop(0) == frame.message_id, "calls keep their order"
+            ours = frame.message_id.startswith("own")
+            assert not ours or not self.asked[asker], "the CSMS comes first"
+            queue = self.asked_for_us if ours else self.asked[asker]
+            assert queue.pop(0) == frame.message_id, "calls keep their order"
+            assert not self._on_the_way(asker), "one at a time"
             now = self.script.now
-            assert all(now - since >= 30.0 for since in self.open[asker].values()), "one at a time"
             self.open[asker][frame.message_id] = now
         else:
             self.open[peer].pop(frame.message_id, None)
             if frame.message_id in self.asked[peer]:
                 self.asked[peer].remove(frame.message_id)
+
+    def _on_the_way(self, asker: Origin) -> bool:
+        """True while the other side may still be working on a call."""
+        now = self.script.now
+        return any(now - since < (15.0 if key.startswith("own") else 30.0) for key, since in self.open[asker].items())
 
     @rule(origin=st.sampled_from(list(Origin)[:2]), heavy=st.booleans())
     def ask(self, origin: Origin, heavy: bool) -> None:
@@ -301,7 +352,7 @@ class AnyInterleaving(RuleBasedStateMachine):
     def ask_something_of_our_own(self) -> None:
         if not self.closed:
             number = f"own{next(self.numbers)}"
-            self.asked[Origin.CSMS].append(number)
+            self.asked_for_us.append(number)
             effects = self.script.relay.ask(number, "Reset", {}, self.script.now)
             self.heard(Origin.CSMS, effects, "")
 
@@ -309,7 +360,7 @@ class AnyInterleaving(RuleBasedStateMachine):
     def the_csms_takes_our_id(self, which: int) -> None:
         now = self.script.now
         fresh = [key for key, since in self.open[Origin.CSMS].items() if now - since <= CALLS.pending_expiry_s]
-        ours = [key for key in (*fresh, *self.asked[Origin.CSMS]) if key.startswith("own")]
+        ours = [key for key in (*fresh, *self.asked_for_us) if key.startswith("own")]
         if self.closed or len(ours) <= which:
             return
         effects = self.script.feed(down(ours[which]))
@@ -348,9 +399,8 @@ class AnyInterleaving(RuleBasedStateMachine):
         if self.closed:
             return
         for origin, waiting in self.asked.items():
-            if waiting:
-                newest = max(self.open[origin].values(), default=-1e9)
-                assert self.script.now - newest < 30.0
+            if waiting or (origin is Origin.CSMS and self.asked_for_us):
+                assert self._on_the_way(origin)
 
 
 TestAnyInterleaving = AnyInterleaving.TestCase

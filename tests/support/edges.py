@@ -192,7 +192,7 @@ class LinkEdge:
                 alive = session in self.sessions and session not in self.silent
                 if not alive:
                     self.end(session)
-                self.send(ProbeAnswer(number, alive=alive))
+                self.send(ProbeAnswer(number, session, alive=alive))
             case BudgetAnswer():
                 self.budgets.append(message)
             case Disconnect(session=session):

@@ -1,5 +1,6 @@
 """`charge-point call`: ask a charge point something in the gateway's own name."""
 
+import math
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,15 @@ if TYPE_CHECKING:
 
 __all__ = ["call"]
 
-_MAX_PAYLOAD_BYTES = 1_048_576
+
+class _Seconds(click.FloatRange):
+    """A float can be no number at all, which is in every range."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        seconds = float(super().convert(value, param, ctx))
+        if not math.isfinite(seconds):
+            self.fail(f"{value!r} is not a number of seconds.", param, ctx)
+        return seconds
 
 
 @click.command()
@@ -25,7 +34,7 @@ _MAX_PAYLOAD_BYTES = 1_048_576
     "--timeout",
     "timeout_s",
     metavar="SECONDS",
-    type=click.FloatRange(0, 300, min_open=True),
+    type=_Seconds(0, 300, min_open=True),
     default=30.0,
     show_default=True,
     help="How long to wait for its turn and the answer.",
@@ -40,12 +49,14 @@ def call(
     PAYLOAD is a JSON object, - reads it from standard input. The call is held against the schema of the OCPP version,
     waits its turn with those of the CSMS and is recorded; neither call nor answer reaches the CSMS. Rules do not judge it.
     """
-    from gateway.cli.gateway_client import GatewayUnreachable, call_charge_point
+    from gateway.cli.gateway_client import GatewayFailed, GatewayUnreachable, call_charge_point
 
     config = read_config(config_path, as_json=as_json)
-    value = _read(payload, as_json=as_json)
+    value = _read(payload, config.websocket.max_message_bytes, as_json=as_json)
     try:
         answer = call_charge_point(config, charge_point_id, action, value, timeout_s)
+    except GatewayFailed as error:
+        fail(f"It is not known whether it was sent: {error}", NOT_OK, as_json=as_json)
     except GatewayUnreachable as error:
         fail(f"The gateway is not running: {error}", UNREACHABLE, as_json=as_json)
     if answer.refused:
@@ -57,12 +68,12 @@ def call(
     return 0 if answer.outcome == "result" else NOT_OK
 
 
-def _read(payload: str, *, as_json: bool) -> Any:
+def _read(payload: str, max_bytes: int, *, as_json: bool) -> Any:
     import msgspec
 
-    text = sys.stdin.buffer.read(_MAX_PAYLOAD_BYTES + 1) if payload == "-" else payload.encode()
-    if len(text) > _MAX_PAYLOAD_BYTES:
-        fail(f"The payload is longer than {_MAX_PAYLOAD_BYTES} bytes.", USAGE, as_json=as_json)
+    text = sys.stdin.buffer.read(max_bytes + 1) if payload == "-" else payload.encode()
+    if len(text) > max_bytes:
+        fail(f"The payload is longer than max_message_bytes, {max_bytes} bytes.", USAGE, as_json=as_json)
     try:
         value = msgspec.json.decode(text)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
@@ -77,6 +88,8 @@ def _print(answer: "CallResponse") -> None:
 
     if answer.outcome == "timeout":
         click.echo(f"No answer in time: {shown(answer.error)}")
+    elif answer.outcome == "not_sent":
+        click.echo(f"Not sent: {shown(answer.error)}")
     elif answer.outcome == "gone":
         click.echo("The session ended before there was an answer; whether it was understood is not known.")
     elif answer.outcome == "error":
