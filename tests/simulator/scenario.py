@@ -4,8 +4,10 @@ Every message is held against its schema, and what goes over the wire has to be 
 that is open with the least that the schemas allow.
 """
 
+import datetime
 import functools
 import json
+import time
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, Self
@@ -48,13 +50,22 @@ from gateway.simulator.core.quirks import read_quirks
 from gateway.simulator.shell.keys import make_key
 from tests.support.tls_material import Authority, Issued
 
-NOW = 1_790_000_000.0
+NOW = float(int(time.time()))
+"""The tests' certificates are valid now."""
 PASSWORD = "password-of-cp-1"
 KEY = "0001020304050607FFFFFFFFFFFFFFFFFFFFFFFF"
 OPERATOR = "Example CPO"
 VERSIONS = ("1.6", "2.0.1", "2.1")
 WIRE = (Connect, Send, Disconnect, Drop, Reboot, MakeKey)
-TIME = {"currentTime": "2026-09-21T14:13:20Z"}
+
+
+def text_of(moment: float) -> str:
+    return (
+        datetime.datetime.fromtimestamp(moment, datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    )
+
+
+TIME = {"currentTime": text_of(NOW)}
 LEAST: dict[str, dict[str, Any]] = {
     "BootNotification": {"status": "Accepted", "interval": 300, **TIME},
     "Heartbeat": TIME,
