@@ -89,7 +89,7 @@ def test_get_variables() -> None:
 def test_base_report_comes_in_numbered_parts(version: str) -> None:
     s = Scenario(version, 2).up()
     s >> s.csms("GetBaseReport", requestId=4, reportBase="FullInventory") << answers(status="Accepted")
-    reports = []
+    reports: list[dict[str, Any]] = []
     while s.wire:
         s << calls("NotifyReport", requestId=4, seqNo=len(reports))
         reports.append(s.last)

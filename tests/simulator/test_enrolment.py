@@ -43,7 +43,6 @@ def csr(s: Scenario) -> str:
 
 
 @pytest.mark.parametrize("version", EVERY)
-@pytest.mark.requirement("A02.FR.02")
 def test_new_certificate_is_used_at_once_and_the_old_one_goes_when_it_works(version: str) -> None:
     s = requested(version)
     chain = sign(csr(s))

@@ -29,7 +29,6 @@ def changed(*quirks: str, key: str = KEY) -> Scenario:
         (("password-printable",), PRINTABLE_KEY, b"ABCDEFGHIJKLMNOPqrst"),
     ],
 )
-@pytest.mark.requirement("A01.FR.03")
 def test_every_reading_of_the_key(quirk: tuple[str, ...], key: str, shown: bytes) -> None:
     s = changed(*quirk, key=key)
     s >> s.due("connect") << connects(password=shown)

@@ -176,6 +176,8 @@ def _dial_later(station: Station, failures: int) -> None:
 def disconnected(station: Station, detail: str) -> None:
     """The connection is gone. What must get through stays queued; everything else on the way is forgotten."""
     live = station.live
+    for timer, effects in live.held.items():
+        live.held[timer] = [effect for effect in effects if not isinstance(effect, Send)]
     if live.link != "up":
         return
     live.link = "down"
@@ -184,8 +186,6 @@ def disconnected(station: Station, detail: str) -> None:
         station.stop_timer(f"answer:{message_id}")
     live.open.clear()
     live.waiting.clear()
-    for timer, effects in live.held.items():
-        live.held[timer] = [effect for effect in effects if not isinstance(effect, Send)]
     if "boot-after-reconnect" in station.quirks:
         live.registration, live.wants_boot = "unknown", True
     if "never-reconnects" in station.quirks:
