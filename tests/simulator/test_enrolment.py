@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from gateway.simulator.core.effects import Disconnect, MakeKey
+from gateway.simulator.core.effects import Connect, Disconnect, MakeKey, Reboot
+from gateway.simulator.core.events import PowerCut
 from gateway.simulator.core.model import Model
 from tests.simulator.scenario import Error, Scenario, answers, authority, calls, connects, own_certificate, pem, sign
 
@@ -143,6 +144,29 @@ def test_1_6_does_not_ask_again_unless_it_has_the_quirk() -> None:
         s >> s.answer()
 
 
+@pytest.mark.parametrize("version", EVERY)
+def test_request_whose_answer_was_lost_is_sent_again(version: str) -> None:
+    s = trigger(Scenario(version, 3).up()) << MakeKey
+    s >> s.key_made() << calls("SignCertificate")
+    request = csr(s)
+    s >> s.disconnected()
+    s >> s.due("connect") << Connect
+    s >> s.connected() << calls("SignCertificate", csr=request)
+    s >> s.answer()
+    s >> s.disconnected()
+    s >> s.due("connect") << Connect
+    s >> s.connected()  # it was accepted: nothing more to say
+
+
+@pytest.mark.parametrize("version", EVERY)
+def test_request_survives_a_power_cut_with_its_key(version: str) -> None:
+    s = requested(version)
+    chain = sign(csr(s))
+    s >> PowerCut(now=s.now) << Reboot
+    s.back()
+    deliver(s, chain, "Accepted") << Disconnect
+
+
 def test_request_rejected_is_forgotten() -> None:
     s = trigger(Scenario("2.0.1", 3).up()) << MakeKey
     s >> s.key_made() << calls("SignCertificate")
@@ -182,8 +206,6 @@ def test_certificate_on_a_lower_profile_is_kept_for_later() -> None:
 
 
 def test_renews_by_itself_in_the_last_month() -> None:
-    from gateway.simulator.core.effects import Connect
-
     s = Scenario("2.0.1", 3, model=Model(renew_before_s=1e9))
     s >> s.started() << Connect
     s >> s.connected() << calls("BootNotification")

@@ -88,6 +88,26 @@ def test_reset_reboots_and_says_why(version: str, kind: str) -> None:
     s >> s.answer() << calls("SecurityEventNotification", type="StartupOfTheDevice")
 
 
+def test_boot_whose_answer_was_lost_is_sent_again() -> None:
+    s = Scenario()
+    s >> s.started() << Connect
+    s >> s.connected() << calls("BootNotification")
+    s >> s.disconnected()
+    s >> s.due("connect") << Connect
+    s >> s.connected() << calls("BootNotification")
+
+
+def test_pending_still_waits_for_its_interval_after_a_reconnect() -> None:
+    s = Scenario("2.0.1")
+    s >> s.started() << Connect
+    s >> s.connected() << calls("BootNotification")
+    s >> s.answer(status="Pending", interval=7, **TIME)
+    s >> s.disconnected()
+    s >> s.due("connect") << Connect
+    s >> s.connected()
+    s >> s.due("boot") << calls("BootNotification")
+
+
 def test_clock_is_set_by_the_csms_and_that_is_a_security_event() -> None:
     s = Scenario("2.0.1")
     s >> s.started() << Connect

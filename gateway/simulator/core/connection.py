@@ -6,7 +6,7 @@ Numbers of attempts, order of slots and return to the first one: B10.FR.03 to 08
 import urllib.parse
 from typing import Final
 
-from gateway.simulator.core import security_events
+from gateway.simulator.core import enrolment, security_events
 from gateway.simulator.core.credentials import certificate_in_use, show
 from gateway.simulator.core.effects import Drop, Send
 from gateway.simulator.core.events import Connected, ConnectFailed
@@ -65,6 +65,8 @@ def connected(station: Station, event: Connected) -> None:
     _settle_roots(station)
     live.attempts = live.failures = live.trust_failures = 0
     _switch_slot(station)
+    if live.registration == "accepted":
+        enrolment.resume(station)
 
 
 def _is_valid_now(station: Station, event: Connected) -> bool:
@@ -184,6 +186,8 @@ def disconnected(station: Station, detail: str) -> None:
     station.note("disconnected", detail=detail)
     for message_id in live.open:
         station.stop_timer(f"answer:{message_id}")
+    if any(call.action == "BootNotification" for call in live.open.values()):
+        live.wants_boot = True
     live.open.clear()
     live.waiting.clear()
     if "boot-after-reconnect" in station.quirks:

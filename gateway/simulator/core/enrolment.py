@@ -25,6 +25,7 @@ __all__ = [
     "request_answered",
     "request_not_answered",
     "resend",
+    "resume",
 ]
 
 OWN: Final = "ChargingStationCertificate"
@@ -82,7 +83,19 @@ def request_answered(station: Station, answer: Payload) -> None:
         station.note("request for a certificate rejected")
         station.memory.request = None
         return
+    station.memory.request = msgspec.structs.replace(request, is_accepted=True)
     _wait(station, request)
+
+
+def resume(station: Station) -> None:
+    """Connected again: a request whose answer was lost is sent again, one that was accepted has its time."""
+    request = station.memory.request
+    if request is None or any(call.action == "SignCertificate" for call in station.live.waiting):
+        return
+    if request.is_accepted:
+        _wait(station, request)
+    else:
+        _send(station, request)
 
 
 def request_not_answered(station: Station) -> None:
@@ -176,7 +189,7 @@ def renew_if_due(station: Station) -> None:
     """A03: it ends within a month, and nobody has asked for another one yet."""
     memory = station.memory
     if memory.request is not None:
-        _wait(station, memory.request)
+        resume(station)
         return
     if station.slot.security_profile != _CLIENT_CERTIFICATE or not memory.certificates:
         return

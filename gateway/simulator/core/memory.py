@@ -53,6 +53,8 @@ class PendingRequest(msgspec.Struct, frozen=True, kw_only=True):
     certificate_type: str
     request_id: int
     sent: int = 0
+    is_accepted: bool = False
+    """The CSMS has it; else it has to be sent again on the next connection."""
 
     def __repr__(self) -> str:
         return f"PendingRequest({self.certificate_type!r}, {self.request_id}, sent={self.sent})"

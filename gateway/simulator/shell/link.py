@@ -32,8 +32,12 @@ class LinkFailed(Exception):  # noqa: N818  what has happened
 
 
 async def open_link(wanted: Connect) -> ClientConnection:
-    """Connect. Raises LinkFailed."""
+    """Connect. Raises LinkFailed.
+
+    With TLS 1.3 a refused certificate shows only when the answer is read: as what the transport was lost for.
+    """
     is_tls = wanted.url.startswith("wss:")
+    lost: list[Exception] = []
     if is_tls and not wanted.roots:
         raise LinkFailed("tls", "no root to trust")
     try:
@@ -47,7 +51,7 @@ async def open_link(wanted: Connect) -> ClientConnection:
             ping_interval=wanted.ping_interval_s or None,
             compression=None,
             proxy=None,
-            create_connection=_factory(wanted),
+            create_connection=_factory(wanted, lost),
         )
     except ssl.SSLError as error:
         raise LinkFailed("tls", error.reason or type(error).__name__) from None
@@ -55,17 +59,14 @@ async def open_link(wanted: Connect) -> ClientConnection:
         status = error.response.status_code
         raise LinkFailed("refused" if status in _REFUSED else "unreachable", f"HTTP {status}") from None
     except (InvalidHandshake, InvalidURI, OSError, EOFError, ValueError) as error:
-        failure: Failure = "tls" if _is_about_tls(error) else "unreachable"
-        raise LinkFailed(failure, str(error) or type(error).__name__) from None
-
-
-def _is_about_tls(error: BaseException | None) -> bool:
-    """True if TLS is behind an error: with TLS 1.3 a refused certificate shows only when the answer is read."""
-    while error is not None:
-        if isinstance(error, ssl.SSLError):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+        causes = [error, *lost]
+        about_tls = next((each for each in causes if isinstance(each, ssl.SSLError)), None)
+        if about_tls is not None:
+            raise LinkFailed("tls", about_tls.reason or "refused") from None
+        if wanted.certificate_pem and isinstance(error.__cause__, EOFError):
+            # Some servers send no alert: all that a charge point notices is that its certificate was the last word.
+            raise LinkFailed("tls", "closed after the client certificate") from None
+        raise LinkFailed("unreachable", str(error) or type(error).__name__) from None
 
 
 def _authorization(wanted: Connect) -> dict[str, str] | None:
@@ -106,20 +107,24 @@ class _OddProtocol:
             self._send_frame(frame)
 
 
-def _factory(wanted: Connect) -> type[ClientConnection]:
-    """A connection class of its own where the library would be too correct."""
-    if wanted.answers_pings and "," not in wanted.subprotocols:
-        return ClientConnection
+def _factory(wanted: Connect, lost: list[Exception]) -> type[ClientConnection]:
+    """A connection class that is as odd as wanted, and puts into `lost` what ended its transport."""
 
-    class OddConnection(ClientConnection):
+    class Connection(ClientConnection):
         def __init__(self, protocol: ClientProtocol, **options: Any) -> None:
             odd = _OddProtocol(protocol, wanted)
-            protocol.connect = odd.connect  # type: ignore[method-assign]
+            if "," in wanted.subprotocols:
+                protocol.connect = odd.connect  # type: ignore[method-assign]
             if not wanted.answers_pings:
                 protocol.send_frame = odd.send_frame  # type: ignore[method-assign]
             super().__init__(protocol, **options)
 
-    return OddConnection
+        def connection_lost(self, exc: Exception | None) -> None:
+            if exc is not None:
+                lost.append(exc)
+            super().connection_lost(exc)
+
+    return Connection
 
 
 def server_validity(connection: ClientConnection) -> tuple[float | None, float | None]:
