@@ -224,3 +224,70 @@ async def test_own_clock_is_held_against_the_server(secure: FakeCSMS, authority:
         await cp.until(lambda: len(cp.said("connection failed")) >= 2)
         assert "by its own clock" in cp.said("connection failed")[0]["detail"]
         assert got(secure, "BootNotification") == []
+
+
+@pytest.mark.parametrize("version", ["1.6", "2.0.1"])
+async def test_from_profile_1_to_3_over_ocpp_alone(
+    csms: FakeCSMS, secure: FakeCSMS, authority: Authority, version: str
+) -> None:
+    memory = memory_of(
+        "CP-1", csms.url, 1, version, serial_number="SN-1", password=PASSWORD, organization="Example CPO"
+    )
+    async with simulated(memory, model=Model(secure_url=secure.url, reboot_s=0.05, renew_before_s=0)) as cp:
+        await cp.registered()
+        await prepare_for_profile_3(csms, authority, version)
+        assert cp.memory.security_profile == 1
+        if version == "1.6":
+            await ask(csms, "ChangeConfiguration", {"key": "SecurityProfile", "value": "3"})
+            await ask(csms, "Reset", {"type": "Hard"})
+        else:
+            await stage_profile_3(csms, secure.url)
+            await ask(csms, "Reset", {"type": "Immediate"})
+        await cp.registered(times=2)
+        assert (cp.memory.security_profile, list(cp.memory.slots)) == (3, [2])
+        assert len(secure.requests) == 1
+        assert presented(secure) > 0
+        assert "Authorization" not in secure.requests[0].headers
+
+
+async def prepare_for_profile_3(csms: FakeCSMS, authority: Authority, version: str) -> None:
+    """A root, and a certificate of its own."""
+    is_1_6 = version == "1.6"
+    kind = "CentralSystemRootCertificate" if is_1_6 else "CSMSRootCertificate"
+    await ask(csms, "InstallCertificate", {"certificateType": kind, "certificate": authority.pem.decode()})
+    action = "ExtendedTriggerMessage" if is_1_6 else "TriggerMessage"
+    wanted = "SignChargePointCertificate" if is_1_6 else "SignChargingStationCertificate"
+    await ask(csms, action, {"requestedMessage": wanted})
+    await csms.until(lambda: got(csms, "SignCertificate"))
+    chain = sign(got(csms, "SignCertificate")[0]["csr"], by=authority)
+    await ask(csms, "CertificateSigned", {"certificateChain": chain})
+    await csms.until(lambda: answer(csms, "CertificateSigned") == {"status": "Accepted"})
+
+
+async def stage_profile_3(csms: FakeCSMS, url: str) -> None:
+    data = {
+        "ocppVersion": "OCPP20",
+        "ocppTransport": "JSON",
+        "ocppCsmsUrl": url,
+        "messageTimeout": 30,
+        "securityProfile": 3,
+        "ocppInterface": "Wired0",
+    }
+    await ask(csms, "SetNetworkProfile", {"configurationSlot": 2, "connectionData": data})
+    variable = {
+        "component": {"name": "OCPPCommCtrlr"},
+        "variable": {"name": "NetworkConfigurationPriority"},
+        "attributeValue": "2,1",
+    }
+    await ask(csms, "SetVariables", {"setVariableData": [variable]})
+
+
+async def test_profile_that_cannot_be_reached_is_given_up(csms: FakeCSMS, authority: Authority) -> None:
+    memory = memory_of("CP-1", csms.url, 1, password=PASSWORD, roots=(authority.pem.decode(),))
+    async with simulated(memory, model=Model(secure_url="wss://127.0.0.1:9/up", reboot_s=0.05)) as cp:
+        await cp.registered()
+        await ask(csms, "ChangeConfiguration", {"key": "SecurityProfile", "value": "2"})
+        await ask(csms, "Reset", {"type": "Hard"})
+        await cp.registered(times=2)
+        assert cp.said("fell back") == [{"security_profile": 1}]
+        assert (cp.memory.security_profile, list(cp.memory.slots)) == (1, [1])

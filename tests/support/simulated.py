@@ -82,13 +82,17 @@ class Simulated:
         raise AssertionError("\n".join(f"{note.what} {note.details}" for note in self.notes))
 
     async def registered(self, times: int = 1) -> None:
-        """Accepted by the CSMS so many times, and connected."""
-        await self.until(
-            lambda: (
-                len([each for each in self.said("registration") if each["status"] == "Accepted"]) >= times
-                and self.player.charge_point.is_registered
-            )
-        )
+        """Accepted by the CSMS so many times, connected, and nothing more to say.
+
+        A simulated CSMS that still has an answer to give when the connection closes reads nothing more from it.
+        """
+        await self.until(lambda: self._is_idle(times))
+
+    def _is_idle(self, times: int) -> bool:
+        charge_point = self.player.charge_point
+        live = charge_point._station.live  # of the present life; a reboot begins another one
+        accepted = sum(each["status"] == "Accepted" for each in self.said("registration"))
+        return accepted >= times and charge_point.is_registered and not live.open and not live.waiting
 
 
 @contextlib.asynccontextmanager
