@@ -212,6 +212,47 @@ def test_2_1_slot_with_an_identity_and_a_password_of_its_own() -> None:
     assert s.memory.slots[2].password == ""
 
 
+def slot_variable(name: str, value: str | None = None, slot: str = "2") -> dict[str, Any]:
+    made = variable("NetworkConfiguration", name, value)
+    return {**made, "component": {"name": "NetworkConfiguration", "instance": slot}}
+
+
+def test_2_1_slot_filled_variable_by_variable() -> None:
+    s = Scenario("2.1", roots=ROOT).up()
+    for name, value, status in (
+        ("SecurityProfile", "2", "Accepted"),
+        ("SecurityProfile", "0", "Rejected"),
+        ("SecurityProfile", "two", "Rejected"),
+        ("OcppTransport", "SOAP", "Rejected"),
+        ("OcppTransport", "JSON", "Accepted"),
+        ("BasicAuthPassword", "short", "Rejected"),
+        ("BasicAuthPassword", KEY, "Accepted"),
+        ("Unheard", "x", "UnknownVariable"),
+    ):
+        assert statuses(s, **slot_variable(name, value)) == [status]
+    assert priority(s, "2,1") == "Rejected"  # no URL yet
+    assert statuses(s, **slot_variable("OcppCsmsUrl", "wss://gw.test/ocpp/")) == ["Accepted"]
+    assert priority(s, "2,1") == "Accepted"
+    for slot in ("1", "2"):
+        assert statuses(s, **slot_variable("Identity", "X", slot)) == ["Rejected"]
+        assert s.last["setVariableResult"][0]["attributeStatusInfo"] == {"reasonCode": "ActiveNetworkConf"}
+    assert statuses(s, **slot_variable("Identity", "X", "9")) == ["UnknownComponent"]
+    reset(s)
+    s >> s.started() << connects(url=SECURE, password=KEY.encode())
+
+
+def test_2_1_slot_read() -> None:
+    s = Scenario("2.1").up()
+    assert statuses(s, **slot_variable("OcppCsmsUrl", slot="1")) == ["Accepted"]
+    assert s.last["getVariableResult"][0]["attributeValue"] == "ws://gw.test/ocpp"
+    assert statuses(s, **slot_variable("OcppTransport", slot="1")) == ["Accepted"]
+    assert statuses(s, **slot_variable("BasicAuthPassword", slot="1")) == ["Rejected"]
+    assert statuses(s, **slot_variable("Unheard", slot="1")) == ["UnknownVariable"]
+    assert statuses(s, **slot_variable("OcppCsmsUrl", slot="3")) == ["UnknownComponent"]
+    old = Scenario("2.0.1").up()
+    assert statuses(old, **slot_variable("OcppCsmsUrl", slot="1")) == ["UnknownComponent"]
+
+
 def test_staged_priority_does_not_count_for_a_mere_reconnect() -> None:
     s = Scenario("2.0.1", roots=ROOT).up()
     profile(s, 2, "Accepted")

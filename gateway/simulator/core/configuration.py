@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import msgspec
 
-from gateway.simulator.core import network
+from gateway.simulator.core import network, network_variables
 from gateway.simulator.core.credentials import change_password, is_acceptable_password
 from gateway.simulator.core.settings import SETTINGS, Setting, find_1_6, find_2_x, is_visible, value_of
 from gateway.simulator.core.station import Payload, Station
@@ -86,6 +86,8 @@ def _set_status(station: Station, asked: Payload) -> tuple[str, str]:
         return "UnknownComponent", ""
     if station.quirks.concerns("rejects", "SetVariables"):
         return "Rejected", ""
+    if component == network_variables.COMPONENT and station.memory.version == "2.1":
+        return network_variables.set_variable(station, asked["component"].get("instance", ""), variable, value)
     setting = find_2_x(component, variable)
     if not isinstance(setting, Setting):
         return ("UnknownComponent" if setting == "component" else "UnknownVariable"), ""
@@ -111,10 +113,14 @@ def get_variables(station: Station, payload: Payload) -> Payload:
 
 
 def _get_variable(station: Station, asked: Payload) -> Payload:
-    setting = find_2_x(asked["component"]["name"], asked["variable"]["name"])
+    component, variable = asked["component"], asked["variable"]["name"]
+    setting = find_2_x(component["name"], variable)
     result: Payload = {"component": asked["component"], "variable": asked["variable"]}
     if "attributeType" in asked:
         result["attributeType"] = asked["attributeType"]
+    if component["name"] == network_variables.COMPONENT and station.memory.version == "2.1":
+        status, found = network_variables.get_variable(station, component.get("instance", ""), variable)
+        return {**result, "attributeStatus": status, **({"attributeValue": found} if found else {})}
     if not isinstance(setting, Setting):
         return {**result, "attributeStatus": "UnknownComponent" if setting == "component" else "UnknownVariable"}
     kind = asked.get("attributeType", "Actual")

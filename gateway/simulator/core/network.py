@@ -10,9 +10,10 @@ import msgspec
 from gateway.simulator.core.memory import NetworkSlot
 from gateway.simulator.core.station import Payload, Station
 
-__all__ = ["apply_staged", "raise_profile", "set_priority", "set_profile", "set_url"]
+__all__ = ["SLOTS", "apply_staged", "raise_profile", "set_priority", "set_profile", "set_url"]
 
-_SLOTS: Final = range(1, 5)
+SLOTS: Final = range(1, 5)
+"""Numbers of the slots that there are."""
 _TLS: Final = 2
 _CLIENT_CERTIFICATE: Final = 3
 _APPLIES_ITSELF_S: Final = 60.0
@@ -43,16 +44,19 @@ def _refused(station: Station, reason: str, detail: str = "") -> Payload:
     return {"status": "Rejected", "statusInfo": {"reasonCode": reason}}
 
 
+def _fits(profile: int, url: str) -> bool:
+    return profile in (1, 2, 3) and url.startswith("wss://" if profile >= _TLS else "ws://")
+
+
 def set_profile(station: Station, payload: Payload) -> Payload:
     """SetNetworkProfile."""
     number, data = payload["configurationSlot"], payload["connectionData"]
     profile, url = data["securityProfile"], data["ocppCsmsUrl"].rstrip("/")
-    if number not in _SLOTS:
+    if number not in SLOTS:
         return _refused(station, "InvalidConfSlot")
     if profile < station.memory.security_profile:
         return _refused(station, "NoSecurityDowngrade")
-    scheme = "wss://" if profile >= _TLS else "ws://"
-    if profile not in (1, 2, 3) or data["ocppTransport"] != "JSON" or not url.startswith(scheme):
+    if data["ocppTransport"] != "JSON" or not _fits(profile, url):
         return _refused(station, "InvalidNetworkConf")
     station.memory.slots[number] = NetworkSlot(
         url=url,
@@ -74,7 +78,7 @@ def set_priority(station: Station, value: str) -> str:
     memory = station.memory
     for number in numbers:
         slot = memory.slots.get(number)
-        if slot is None:
+        if slot is None or not _fits(slot.security_profile, slot.url):
             return "InvalidNetworkConf"
         if slot.security_profile < memory.security_profile:
             return "NoSecurityDowngrade"
