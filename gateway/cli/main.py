@@ -29,6 +29,7 @@ class _Commands(LazyGroup):
         "run": ("gateway.cli.run", "run"),
         "check-config": ("gateway.cli.check_config", "check_config"),
         "demo": ("gateway.cli.demo", "demo"),
+        "simulate": ("gateway.cli.simulate", "simulate"),
         "charge-point": ("gateway.cli.charge_points", "charge_point"),
         "policy": ("gateway.cli.policy", "policy"),
         "pki": ("gateway.cli.pki", "pki"),

@@ -36,6 +36,7 @@ def commands(group: click.Group, prefix: tuple[str, ...] = ()) -> list[tuple[tup
 
 
 ALL = commands(ROOT)
+OF_NO_GATEWAY = {"init", "demo", "pki", "simulate"}
 WITHOUT_CONFIG = {
     ("audit", "witness"),
     ("policy", "lint"),
@@ -43,7 +44,7 @@ WITHOUT_CONFIG = {
     ("policy", "explain"),
     ("policy", "replay"),
 }
-NEEDS_CONFIG = [path for path, _ in ALL if path[0] not in {"init", "demo", "pki"} and path not in WITHOUT_CONFIG]
+NEEDS_CONFIG = [path for path, _ in ALL if path[0] not in OF_NO_GATEWAY and path not in WITHOUT_CONFIG]
 ARGUMENTS = {
     "add": ("X", "--security-profile", "2"),
     "show": ("X",),

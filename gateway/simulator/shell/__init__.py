@@ -1,0 +1,1 @@
+"""Shell: sockets, TLS, keys, timers and files for simulated charge points."""
