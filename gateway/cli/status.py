@@ -81,6 +81,8 @@ def _show(found: "Status", *, as_json: bool) -> None:
     for sink in audit.get("sinks", ()):
         if sink.get("why"):
             out.print(f"sink {shown(sink['name'])} is {sink['behind']} records behind: {shown(sink['why'])}")
+    if why := (found.raw.get("recording") or {}).get("error"):
+        out.print(f"THE RECORDING IS NOT COMPLETE: {shown(why)}", soft_wrap=True)
     for edge in found.edges:
         if edge.error:
             out.print(f"edge {edge.slot} cannot use its settings: {shown(edge.error)}")

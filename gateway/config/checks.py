@@ -16,6 +16,7 @@ from gateway.config.certificates import (
 from gateway.config.findings import Findings
 from gateway.config.model import CSMS, LARGEST_MESSAGE_BYTES, Audit, Config, Listener
 from gateway.config.positions import Path
+from gateway.config.recording import check_recording
 from gateway.config.sinks import check_sinks
 from gateway.config.suggest import did_you_mean
 from gateway.config.trust import check_trust_bundles, check_trust_of_listener
@@ -63,6 +64,7 @@ def check(config: Config, findings: Findings) -> None:
     check_trust_bundles(config, findings, _check_positive)
     _check_numbers(config, findings)
     _check_audit(config.audit, findings)
+    check_recording(config, findings)
     check_sinks(config.sinks, findings)
 
 

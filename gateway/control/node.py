@@ -165,7 +165,6 @@ class Node:
         """Put a configuration into force for admissions."""
         self._config = config
         self._desk.limits = config.limits
-        self._recordings.use(config)
         self._own_calls.max_message_bytes = config.websocket.max_message_bytes
         self._desk.listeners = {
             x.name: ListenerFacts(name=x.name, security_profiles=x.security_profiles, csms=x.csms)
@@ -174,6 +173,7 @@ class Node:
         self._desk.csms_versions = {x.name: x.ocpp_versions for x in config.csms}
         self._authenticator.operator_names = config.operator_names
         assert self._settings is not None
+        self._recordings.use(config, self._settings.recording, self._builder.recording_error)
         self._authenticator.trust = trust_of(self._settings)
         self._foreign.use(self._settings.trust)
         limits = config.limits
@@ -490,7 +490,7 @@ class Node:
             "listeners": listeners_status(self._config),
             "revocation_lists": self._foreign.status(),
             "events": dict(self._events.counts),
-            "recording": self._recordings.status(),
+            "recording": self._recordings.status(self._directory.records()),
             "audit": self._trail.status(),
             "sessions": [session_status(entry) for entry in self._sessions],
         }

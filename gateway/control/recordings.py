@@ -8,16 +8,20 @@ import asyncio
 import contextlib
 import os
 import secrets
+import tempfile
 from collections import deque
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import structlog
 
 from gateway.config.model import Config
+from gateway.identity.record import ChargePointRecord
 from gateway.link.messages import RecordedLines, RecordingSettings
 
-__all__ = ["Recordings", "recording_settings"]
+__all__ = ["Recordings", "recording_path", "recording_settings"]
 
 _KEY_BYTES: Final = 32
 _MAX_WAITING_BYTES: Final = 64 * 1024 * 1024
@@ -33,78 +37,125 @@ def recording_settings(config: Config) -> RecordingSettings | None:
     if not config.recording.enabled:
         return None
     path = Path(config.state_dir) / "recording.key"
-    with contextlib.suppress(FileExistsError):
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_bytes(_KEY_BYTES))
+    if not path.exists():
+        _make_key(path)
     key = path.read_bytes()
     if len(key) != _KEY_BYTES:
-        raise OSError(f"{path} is not a key of {_KEY_BYTES} bytes; remove it to have a new one made")
+        raise OSError(f"{path} is not a key of {_KEY_BYTES} bytes; remove it to have a new one made, and reload")
     return RecordingSettings(key, config.recording.groups)
+
+
+def _make_key(path: Path) -> None:
+    """All of it or nothing, whenever we are killed and however full the disk is; one that is there already stays."""
+    descriptor, name = tempfile.mkstemp(prefix=path.name + ".", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secrets.token_bytes(_KEY_BYTES))
+            file.flush()
+            os.fsync(descriptor)
+        with contextlib.suppress(FileExistsError):
+            os.link(name, path)
+    finally:
+        Path(name).unlink()
+
+
+def recording_path(config: Config) -> Path:
+    """Where a configuration puts the file."""
+    return Path(config.recording.path or Path(config.state_dir) / "recording.jsonl")
+
+
+class _Target(msgspec.Struct, frozen=True):
+    path: Path
+    max_bytes: int
 
 
 class Recordings:
     """Takes lines from edges; `flush` writes them in a thread."""
 
     def __init__(self) -> None:
-        self._path: Path | None = None
-        self._max_bytes = 0
-        self._waiting: deque[RecordedLines] = deque()
+        self._target: _Target | None = None
+        self._groups: frozenset[str] = frozenset()
+        self._waiting: deque[tuple[_Target, RecordedLines]] = deque()
+        """With the file that was asked for when they were recorded."""
         self._waiting_bytes = 0
-        self._torn = False
+        self._torn: Path | None = None
         self.count = 0
         self.lost = 0
         self.error = ""
 
-    def use(self, config: Config) -> None:
-        """Write where the configuration says from the next flush on, or nowhere."""
+    def use(self, config: Config, settings: RecordingSettings | None, why: str = "") -> None:
+        """Write what comes from now on where the configuration says, or nowhere.
+
+        `settings`: what edges have been given; `why` they have been given none although the configuration asks for it.
+        """
         recording = config.recording
-        path = Path(recording.path) if recording.path else Path(config.state_dir) / "recording.jsonl"
-        self._path = path if recording.enabled else None
-        self._max_bytes, self._torn, self.error = recording.max_bytes, False, ""
+        self._target = _Target(recording_path(config), recording.max_bytes) if recording.enabled else None
+        self._groups, self.error = frozenset(recording.groups), ""
+        if self._target is None:
+            return
+        if settings is None:
+            self.error = why or "there was no key when this configuration was put into force; reload"
+        else:
+            try:
+                os.close(_open(self._target.path))
+            except OSError as error:
+                self.error = str(error)
+        if self.error:
+            _log.error("recording_failed", path=str(self._target.path), error=self.error)
 
     def add(self, recording: RecordedLines) -> None:
         """Take lines of an edge."""
-        if self._path is None or self._waiting_bytes + len(recording.lines) > _MAX_WAITING_BYTES:
+        if self._target is None or self._waiting_bytes + len(recording.lines) > _MAX_WAITING_BYTES:
             self.lost += recording.count
             return
-        self._waiting.append(recording)
+        self._waiting.append((self._target, recording))
         self._waiting_bytes += len(recording.lines)
 
     async def flush(self) -> None:
-        """Write what waits."""
-        path = self._path
-        if path is None or not self._waiting:
-            return
-        batch = [self._waiting.popleft() for _ in range(len(self._waiting))]
-        self._waiting_bytes = 0
+        """Write what waits, also what waited when recording was switched off or sent elsewhere."""
+        while self._waiting:
+            target, batch = self._waiting[0][0], []
+            while self._waiting and self._waiting[0][0] == target:
+                batch.append(self._waiting.popleft()[1])
+            self._waiting_bytes -= sum(len(each.lines) for each in batch)
+            await self._write_batch(target, batch)
+
+    async def _write_batch(self, target: _Target, batch: list[RecordedLines]) -> None:
         count = sum(each.count for each in batch)
         try:
-            await asyncio.to_thread(self._write, path, b"".join(each.lines for each in batch))
+            await asyncio.to_thread(self._write, target, b"".join(each.lines for each in batch))
         except OSError as error:
             if not self.error:
-                _log.error("recording_failed", path=str(path), error=str(error))
+                _log.error("recording_failed", path=str(target.path), error=str(error))
             self.lost, self.error = self.lost + count, str(error)
         else:
             self.count, self.error = self.count + count, ""
 
-    def _write(self, path: Path, lines: bytes) -> None:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    def _write(self, target: _Target, lines: bytes) -> None:
+        path = target.path
+        descriptor = _open(path)
         try:
-            if (size := os.fstat(descriptor).st_size) and size + len(lines) > self._max_bytes:
+            if (size := os.fstat(descriptor).st_size) and size + len(lines) > target.max_bytes:
                 path.replace(path.with_name(path.name + ".1"))
-                os.close(descriptor)
-                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-            text, done = (b"\n" if self._torn else b"") + lines, 0
-            self._torn = True
+                full, descriptor = descriptor, _open(path)
+                os.close(full)
+            text, done = (b"\n" if self._torn == path else b"") + lines, 0
+            self._torn = path
             while done < len(text):
                 done += os.write(descriptor, memoryview(text)[done:])
-            self._torn = False
+            self._torn = None
         finally:
             os.close(descriptor)
 
-    def status(self) -> dict[str, Any]:
-        """For `ocpp-gateway status`; empty where nothing is recorded."""
-        if self._path is None:
+    def status(self, records: Iterable[ChargePointRecord] = ()) -> dict[str, Any]:
+        """For `ocpp-gateway status`; empty where nothing is recorded. `records`: all registered charge points."""
+        if self._target is None:
             return {}
-        return {"path": str(self._path), "frames": self.count, "lost": self.lost, "error": self.error}
+        error = self.error
+        if not error and (missing := self._groups - {record.group for record in records}):
+            error = f"no charge point is registered in the group {', '.join(sorted(missing))}"
+        return {"path": str(self._target.path), "frames": self.count, "lost": self.lost, "error": error}
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)

@@ -16,6 +16,7 @@ from gateway.link.messages import (
     EdgeSettings,
     ListenerSettings,
     PolicySettings,
+    RecordingSettings,
     TrustSettings,
 )
 from gateway.store.certificates import Revocations
@@ -72,6 +73,17 @@ class SettingsBuilder:
         self._generation = first_generation
         self._trust_generation = first_generation
         self._seen = ""
+        self.recording_error = ""
+        """Why the last settings are without the recording that the configuration asks for."""
+
+    def _recording(self, config: Config) -> RecordingSettings | None:
+        """Charge points are not turned away for want of a recording."""
+        self.recording_error = ""
+        try:
+            return recording_settings(config)
+        except OSError as error:
+            self.recording_error = str(error)
+            return None
 
     def build(self, config: Config, revocations: Revocations) -> EdgeSettings:
         """Settings from the configuration and the files it names.
@@ -83,7 +95,7 @@ class SettingsBuilder:
         listeners = tuple(_listener(listener, pems) for listener in config.listeners)
         csms = tuple(_csms(entry) for entry in config.csms)
         policy = _policy(config)
-        recording = recording_settings(config)
+        recording = self._recording(config)
         generation, trust_generation = self._count(listeners, revocations)
         return EdgeSettings(
             generation, trust_generation, listeners, csms, config.limits, config.websocket, policy, recording, trust

@@ -145,3 +145,9 @@ def test_revocation_lists_are_told_where_somebody_has_to_do_something(cli: Cli, 
     assert "HTTP status [503]" in out
     assert "c.crl of trust bundle new (hard) is MISSING\n" in out
     assert "a.crl" not in out
+
+
+def test_a_recording_that_is_not_complete_is_told(cli: Cli, place: Place) -> None:
+    for error, told in (("No such file", True), ("", False)):
+        with answering(place.state, status(recording={"path": "/r", "frames": 0, "lost": 0, "error": error})):
+            assert ("THE RECORDING IS NOT COMPLETE: No such file" in cli("status").out) is told
