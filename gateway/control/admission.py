@@ -74,7 +74,11 @@ class AdmissionDesk:
 
     def ask(self, request: AdmitRequest, edge: EdgePeer, answer: _Answer, tasks: TaskOwner) -> None:
         """Answer one request, at once where that can be; else in a task."""
-        granted = self.grant_at_once(request, edge)
+        try:
+            granted = self.grant_at_once(request, edge)
+        except Exception:  # noqa: BLE001  here it would end the link, and with it the admissions of all
+            _log.exception("grant_at_once_failed")
+            granted = None
         if granted is not None:
             answer(granted)
         else:

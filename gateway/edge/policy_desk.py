@@ -34,8 +34,8 @@ _COMPILING_LIMIT_S = 4.0
 class PolicyDesk:
     """One per worker. Lives on its event loop."""
 
-    def __init__(self, link: ControlLink, on_settled: "Callable[[Leg, int, Effects], None]") -> None:
-        """`on_settled` hears what has become of a message that waited for control."""
+    def __init__(self, link: ControlLink, on_settled: "Callable[[Leg, int, Effects | None], None]") -> None:
+        """`on_settled` hears what has become of a message that waited for control; None: its session has ended."""
         self._link = link
         self._on_settled = on_settled
         self._in_force: PolicyInForce | None = None

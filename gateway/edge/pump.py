@@ -403,10 +403,10 @@ class Bridge:
             case NoteRegistered() | AskFleet() | Answered():
                 self.owner.told(leg, effect, wire)
 
-    def answered(self, leg: Leg, ticket: int, answers: dict[str, bool], wire: bytes) -> Effects:
-        """Control has answered an AskFleet; nothing happens where the session has ended meanwhile."""
+    def answered(self, leg: Leg, ticket: int, answers: dict[str, bool], wire: bytes) -> Effects | None:
+        """Control has answered an AskFleet; nothing happens, None, where the session has ended meanwhile."""
         if leg.lost or leg.close_sent:
-            return ()
+            return None
         effects = self.relay.answered(ticket, answers, _monotonic())
         self.perform(leg, effects, wire)
         return effects

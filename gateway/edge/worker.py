@@ -99,7 +99,7 @@ class Worker:
         self._numbers = count(1)
         self._boot = f"{os.getpid():x}{int(time.time()) & 0xFFFFFF:06x}"
         self.link = ControlLink(control_path, hello=self._hello, on_message=self._told, on_lost=self._control_lost)
-        self.recorder = Recorder(self.link, self.counts, lambda: self.policy.revision, time.time)
+        self.recorder = Recorder(self.link, self.counts, lambda: self.policy.revision, time.time, time.monotonic)
         self.policy = PolicyDesk(self.link, self.recorder.settled)
         self.own_calls = OwnCalls(self.link, self.bridges)
         self.desk = SessionDesk(self)
@@ -132,11 +132,14 @@ class Worker:
             await asyncio.sleep(_FLUSH_S)
             if not self.link.connected:
                 continue
-            self._send_events()
-            while self.recorder.flush():
-                await asyncio.sleep(0)
-            if number % _COUNTERS_EVERY_FLUSHES == 0:
-                await self._send_counters()
+            try:
+                self._send_events()
+                while self.recorder.flush():
+                    await asyncio.sleep(0)
+                if number % _COUNTERS_EVERY_FLUSHES == 0:
+                    await self._send_counters()
+            except Exception:  # noqa: BLE001  the defect of one must not end events, recording and counters of all
+                _log.exception("flush_failed")
 
     async def _send_counters(self) -> None:
         self.counts.set("ocpp_gateway_sessions", len(self.bridges))

@@ -147,7 +147,7 @@ def test_revocation_lists_are_told_where_somebody_has_to_do_something(cli: Cli, 
     assert "a.crl" not in out
 
 
-def test_a_recording_that_is_not_complete_is_told(cli: Cli, place: Place) -> None:
-    for error, told in (("No such file", True), ("", False)):
-        with answering(place.state, status(recording={"path": "/r", "frames": 0, "lost": 0, "error": error})):
-            assert ("THE RECORDING IS NOT COMPLETE: No such file" in cli("status").out) is told
+@pytest.mark.parametrize(("error", "told"), [("No such file", True), ("", False)])
+def test_a_recording_that_is_not_complete_is_told(cli: Cli, place: Place, error: str, told: bool) -> None:
+    with answering(place.state, status(recording={"path": "/r", "frames": 0, "lost": 0, "error": error})):
+        assert ("THE RECORDING IS NOT COMPLETE: No such file" in cli("status").out) is told
