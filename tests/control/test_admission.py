@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import bcrypt
 import msgspec
 import pytest
+import structlog
 
 from gateway.identity.evidence import CertificateProof
 from gateway.identity.record import StoredPassword
@@ -440,6 +441,22 @@ class TestAtOnce:
         await self.known(control)
         control.desk.open = False
         assert self.at_once(control) is None
+
+    async def test_its_source_has_proven_itself_as_on_the_long_way(self, control: Control) -> None:
+        await self.known(control)
+        address = by_certificate().transport.peer.address
+        for _ in range(101):  # by somebody behind the same address translation: the exemption is used up
+            control.limiter.failed(address, CP, 1.0)
+        assert not control.limiter.has_proven(address, CP)
+        assert self.at_once(control) is not None
+        assert control.limiter.has_proven(address, CP)
+
+    async def test_its_defect_is_one_of_this_way_only(self, control: Control, monkeypatch) -> None:
+        await self.known(control)
+        monkeypatch.setattr(control.authenticator, "by_certificate_alone", lambda *_: 1 // 0)
+        with structlog.testing.capture_logs() as logs:
+            assert isinstance(await control.ask(by_certificate()), AdmitGranted)
+        assert [entry["event"] for entry in logs] == ["grant_at_once_failed"]
 
     async def test_not_for_a_password(self, control: Control) -> None:
         await control.add(record_of())
