@@ -274,3 +274,30 @@ def test_quirk_no_security_actions(version: str) -> None:
     expected: Any = Error("NotSupported") if version == "1.6" else answers(status="NotImplemented")
     s >> s.csms(action, requestedMessage=wanted) << expected
     s >> s.csms("CertificateSigned", certificateChain="x") << Error("NotSupported")
+
+
+@pytest.mark.parametrize("version", ["2.0.1", "2.1"])
+def test_request_answered_with_an_error_is_sent_again(version: str) -> None:
+    s = trigger(Scenario(version, 3).up()) << MakeKey
+    s >> s.key_made() << calls("SignCertificate")
+    request = csr(s)
+    s >> s.error("InternalError")
+    s >> s.due("csr") << calls("SignCertificate", csr=request)
+    s >> s.error("InternalError")
+    s >> s.disconnected()
+    s >> s.due("csr")  # not connected: nothing is sent, and its time comes again
+    s >> s.due("connect") << Connect
+    s >> s.connected() << calls("SignCertificate", csr=request)
+
+
+def test_key_that_nobody_waits_for_any_more_is_not_used() -> None:
+    s = trigger(Scenario("1.6", 3).up()) << MakeKey
+    made = s.key_made()
+    s >> PowerCut(now=s.now) << Reboot
+    s >> made
+    assert s.memory.request is None
+
+
+def test_chain_whose_links_do_not_fit_is_rejected() -> None:
+    s = requested("1.6")
+    deliver(s, sign(csr(s)) + pem(authority("Other Root").root), "Rejected") << calls("SecurityEventNotification")

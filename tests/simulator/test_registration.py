@@ -146,3 +146,21 @@ def test_security_event_that_nobody_wants_is_not_repeated_for_ever() -> None:
     s >> s.answer() << calls("SecurityEventNotification")
     s >> s.error("NotImplemented") << calls("StatusNotification")
     assert s.memory.queue == []
+
+
+@pytest.mark.parametrize("told", ["never", "2026-01-01T00:00:00"])
+def test_a_time_that_is_none_sets_no_clock(told: str) -> None:
+    s = Scenario().up()
+    s >> s.due("heartbeat") << calls("Heartbeat")
+    s >> s.answer(currentTime=told)
+    assert "SettingSystemTime" not in str(s.said("security event"))
+
+
+def test_triggered_boot_in_2_x_while_pending_says_so() -> None:
+    s = Scenario("2.0.1")
+    s >> s.started() << Connect
+    s >> s.connected() << calls("BootNotification", reason="PowerUp")
+    s >> s.answer(status="Pending", interval=7, **TIME)
+    s >> s.csms("TriggerMessage", requestedMessage="BootNotification") << answers(status="Accepted")
+    s << calls("BootNotification", reason="Triggered")
+    s >> s.answer() << calls("SecurityEventNotification")
