@@ -22,6 +22,7 @@ __all__ = [
     "admin_socket",
     "call_charge_point",
     "get_status",
+    "renew_certificate",
 ]
 
 _TIMEOUT_S = 5.0
@@ -136,6 +137,16 @@ def call_charge_point(
     request = {"charge_point_id": charge_point_id, "action": action, "payload": payload, "timeout_s": timeout_s}
     raw = _ask(config, "POST", "/call", CallResponse, msgspec.json.encode(request), timeout_s + _TIMEOUT_S)
     return msgspec.structs.replace(msgspec.convert(raw, CallResponse), raw=raw)
+
+
+class _Renewal(msgspec.Struct, frozen=True):
+    refused: str
+
+
+def renew_certificate(config: Config, charge_point_id: str) -> str:
+    """Let a charge point ask for a new certificate. Empty, or why not. Raises GatewayUnreachable."""
+    body = msgspec.json.encode({"charge_point_id": charge_point_id})
+    return msgspec.convert(_ask(config, "POST", "/renew", _Renewal, body), _Renewal).refused
 
 
 def _ask(

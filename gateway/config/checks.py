@@ -15,6 +15,7 @@ from gateway.config.certificates import (
 )
 from gateway.config.findings import Findings
 from gateway.config.model import CSMS, LARGEST_MESSAGE_BYTES, Audit, Config, Listener
+from gateway.config.pki import check_pki
 from gateway.config.positions import Path
 from gateway.config.recording import check_recording
 from gateway.config.sinks import check_sinks
@@ -62,6 +63,7 @@ def check(config: Config, findings: Findings) -> None:
     for index, csms in enumerate(config.csms):
         _check_csms(csms, ("csms", index), findings)
     check_trust_bundles(config, findings, _check_positive)
+    check_pki(config, findings, _check_positive)
     _check_numbers(config, findings)
     _check_audit(config.audit, findings)
     check_recording(config, findings)

@@ -10,6 +10,7 @@ import msgspec
 from gateway.config.checks import Findings, check
 from gateway.config.model import (
     CSMS,
+    PKI,
     Audit,
     CertificateFiles,
     Config,
@@ -40,6 +41,7 @@ _TABLES: dict[str, type[msgspec.Struct]] = {
     "publication": Publication,
     "security_events": SecurityEvents,
     "audit": Audit,
+    "pki": PKI,
     "policy": Policy,
     "recording": Recording,
 }
@@ -57,6 +59,7 @@ _FILES = {
     CertificateFiles: ("certificate", "key"),
     CSMS: ("password_file", "ca", "certificate", "key"),
     Trust: ("roots", "crl"),
+    PKI: ("ca",),
     Policy: ("site",),
     Sink: ("ca", "certificate", "key", "secret_file"),
     Recording: ("path",),

@@ -14,6 +14,7 @@ from gateway.ocpp.vocabulary import OCPPVersion, SecurityProfile
 __all__ = [
     "CSMS",
     "LARGEST_MESSAGE_BYTES",
+    "PKI",
     "Audit",
     "CertificateFiles",
     "CipherPolicy",
@@ -150,6 +151,11 @@ class CSMS(msgspec.Struct, frozen=True, kw_only=True):
     """Private key for ``mtls``, mode 0600."""
     ocpp_versions: tuple[OCPPVersion, ...] = (OCPPVersion.V1_6, OCPPVersion.V2_0_1, OCPPVersion.V2_1)
     """What this CSMS speaks."""
+    certificates: Literal["csms", "gateway"] = "csms"
+    """Who gives charge points their certificates: ``gateway`` needs `[pki]` ca, and keeps SignCertificate from the CSMS
+    and CertificateSigned, InstallCertificate of CSMS roots and DeleteCertificate from the charge point."""
+    unsafe_enrolment_without_tls: bool = False
+    """Let charge points on security profile 1 ask the gateway for certificates: anybody on the way can ask instead."""
     permessage_deflate: bool = False
     """Offer compression to the CSMS."""
     connect_timeout_s: float = 10.0
@@ -298,6 +304,19 @@ class Sink(msgspec.Struct, frozen=True, kw_only=True):
     """For ``webhook``: file with the secret that signs each request: one line, mode 0600."""
 
 
+class PKI(msgspec.Struct, frozen=True, kw_only=True):
+    """The embedded CA, where the gateway gives charge points their certificates (docs/provisioning.md)."""
+
+    ca: str = ""
+    """The CA's directory, as `ocpp-gateway pki ceremony` makes it (docs/pki.md). Empty: none."""
+    chain: Literal["leaf+subs", "+root", "leaf"] = "leaf+subs"
+    """What a charge point is sent beside its certificate: the CAs above it, the root as well, or nothing."""
+    key_patience_s: float = 3_600.0
+    """How long a charge point keeps the key of a request that is not answered. Later it is asked for a new one."""
+    retire_old_after_s: float = 2_678_400.0
+    """How long after the new certificate's first connection the one before it still counts as expected: 31 days."""
+
+
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Rule packs. Names of shipped packs, or paths of YAML files; what they include comes with them."""
 
@@ -348,6 +367,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     security_events: SecurityEvents = SecurityEvents()
     audit: Audit = Audit()
     sinks: tuple[Sink, ...] = ()
+    pki: PKI = PKI()
     policy: Policy = Policy()
     recording: Recording = Recording()
     operator_names: tuple[str, ...] = ()

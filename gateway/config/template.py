@@ -18,6 +18,7 @@ from gateway.config import model
 from gateway.config.load import _Gateway
 from gateway.config.model import (
     CSMS,
+    PKI,
     Audit,
     CertificateFiles,
     Config,
@@ -128,6 +129,7 @@ _TABLES: Final = (
         {"name": "siem", "kind": "syslog", "target": "siem.example.com:6514", "format": "cef"},
         example=True,
     ),
+    _Table("[pki]", PKI),
     _Table("[policy]", Policy),
     _Table("[recording]", Recording),
 )

@@ -19,6 +19,7 @@ from gateway.control.authentication import Authenticator
 from gateway.control.background import in_background
 from gateway.control.credentials import PasswordVerifier
 from gateway.control.directory import Directory
+from gateway.control.enrolments import Enrolments
 from gateway.control.event_log import EventLog, event_path
 from gateway.control.foreign_revocations import ForeignRevocations
 from gateway.control.link_server import EdgeLink
@@ -32,16 +33,17 @@ from gateway.control.settings import PolicyInvalid, SettingsBuilder
 from gateway.control.status import edges_status, listeners_status, session_status
 from gateway.control.store_thread import StoreThread
 from gateway.control.trust import trust_of
+from gateway.control.upgrades import Upgrades
 from gateway.identity.admission import ListenerFacts
 from gateway.identity.evidence import CertificateProof
 from gateway.identity.guessing import GuessingLimiter
-from gateway.identity.record import ChargePointRecord
 from gateway.link.collector import freeze_survivors
 from gateway.link.messages import (
     AdmitRequest,
     BootStateChanged,
     BudgetAnswer,
     BudgetRequest,
+    CertificateRequest,
     Counters,
     Disconnect,
     EdgeMessage,
@@ -60,8 +62,7 @@ from gateway.link.messages import (
 from gateway.link.tasks import TaskOwner
 from gateway.ocpp.vocabulary import ChargePointId
 from gateway.policy.budgets import FleetBudgets
-from gateway.store.errors import BelowFloor, NotFound, StoreError
-from gateway.store.registry import Registry
+from gateway.store.errors import StoreError
 
 __all__ = ["Node"]
 
@@ -71,7 +72,6 @@ _FLUSH_S = 0.1
 _OBSERVATIONS_S = 2.0
 """Nobody waits for them; a charge point that comes and goes meanwhile is one row, not two."""
 _EXPIRE_S = 1.0
-_RETRY_STORE_S = 1.0
 _LAST_WORDS_S = 1.0
 _log = structlog.get_logger("control")
 
@@ -115,11 +115,19 @@ class Node:
         self._metrics = MetricsPage()
         self._recordings = Recordings()
         self._own_calls = OwnCalls(self._events.own_event, config.websocket.max_message_bytes)
+        self._upgrades = Upgrades(self._store, self._directory, self._events.own_event)
+        self._enrolments = Enrolments(
+            store=self._store,
+            directory=self._directory,
+            sessions=self._sessions,
+            own_calls=self._own_calls,
+            report=self._events.own_event,
+            tasks=self._tasks,
+        )
         self._settings: EdgeSettings | None = settings
         self._budgets = FleetBudgets()
         self._changing = asyncio.Lock()
-        self._trust_is_stale = False
-        """Revocations have changed since the edges got their settings."""
+        self._trust_is_stale = False  # revocations have changed since the edges got their settings
         self.draining = False
         self._last_reload: dict[str, Any] = {"ok": True, "time": self._started_at, "why": ""}
 
@@ -128,6 +136,7 @@ class Node:
     async def start(self) -> None:
         """Load the registry and the files; afterwards edges may connect. Raises OSError, StoreError."""
         await self._directory.load(self._store)
+        await self._enrolments.load()
         await asyncio.to_thread(self._trail.open)
         # What was in force stays in force: since then the files may have changed, and nobody has asked for a reload.
         self._settings = (
@@ -144,6 +153,7 @@ class Node:
         self._tasks.start(self._repeat(_FLUSH_S, self._recordings.flush), "recordings")
         self._tasks.start(self._repeat(_OBSERVATIONS_S, self._store.flush), "store")
         self._tasks.start(self._repeat(_EXPIRE_S, self._expire), "expire")
+        self._tasks.start(self._repeat(_EXPIRE_S, self._enrolments.tick), "enrolments")
         self._tasks.start(self._repeat(_POLL_REGISTRY_S, self._follow_registry), "registry")
         self._tasks.start(self._open_desk_after_a_while(), "open-desk")
 
@@ -153,6 +163,7 @@ class Node:
         while self._links and time.monotonic() < deadline:
             await asyncio.sleep(0.01)
         await self._tasks.close()
+        await self._enrolments.close()
         await self._foreign.close()
         self._events.flush()
         await self._recordings.flush()
@@ -166,6 +177,7 @@ class Node:
         self._config = config
         self._desk.limits = config.limits
         self._own_calls.max_message_bytes = config.websocket.max_message_bytes
+        self._enrolments.use(config)
         self._desk.listeners = {
             x.name: ListenerFacts(name=x.name, security_profiles=x.security_profiles, csms=x.csms)
             for x in config.listeners
@@ -232,10 +244,8 @@ class Node:
         match message:
             case AdmitRequest():
                 self._desk.ask(message, link, link.send, self._tasks)
-            case SessionOpened() | SessionClosed() | BootStateChanged():
+            case SessionOpened() | SessionClosed() | BootStateChanged() | Registered():
                 self._session_changed(link, message)
-            case Registered():
-                self._tasks.start(self._registered(message), "registered")
             case Report(events=events):
                 for event in events:
                     self._events.add(event)
@@ -243,6 +253,8 @@ class Node:
                 link.counters = values
             case GatewayCallDone():
                 self._own_calls.done(message)
+            case CertificateRequest():
+                self._tasks.start(self._enrolments.requested(message, link), "certificate-request")
             case RecordedLines():
                 self._recordings.add(message)
             case Hello():
@@ -255,8 +267,12 @@ class Node:
             case _:
                 _log.error("unexpected_message", slot=link.slot, kind=type(message).__name__)
 
-    def _session_changed(self, link: EdgeLink, message: SessionOpened | SessionClosed | BootStateChanged) -> None:
+    def _session_changed(
+        self, link: EdgeLink, message: SessionOpened | SessionClosed | BootStateChanged | Registered
+    ) -> None:
         match message:
+            case Registered():
+                self._tasks.start(self._registered(message), "registered")
             case SessionOpened(live=live):
                 self._opened(link, live)
             case SessionClosed():
@@ -293,8 +309,10 @@ class Node:
         if record is not None:
             recall(entry, record)
         self._judge_entry(entry)
+        self._enrolments.opened(entry)
         if live.registered:
-            self._tasks.start(self._prove_upgrade(entry), "registered")
+            self._enrolments.registered(entry)
+            self._tasks.start(self._upgrades.prove(entry), "registered")
 
     def _session_closed(self, message: SessionClosed) -> None:
         self._trail.session_closed(message)
@@ -321,33 +339,8 @@ class Node:
         self._store.observe(message.charge_point_id, **{k: printable(v, 64) for k, v in claims.items() if v})
         entry = self._sessions.get(message.charge_point_id)
         if entry is not None and entry.generation == message.generation:
-            await self._prove_upgrade(entry)
-
-    async def _prove_upgrade(self, entry: Entry) -> None:
-        """On disk, however often it takes: from now on nothing lower may be accepted (A05.FR.07, A05.FR.09)."""
-        if not entry.upgrade_pending:
-            return
-        entry.upgrade_pending = False
-        identity, profile = entry.charge_point_id, entry.security_profile
-
-        def prove(registry: Registry) -> ChargePointRecord | None:
-            registry.prove_upgrade(identity, profile)
-            return registry.get(identity)
-
-        record: ChargePointRecord | None = None
-        while record is None:
-            try:
-                record = await self._store.call(prove)
-            except (NotFound, BelowFloor) as error:
-                _log.warning("upgrade_not_recorded", error=str(error))
-                return
-            except StoreError as error:
-                _log.error("upgrade_not_recorded_yet", error=str(error))
-                await asyncio.sleep(_RETRY_STORE_S)
-        self._directory.put(record)
-        self._events.own_event(
-            "profile.upgraded", "info", "allow_alert", f"{printable(identity)} is on security profile {int(profile)}"
-        )
+            self._enrolments.registered(entry)
+            await self._upgrades.prove(entry)
 
     # -- the registry changes
 
@@ -438,6 +431,13 @@ class Node:
             self._own_calls.refuse_unknown(charge_point_id, action)
         entry = self._sessions.get(record.charge_point_id)
         return await self._own_calls.call(charge_point_id, entry, action, payload, timeout_s)
+
+    async def renew(self, charge_point_id: str) -> str:
+        """Let a charge point ask for a new certificate. Empty, or why that cannot be."""
+        record = self._directory.get(charge_point_id)
+        if record is None or record.charge_point_id != charge_point_id:
+            return "no charge point of this identity is registered"
+        return await self._enrolments.renew(record.charge_point_id)
 
     def is_ready(self) -> bool:
         """True if every edge is there with the current settings, admissions are open, and the end is not near."""

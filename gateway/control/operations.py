@@ -10,6 +10,7 @@ from aiohttp import web
 
 from gateway.config.model import LARGEST_MESSAGE_BYTES
 from gateway.control.own_calls import CallAnswer, CallRefused
+from gateway.store.errors import StoreError
 
 __all__ = ["Operations", "StatusSource"]
 
@@ -33,6 +34,13 @@ class StatusSource(Protocol):
     async def call(self, charge_point_id: str, action: str, payload: Any, timeout_s: float) -> CallAnswer:
         """Ask a charge point in the gateway's own name. Raises CallRefused."""
 
+    async def renew(self, charge_point_id: str) -> str:
+        """Let a charge point ask for a new certificate. Empty, or why that cannot be. Raises StoreError."""
+
+
+class _RenewRequest(msgspec.Struct, frozen=True):
+    charge_point_id: str
+
 
 class _CallRequest(msgspec.Struct, frozen=True):
     charge_point_id: str
@@ -54,7 +62,7 @@ class Operations:
         public = {"/healthz": self._healthz, "/readyz": self._readyz, "/metrics": self._metrics}
         await self._serve(public, lambda runner: web.TCPSite(runner, host.strip("[]"), int(port)))
         await asyncio.to_thread(socket_path.unlink, missing_ok=True)
-        private = [web.get("/status", self._status), web.post("/call", self._call)]
+        private = [web.get("/status", self._status), web.post("/call", self._call), web.post("/renew", self._renew)]
         await self._serve(public, lambda runner: web.UnixSite(runner, str(socket_path)), private)
         await asyncio.to_thread(socket_path.chmod, 0o600)
 
@@ -105,3 +113,13 @@ class Operations:
         except CallRefused as refused:
             return web.json_response({"refused": str(refused)}, status=404 if refused.is_gone else 400)
         return web.json_response(msgspec.to_builtins(answer))
+
+    async def _renew(self, request: web.Request) -> web.Response:
+        try:
+            asked = msgspec.json.decode(await request.read(), type=_RenewRequest)
+            refused = await self._source.renew(asked.charge_point_id)
+        except (msgspec.MsgspecError, ValueError) as error:
+            return web.json_response({"refused": f"not a request: {error}"}, status=400)
+        except StoreError as error:
+            return web.json_response({"refused": str(error)}, status=503)
+        return web.json_response({"refused": refused}, status=400 if refused else 200)

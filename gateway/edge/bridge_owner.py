@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.audit.event import Severity
-from gateway.relay.effects import Answered, AskFleet, NoteBootState, NoteRegistered
+from gateway.relay.effects import Told
 
 if TYPE_CHECKING:
     from gateway.edge.pump import Bridge, Leg
@@ -30,7 +30,7 @@ class BridgeOwner(Protocol):
     ) -> None:
         """A security event of this session."""
 
-    def told(self, leg: "Leg", effect: NoteRegistered | NoteBootState | AskFleet | Answered, wire: bytes) -> None:
+    def told(self, leg: "Leg", effect: Told, wire: bytes) -> None:
         """What the relay says to the worker. `wire`: the frames that wait where control has to be asked."""
 
     def finished(self, bridge: "Bridge", reason: str) -> None:

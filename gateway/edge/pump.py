@@ -31,6 +31,7 @@ from gateway.relay.effects import (
     PauseReading,
     Reply,
     ReportEvent,
+    TakeRequest,
 )
 from gateway.relay.relay import Relay
 from gateway.websocket.deflate import DeflateParameters
@@ -400,7 +401,7 @@ class Bridge:
             case NoteBootState(state=state):
                 self.boot_state = state
                 self.owner.told(leg, effect, wire)
-            case NoteRegistered() | AskFleet() | Answered():
+            case NoteRegistered() | AskFleet() | Answered() | TakeRequest():
                 self.owner.told(leg, effect, wire)
 
     def answered(self, leg: Leg, ticket: int, answers: dict[str, bool], wire: bytes) -> Effects | None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.audit.event import SecurityEvent, Severity
 from gateway.identity.evidence import CertificateProof
 from gateway.link.messages import BootStateChanged, Registered
-from gateway.relay.effects import Answered, AskFleet, NoteBootState, NoteRegistered
+from gateway.relay.effects import Answered, AskFleet, NoteBootState, NoteRegistered, TakeRequest, Told
 
 if TYPE_CHECKING:
     from gateway.edge.pump import Bridge, Leg
@@ -64,7 +64,7 @@ class SessionDesk:
             )
         )
 
-    def told(self, leg: "Leg", effect: NoteRegistered | NoteBootState | AskFleet | Answered, wire: bytes) -> None:
+    def told(self, leg: "Leg", effect: Told, wire: bytes) -> None:
         match effect:
             case NoteRegistered():
                 self._registered(leg.bridge, effect)
@@ -77,6 +77,8 @@ class SessionDesk:
                 self._worker.policy.ask(leg, ticket, asks, wire)
             case Answered():
                 self._worker.own_calls.answered(effect)
+            case TakeRequest():
+                self._worker.certificate_requests.take(leg, effect)
 
     def _registered(self, bridge: "Bridge", effect: NoteRegistered) -> None:
         admission = bridge.admission

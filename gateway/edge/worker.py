@@ -10,6 +10,7 @@ from itertools import count
 import structlog
 from msgspec.structs import replace
 
+from gateway.edge.certificate_requests import CertificateRequests
 from gateway.edge.control_link import ControlLink
 from gateway.edge.csms import CSMSDialler, Dialled
 from gateway.edge.deadlines import STEPS_PER_S, Deadlines
@@ -32,6 +33,7 @@ from gateway.link.messages import (
     AdmitGranted,
     AdmitRefused,
     BudgetAnswer,
+    CertificateRequestTaken,
     ControlMessage,
     Counters,
     Disconnect,
@@ -49,8 +51,9 @@ from gateway.link.messages import (
     SettingsUpdate,
 )
 from gateway.link.tasks import TaskOwner
-from gateway.ocpp.vocabulary import OCPPVersion
+from gateway.ocpp.vocabulary import OCPPVersion, SecurityProfile
 from gateway.policy.snapshot import Snapshot
+from gateway.relay.interception import CertificateDuty
 from gateway.relay.relay import Relay, RelayLimits
 from gateway.websocket.deflate import DeflateParameters
 from gateway.websocket.messages import ReaderLimits
@@ -102,6 +105,7 @@ class Worker:
         self.recorder = Recorder(self.link, self.counts, lambda: self.policy.revision, time.time, time.monotonic)
         self.policy = PolicyDesk(self.link, self.recorder.settled)
         self.own_calls = OwnCalls(self.link, self.bridges)
+        self.certificate_requests = CertificateRequests(self.link)
         self.desk = SessionDesk(self)
 
     # -- life
@@ -290,7 +294,7 @@ class Worker:
             transport_facts=_without_certificate(facts),
             version=version,
             subprotocol=version.subprotocol,
-            relay=Relay(admission, version, self._relay_limits, judge, wall_offset_s()),
+            relay=Relay(admission, version, self._relay_limits, judge, wall_offset_s(), self._duty(admission)),
             wall_opened_at=now,
         )
         bridge.connect(
@@ -311,6 +315,14 @@ class Worker:
         bridge.charge_point.write(answer)
         bridge.start(early, dialled.early)
 
+    def _duty(self, admission: Admission) -> CertificateDuty | None:
+        """Whether the gateway gives this charge point its certificates."""
+        csms = next((each.csms for each in self.settings.csms if each.csms.name == admission.csms), None)
+        if csms is None or csms.certificates != "gateway":
+            return None
+        with_tls = admission.security_profile is not SecurityProfile.BASIC
+        return CertificateDuty(may_ask=with_tls or csms.unsafe_enrolment_without_tls)
+
     def released(self, admission: Admission, reason: str) -> None:
         """An admission that never became a session."""
         self.link.send(SessionClosed(admission.session, admission.charge_point_id, admission.generation, reason))
@@ -322,6 +334,7 @@ class Worker:
         if self.bridges.get(admission.session) is bridge:
             del self.bridges[admission.session]
             self.own_calls.ended(admission.session)
+            self.certificate_requests.ended(admission.session)
         self.deadlines.remove(bridge)
         charge_point, csms = bridge.charge_point, bridge.csms
         _add_traffic(self.counts.values, bridge)
@@ -345,6 +358,7 @@ class Worker:
         match message:
             case SettingsUpdate(settings=settings):
                 self.tasks.start(self._change_to(settings), "settings")
+                self.certificate_requests.again()
             case Probe():
                 self.tasks.start(self._probe(message), "probe")
             case Disconnect(session=session, reason=reason):
@@ -353,6 +367,8 @@ class Worker:
                 self.policy.told(message)
             case GatewayCall():
                 self.own_calls.call(message)
+            case CertificateRequestTaken():
+                self.certificate_requests.told(message)
             case Drain(timeout_s=timeout_s):
                 self.tasks.start(self.drain(timeout_s), "drain")
             case AdmitGranted() | AdmitRefused():

@@ -28,6 +28,8 @@ __all__ = [
     "CSMSSettings",
     "CallOutcome",
     "CertificatePEM",
+    "CertificateRequest",
+    "CertificateRequestTaken",
     "ControlMessage",
     "Counters",
     "Disconnect",
@@ -250,6 +252,24 @@ class GatewayCallDone(msgspec.Struct, frozen=True, array_like=True, tag=13):
     """The charge point's words."""
 
 
+class CertificateRequest(msgspec.Struct, frozen=True, array_like=True, tag=14):
+    """A charge point asks the gateway for a certificate. Answered by CertificateRequestTaken with the same request_id.
+
+    It may come twice, to different control processes: the same request is the same request.
+    """
+
+    request_id: int
+    session: str
+    charge_point_id: ChargePointId
+    generation: int
+    csr: str
+    """PEM as sent."""
+    certificate_type: str
+    """As sent; empty where none was."""
+    ocpp_request_id: int | None
+    """Of OCPP 2.1."""
+
+
 class ProbeAnswer(msgspec.Struct, frozen=True, array_like=True, tag=8):
     """Whether the probed session answered. A session that did not has been closed, both legs, before this is sent."""
 
@@ -324,6 +344,13 @@ class GatewayCall(msgspec.Struct, frozen=True, array_like=True, tag=58):
     timeout_s: float
 
 
+class CertificateRequestTaken(msgspec.Struct, frozen=True, array_like=True, tag=59):
+    """Whether control has the request, on its disk if it has."""
+
+    request_id: int
+    accepted: bool
+
+
 class BudgetRequest(msgspec.Struct, frozen=True, array_like=True, tag=10):
     """May a message draw on these budgets of the whole node? Answered by BudgetAnswer with the same request_id."""
 
@@ -352,5 +379,16 @@ EdgeMessage = (
     | BudgetRequest
     | RecordedLines
     | GatewayCallDone
+    | CertificateRequest
 )
-ControlMessage = SettingsUpdate | AdmitGranted | AdmitRefused | Probe | Disconnect | Drain | BudgetAnswer | GatewayCall
+ControlMessage = (
+    SettingsUpdate
+    | AdmitGranted
+    | AdmitRefused
+    | Probe
+    | Disconnect
+    | Drain
+    | BudgetAnswer
+    | GatewayCall
+    | CertificateRequestTaken
+)

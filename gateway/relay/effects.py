@@ -26,6 +26,8 @@ __all__ = [
     "PauseReading",
     "Reply",
     "ReportEvent",
+    "TakeRequest",
+    "Told",
 ]
 
 
@@ -100,6 +102,18 @@ class Answered(msgspec.Struct, frozen=True, gc=False):
     """False: the charge point has never seen it; `error` says why, in our words."""
 
 
+class TakeRequest(msgspec.Struct, frozen=True, gc=False):
+    """The charge point asks the gateway for a certificate: it is answered once control has the request."""
+
+    message_id: str
+    csr: str
+    """PEM as it came; nobody has looked into it yet."""
+    certificate_type: str
+    """As sent; empty where none was."""
+    request_id: int | None
+    """Of OCPP 2.1."""
+
+
 class AskFleet(msgspec.Struct, frozen=True, gc=False):
     """Ask control whether budgets of the whole node are kept; the message waits for `Relay.answered(ticket, ...)`."""
 
@@ -118,8 +132,11 @@ Effect = (
     | NoteBootState
     | AskFleet
     | Answered
+    | TakeRequest
 )
 Effects = tuple[Effect, ...]
+Told = NoteRegistered | NoteBootState | AskFleet | Answered | TakeRequest
+"""What the worker hears of, beyond the session."""
 
 Judging = Callable[[bytes, float], Effects]
 """A message of one side and monotonic seconds -> what to do about it."""

@@ -30,11 +30,11 @@ from gateway.relay.effects import (
     ReportEvent,
 )
 from gateway.relay.errors import answer_to_malformed, cleaned, too_many
+from gateway.relay.interception import CertificateDuty, Interception
 from gateway.relay.judge import Judge, Ruling
 from gateway.relay.lanes import Entry, Lane, LaneLimits
 from gateway.relay.open_calls import AMBIGUOUS, OpenCall, opened
 from gateway.relay.registration import is_accepted, judge_boot_notification
-from gateway.relay.renewal import instead_of
 from gateway.relay.replays import Replays, digest_of
 
 __all__ = ["Relay", "RelayLimits"]
@@ -90,23 +90,10 @@ class Relay:
     """
 
     __slots__ = (
-        "_admission",
-        "_boot",
-        "_charge_point",
-        "_csms",
-        "_held",
-        "_judge",
-        "_limits",
-        "_registered",
-        "_renewal_only",
-        "_replays",
-        "_throttled_since",
-        "_tickets",
-        "_tokens",
-        "_tokens_at",
-        "_version",
+        "_admission", "_boot", "_charge_point", "_csms", "_held", "_interception", "_judge", "_limits", "_registered",
+        "_renewal_only", "_replays", "_throttled_since", "_tickets", "_tokens", "_tokens_at", "_version",
         "_wall_offset_s",
-    )
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -115,7 +102,9 @@ class Relay:
         limits: RelayLimits,
         judge: Judge | None = None,
         wall_offset_s: float = 0.0,
+        duty: CertificateDuty | None = None,
     ) -> None:
+        """`duty`: where the gateway gives this charge point its certificates."""
         self._admission = admission
         self._version = version
         self._limits = limits
@@ -125,6 +114,9 @@ class Relay:
         self._registered = False
         proof = admission.proof
         self._renewal_only = isinstance(proof, CertificateProof) and bool(proof.renewal_only)
+        self._interception: Interception | None = None
+        if self._renewal_only or duty is not None:
+            self._interception = Interception(version, duty, renewal_only=self._renewal_only)
         self._replays: Replays | None = None
         self._tokens = float(limits.messages_burst)
         self._tokens_at = 0.0
@@ -218,8 +210,8 @@ class Relay:
             if call.action in _BOOTS:
                 expected = self._admission.expected_serial_number
                 self._boot, boot = judge_boot_notification(self._version, call.action, payload, expected)
-        if self._renewal_only and _goes_on(boot):
-            instead = instead_of(self._version, call, payload, origin, now + self._wall_offset_s)
+        if self._interception is not None and _goes_on(boot):
+            instead = self._interception.instead_of(call, payload, origin, now, now + self._wall_offset_s)
             if instead is not None:
                 return (*boot[:-1], *instead)
         inner: InnerCall | None = None

@@ -1,7 +1,7 @@
 """The registry of charge points: what is known, proven and changed. It stores; `gateway.identity` judges.
 
 Synchronous: one call is one transaction, durable on return. Any number of processes may have one open.
-Every change moves the change counter, except what is learnt in passing (`learn`) and new key bindings.
+Every change moves the change counter, except what is learnt in passing (`learn`), key bindings, enrolments.
 Raises only `gateway.store.errors.StoreError` and its kinds, and TypeError for a field that does not exist.
 """
 
@@ -20,6 +20,7 @@ from gateway.ocpp.vocabulary import ChargePointId, SecurityProfile
 from gateway.store import certificates, changes, refusals, schema
 from gateway.store.certificates import Revocations
 from gateway.store.database import Database, open_database
+from gateway.store.enrolments import EnrolmentTable
 from gateway.store.errors import AlreadyExists, BelowFloor, DamagedRow, NotFound, StoreError
 from gateway.store.refusals import RefusalEntry
 from gateway.store.rows import checked, from_row, to_row
@@ -64,6 +65,7 @@ class Registry:
     def __init__(self, database: Database, clock: Callable[[], float]) -> None:
         self._database = database
         self._clock = clock
+        self.enrolments = EnrolmentTable(database)
 
     @classmethod
     def open(cls, url: str, *, migrate: bool = True, clock: Callable[[], float] = time.time) -> Self:
@@ -343,10 +345,10 @@ class Registry:
 
         Not counted as a change; an unknown identity is ignored.
         """
-        self.learn_many({charge_point_id: _known(
-            password_reading=password_reading, answers_pings=answers_pings, vendor=vendor,
-            model=model, firmware=firmware, last_seen_at=last_seen_at, last_address=last_address,
-        )})  # fmt: skip
+        self.learn_many({charge_point_id: {
+            "password_reading": password_reading, "answers_pings": answers_pings, "vendor": vendor,
+            "model": model, "firmware": firmware, "last_seen_at": last_seen_at, "last_address": last_address,
+        }})  # fmt: skip
 
     def learn_many(self, observed: dict[str, dict[str, Any]]) -> None:
         """`learn` for several charge points in one transaction: field values by identity."""
@@ -494,7 +496,3 @@ def _learnt_row(charge_point_id: str, fields: dict[str, Any]) -> dict[str, Any]:
     if not fields.keys() <= _LEARNT:
         raise TypeError(f"nothing that is learnt in passing: {', '.join(fields.keys() - _LEARNT)}")
     return {"known_identity": charge_point_id, **{f"learnt_{name}": fields.get(name) for name in _LEARNT}}
-
-
-def _known(**fields: Any) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if value is not None}

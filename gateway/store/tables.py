@@ -4,6 +4,7 @@ Lists are JSON text and times are seconds since the epoch, so that SQLite and Po
 """
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     CheckConstraint,
     Column,
@@ -22,6 +23,8 @@ __all__ = [
     "bound_keys",
     "changes",
     "charge_points",
+    "enrolment_steps",
+    "enrolments",
     "lowered_floors",
     "meta",
     "metadata",
@@ -123,6 +126,56 @@ revoked_certificates = Table(
     Column("revoked_at", Float, nullable=False),
     UniqueConstraint("sha256", "issuer", "serial", name="uq_revoked_certificates"),
 )
+
+enrolments = Table(
+    "enrolments",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column(
+        "charge_point_id",
+        String(255),
+        ForeignKey("charge_points.charge_point_id", ondelete="CASCADE"),
+        nullable=False,
+    ),
+    Column("state", String(32), nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("changed_at", Float, nullable=False),
+    Column("csr", Text, nullable=False),
+    Column("csr_sha256", String(64), nullable=False),
+    Column("csr_at", Float, nullable=False),
+    Column("certificate_type", String(50), nullable=False),
+    Column("request_id", BigInteger),
+    Column("presented_sha256", String(64), nullable=False),
+    Column("presented_serial", String(64), nullable=False),
+    Column("method", Text, nullable=False),
+    Column("ca_request", String(64), nullable=False),
+    Column("serial", String(64), nullable=False),
+    Column("certificate_sha256", String(64), nullable=False),
+    Column("spki_sha256", String(64), nullable=False),
+    Column("not_after", Float, nullable=False),
+    Column("chain", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("due_at", Float, nullable=False),
+    Column("released_by", Text, nullable=False),
+    Column("released_until", Float, nullable=False),
+    Column("seen_at", Float, nullable=False),
+    Column("detail", Text, nullable=False),
+    Index("ix_enrolments_charge_point_id", "charge_point_id", "number"),
+    Index("ix_enrolments_state", "state"),
+    sqlite_autoincrement=True,
+)
+"""The way to each certificate; the highest number of a charge point is the one that counts."""
+
+enrolment_steps = Table(
+    "enrolment_steps",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("enrolment", Integer, ForeignKey("enrolments.number", ondelete="CASCADE"), nullable=False, index=True),
+    Column("at", Float, nullable=False),
+    Column("state", String(32), nullable=False),
+    Column("detail", Text, nullable=False),
+)
+"""When an enrolment came into each of its states."""
 
 refusals = Table(
     "refusals",

@@ -28,6 +28,7 @@ TABLE_OF = {
     "SecurityEvents": "security_events",
     "Audit": "audit",
     "Sink": "sink",
+    "PKI": "pki",
     "Policy": "policy",
     "Publication": "publication",
     "Recording": "recording",

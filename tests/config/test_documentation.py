@@ -12,6 +12,7 @@ from gateway.config import model
 from gateway.config.load import _Gateway, load_config_with_warnings
 from gateway.config.model import (
     CSMS,
+    PKI,
     Audit,
     CertificateFiles,
     Config,
@@ -43,6 +44,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "[security_events]": SecurityEvents,
     "[audit]": Audit,
     "[[sink]]": Sink,
+    "[pki]": PKI,
     "[policy]": Policy,
     "[publication]": Publication,
     "[recording]": Recording,

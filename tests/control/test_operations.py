@@ -31,6 +31,9 @@ class Source:
     def status(self) -> dict[str, Any]:
         return {"sessions": ["CP-1"]}
 
+    async def renew(self, charge_point_id: str) -> str:
+        return "" if charge_point_id == "CP-1" else "unknown"
+
     async def call(self, charge_point_id: str, action: str, payload: Any, timeout_s: float) -> CallAnswer:
         self.calls.append((charge_point_id, action, payload, timeout_s))
         if action == "Fuzz":

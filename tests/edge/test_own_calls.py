@@ -8,7 +8,7 @@ import pytest
 from gateway.edge.own_calls import OwnCalls
 from gateway.edge.pump import Leg
 from gateway.link.messages import EdgeMessage, GatewayCall, GatewayCallDone
-from gateway.relay.effects import Answered, AskFleet, NoteBootState, NoteRegistered
+from gateway.relay.effects import Answered, Told
 from tests.support.sessions import SilentOwner, make_session
 
 COMMAND = b'[2,"1","Reset",{"type":"Soft"}]'
@@ -34,7 +34,7 @@ class Site(SilentOwner):
         self.bridge = make_session(self)
         self.own_calls = OwnCalls(self.link, {"s-1": self.bridge})  # type: ignore[arg-type]
 
-    def told(self, leg: Leg, effect: NoteRegistered | NoteBootState | AskFleet | Answered, wire: bytes) -> None:
+    def told(self, leg: Leg, effect: Told, wire: bytes) -> None:
         del leg, wire
         assert isinstance(effect, Answered)
         self.own_calls.answered(effect)

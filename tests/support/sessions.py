@@ -7,7 +7,7 @@ from gateway.audit.event import Severity
 from gateway.edge.pump import Bridge, Leg
 from gateway.identity.evidence import Peer, Transport
 from gateway.ocpp.vocabulary import OCPPVersion
-from gateway.relay.effects import Answered, AskFleet, NoteBootState, NoteRegistered
+from gateway.relay.effects import NoteBootState, NoteRegistered, Told
 from gateway.relay.lanes import LaneLimits
 from gateway.relay.relay import Relay, RelayLimits
 from gateway.websocket.deflate import DeflateParameters
@@ -79,7 +79,7 @@ class SilentOwner:
         del bridge, severity, decision, detail, http_status, revision
         raise AssertionError(event)
 
-    def told(self, leg: Leg, effect: NoteRegistered | NoteBootState | AskFleet | Answered, wire: bytes) -> None:
+    def told(self, leg: Leg, effect: Told, wire: bytes) -> None:
         del leg, wire
         assert isinstance(effect, NoteRegistered | NoteBootState), effect
 

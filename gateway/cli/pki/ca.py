@@ -4,6 +4,7 @@ import contextlib
 import datetime
 import getpass
 import secrets
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +34,9 @@ __all__ = [
     "signer_asked",
 ]
 
-_JOURNAL, _SIGNER, _BLOCKED_KEYS = "journal", "signer", "blocked-keys.txt"
+_JOURNAL, _SIGNER = "journal", "signer"
+_WAIT_FOR_TURN_S = 15.0
+_POLL_S = 0.1
 
 ca_option = click.option(
     "--ca",
@@ -92,19 +95,27 @@ def issuance_opened(ca_path: str, *, as_json: bool) -> "Iterator[Issuance]":
 
     What a crash has left half-done is finished first.
     """
-    from pki.issuance import Issuance
-    from pki.signer.launch import signer_for
-
     directory = _directory(ca_path, as_json=as_json)
-    with errors_explained(as_json=as_json):
-        policy = _policy(directory)
-        with signer_for(directory / _SIGNER) as signer:
-            ca = Issuance(directory / _JOURNAL, signer, policy, now(), lambda: secrets.token_hex(6))
-            try:
-                ca.resume(now())
-                yield ca
-            finally:
-                ca.close()
+    with errors_explained(as_json=as_json), contextlib.ExitStack() as entered:
+        ca = _enter_in_turn(entered, directory)
+        ca.resume(now())
+        yield ca
+
+
+def _enter_in_turn(entered: contextlib.ExitStack, directory: Path) -> "Issuance":
+    """Wait for a gateway that issues at this moment. Raises PKIError if it goes on for long."""
+    from pki.errors import JournalInUse, Misconfigured
+    from pki.opened import issuance_in
+
+    deadline = time.monotonic() + _WAIT_FOR_TURN_S
+    while True:
+        try:
+            return entered.enter_context(issuance_in(directory, now(), lambda: secrets.token_hex(6)))
+        except (JournalInUse, Misconfigured) as error:
+            in_use = isinstance(error, JournalInUse) or str(error).endswith("is in use by another process")
+            if not in_use or time.monotonic() > deadline:
+                raise
+        time.sleep(_POLL_S)
 
 
 @contextlib.contextmanager
@@ -115,18 +126,6 @@ def signer_asked(ca_path: str, *, as_json: bool) -> "Iterator[SignerClient]":
     directory = _directory(ca_path, as_json=as_json)
     with errors_explained(as_json=as_json), signer_for(directory / _SIGNER) as signer:
         yield signer
-
-
-def _policy(directory: Path) -> Any:
-    from pki.blocked_keys import parse_blocked_keys
-    from pki.issuance import IssuancePolicy
-    from pki.key_policy import KeyPolicy
-
-    path = directory / _BLOCKED_KEYS
-    if not path.exists():
-        return IssuancePolicy()
-    table = parse_blocked_keys(path.read_text("utf-8", "replace"), str(path))
-    return IssuancePolicy(keys=KeyPolicy(blocked=table))
 
 
 @contextlib.contextmanager

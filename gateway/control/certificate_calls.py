@@ -1,0 +1,112 @@
+"""The gateway's own calls about certificates: trigger, and deliver in the shape and size that the charge point takes."""
+
+from typing import Any, Final
+
+import msgspec
+from cryptography import x509
+
+from gateway.audit.event import printable
+from gateway.control.own_calls import CallAnswer, CallRefused, OwnCalls
+from gateway.control.sessions import Entry
+from gateway.ocpp.vocabulary import OCPPVersion
+from gateway.provisioning.enrolment import Enrolment
+from gateway.provisioning.messages import (
+    Message,
+    ask_chain_limit,
+    certificate_signed,
+    chain_limit,
+    status_of,
+    trigger,
+)
+from pki.chains import ChainShape, ChainTooLong, pem_chain, shaped
+
+__all__ = ["CertificateCalls", "Said", "fitting"]
+
+_LIMIT_TIMEOUT_S: Final = 10.0
+_TIMEOUT_S: Final = 60.0
+_UNABLE: Final = frozenset({"NotImplemented", "NotSupported"})
+
+
+class Said(msgspec.Struct, frozen=True):
+    """What the charge point has said. `known` is False where it may or may not have understood."""
+
+    accepted: bool
+    known: bool = True
+    why: str = ""
+
+
+class CertificateCalls:
+    """Calls to live sessions. `shape`: what is sent beside the certificate."""
+
+    def __init__(self, own_calls: OwnCalls) -> None:
+        self.shape: ChainShape = "leaf+subs"
+        self._own_calls = own_calls
+
+    async def trigger(self, entry: Entry | None) -> Said:
+        """Let it make a key and ask (A02)."""
+        version = _version(entry)
+        if entry is None or version is None:
+            return Said(accepted=False, known=False, why="it is not connected")
+        return await self._call(entry, trigger(version))
+
+    async def deliver(self, entry: Entry | None, enrolment: Enrolment) -> Said:
+        """CertificateSigned. Raises ChainTooLong if not even the certificate alone fits."""
+        version = _version(entry)
+        if entry is None or version is None:
+            return Said(accepted=False, known=False, why="it is not connected")
+        asked = ask_chain_limit(version)
+        limit = chain_limit(version, await self._payload(entry, asked))
+        message = certificate_signed(
+            version,
+            fitting(enrolment.chain, self.shape, limit),
+            certificate_type=enrolment.certificate_type,
+            request_id=enrolment.request_id,
+        )
+        return await self._call(entry, message)
+
+    async def _payload(self, entry: Entry, message: Message) -> Any:
+        """The result, None where there is none: then it is as if it had said nothing."""
+        try:
+            answer = await self._own_calls.call(
+                entry.charge_point_id, entry, message.action, message.payload, _LIMIT_TIMEOUT_S
+            )
+        except CallRefused:
+            return None
+        return answer.payload if answer.outcome == "result" else None
+
+    async def _call(self, entry: Entry, message: Message) -> Said:
+        try:
+            answer = await self._own_calls.call(
+                entry.charge_point_id, entry, message.action, message.payload, _TIMEOUT_S
+            )
+        except CallRefused as refused:
+            return Said(accepted=False, known=False, why=str(refused))
+        return _said(answer)
+
+
+def _said(answer: CallAnswer) -> Said:
+    if answer.outcome == "result":
+        status = status_of(answer.payload)
+        if status == "Accepted":
+            return Said(accepted=True)
+        return Said(accepted=False, known=bool(status), why=f"{answer.action}: {printable(status, 32) or 'no status'}")
+    why = f"{answer.action}: {answer.outcome} {printable(answer.error, 64)}".rstrip()
+    return Said(accepted=False, known=answer.outcome == "error" and answer.error in _UNABLE, why=why)
+
+
+def fitting(chain: str, shape: ChainShape, max_chars: int) -> str:
+    """PEM of a chain as the peer wants it, the certificate alone if no more fits. Raises ChainTooLong."""
+    certificates = tuple(x509.load_pem_x509_certificates(chain.encode("ascii")))
+    try:
+        wanted = shaped(certificates, shape)
+    except ValueError:
+        wanted = certificates  # no root is known: what there is
+    try:
+        return pem_chain(wanted, max_chars).decode("ascii")
+    except ChainTooLong:
+        return pem_chain(certificates[:1], max_chars).decode("ascii")
+
+
+def _version(entry: Entry | None) -> OCPPVersion | None:
+    live = entry.live if entry is not None else None
+    return OCPPVersion.from_subprotocol(live.subprotocol) if live is not None else None

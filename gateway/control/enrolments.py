@@ -1,0 +1,374 @@
+"""Performs what `gateway.provisioning` decides: durable first, then said. One task per charge point that has work.
+
+The table in the registry is the truth; what is kept here is its newest rows. A state is on disk before anything that
+rests on it is said to anybody, so that a process which takes over reads it and goes on.
+"""
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from gateway.config.model import Config
+from gateway.control.certificate_authority import Asked, CertificateAuthority, Held, Turned, Unavailable
+from gateway.control.certificate_calls import CertificateCalls
+from gateway.control.directory import Directory
+from gateway.control.enrolment_events import Report, report_state
+from gateway.control.link_server import EdgeLink
+from gateway.control.own_calls import OwnCalls
+from gateway.control.sessions import Entry, Sessions
+from gateway.control.store_thread import StoreThread
+from gateway.identity.evidence import CertificateProof
+from gateway.link.messages import CertificateRequest, CertificateRequestTaken
+from gateway.link.tasks import TaskOwner
+from gateway.ocpp.vocabulary import ChargePointId
+from gateway.provisioning import enrolment as core
+from gateway.provisioning.csr_digest import csr_digest
+from gateway.provisioning.enrolment import CertificateRequested, Enrolment, Given, Step, Timing
+from gateway.provisioning.states import State
+from gateway.store.errors import KeyBoundElsewhere, NotFound, StoreError
+from pki.chains import ChainTooLong
+
+__all__ = ["Enrolments"]
+
+_SETTLE_S: Final = 2.0
+"""A charge point that has just connected says its own first; after its registration nothing is waited for."""
+_STORE_PATIENCE_S: Final = 20.0
+"""A little less than the edge waits, and the charge point."""
+_RETRY_STORE_S: Final = 1.0
+_SLOW_EVERY: Final = 5
+"""Ticks between two looks at those that only wait for the quiet period to end."""
+_IN_USE: Final = frozenset({State.STATION_ACCEPTED, State.SEEN_IN_HANDSHAKE})
+_log = structlog.get_logger("control.enrolments")
+
+
+class Enrolments:
+    """One per node, on its event loop."""
+
+    def __init__(
+        self,
+        *,
+        store: StoreThread,
+        directory: Directory,
+        sessions: Sessions,
+        own_calls: OwnCalls,
+        report: Report,
+        tasks: TaskOwner,
+    ) -> None:
+        self._store = store
+        self._directory = directory
+        self._sessions = sessions
+        self._calls = CertificateCalls(own_calls)
+        self._report = report
+        self._tasks = tasks
+        self._timing = Timing()
+        self._operator_names: tuple[str, ...] = ()
+        self._newest: dict[ChargePointId, Enrolment] = {}
+        """Of the charge points whose newest enrolment may still change."""
+        self._locks: dict[ChargePointId, asyncio.Lock] = {}
+        self._busy: set[ChargePointId] = set()
+        self._settled: dict[ChargePointId, int] = {}
+        """Generation of the session in which the charge point has registered."""
+        self._ticks = 0
+        self._ca: CertificateAuthority | None = None
+        self._ca_directory = ""
+
+    # -- life
+
+    async def load(self) -> None:
+        """Read what is under way. Raises StoreError."""
+        found = await self._store.call(lambda registry: registry.enrolments.watched())
+        self._newest = {each.charge_point_id: each for each in found}
+
+    def use(self, config: Config) -> None:
+        """Put a configuration into force."""
+        pki = config.pki
+        self._timing = Timing(key_patience_s=pki.key_patience_s, retire_old_after_s=pki.retire_old_after_s)
+        self._calls.shape = pki.chain
+        self._operator_names = config.operator_names
+        if pki.ca == self._ca_directory:
+            return
+        if self._ca is not None:
+            self._tasks.start(self._ca.close(), "close-ca")
+        self._ca = CertificateAuthority(Path(pki.ca), self._directory.owner_of) if pki.ca else None
+        self._ca_directory = pki.ca
+
+    async def close(self) -> None:
+        """The signer ends, the journal is free."""
+        if self._ca is not None:
+            await self._ca.close()
+
+    # -- what happens
+
+    async def requested(self, message: CertificateRequest, edge: EdgeLink) -> None:
+        """SignCertificate of a live session: on disk, and only then Accepted."""
+        accepted, until = False, time.monotonic() + _STORE_PATIENCE_S
+        while not accepted and self._ca is not None:
+            entry = self._sessions.get(message.charge_point_id)
+            if entry is None or entry.generation != message.generation:
+                break
+            try:
+                await self._take(_request_of(message, entry))
+                accepted = True
+            except StoreError as error:
+                _log.error("request_not_written", why=str(error))
+                if time.monotonic() > until:
+                    break
+                await asyncio.sleep(_RETRY_STORE_S)
+        edge.send(CertificateRequestTaken(message.request_id, accepted))
+        self._wake(message.charge_point_id)
+
+    async def _take(self, request: CertificateRequested) -> None:
+        async with self._lock(request.charge_point_id):
+            before = await self._current(request.charge_point_id)
+            fresh, ended = core.asked_for(request, time.time(), before)
+            await self._put(*([ended] if ended is not None else []), fresh)
+        if self._ca is not None and before is not None and ended is not None and before.state is State.HELD:
+            await self._ca.withdraw(before.ca_request, "another request of the same charge point has come")
+
+    def opened(self, entry: Entry) -> None:
+        """A session has begun, or has outlived the control process before us."""
+        enrolment = self._newest.get(entry.charge_point_id)
+        if enrolment is None:
+            return
+        self._newest[entry.charge_point_id] = core.reconnected(enrolment, time.time())
+        if isinstance(entry.proof, CertificateProof):
+            self._tasks.start(self._shown(entry.charge_point_id, entry.proof.sha256), "enrolment-shown")
+
+    def registered(self, entry: Entry) -> None:
+        """The CSMS has accepted it: it can be talked to."""
+        if entry.charge_point_id in self._newest:
+            self._settled[entry.charge_point_id] = entry.generation
+            self._wake(entry.charge_point_id)
+
+    async def renew(self, identity: ChargePointId) -> str:
+        """An operator wants a new certificate for it. Empty, or why that cannot be. Raises StoreError."""
+        if self._ca is None:
+            return "this gateway has no CA: name one in [pki]"
+        async with self._lock(identity):
+            before, now = await self._current(identity), time.time()
+            under_way = before is not None and before.state.is_open
+            if before is not None and under_way and before.state is not State.STATION_ACCEPTED:
+                return f"an enrolment is under way already: {before.state.value}"
+            ended = [core.superseded(before, now, "renewed")] if before is not None and under_way else []
+            await self._put(*ended, core.wanted(identity, now, "an operator asks for it"))
+        self._wake(identity)
+        return ""
+
+    async def tick(self) -> None:
+        """Every second: what time alone makes due."""
+        self._ticks += 1
+        slow = self._ticks % _SLOW_EVERY == 0
+        news = self._ca is not None and self._ca.has_news()
+        for identity, enrolment in list(self._newest.items()):
+            state = enrolment.state
+            if enrolment.serial and self._connected_with(identity) == enrolment.certificate_sha256:
+                await self._shown(identity, enrolment.certificate_sha256)  # it could not be written when it came
+            if not state.is_watched:
+                self._forget(identity)
+            elif slow or (state.is_open and (state is not State.HELD or news)):
+                self._wake(identity)
+        if self._ca is not None:
+            await self._ca.rest()
+
+    def _connected_with(self, identity: ChargePointId) -> str:
+        """Fingerprint of the certificate that its session rests on; empty where there is none."""
+        entry = self._sessions.get(identity)
+        return entry.proof.sha256 if entry is not None and isinstance(entry.proof, CertificateProof) else ""
+
+    async def _shown(self, identity: ChargePointId, certificate_sha256: str) -> None:
+        """A handshake with a certificate, which is an acknowledgement if it is the new one."""
+        async with self._lock(identity):
+            enrolment = self._newest.get(identity)
+            if enrolment is None:
+                return
+            changed = core.seen(enrolment, time.time(), certificate_sha256)
+            try:
+                if changed is not None:
+                    await self._put(changed)
+                elif enrolment.state in _IN_USE and certificate_sha256 != enrolment.certificate_sha256:
+                    detail = f"connected with another certificate than {enrolment.serial}"
+                    self._report("certificate.fell_back", "medium", "allow_alert", detail, identity)
+            except StoreError as error:
+                # Its next handshake says it again.
+                _log.error("enrolment_not_written", why=str(error))
+
+    # -- one charge point at a time
+
+    def _wake(self, identity: ChargePointId) -> None:
+        """Do what is to be done about it, unless somebody is at it."""
+        if identity not in self._busy and self._step(identity) is not Step.WAIT:
+            self._busy.add(identity)
+            self._tasks.start(self._drive(identity), "enrolment")
+
+    def _step(self, identity: ChargePointId) -> Step:
+        enrolment = self._newest.get(identity)
+        if enrolment is None or self._ca is None:
+            return Step.WAIT
+        return core.next_step(enrolment, time.time(), self._timing, reachable=self._is_reachable(identity))
+
+    def _is_reachable(self, identity: ChargePointId) -> bool:
+        entry = self._sessions.get(identity)
+        if entry is None or entry.live is None or entry.edge is None:
+            return False
+        return self._settled.get(identity) == entry.generation or time.time() - entry.live.opened_at >= _SETTLE_S
+
+    async def _drive(self, identity: ChargePointId) -> None:
+        try:
+            while (step := self._step(identity)) is not Step.WAIT:
+                await self._perform(self._newest[identity], step)
+                if step is Step.LOOK:
+                    break  # again when somebody has written to the journal
+        except NotFound:
+            self._newest.pop(identity, None)  # its charge point was removed, and the rows with it
+        except StoreError as error:
+            _log.error("enrolment_not_written", why=str(error))  # the next tick tries again
+        finally:
+            self._busy.discard(identity)
+
+    async def _perform(self, enrolment: Enrolment, step: Step) -> None:
+        """One step, which ends in another state or in one that waits. Raises StoreError."""
+        now = time.time()
+        match step:
+            case Step.TRIGGER:
+                await self._trigger(enrolment)
+            case Step.SUBMIT | Step.LOOK:
+                await self._ask_ca(enrolment, step)
+            case Step.DELIVER:
+                await self._deliver(enrolment)
+            case Step.ASK_AGAIN:
+                ended = core.superseded(enrolment, now, "not delivered while its key was sure to be there")
+                again = core.wanted(enrolment.charge_point_id, now, "the key of the request before is gone", enrolment)
+                await self._change(enrolment, ended, again)
+            case Step.EXPIRE:
+                await self._change(enrolment, core.expired(enrolment, now, f"nothing came of {enrolment.state.value}"))
+            case Step.RETIRE_OLD:
+                await self._change(enrolment, core.old_retired(enrolment, now))
+            case Step.WAIT:
+                pass
+
+    async def _trigger(self, enrolment: Enrolment) -> None:
+        sent = await self._change(enrolment, core.trigger_sent(enrolment, time.time(), self._timing))
+        if sent is None:
+            return
+        said = await self._calls.trigger(self._sessions.get(enrolment.charge_point_id))
+        if not said.accepted:
+            await self._change(sent, core.trigger_refused(sent, time.time(), said.why))
+
+    async def _deliver(self, enrolment: Enrolment) -> None:
+        sent = await self._change(enrolment, core.delivery_sent(enrolment, time.time(), self._timing))
+        if sent is None:
+            return
+        try:
+            said = await self._calls.deliver(self._sessions.get(enrolment.charge_point_id), sent)
+        except ChainTooLong as error:
+            await self._change(sent, core.expired(sent, time.time(), f"it takes no certificate of this size: {error}"))
+            return
+        if said.accepted:
+            await self._change(sent, core.station_accepted(sent, time.time()))
+        elif said.known:
+            await self._change(sent, core.delivery_rejected(sent, time.time(), said.why))
+
+    async def _ask_ca(self, enrolment: Enrolment, step: Step) -> None:
+        assert self._ca is not None
+        if step is Step.LOOK:
+            outcome = await self._ca.look(enrolment.ca_request)
+        else:
+            asked = self._asked(enrolment)
+            outcome = asked if isinstance(asked, Turned) else await self._ca.ask(asked)
+        now = time.time()
+        match outcome:
+            case Given():
+                await self._given(enrolment, outcome)
+            case Held(request=request, rule=rule):
+                if step is Step.SUBMIT:
+                    await self._change(enrolment, core.held(enrolment, now, request, rule))
+            case Turned(code=code, why=why):
+                await self._change(enrolment, core.denied(enrolment, now, f"{code}: {why}"))
+            case Unavailable(why=why) if step is Step.SUBMIT:
+                await self._change(enrolment, core.put_off(enrolment, now, why, self._timing))
+            case Unavailable():
+                pass  # an operator has the journal open; there will be news
+
+    def _asked(self, enrolment: Enrolment) -> Asked | Turned:
+        """The request with the names that the registry has at this moment."""
+        record = self._directory.get(enrolment.charge_point_id)
+        if record is None or not record.serial_number:
+            return Turned(
+                "no-serial-number", "the registry has no serial number for it: charge-point set ID --serial-number"
+            )
+        operators = record.operator_names or self._operator_names
+        if not operators:
+            return Turned("no-operator-name", "neither the registry nor the configuration names an operator")
+        return Asked(
+            csr=enrolment.csr,
+            charge_point_id=record.charge_point_id,
+            common_name=record.serial_number,
+            organization=operators[0],
+            presented_serial=enrolment.presented_serial,
+            presented_sha256=enrolment.presented_sha256,
+            method=enrolment.method,
+            released_by=enrolment.released_by if core.is_released(enrolment, time.time()) else "",
+        )
+
+    async def _given(self, enrolment: Enrolment, given: Given) -> None:
+        """The key is the charge point's from now on, before anybody hears of the certificate (A00.FR.427)."""
+        identity, now = enrolment.charge_point_id, time.time()
+        try:
+            await self._store.call(lambda registry: registry.bind_key(given.spki_sha256, identity, now))
+        except KeyBoundElsewhere as error:
+            await self._change(enrolment, core.denied(enrolment, now, str(error)))
+            return
+        self._directory.bound(given.spki_sha256, identity)
+        was_held = enrolment.state is State.HELD
+        after = core.approved(enrolment, now, given, self._timing) if was_held else core.issued(enrolment, now, given)
+        await self._change(enrolment, after)
+
+    # -- the table
+
+    async def _change(self, before: Enrolment, *after: Enrolment) -> Enrolment | None:
+        """Store what follows from `before`; None if something else has happened meanwhile. Raises StoreError."""
+        async with self._lock(before.charge_point_id):
+            if self._newest.get(before.charge_point_id) != before:
+                return None
+            return await self._put(*after)
+
+    async def _put(self, *changed: Enrolment) -> Enrolment:
+        """The last of them as stored. The lock is held. Raises StoreError."""
+        stored = await self._store.call(lambda registry: registry.enrolments.put(*changed))
+        for each in stored:
+            known = self._newest.get(each.charge_point_id)
+            if known is None or (known.number, known.state) != (each.number, each.state):
+                report_state(self._report, each)
+            self._newest[each.charge_point_id] = each
+        return stored[-1]
+
+    async def _current(self, identity: ChargePointId) -> Enrolment | None:
+        known = self._newest.get(identity)
+        return known or await self._store.call(lambda registry: registry.enrolments.newest(identity))
+
+    def _lock(self, identity: ChargePointId) -> asyncio.Lock:
+        return self._locks.setdefault(identity, asyncio.Lock())
+
+    def _forget(self, identity: ChargePointId) -> None:
+        """It is over; the table knows the rest."""
+        if identity not in self._busy and not self._lock(identity).locked():
+            self._newest.pop(identity, None)
+            self._settled.pop(identity, None)
+            self._locks.pop(identity, None)
+
+
+def _request_of(message: CertificateRequest, entry: Entry) -> CertificateRequested:
+    proof = entry.proof if isinstance(entry.proof, CertificateProof) else None
+    return CertificateRequested(
+        charge_point_id=entry.charge_point_id,
+        csr=message.csr,
+        csr_sha256=csr_digest(message.csr),
+        certificate_type=message.certificate_type,
+        request_id=message.ocpp_request_id,
+        presented_sha256=proof.sha256 if proof is not None else "",
+        presented_serial=proof.serial_number if proof is not None else "",
+        method=f"security profile {int(entry.security_profile)}",
+    )

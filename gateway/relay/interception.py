@@ -1,0 +1,130 @@
+"""What the gateway does itself instead of passing a call on: renewals of limited sessions, and certificates it owns. Pure.
+
+Where the gateway gives charge points their certificates, SignCertificate is for the gateway and never reaches the CSMS,
+and what the CSMS would do to the same certificates and roots is refused in its own terms. ISO 15118 is not ours: V2G
+certificates, roots of V2G, mobility operators, OEMs and manufacturers, and the tunnel of 1.6 go on.
+"""
+
+from typing import Final
+
+import msgspec
+
+from gateway.audit.event import Severity
+from gateway.ocpp.build import build_call_error, build_call_result
+from gateway.ocpp.codec import Payload
+from gateway.ocpp.error_codes import ErrorMeaning
+from gateway.ocpp.frames import Call
+from gateway.ocpp.vocabulary import OCPPVersion, Origin
+from gateway.ocpp.wrapped import Unreadable, as_signed, inner_call, unsigned
+from gateway.relay import renewal
+from gateway.relay.effects import Effects, Reply, ReportEvent, TakeRequest
+
+__all__ = ["MAX_CSR_CHARS", "CertificateDuty", "Interception"]
+
+MAX_CSR_CHARS: Final = 5_500
+"""OCPP: csr is string[0..5500]."""
+_REQUESTS_BURST: Final = 5
+_REQUESTS_PER_S: Final = 1.0 / 60.0
+"""EVerest has sent the same request again at once (PR #2479); a charge point that makes keys all day long is broken."""
+_SIGN: Final = "SignCertificate"
+_CHARGE_POINT_TYPES: Final = frozenset({None, "", "ChargingStationCertificate"})
+_ROOTS_OF_OTHERS: Final = frozenset(
+    {"V2GRootCertificate", "MORootCertificate", "OEMRootCertificate", "ManufacturerRootCertificate"}
+)
+_STATUS: Final = {"CertificateSigned": "Rejected", "InstallCertificate": "Rejected", "DeleteCertificate": "Failed"}
+"""How each says no; all versions have these."""
+_ABOUT_CERTIFICATES: Final = frozenset(
+    spelling for action in (_SIGN, *_STATUS) for spelling in (action, as_signed(action))
+)
+
+
+class CertificateDuty(msgspec.Struct, frozen=True, kw_only=True):
+    """The gateway owns the certificate of this charge point."""
+
+    may_ask: bool
+    """False on a connection without TLS, where nobody knows who asks (pki.md 7; libocpp #857)."""
+
+
+class Interception:
+    """Of one session. All times are monotonic seconds from the caller."""
+
+    __slots__ = ("_duty", "_renewal_only", "_tokens", "_tokens_at", "_version")
+
+    def __init__(self, version: OCPPVersion, duty: CertificateDuty | None, *, renewal_only: bool) -> None:
+        self._version = version
+        self._duty = duty
+        self._renewal_only = renewal_only
+        self._tokens = float(_REQUESTS_BURST)
+        self._tokens_at = 0.0
+
+    def instead_of(self, call: Call, payload: Payload, origin: Origin, now: float, wall_now: float) -> Effects | None:
+        """What happens instead of the call's going on; None if nothing does. `wall_now`: seconds since the epoch."""
+        if self._renewal_only:
+            instead = renewal.instead_of(self._version, call, payload, origin, wall_now)
+            if instead is not None:
+                return instead
+        if self._duty is None or call.action not in _ABOUT_CERTIFICATES:
+            return None
+        if call.action != unsigned(call.action):
+            return self._signed(call, payload, origin)
+        if not _is_ours(call.action, payload, origin):
+            return None
+        if origin is Origin.CHARGE_POINT:
+            return self._asked(call, payload, now, may_ask=self._duty.may_ask)
+        refusal = Reply(build_call_result(call.message_id, {"status": _STATUS[call.action]}))
+        return (ReportEvent("certificate.not_yours", "medium", "answer", f"{call.action} by the CSMS"), refusal)
+
+    def _signed(self, call: Call, payload: Payload, origin: Origin) -> Effects | None:
+        """Its answer would have to be signed as well, which the gateway cannot do in anybody's name."""
+        try:
+            inner = inner_call(self._version, call.action, payload)
+        except Unreadable:
+            inner = None
+        if inner is not None and not _is_ours(inner.action, inner.payload, origin):
+            return None
+        report = ReportEvent("certificate.not_yours", "medium", "callerror", call.action)
+        error = build_call_error(self._version, call.message_id, ErrorMeaning.NOT_SUPPORTED, "not as a signed message")
+        return (report, Reply(error))
+
+    def _asked(self, call: Call, payload: Payload, now: float, *, may_ask: bool) -> Effects:
+        """A certificate is asked for: handed over, or Rejected at once where that is certain without looking into it."""
+        csr, request_id = payload.get("csr"), payload.get("requestId")
+        if not may_ask:
+            return self._rejected(call, "high", "without TLS nobody knows who asks")
+        if not isinstance(csr, str) or len(csr) > MAX_CSR_CHARS:
+            return self._rejected(call, "medium", f"no text of at most {MAX_CSR_CHARS} characters")
+        if not self._within_rate(now):
+            return self._rejected(call, "high", "too many requests")
+        certificate_type = payload.get("certificateType")
+        return (
+            TakeRequest(
+                call.message_id,
+                csr,
+                certificate_type if isinstance(certificate_type, str) else "",
+                request_id if type(request_id) is int else None,
+            ),
+        )
+
+    def _rejected(self, call: Call, severity: Severity, why: str) -> Effects:
+        report = ReportEvent("certificate.rejected", severity, "answer", why)
+        return (report, Reply(build_call_result(call.message_id, {"status": "Rejected"})))
+
+    def _within_rate(self, now: float) -> bool:
+        self._tokens = min(_REQUESTS_BURST, self._tokens + (now - self._tokens_at) * _REQUESTS_PER_S)
+        self._tokens_at = now
+        if self._tokens < 1.0:
+            return False
+        self._tokens -= 1.0
+        return True
+
+
+def _is_ours(action: str, payload: Payload, origin: Origin) -> bool:
+    """True if a call is about the charge point's own certificate, or the roots it knows its CSMS by."""
+    if (action == _SIGN) is not (origin is Origin.CHARGE_POINT):
+        return False  # the wrong way round: not for the other side either, which is for the direction gate
+    kind = payload.get("certificateType")
+    if action == "DeleteCertificate":
+        return True  # of what type it is cannot be seen from its hash
+    if action == "InstallCertificate":
+        return not isinstance(kind, str) or kind not in _ROOTS_OF_OTHERS
+    return kind in _CHARGE_POINT_TYPES if kind is None or isinstance(kind, str) else True

@@ -1,0 +1,115 @@
+"""The table of enrolments: what `gateway.provisioning` has decided, kept. One call is one transaction, durable on return."""
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from gateway.provisioning.enrolment import Enrolment
+from gateway.provisioning.states import State
+from gateway.store.database import Database
+from gateway.store.errors import NotFound, StoreError
+from gateway.store.tables import enrolment_steps, enrolments
+
+__all__ = ["EnrolmentStep", "EnrolmentTable"]
+
+_WATCHED = sorted(state.value for state in State if state.is_watched)
+
+
+class EnrolmentStep(msgspec.Struct, frozen=True, kw_only=True):
+    """A state that an enrolment has come into."""
+
+    enrolment: int
+    at: float
+    state: State
+    detail: str
+
+
+class EnrolmentTable:
+    """A part of the registry. Raises StoreError and its kinds."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def put(self, *changed: Enrolment) -> list[Enrolment]:
+        """Store new ones (number 0) and changed ones, all or nothing; gives them back with their numbers.
+
+        Raises NotFound if the charge point is not registered any more.
+        """
+        with self._database.writing() as connection:
+            return [_put(connection, each) for each in changed]
+
+    def newest(self, charge_point_id: str) -> Enrolment | None:
+        """The one that counts, or None."""
+        found = self.latest(charge_point_id, 1)
+        return found[0] if found else None
+
+    def latest(self, charge_point_id: str, limit: int) -> list[Enrolment]:
+        """The newest first."""
+        query = select(enrolments).where(enrolments.c.charge_point_id == charge_point_id)
+        query = query.order_by(enrolments.c.number.desc()).limit(limit)
+        with self._database.reading() as connection:
+            return [_from_row(row) for row in connection.execute(query).mappings()]
+
+    def watched(self) -> list[Enrolment]:
+        """Of each charge point the one that counts, where time or the charge point may still change it."""
+        newest = select(func.max(enrolments.c.number)).group_by(enrolments.c.charge_point_id)
+        query = select(enrolments).where(enrolments.c.state.in_(_WATCHED), enrolments.c.number.in_(newest))
+        with self._database.reading() as connection:
+            return [_from_row(row) for row in connection.execute(query).mappings()]
+
+    def steps(self, charge_point_id: str, limit: int) -> list[EnrolmentStep]:
+        """What has happened, the newest first."""
+        query = (
+            select(enrolment_steps)
+            .join(enrolments, enrolments.c.number == enrolment_steps.c.enrolment)
+            .where(enrolments.c.charge_point_id == charge_point_id)
+            .order_by(enrolment_steps.c.id.desc())
+            .limit(limit)
+        )
+        with self._database.reading() as connection:
+            return [
+                EnrolmentStep(enrolment=row.enrolment, at=row.at, state=State(row.state), detail=row.detail)
+                for row in connection.execute(query)
+            ]
+
+
+def _put(connection: Connection, enrolment: Enrolment) -> Enrolment:
+    row = _to_row(enrolment)
+    if enrolment.number:
+        number = enrolment.number
+        where = enrolments.c.number == number
+        before = connection.execute(select(enrolments.c.state).where(where)).scalar_one_or_none()
+        if before is None:
+            raise NotFound(enrolment.charge_point_id)
+        connection.execute(update(enrolments).where(where).values(**row))
+    else:
+        before = None
+        try:
+            key = connection.execute(insert(enrolments).values(**row)).inserted_primary_key
+        except IntegrityError:
+            raise NotFound(enrolment.charge_point_id) from None
+        assert key is not None
+        number = key[0]
+    if before != enrolment.state.value or enrolment.detail:
+        connection.execute(
+            insert(enrolment_steps).values(
+                enrolment=number, at=enrolment.changed_at, state=enrolment.state.value, detail=enrolment.detail
+            )
+        )
+    return msgspec.structs.replace(enrolment, number=number)
+
+
+def _to_row(enrolment: Enrolment) -> dict[str, Any]:
+    row = {name: getattr(enrolment, name) for name in enrolment.__struct_fields__ if name != "number"}
+    row["state"] = enrolment.state.value
+    return row
+
+
+def _from_row(row: Any) -> Enrolment:
+    """Raises StoreError for a row that somebody has edited into nonsense."""
+    try:
+        return msgspec.convert({str.__str__(key): value for key, value in row.items()}, Enrolment)
+    except msgspec.ValidationError as error:
+        raise StoreError(f"Row {row['number']} of the enrolments is damaged: {error}") from None

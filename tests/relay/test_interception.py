@@ -1,0 +1,205 @@
+"""Where the gateway gives charge points their certificates: what it takes, what it refuses, and all that goes on."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+
+from gateway.config.ocpp_schemas import schema_gate
+from gateway.identity.evidence import CertificateProof
+from gateway.ocpp.vocabulary import OCPPVersion
+from gateway.relay.effects import FORWARD, Effects, Reply, ReportEvent, TakeRequest
+from gateway.relay.interception import MAX_CSR_CHARS, CertificateDuty
+from gateway.relay.relay import Relay
+from tests.relay.scenario import CSMS, LIMITS, ChargePoint, Scenario, Wait, make_admission
+
+V1_6, V2_0_1, V2_1 = OCPPVersion.V1_6, OCPPVersion.V2_0_1, OCPPVersion.V2_1
+VERSIONS = pytest.mark.parametrize("version", [V1_6, V2_0_1, V2_1])
+CSR = "-----BEGIN CERTIFICATE REQUEST-----\nMIIB\n-----END CERTIFICATE REQUEST-----\n"
+
+
+def owned(version: OCPPVersion = V1_6, *, may_ask: bool = True, duty: bool = True) -> Scenario:
+    scenario = Scenario(version)
+    given = CertificateDuty(may_ask=may_ask) if duty else None
+    scenario.relay = Relay(make_admission(), version, LIMITS, duty=given)
+    return scenario
+
+
+def call(action: str, payload: dict[str, Any], message_id: str = "1") -> str:
+    return json.dumps([2, message_id, action, payload])
+
+
+def signed(action: str, payload: dict[str, Any]) -> str:
+    inner = base64.urlsafe_b64encode(json.dumps(payload).encode()).decode().rstrip("=")
+    return call(f"{action}-Signed", {"payload": inner, "signatures": []})
+
+
+def replied(effects: Effects) -> tuple[str, Any]:
+    """The event and what the sender is answered; nothing else may have happened."""
+    report, reply = effects
+    assert isinstance(report, ReportEvent)
+    assert isinstance(reply, Reply)
+    return report.event, json.loads(reply.text)
+
+
+@VERSIONS
+@pytest.mark.requirement("A02.FR.11")
+def test_a_request_is_for_the_gateway_and_for_nobody_else(version: OCPPVersion) -> None:
+    with owned(version) as scenario:
+        scenario >> ChargePoint(call("SignCertificate", {"csr": CSR})) << TakeRequest("1", CSR, "", None)
+
+
+@pytest.mark.requirement("A02.FR.14", "A02.FR.24")
+def test_type_and_request_id_are_kept_for_the_answer() -> None:
+    with owned(V2_1) as scenario:
+        payload = {"csr": CSR, "certificateType": "ChargingStationCertificate", "requestId": 7}
+        scenario >> ChargePoint(call("SignCertificate", payload))
+        scenario << TakeRequest("1", CSR, "ChargingStationCertificate", 7)
+
+
+@VERSIONS
+def test_where_the_csms_owns_certificates_everything_goes_on(version: OCPPVersion) -> None:
+    with owned(version, duty=False) as scenario:
+        scenario >> ChargePoint(call("SignCertificate", {"csr": CSR})) << FORWARD
+        scenario >> CSMS(call("CertificateSigned", {"certificateChain": "x"}, "2")) << FORWARD
+        scenario >> CSMS(call("DeleteCertificate", {}, "3")) << FORWARD
+
+
+@pytest.mark.parametrize("kind", ["V2GCertificate", "V2G20Certificate"])
+def test_v2g_certificates_belong_to_the_csms(kind: str) -> None:
+    with owned(V2_1) as scenario:
+        scenario >> ChargePoint(call("SignCertificate", {"csr": CSR, "certificateType": kind})) << FORWARD
+        scenario >> CSMS(call("CertificateSigned", {"certificateChain": "x", "certificateType": kind})) << FORWARD
+
+
+def test_the_iso_15118_tunnel_goes_on_in_both_directions() -> None:
+    tunnel = {"vendorId": "org.openchargealliance.iso15118pnc"}
+    with owned(V1_6) as scenario:
+        asked = {**tunnel, "messageId": "SignCertificate", "data": json.dumps({"csr": CSR})}
+        scenario >> ChargePoint(call("DataTransfer", asked)) << FORWARD
+        given = {**tunnel, "messageId": "CertificateSigned", "data": json.dumps({"certificateChain": "x"})}
+        scenario >> CSMS(call("DataTransfer", given)) << FORWARD
+
+
+class TestRejected:
+    """At once, where it is certain without looking into the request."""
+
+    def test_without_tls_nobody_knows_who_asks(self) -> None:
+        with owned(may_ask=False) as scenario:
+            scenario >> ChargePoint(call("SignCertificate", {"csr": CSR}))
+            assert replied(scenario.effects()) == ("certificate.rejected", [3, "1", {"status": "Rejected"}])
+
+    @pytest.mark.requirement("A02.FR.12")
+    def test_a_request_may_be_as_long_as_ocpp_says_and_no_longer(self) -> None:
+        longest = "x" * MAX_CSR_CHARS
+        with owned() as scenario:
+            scenario >> ChargePoint(call("SignCertificate", {"csr": longest})) << TakeRequest("1", longest, "", None)
+            scenario >> ChargePoint(call("SignCertificate", {"csr": longest + "x"}))
+            assert replied(scenario.effects()) == ("certificate.rejected", [3, "1", {"status": "Rejected"}])
+
+    @pytest.mark.parametrize("payload", [{}, {"csr": 5}, {"csr": None}, {"csr": [CSR]}])
+    def test_what_is_no_request_does_not_reach_the_csms_either(self, payload: dict[str, Any]) -> None:
+        with owned() as scenario:
+            scenario >> ChargePoint(call("SignCertificate", payload))
+            assert replied(scenario.effects()) == ("certificate.rejected", [3, "1", {"status": "Rejected"}])
+
+    def test_five_at_once_and_then_one_a_minute(self) -> None:
+        take = TakeRequest("1", CSR, "", None)
+        asking = ChargePoint(call("SignCertificate", {"csr": CSR}))
+        with owned() as scenario:
+            for _ in range(5):
+                scenario >> asking << take
+            scenario >> asking
+            assert replied(scenario.effects())[1] == [3, "1", {"status": "Rejected"}]
+            scenario >> Wait(60.0) >> asking << take
+            scenario >> asking
+            assert replied(scenario.effects())[0] == "certificate.rejected"
+
+
+class TestOfTheCSMS:
+    """What it would do to certificates that are not its own."""
+
+    @VERSIONS
+    @pytest.mark.parametrize(
+        ("action", "payload", "status"),
+        [
+            ("CertificateSigned", {"certificateChain": "x"}, "Rejected"),
+            ("DeleteCertificate", {"certificateHashData": {}}, "Failed"),
+            ("InstallCertificate", {"certificate": "x", "certificateType": "own"}, "Rejected"),
+        ],
+    )
+    def test_is_refused_in_the_terms_of_the_version(
+        self, version: OCPPVersion, action: str, payload: dict[str, Any], status: str
+    ) -> None:
+        if payload.get("certificateType") == "own":
+            root = "CentralSystemRootCertificate" if version is V1_6 else "CSMSRootCertificate"
+            payload = {**payload, "certificateType": root}
+        with owned(version) as scenario:
+            scenario >> CSMS(call(action, payload))
+            event, (kind, message_id, answer) = replied(scenario.effects())
+        assert (event, kind, message_id, answer) == ("certificate.not_yours", 3, "1", {"status": status})
+        assert schema_gate(version).check(action, "result", answer) is None
+
+    def test_an_answer_for_the_charging_station_by_name_is_refused_as_well(self) -> None:
+        with owned(V2_0_1) as scenario:
+            payload = {"certificateChain": "x", "certificateType": "ChargingStationCertificate"}
+            scenario >> CSMS(call("CertificateSigned", payload))
+            assert replied(scenario.effects())[1] == [3, "1", {"status": "Rejected"}]
+
+    @pytest.mark.parametrize(
+        "kind", ["V2GRootCertificate", "MORootCertificate", "OEMRootCertificate", "ManufacturerRootCertificate"]
+    )
+    def test_roots_of_others_can_be_installed(self, kind: str) -> None:
+        with owned(V2_1) as scenario:
+            scenario >> CSMS(call("InstallCertificate", {"certificate": "x", "certificateType": kind})) << FORWARD
+
+    def test_it_may_look_and_trigger(self) -> None:
+        with owned(V2_0_1) as scenario:
+            scenario >> CSMS(call("GetInstalledCertificateIds", {})) << FORWARD
+            trigger = {"requestedMessage": "SignChargingStationCertificate"}
+            scenario >> CSMS(call("TriggerMessage", trigger, "2")) << FORWARD
+
+
+class TestSigned:
+    """The answer would have to be signed: nobody gets one that is not, and nobody else gets the message."""
+
+    @pytest.mark.parametrize(
+        ("sender", "action", "payload"),
+        [
+            (ChargePoint, "SignCertificate", {"csr": CSR}),
+            (CSMS, "CertificateSigned", {"certificateChain": "x"}),
+            (CSMS, "DeleteCertificate", {}),
+        ],
+    )
+    def test_is_refused(self, sender: type[ChargePoint] | type[CSMS], action: str, payload: dict[str, Any]) -> None:
+        with owned(V2_0_1) as scenario:
+            scenario >> sender(signed(action, payload))
+            event, (kind, _, code, *_) = replied(scenario.effects())
+        assert (event, kind, code) == ("certificate.not_yours", 4, "NotSupported")
+
+    def test_one_that_cannot_be_read_is_refused(self) -> None:
+        with owned(V2_0_1) as scenario:
+            scenario >> ChargePoint(call("SignCertificate-Signed", {"payload": "!"}))
+            assert replied(scenario.effects())[1][2] == "NotSupported"
+
+    def test_one_about_v2g_goes_on(self) -> None:
+        with owned(V2_0_1) as scenario:
+            payload = {"csr": CSR, "certificateType": "V2GCertificate"}
+            scenario >> ChargePoint(signed("SignCertificate", payload)) << FORWARD
+
+
+@pytest.mark.requirement("A00.FR.429")
+def test_a_session_for_renewal_alone_asks_the_gateway_as_well() -> None:
+    proof = CertificateProof(
+        sha256="00", spki_sha256="00", serial_number="1", common_name="SN-1", not_after=0.0, renewal_only="expired"
+    )
+    scenario = Scenario(V2_0_1)
+    from msgspec.structs import replace
+
+    admission = replace(make_admission("SN-1"), proof=proof)
+    scenario.relay = Relay(admission, V2_0_1, LIMITS, duty=CertificateDuty(may_ask=True))
+    with scenario:
+        scenario >> ChargePoint(call("SignCertificate", {"csr": CSR})) << TakeRequest("1", CSR, "", None)
+        scenario >> ChargePoint(call("Heartbeat", {}))
+        assert replied(scenario.effects())[0] == "state.renewal_only"
