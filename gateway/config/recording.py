@@ -10,15 +10,18 @@ __all__ = ["check_recording"]
 
 
 def check_recording(config: Config, findings: Findings) -> None:
-    """Add what is wrong to `findings`. What is switched off may name a place that is not there yet."""
+    """Add what is wrong to `findings`. What is switched off may name a place that is not there yet.
+
+    A place that is not there is no reason not to start: charge points are not turned away for want of a recording.
+    """
     recording = config.recording
     if not recording.enabled or not recording.path:
         return
     path, place = FilePath(recording.path), ("recording", "path")
     if not path.parent.is_dir():
-        findings.error(place, f"{path.parent} is no directory")
+        findings.warning(place, f"nothing will be recorded: {path.parent} is no directory")
     elif path.is_dir():
-        findings.error(place, f"{path} is a directory")
+        findings.warning(place, f"nothing will be recorded: {path} is a directory")
     ours = {path.resolve(), path.with_name(path.name + ".1").resolve()}
     for what, other in _other_files(config):
         if other.resolve() in ours:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.config.conftest import Site
-from tests.config.test_checks import errors
+from tests.config.test_checks import errors, warnings
 
 SINK = '\n[[sink]]\nname = "copy"\nkind = "file"\ntarget = "{directory}/copy.jsonl"\n'
 
@@ -26,8 +26,6 @@ def found(site: Site) -> Callable[[str], list[str]]:
 @pytest.mark.parametrize(
     ("path", "why"),
     [
-        ("/nonexistent/dir/rec.jsonl", "/nonexistent/dir is no directory"),
-        ("real", "is a directory"),
         ("state/security-events.jsonl", "is the file of the security events"),
         ("state/../state/security-events.jsonl", "is the file of the security events"),
         ("state/recording.key", "is the file of its own key"),
@@ -55,8 +53,20 @@ def test_places_that_are(found: Callable[[str], list[str]], path: str) -> None:
     assert found(path) == []
 
 
-def test_switched_off_it_may_name_what_is_not_there_yet(found: Callable[..., list[str]]) -> None:
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [("/nonexistent/dir/rec.jsonl", "/nonexistent/dir is no directory"), ("real", "real is a directory"), ("x", "")],
+)
+def test_a_place_that_is_not_there_is_a_warning(
+    site: Site, found: Callable[[str], list[str]], path: str, why: str
+) -> None:
+    assert found(path) == []
+    assert [why in warning for warning in warnings(site.file)] == [True] * bool(why)
+
+
+def test_switched_off_it_may_name_what_is_not_there_yet(site: Site, found: Callable[..., list[str]]) -> None:
     assert found("/nonexistent/dir/rec.jsonl", enabled="false") == []
+    assert warnings(site.file) == []
 
 
 def _state(site: Site) -> str:

@@ -156,3 +156,19 @@ def command(rig: Rig, *words: str) -> tuple[int, dict[str, Any]]:
         check=False,
     )
     return done.returncode, json.loads(done.stdout)
+
+
+async def test_a_key_that_is_none_is_a_line_in_status_and_nobody_is_turned_away(rig: Rig) -> None:
+    register(rig, "CP-1")
+    rig.config["recording"] = {"enabled": True}
+    rig.write_config()
+    rig.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (rig.state / "recording.key").write_bytes(b"")
+    async with rig.gateway() as gateway, await admitted(gateway, "CP-1") as peer:
+        await heartbeat(peer, "h1")
+        assert "recording.key is not a key" in gateway.status()["recording"]["error"]
+        (rig.state / "recording.key").unlink()
+        await reload(gateway)
+        await heartbeat(peer, "h2")
+        await recorded(rig, 2)
+        assert gateway.status()["recording"]["error"] == ""
