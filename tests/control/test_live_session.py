@@ -219,7 +219,7 @@ class TestUpgrade:
             assert (site.registry.get("CP-1") or record_of()).pending_security_profile is TWO
 
     async def test_it_is_recorded_as_soon_as_the_registry_can_be_written_again(self, site, monkeypatch) -> None:
-        monkeypatch.setattr("gateway.control.node._RETRY_STORE_S", 0.01)
+        monkeypatch.setattr("gateway.control.upgrades._RETRY_STORE_S", 0.01)
         self.pending(site)
         async with site.running(), site.edge() as edge:
             opened = await edge.enter(claim())
