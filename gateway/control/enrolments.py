@@ -164,7 +164,7 @@ class Enrolments:
         news = self._ca is not None and self._ca.has_news()
         for identity, enrolment in list(self._newest.items()):
             state = enrolment.state
-            if enrolment.serial and self._connected_with(identity) == enrolment.certificate_sha256:
+            if state.is_open and enrolment.serial and self._connected_with(identity) == enrolment.certificate_sha256:
                 await self._shown(identity, enrolment.certificate_sha256)  # it could not be written when it came
             if not state.is_watched:
                 self._forget(identity)
@@ -254,8 +254,11 @@ class Enrolments:
         if sent is None:
             return
         said = await self._calls.trigger(self._sessions.get(enrolment.charge_point_id))
-        if not said.accepted:
-            await self._change(sent, core.trigger_refused(sent, time.time(), said.why))
+        now = time.time()
+        if not said.accepted and said.known:
+            await self._change(sent, core.trigger_refused(sent, now, said.why))
+        elif not said.accepted:
+            await self._change(sent, core.trigger_lost(sent, now, said.why, self._timing))
 
     async def _deliver(self, enrolment: Enrolment) -> None:
         sent = await self._change(enrolment, core.delivery_sent(enrolment, time.time(), self._timing))

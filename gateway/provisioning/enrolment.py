@@ -42,6 +42,7 @@ __all__ = [
     "seen",
     "station_accepted",
     "superseded",
+    "trigger_lost",
     "trigger_refused",
     "trigger_sent",
     "wanted",
@@ -208,8 +209,14 @@ def trigger_sent(enrolment: Enrolment, now: float, timing: Timing) -> Enrolment:
 
 
 def trigger_refused(enrolment: Enrolment, now: float, detail: str) -> Enrolment:
-    """It said no, or nothing. It is asked again when `due_at` of `trigger_sent` has come."""
+    """It said no. It is asked again when `due_at` of `trigger_sent` has come."""
     return _to(State.TRIGGER_WANTED, enrolment, now, detail=detail)
+
+
+def trigger_lost(enrolment: Enrolment, now: float, detail: str, timing: Timing) -> Enrolment:
+    """Whether it has heard it is not known: its connection ended, say. It is told again soon."""
+    wait_s = _backed_off(timing.issue_retry_s, enrolment.attempts)
+    return _to(State.TRIGGER_WANTED, enrolment, now, due_at=now + wait_s, detail=detail)
 
 
 def asked_for(
@@ -341,7 +348,9 @@ def seen(enrolment: Enrolment, now: float, certificate_sha256: str) -> Enrolment
         return None
     if State.SEEN_IN_HANDSHAKE not in FOLLOWS[enrolment.state]:
         return None
-    return _to(State.SEEN_IN_HANDSHAKE, enrolment, now, seen_at=now, attempts=0, due_at=0.0, detail="")
+    # Request and chain have done their work; the journal has both. A row like this waits for weeks, in memory too.
+    done = {"csr": "", "chain": "", "attempts": 0, "due_at": 0.0, "detail": ""}
+    return _to(State.SEEN_IN_HANDSHAKE, enrolment, now, seen_at=now, **done)
 
 
 def old_retired(enrolment: Enrolment, now: float) -> Enrolment:

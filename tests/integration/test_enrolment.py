@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import json
+import os
+import signal
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -206,6 +208,9 @@ async def test_an_approval_after_the_key_is_gone_lets_the_charge_point_ask_again
             with site.rig.registry() as registry:
                 held = registry.enrolments.newest("CP-1")
             assert held is not None
+            before = site.gateway.children()["control"]
+            os.kill(before, signal.SIGKILL)  # what waits for an operator waits on the disk
+            await until(lambda: site.gateway.children().get("control", before) != before, "another control")
             await until(lambda: time.time() > held.csr_at + patience_s, "the key is gone")
             await site.approve("CP-1")
             await site.comes_to("CP-1", "station-accepted")

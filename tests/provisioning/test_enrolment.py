@@ -141,6 +141,10 @@ class TestSeen:
         assert found is not None
         assert (found.state, found.seen_at) == (State.SEEN_IN_HANDSHAKE, 200.0)
 
+    def test_what_is_not_needed_any_more_is_not_kept(self) -> None:
+        used = in_use()
+        assert (used.csr, used.chain, used.csr_sha256, used.serial) == ("", "", "1", "1f")
+
     @pytest.mark.parametrize("sha256", ["old", "", "NEW"])
     def test_another_certificate_proves_nothing(self, sha256: str) -> None:
         assert core.seen(accepted(), 200.0, sha256) is None
@@ -211,6 +215,12 @@ class TestTrigger:
         refused = core.trigger_refused(triggered, 101.0, "TriggerMessage: Rejected")
         assert step(refused, 101.0) is Step.WAIT
         assert step(refused, triggered.due_at) is Step.TRIGGER
+
+    def test_one_that_was_lost_is_repeated_soon(self) -> None:
+        triggered = core.trigger_sent(core.wanted(CP, 100.0, ""), 100.0, TIMING)
+        lost = core.trigger_lost(triggered, 101.0, "TriggerMessage: gone", TIMING)
+        assert step(lost, 110.0) is Step.WAIT
+        assert step(lost, 111.0) is Step.TRIGGER
 
     def test_a_reconnect_repeats_it_but_for_the_last_time(self) -> None:
         enrolment = core.wanted(CP, 100.0, "")
