@@ -171,9 +171,8 @@ class Node:
             for x in config.listeners
         }
         self._desk.csms_versions = {x.name: x.ocpp_versions for x in config.csms}
-        self._authenticator.operator_names = config.operator_names
         assert self._settings is not None
-        self._authenticator.trust = trust_of(self._settings)
+        self._authenticator.trust = trust_of(self._settings, config.operator_names)
         self._foreign.use(self._settings.trust)
         limits = config.limits
         self._limiter.limit(
@@ -397,7 +396,12 @@ class Node:
                 if isinstance(error, PolicyInvalid):
                     self._events.own_event("policy.reload_failed", "high", "keep_last_good", str(error))
                 return self.reload_failed(str(error))
-            why = await try_out(settings, self._links)
+            # From here on some edges have the new roots and some the old ones.
+            self._authenticator.tried_out = trust_of(settings, config.operator_names)
+            try:
+                why = await try_out(settings, self._links)
+            finally:
+                self._authenticator.tried_out = None
             if why:
                 self._events.abandon(events)
                 if self._settings is not None:

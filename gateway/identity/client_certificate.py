@@ -169,8 +169,8 @@ def verify_leaf(
     5. CN is exactly the registered serial number (A00.FR.405). None registered: nobody's.
     6. The key belongs to no other charge point (A00.FR.427).
 
-    `operator_names`: the configured ones, used where neither record nor bundle name any. `now`: seconds since the
-    epoch. `key_owner`: to whom the registry has bound this key, None if to nobody. `chain`, `bundle`: who vouches.
+    `operator_names`: the configured ones, for own roots, used where neither record nor bundle name any. `now`: seconds
+    since the epoch. `key_owner`: to whom the registry has bound this key, None if to nobody. `chain`, `bundle`: who vouches.
     """
     # Step 1.
     if is_revoked(CertificateName(leaf.sha256, leaf.issuer, leaf.serial_number)):
@@ -235,11 +235,14 @@ def _may_vouch(
 ) -> bool:
     """True if these roots may vouch for this O, and it is one of this charge point's.
 
-    The roots of others vouch for the names that their bundle gives and for no other: never for our own.
+    The roots of others vouch for the names that their bundle gives and for no other: never for our own. And only for
+    charge points whose own record names them: else their CA could make any charge point of ours.
     """
-    if organization not in (record.operator_names or bundle.operator_names or operator_names):
+    if bundle.use != "own":
+        return organization in record.operator_names and organization in bundle.operator_names
+    if bundle.operator_names and organization not in bundle.operator_names:
         return False
-    return organization in bundle.operator_names if bundle.operator_names else bundle.use == "own"
+    return organization in (record.operator_names or bundle.operator_names or operator_names)
 
 
 def _verify_strength(leaf: LeafCertificate) -> None:

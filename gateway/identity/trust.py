@@ -59,17 +59,24 @@ OWN_ROOTS: Final = TrustBundle(name="")
 
 
 class TrustBundles:
-    """Every bundle in force."""
+    """Every root in force, and the names that count: nobody else's."""
 
-    def __init__(self, bundles: tuple[TrustBundle, ...] = (), own_anchors: frozenset[str] = frozenset()) -> None:
-        """`own_anchors`: fingerprints of the roots that listeners name themselves."""
+    def __init__(
+        self,
+        bundles: tuple[TrustBundle, ...] = (),
+        own_anchors: frozenset[str] = frozenset(),
+        operator_names: tuple[str, ...] = (),
+    ) -> None:
+        """`own_anchors`: fingerprints of the roots that listeners name themselves. `operator_names`: the configured ones."""
+        self.operator_names = operator_names
         self.bundles = {bundle.name: bundle for bundle in bundles}
         self._by_anchor = dict.fromkeys(own_anchors, OWN_ROOTS)
         self._by_anchor |= {anchor: bundle for bundle in bundles for anchor in bundle.anchors}
 
-    def bundle_of(self, chain: Chain) -> TrustBundle | None:
-        """The bundle that vouches for a chain; None for one that none (or none any more) vouches for.
+    def bundle_of(self, anchor: str) -> TrustBundle | None:
+        """The bundle that vouches by a root; None if none (or none any more) does. `anchor`: its SHA-256 fingerprint.
 
-        Without any bundle there is nothing to tell apart: TLS itself trusts the listeners' own roots alone.
+        That TLS has verified the chain says nothing here: it may have done so with roots of a moment ago, or of one
+        that is about to come.
         """
-        return self._by_anchor.get(chain.anchor) if self.bundles else OWN_ROOTS
+        return self._by_anchor.get(anchor)

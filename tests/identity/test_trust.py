@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
+from msgspec.structs import replace
 
 from gateway.identity.client_certificate import parse_issuer, parse_leaf, verify_leaf
 from gateway.identity.evidence import CertificateName, CertificateProof
@@ -56,20 +57,21 @@ def refused(leaf: Issued = GOOD, **changes: Any) -> Reason:
 class TestBundles:
     def test_the_root_decides_which_bundle_it_is(self) -> None:
         own, partner = TrustBundle(name="own", anchors=frozenset({"aa"})), bundle(anchors=frozenset({CHAIN.anchor}))
-        assert TrustBundles((own, partner)).bundle_of(CHAIN) is partner
+        assert TrustBundles((own, partner)).bundle_of(CHAIN.anchor) is partner
 
-    def test_without_bundles_all_roots_are_those_of_the_listeners(self) -> None:
-        assert TrustBundles().bundle_of(CHAIN) is OWN_ROOTS
-        assert TrustBundles().bundle_of(Chain()) is OWN_ROOTS
+    def test_without_bundles_the_listeners_own_roots_count_and_no_other(self) -> None:
+        assert TrustBundles((), frozenset({CHAIN.anchor})).bundle_of(CHAIN.anchor) is OWN_ROOTS
+        assert TrustBundles((), frozenset({"bb"})).bundle_of(CHAIN.anchor) is None
 
-    def test_with_bundles_nothing_is_vouched_for_by_nobody(self) -> None:
-        trust = TrustBundles((bundle(anchors=frozenset({"aa"})),), frozenset({"bb"}))
-        assert trust.bundle_of(CHAIN) is None
-        assert trust.bundle_of(Chain()) is None
+    @pytest.mark.parametrize("bundles", [(), (TrustBundle(name="partner", anchors=frozenset({"aa"})),)])
+    def test_a_chain_that_nobody_knows_is_vouched_for_by_nobody(self, bundles: tuple[TrustBundle, ...]) -> None:
+        trust = TrustBundles(bundles, frozenset({"bb"}))
+        assert trust.bundle_of(CHAIN.anchor) is None
+        assert trust.bundle_of(Chain().anchor) is None
 
     def test_a_listeners_own_roots_stay_beside_bundles(self) -> None:
         trust = TrustBundles((bundle(anchors=frozenset({"aa"})),), frozenset({CHAIN.anchor, "aa"}))
-        assert trust.bundle_of(CHAIN) is OWN_ROOTS
+        assert trust.bundle_of(CHAIN.anchor) is OWN_ROOTS
         assert trust.bundles["partner"].anchors == {"aa"}
 
 
@@ -82,7 +84,16 @@ class TestNames:
     def test_another_operators_roots_vouch_for_its_name(self) -> None:
         record = make_record("CP-1", 3, serial_number="SN-1", operator_names=(PARTNER,))
         assert verify(leaf_of(PARTNER), record=record, bundle=bundle()).trust == "partner"
-        assert verify(leaf_of(PARTNER), bundle=bundle()).trust == "partner"
+
+    @pytest.mark.parametrize("use", ["other-operator", "manufacturer", "v2g"])
+    @pytest.mark.parametrize("configured", [(OPERATOR,), (OPERATOR, PARTNER)])
+    def test_but_for_no_charge_point_whose_record_does_not_name_it(self, use: str, configured: tuple[str, ...]) -> None:
+        """A record as `charge-point add` makes it names nobody: it is ours, and the partner's CA must not make it."""
+        assert (
+            refused(leaf_of(PARTNER), bundle=bundle(use=use), operator_names=configured) is Reason.CERT_WRONG_OPERATOR
+        )
+        named = make_record("CP-1", 3, serial_number="SN-1", operator_names=(PARTNER,))
+        assert verify(leaf_of(PARTNER), bundle=bundle(use=use), record=named).common_name == "SN-1"
 
     @pytest.mark.parametrize("names", [(), (OPERATOR,), (OPERATOR, PARTNER)])
     def test_they_never_vouch_for_ours_whatever_the_record_says(self, names: tuple[str, ...]) -> None:
@@ -170,8 +181,9 @@ class TestRenewalOnly:
     @pytest.mark.requirement("A00.FR.406")
     def test_a_factory_certificate_is_good_for_nothing_else_either(self) -> None:
         factory = TrustBundle(name="factory", use="manufacturer", operator_names=("Maker",))
-        assert verify(leaf_of("Maker"), bundle=factory).renewal_only == "factory"
-        assert verify(leaf_of("Maker"), bundle=bundle(operator_names=("Maker",))).renewal_only == ""
+        record, until = (replace(each, operator_names=("Maker",)) for each in (RECORD, allowed()))
+        assert verify(leaf_of("Maker"), bundle=factory, record=record).renewal_only == "factory"
+        assert verify(leaf_of("Maker"), bundle=bundle(operator_names=("Maker",)), record=record).renewal_only == ""
         expired = leaf_of("Maker", start=-9 * DAY, end=-HOUR)
-        assert refused(expired, bundle=factory) is Reason.CERT_EXPIRED
-        assert verify(expired, bundle=factory, record=allowed()).renewal_only == "expired"
+        assert refused(expired, bundle=factory, record=record) is Reason.CERT_EXPIRED
+        assert verify(expired, bundle=factory, record=until).renewal_only == "expired"
