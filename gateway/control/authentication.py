@@ -219,7 +219,17 @@ class Authenticator:
     def is_revoked(self, proof: CertificateProof) -> bool:
         """True if a certificate that was good once, or an issuer of it, has been revoked since."""
         own = CertificateName(proof.sha256, proof.issuer, proof.serial_number)
-        return any(self._is_revoked(proof.trust, name) for name in (own, *proof.issuers))
+        bundle = self.bundle_name(proof)
+        return any(self._is_revoked(bundle, name) for name in (own, *proof.issuers))
+
+    def bundle_name(self, proof: CertificateProof) -> str:
+        """The bundle that vouches for the certificate now; empty for a listener's own roots, or if none does."""
+        bundle = self.trust.bundle_of(proof.anchor)
+        return bundle.name if bundle is not None else ""
+
+    def no_longer(self, proof: CertificateProof, record: ChargePointRecord) -> str:
+        """Why a certificate that was good once would not be accepted now, time apart; or an empty string."""
+        return "certificate revoked" if self.is_revoked(proof) else self.trust.no_longer(proof, record)
 
     def _issuer(self, der: bytes) -> IssuerFacts:
         """Parsed facts of a CA certificate; a fleet has few."""

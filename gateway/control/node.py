@@ -22,7 +22,7 @@ from gateway.control.directory import Directory
 from gateway.control.event_log import EventLog, event_path
 from gateway.control.foreign_revocations import ForeignRevocations
 from gateway.control.link_server import EdgeLink
-from gateway.control.live_session import no_longer, recall
+from gateway.control.live_session import live_certificates, no_longer, recall
 from gateway.control.metrics import MetricsPage
 from gateway.control.own_calls import CallAnswer, CallRefused, OwnCalls
 from gateway.control.recordings import Recordings
@@ -98,7 +98,9 @@ class Node:
         self._verifier = PasswordVerifier()
         self._authenticator = Authenticator(self._directory, self._verifier, self._limiter, time.time)
         self._foreign = ForeignRevocations(
-            Path(config.state_dir) / "revocation-lists", self._events.own_event, self._sessions.certificates
+            Path(config.state_dir) / "revocation-lists",
+            self._events.own_event,
+            partial(live_certificates, self._sessions, self._authenticator.bundle_name),
         )
         self._foreign.on_change = partial(self._judge_again, frozenset(), revoked=True)
         self._authenticator.foreign = self._foreign
@@ -374,7 +376,7 @@ class Node:
 
     def _judge_entry(self, entry: Entry) -> None:
         record = self._directory.get(entry.charge_point_id)
-        why = no_longer(entry, record, self._authenticator.is_revoked, time.time())
+        why = no_longer(entry, record, self._authenticator.no_longer, time.time())
         if why and entry.edge is not None:
             entry.edge.tell_disconnect(Disconnect(entry.session, why))
             self._events.own_event(

@@ -18,7 +18,7 @@ from gateway.audit.event import printable
 from gateway.identity.evidence import CertificateName, CertificateProof, RenewalOnly
 from gateway.identity.record import ChargePointRecord
 from gateway.identity.refusal import Reason, Refusal
-from gateway.identity.trust import OWN_ROOTS, Chain, IssuerFacts, TrustBundle
+from gateway.identity.trust import OWN_ROOTS, Chain, IssuerFacts, TrustBundle, may_vouch
 from gateway.ocpp.vocabulary import ChargePointId
 
 __all__ = ["LeafCertificate", "parse_issuer", "parse_leaf", "verify_leaf"]
@@ -183,7 +183,7 @@ def verify_leaf(
     # Step 3.
     _verify_strength(leaf)
     # Step 4.
-    if len(leaf.organizations) != 1 or not _may_vouch(bundle, leaf.organizations[0], record, operator_names):
+    if len(leaf.organizations) != 1 or not may_vouch(bundle, leaf.organizations[0], record, operator_names):
         shown = ", ".join(printable(name, 64) for name in leaf.organizations[:3]) or "none"
         raise Refusal(Reason.CERT_WRONG_OPERATOR, f"O is {shown}")
     # Step 5.
@@ -203,6 +203,8 @@ def verify_leaf(
         not_after=leaf.not_after,
         issuers=chain.below_anchor,
         trust=bundle.name,
+        anchor=chain.anchor,
+        organization=leaf.organizations[0],
         renewal_only=renewal_only or ("factory" if bundle.use == "manufacturer" else ""),
     )
 
@@ -228,21 +230,6 @@ def _verify_time(leaf: LeafCertificate, record: ChargePointRecord, chain: Chain,
     if now >= record.expired_certificate_until or not chain.issuers:
         raise Refusal(Reason.CERT_EXPIRED, f"serial {leaf.serial_number}")
     return "expired"
-
-
-def _may_vouch(
-    bundle: TrustBundle, organization: str, record: ChargePointRecord, operator_names: tuple[str, ...]
-) -> bool:
-    """True if these roots may vouch for this O, and it is one of this charge point's.
-
-    The roots of others vouch for the names that their bundle gives and for no other: never for our own. And only for
-    charge points whose own record names them: else their CA could make any charge point of ours.
-    """
-    if bundle.use != "own":
-        return organization in record.operator_names and organization in bundle.operator_names
-    if bundle.operator_names and organization not in bundle.operator_names:
-        return False
-    return organization in (record.operator_names or bundle.operator_names or operator_names)
 
 
 def _verify_strength(leaf: LeafCertificate) -> None:

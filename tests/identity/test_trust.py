@@ -116,6 +116,50 @@ class TestNames:
         assert verify(leaf_of("Example CPO South"), bundle=narrow).trust == "own"
 
 
+class TestLater:
+    """A session lives for weeks; what vouched for it may change meanwhile."""
+
+    RECORD = replace(RECORD, operator_names=(PARTNER,))
+    PARTNERS = TrustBundle(
+        name="partner", use="other-operator", anchors=frozenset({CHAIN.anchor}), operator_names=(PARTNER, "Other")
+    )
+    PROOF = verify(leaf_of(PARTNER), record=RECORD, bundle=PARTNERS)
+
+    def why(self, *bundles: TrustBundle, record: Any = RECORD, proof: CertificateProof = PROOF) -> str:
+        return TrustBundles(bundles, frozenset({"bb"}), (OPERATOR,)).no_longer(proof, record)
+
+    def test_it_is_still_good_while_its_root_is_in_a_bundle_whatever_its_name_and_whatever_becomes_of_others(
+        self,
+    ) -> None:
+        other = TrustBundle(name="other", anchors=frozenset({"cc"}))
+        for bundles in ((self.PARTNERS, other), (self.PARTNERS,), (replace(self.PARTNERS, name="renamed"),)):
+            assert self.why(*bundles) == ""
+
+    def test_it_ends_with_the_trust_in_its_root(self) -> None:
+        other = TrustBundle(name="other", anchors=frozenset({"cc"}))
+        assert self.why() == self.why(other) == "trust in its root withdrawn"
+        assert self.why(replace(self.PARTNERS, anchors=frozenset({"dd"}))) == "trust in its root withdrawn"
+        assert self.why(self.PARTNERS, proof=replace(self.PROOF, anchor="")) == "trust in its root withdrawn"
+
+    def test_it_ends_with_the_name(self) -> None:
+        gone = "operator name no longer accepted"
+        assert self.why(replace(self.PARTNERS, operator_names=("Other",))) == gone
+        assert self.why(self.PARTNERS, record=replace(self.RECORD, operator_names=(OPERATOR,))) == gone
+        assert self.why(self.PARTNERS, record=replace(self.RECORD, operator_names=(OPERATOR, PARTNER))) == ""
+
+    def test_one_of_our_own_ends_when_the_configuration_names_its_operator_no_longer(self) -> None:
+        own = frozenset({CHAIN.anchor})
+        assert TrustBundles((), own, (OPERATOR, "New")).no_longer(verify(), RECORD) == ""
+        assert TrustBundles((), own, ("New",)).no_longer(verify(), RECORD) == "operator name no longer accepted"
+
+    def test_it_ends_when_its_root_becomes_a_factorys_or_is_one_no_longer(self) -> None:
+        factory = replace(self.PARTNERS, use="manufacturer")
+        limited = verify(leaf_of(PARTNER), record=self.RECORD, bundle=factory)
+        assert self.why(factory) == self.why(self.PARTNERS, proof=limited) == "use of its root changed"
+        assert self.why(factory, proof=limited) == self.why(replace(self.PARTNERS, use="v2g")) == ""
+        assert self.why(factory, proof=replace(limited, renewal_only="expired")) == ""
+
+
 class TestIssuers:
     @pytest.mark.requirement("A00.FR.403", "A00.FR.702")
     def test_a_revoked_issuer_takes_its_certificates_with_it(self) -> None:
