@@ -56,8 +56,9 @@ class Authenticator:
         limiter: GuessingLimiter,
         wall_clock: Callable[[], float],
     ) -> None:
-        self.operator_names: tuple[str, ...] = ()
         self.trust = TrustBundles()
+        self.tried_out: TrustBundles | None = None
+        """What a reload tries out while edges get to know its roots, each at its own time: both must vouch then."""
         self.foreign: ForeignRevocations | None = None
         """None where there are no trust bundles to follow."""
         self._directory = directory
@@ -123,7 +124,7 @@ class Authenticator:
             return None
         proven = self._by_certificate(claim, record)
         leaf, foreign = proven.leaf, self.foreign
-        if foreign is not None and leaf is not None and not foreign.has_status(self._bundle(proven.chain), leaf):
+        if foreign is not None and leaf is not None and not foreign.has_status(_bundle(self.trust, proven.chain), leaf):
             return None
         return proven
 
@@ -131,7 +132,7 @@ class Authenticator:
         """Raise Refusal where the trust bundle demands to know that the certificate is not revoked, and nobody says so."""
         tls, leaf = claim.transport.tls, proven.leaf
         if self.foreign is not None and leaf is not None and tls is not None:
-            await self.foreign.require_status(self._bundle(proven.chain), leaf, tls)
+            await self.foreign.require_status(_bundle(self.trust, proven.chain), leaf, tls)
 
     def _verify_pace(self, claim: Claim) -> None:
         """Raise Refusal GUESSING for a source, or for guesses at an identity, that must wait."""
@@ -189,24 +190,27 @@ class Authenticator:
         return Proven(evidence=evidence, leaf=leaf, chain=chain)
 
     def _proof_of(self, leaf: LeafCertificate, chain: Chain, record: ChargePointRecord) -> CertificateProof:
-        bundle = self._bundle(chain)
+        """By what is in force, and by what is being tried out as well. The stricter proof counts."""
+        proof = self._proof_by(self.trust, leaf, chain, record)
+        if self.tried_out is None:
+            return proof
+        coming = self._proof_by(self.tried_out, leaf, chain, record)
+        return coming if coming.renewal_only else proof
+
+    def _proof_by(
+        self, trust: TrustBundles, leaf: LeafCertificate, chain: Chain, record: ChargePointRecord
+    ) -> CertificateProof:
+        bundle = _bundle(trust, chain)
         return verify_leaf(
             leaf,
             record,
-            self.operator_names,
+            trust.operator_names,
             self._wall_clock(),
             lambda name: self._is_revoked(bundle.name, name),
             self._directory.owner_of(leaf.spki_sha256),
             chain,
             bundle,
         )
-
-    def _bundle(self, chain: Chain) -> TrustBundle:
-        """Who vouches for the chain. TLS has verified it, perhaps by what was in force a moment ago."""
-        bundle = self.trust.bundle_of(chain)
-        if bundle is None:
-            raise Refusal(Reason.CERT_UNTRUSTED, f"no trust bundle vouches for root {chain.anchor[:16] or 'unknown'}")
-        return bundle
 
     def _is_revoked(self, bundle: str, name: CertificateName) -> bool:
         foreign = self.foreign is not None and self.foreign.is_revoked(bundle, name)
@@ -215,7 +219,17 @@ class Authenticator:
     def is_revoked(self, proof: CertificateProof) -> bool:
         """True if a certificate that was good once, or an issuer of it, has been revoked since."""
         own = CertificateName(proof.sha256, proof.issuer, proof.serial_number)
-        return any(self._is_revoked(proof.trust, name) for name in (own, *proof.issuers))
+        bundle = self.bundle_name(proof)
+        return any(self._is_revoked(bundle, name) for name in (own, *proof.issuers))
+
+    def bundle_name(self, proof: CertificateProof) -> str:
+        """The bundle that vouches for the certificate now; empty for a listener's own roots, or if none does."""
+        bundle = self.trust.bundle_of(proof.anchor)
+        return bundle.name if bundle is not None else ""
+
+    def no_longer(self, proof: CertificateProof, record: ChargePointRecord) -> str:
+        """Why a certificate that was good once would not be accepted now, time apart; or an empty string."""
+        return "certificate revoked" if self.is_revoked(proof) else self.trust.no_longer(proof, record)
 
     def _issuer(self, der: bytes) -> IssuerFacts:
         """Parsed facts of a CA certificate; a fleet has few."""
@@ -236,6 +250,14 @@ class Authenticator:
             if len(self._leaves) > _MAX_LEAVES:
                 self._leaves.popitem(last=False)
         return leaf
+
+
+def _bundle(trust: TrustBundles, chain: Chain) -> TrustBundle:
+    """Who vouches for the chain. TLS has verified it, perhaps by what was in force a moment ago. Raises Refusal."""
+    bundle = trust.bundle_of(chain.anchor)
+    if bundle is None:
+        raise Refusal(Reason.CERT_UNTRUSTED, f"nobody vouches for root {chain.anchor[:16] or 'unknown'}")
+    return bundle
 
 
 def _by_password(record: ChargePointRecord, verified: Verified, used: SecurityProfile) -> Proven:

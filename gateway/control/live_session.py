@@ -1,15 +1,23 @@
 """Whether a session that was admitted once would be admitted now, and what is known of one that outlived control."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 from gateway.control.sessions import Entry
 from gateway.identity.evidence import CertificateProof, PasswordProof
 from gateway.identity.record import ChargePointRecord
 
-__all__ = ["no_longer", "recall"]
+__all__ = ["live_certificates", "no_longer", "recall"]
 
 _UNKNOWN_HASH = "?"
 """Equal to no stored hash."""
+
+
+def live_certificates(
+    entries: Iterable[Entry], bundle_name: Callable[[CertificateProof], str]
+) -> Iterator[tuple[str, str]]:
+    """Fingerprint and trust bundle of each certificate that a session rests on."""
+    proofs = (entry.proof for entry in entries)
+    return ((proof.sha256, bundle_name(proof)) for proof in proofs if isinstance(proof, CertificateProof))
 
 
 def recall(entry: Entry, record: ChargePointRecord) -> None:
@@ -32,9 +40,14 @@ def recall(entry: Entry, record: ChargePointRecord) -> None:
 
 
 def no_longer(
-    entry: Entry, record: ChargePointRecord | None, is_revoked: Callable[[CertificateProof], bool], now: float
+    entry: Entry,
+    record: ChargePointRecord | None,
+    no_longer_good: Callable[[CertificateProof, ChargePointRecord], str],
+    now: float,
 ) -> str:
     """Why this session would not be admitted any more, or an empty string. `now`: seconds since the epoch.
+
+    `no_longer_good`: why a certificate is not, by revocations and by the roots that are in force; or an empty string.
 
     A certificate that expires meanwhile ends nothing: over this session the charge point gets its next one.
     """
@@ -48,8 +61,8 @@ def no_longer(
     if entry.live is not None and entry.live.group != record.group:
         return "group changed"  # its policy is that of the group
     if isinstance(entry.proof, CertificateProof):
-        if is_revoked(entry.proof):
-            return "certificate revoked"
+        if why := no_longer_good(entry.proof, record):
+            return why
         if entry.proof.renewal_only == "expired" and now >= record.expired_certificate_until:
             return "its time to renew an expired certificate is over"
         return "" if entry.proof.common_name == record.serial_number else "serial number changed"

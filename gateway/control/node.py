@@ -23,7 +23,7 @@ from gateway.control.enrolments import Enrolments
 from gateway.control.event_log import EventLog, event_path
 from gateway.control.foreign_revocations import ForeignRevocations
 from gateway.control.link_server import EdgeLink
-from gateway.control.live_session import no_longer, recall
+from gateway.control.live_session import live_certificates, no_longer, recall
 from gateway.control.metrics import MetricsPage
 from gateway.control.own_calls import CallAnswer, OwnCalls
 from gateway.control.recordings import Recordings
@@ -98,7 +98,9 @@ class Node:
         self._verifier = PasswordVerifier()
         self._authenticator = Authenticator(self._directory, self._verifier, self._limiter, time.time)
         self._foreign = ForeignRevocations(
-            Path(config.state_dir) / "revocation-lists", self._events.own_event, self._sessions.certificates
+            Path(config.state_dir) / "revocation-lists",
+            self._events.own_event,
+            partial(live_certificates, self._sessions, self._authenticator.bundle_name),
         )
         self._foreign.on_change = partial(self._judge_again, frozenset(), revoked=True)
         self._authenticator.foreign = self._foreign
@@ -183,10 +185,9 @@ class Node:
             for x in config.listeners
         }
         self._desk.csms_versions = {x.name: x.ocpp_versions for x in config.csms}
-        self._authenticator.operator_names = config.operator_names
         assert self._settings is not None
         self._recordings.use(config, self._settings.recording, self._builder.recording_error)
-        self._authenticator.trust = trust_of(self._settings)
+        self._authenticator.trust = trust_of(self._settings, config.operator_names)
         self._foreign.use(self._settings.trust)
         limits = config.limits
         self._limiter.limit(
@@ -369,7 +370,7 @@ class Node:
 
     def _judge_entry(self, entry: Entry) -> None:
         record = self._directory.get(entry.charge_point_id)
-        why = no_longer(entry, record, self._authenticator.is_revoked, time.time())
+        why = no_longer(entry, record, self._authenticator.no_longer, time.time())
         if why and entry.edge is not None:
             entry.edge.tell_disconnect(Disconnect(entry.session, why))
             self._events.own_event(
@@ -391,7 +392,12 @@ class Node:
                 if isinstance(error, PolicyInvalid):
                     self._events.own_event("policy.reload_failed", "high", "keep_last_good", str(error))
                 return self.reload_failed(str(error))
-            why = await try_out(settings, self._links)
+            # From here on some edges have the new roots and some the old ones.
+            self._authenticator.tried_out = trust_of(settings, config.operator_names)
+            try:
+                why = await try_out(settings, self._links)
+            finally:
+                self._authenticator.tried_out = None
             if why:
                 self._events.abandon(events)
                 if self._settings is not None:

@@ -15,7 +15,7 @@ from typing import Protocol
 import msgspec
 from msgspec.structs import replace
 
-from gateway.identity.evidence import Admission, CertificateProof, Proof
+from gateway.identity.evidence import Admission, Proof
 from gateway.identity.refusal import Reason, Refusal
 from gateway.link.messages import Disconnect, LiveSession
 from gateway.ocpp.vocabulary import ChargePointId, SecurityProfile
@@ -96,10 +96,6 @@ class Sessions:
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(list(self._entries.values()))
-
-    def certificates(self) -> Iterator[tuple[str, str]]:
-        """Fingerprint and trust bundle of each certificate that a session rests on."""
-        return ((x.proof.sha256, x.proof.trust) for x in self if isinstance(x.proof, CertificateProof))
 
     def get(self, charge_point_id: ChargePointId) -> Entry | None:
         """The session of an identity."""

@@ -21,10 +21,8 @@ def _anchors(pem: bytes) -> frozenset[str]:
     return frozenset(certificate.fingerprint(hashes.SHA256()).hex() for certificate in certificates_in(pem))
 
 
-def trust_of(settings: EdgeSettings) -> TrustBundles:
+def trust_of(settings: EdgeSettings, operator_names: tuple[str, ...]) -> TrustBundles:
     """Every bundle, and the roots that listeners name themselves."""
-    if not settings.trust:
-        return TrustBundles()
     bundles = tuple(
         TrustBundle(
             name=each.trust.name,
@@ -36,4 +34,5 @@ def trust_of(settings: EdgeSettings) -> TrustBundles:
         for each in settings.trust
     )
     # A bundle's roots are among them, and are taken for the bundle's.
-    return TrustBundles(bundles, frozenset().union(*(_anchors(x.client_trust_pem) for x in settings.listeners)))
+    own = frozenset[str]().union(*(_anchors(x.client_trust_pem) for x in settings.listeners))
+    return TrustBundles(bundles, own, operator_names)

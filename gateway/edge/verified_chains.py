@@ -10,7 +10,7 @@ from typing import Final
 __all__ = ["VerifiedChains"]
 
 _MAX_LEAVES: Final = 200_000
-"""More than one edge carries. What is forgotten is refused when it resumes, and makes a full handshake next time."""
+"""More than one edge carries. What is forgotten is refused when it resumes, by control, which lets nobody in by an unknown root."""
 _KEY_BYTES: Final = 16
 
 

@@ -18,7 +18,7 @@ from gateway.audit.event import printable
 from gateway.identity.evidence import CertificateName, CertificateProof, RenewalOnly
 from gateway.identity.record import ChargePointRecord
 from gateway.identity.refusal import Reason, Refusal
-from gateway.identity.trust import OWN_ROOTS, Chain, IssuerFacts, TrustBundle
+from gateway.identity.trust import OWN_ROOTS, Chain, IssuerFacts, TrustBundle, may_vouch
 from gateway.ocpp.vocabulary import ChargePointId
 
 __all__ = ["LeafCertificate", "parse_issuer", "parse_leaf", "verify_leaf"]
@@ -169,8 +169,8 @@ def verify_leaf(
     5. CN is exactly the registered serial number (A00.FR.405). None registered: nobody's.
     6. The key belongs to no other charge point (A00.FR.427).
 
-    `operator_names`: the configured ones, used where neither record nor bundle name any. `now`: seconds since the
-    epoch. `key_owner`: to whom the registry has bound this key, None if to nobody. `chain`, `bundle`: who vouches.
+    `operator_names`: the configured ones, for own roots, used where neither record nor bundle name any. `now`: seconds
+    since the epoch. `key_owner`: to whom the registry has bound this key, None if to nobody. `chain`, `bundle`: who vouches.
     """
     # Step 1.
     if is_revoked(CertificateName(leaf.sha256, leaf.issuer, leaf.serial_number)):
@@ -183,7 +183,7 @@ def verify_leaf(
     # Step 3.
     _verify_strength(leaf)
     # Step 4.
-    if len(leaf.organizations) != 1 or not _may_vouch(bundle, leaf.organizations[0], record, operator_names):
+    if len(leaf.organizations) != 1 or not may_vouch(bundle, leaf.organizations[0], record, operator_names):
         shown = ", ".join(printable(name, 64) for name in leaf.organizations[:3]) or "none"
         raise Refusal(Reason.CERT_WRONG_OPERATOR, f"O is {shown}")
     # Step 5.
@@ -203,6 +203,8 @@ def verify_leaf(
         not_after=leaf.not_after,
         issuers=chain.below_anchor,
         trust=bundle.name,
+        anchor=chain.anchor,
+        organization=leaf.organizations[0],
         renewal_only=renewal_only or ("factory" if bundle.use == "manufacturer" else ""),
     )
 
@@ -228,18 +230,6 @@ def _verify_time(leaf: LeafCertificate, record: ChargePointRecord, chain: Chain,
     if now >= record.expired_certificate_until or not chain.issuers:
         raise Refusal(Reason.CERT_EXPIRED, f"serial {leaf.serial_number}")
     return "expired"
-
-
-def _may_vouch(
-    bundle: TrustBundle, organization: str, record: ChargePointRecord, operator_names: tuple[str, ...]
-) -> bool:
-    """True if these roots may vouch for this O, and it is one of this charge point's.
-
-    The roots of others vouch for the names that their bundle gives and for no other: never for our own.
-    """
-    if organization not in (record.operator_names or bundle.operator_names or operator_names):
-        return False
-    return organization in bundle.operator_names if bundle.operator_names else bundle.use == "own"
 
 
 def _verify_strength(leaf: LeafCertificate) -> None:

@@ -140,6 +140,9 @@ class CertificateProof(msgspec.Struct, frozen=True, kw_only=True, tag="certifica
     """Its issuers below the trust anchor: one that is revoked takes this certificate with it."""
     trust: str = ""
     """Name of the trust bundle that vouches for it; empty for roots that a listener names itself."""
+    anchor: str = ""
+    """SHA-256 fingerprint of the root: who vouches by it may be another one later, or nobody."""
+    organization: str = ""
     renewal_only: RenewalOnly = ""
 
 

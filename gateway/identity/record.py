@@ -32,7 +32,10 @@ class ChargePointRecord(msgspec.Struct, frozen=True, kw_only=True):
     serial_number: str = ""
     """What the certificate's CN must be. Never derived from the identity."""
     operator_names: tuple[str, ...] = ()
-    """Accepted values of the certificate's O; empty: the configuration's operator_names."""
+    """Accepted values of the certificate's O; empty: the configuration's operator_names, from the operator's own CA.
+
+    The roots of others vouch for this charge point only if it names them here.
+    """
     group: str = "default"
     csms: str = ""
     """Name of the CSMS; empty: the listener's."""

@@ -12,9 +12,10 @@ from typing import Any
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives import hashes
 
 from gateway.audit.event import SecurityEvent
-from gateway.config.model import CSMS, Audit, Config, Limits, Listener, Policy
+from gateway.config.model import CSMS, Audit, Config, Limits, Listener, ListenerTLS, Policy
 from gateway.control.admission import AdmissionDesk
 from gateway.control.authentication import Authenticator
 from gateway.control.credentials import PasswordVerifier, hash_password
@@ -27,15 +28,18 @@ from gateway.identity.evidence import Claim
 from gateway.identity.guessing import GuessingLimiter
 from gateway.identity.record import ChargePointRecord, StoredPassword
 from gateway.identity.refusal import Reason
+from gateway.identity.trust import TrustBundles
 from gateway.link.messages import AdmitGranted, AdmitRefused, AdmitRequest
 from gateway.link.tasks import TaskOwner
 from gateway.ocpp.vocabulary import ChargePointId, OCPPVersion, SecurityProfile
 from gateway.store.registry import Registry
 from tests.support.edges import LinkEdge, TableEdge
+from tests.support.rig import shared_authority
 
 PASSWORD, OTHER_PASSWORD = "password-of-this-one", "another-password-now"
 OPERATOR = "Example CPO"
 PROFILES = tuple(SecurityProfile)
+OWN_ANCHOR = shared_authority().root.fingerprint(hashes.SHA256()).hex()
 
 
 @functools.cache
@@ -85,7 +89,7 @@ class Control:
         self.verifier = PasswordVerifier()
         self.now = time.time()
         self.authenticator = Authenticator(self.directory, self.verifier, self.limiter, lambda: self.now)
-        self.authenticator.operator_names = (OPERATOR,)
+        self.trust()
         self.events: list[SecurityEvent] = []
         self.desk = AdmissionDesk(
             directory=self.directory,
@@ -103,6 +107,10 @@ class Control:
         self.edge = TableEdge()
         self.tasks = TaskOwner()
         self._number = 0
+
+    def trust(self, *operator_names: str) -> None:
+        """The tests' own root, and these names; OPERATOR if there are none."""
+        self.authenticator.trust = TrustBundles((), frozenset({OWN_ANCHOR}), operator_names or (OPERATOR,))
 
     async def add(self, *records: ChargePointRecord) -> None:
         for record in records:
@@ -179,14 +187,17 @@ class NodeSite:
         self.directory = directory
         self.url = new_registry(directory)
         self.registry = Registry.open(self.url)
+        self.root = directory / "root.pem"
+        self.root.write_bytes(shared_authority().pem)
         self.socket = directory / "control.sock"
         self.events_path = directory / "events.jsonl"
         self.node: Node
 
     def config(self, **changes: Any) -> Config:
+        tls = ListenerTLS(certificates=(), client_certificate="optional", client_trust=(str(self.root),))
         listeners = tuple(
-            Listener(name=name, address="127.0.0.1:0", security_profiles=profiles, csms="main")
-            for name, profiles in (("tls", PROFILES[1:]), ("plain", PROFILES[:1]))
+            Listener(name=name, address="127.0.0.1:0", security_profiles=profiles, csms="main", tls=tls_of)
+            for name, profiles, tls_of in (("tls", PROFILES[1:], tls), ("plain", PROFILES[:1], None))
         )
         base = Config(
             path="gateway.toml",

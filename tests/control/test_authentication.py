@@ -124,7 +124,7 @@ class TestCertificate:
     async def test_another_operators_certificate_does_not(self, control: Control) -> None:
         await control.add(record_of("A", 3, serial_number="SN-1"))
         assert await control.refused(claim("A", None, leaf=FACTORY)) is Reason.CERT_WRONG_OPERATOR
-        control.authenticator.operator_names = (OPERATOR, "Factory")
+        control.trust(OPERATOR, "Factory")
         await control.enter(claim("A", None, leaf=FACTORY))
 
     @pytest.mark.requirement("A00.FR.002")

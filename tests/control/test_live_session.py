@@ -17,6 +17,7 @@ from tests.control.conftest import OPERATOR, OTHER_PASSWORD, PASSWORD, NodeSite,
 from tests.support.claims import make_claim
 from tests.support.edges import LinkEdge
 from tests.support.rig import shared_authority
+from tests.support.tls_material import Authority
 
 ONE, TWO, THREE = SecurityProfile
 CERTIFICATE = shared_authority().charge_point("SN-1", OPERATOR).der
@@ -98,6 +99,22 @@ class TestJudgedAgain:
             site.registry.update("CP-1", serial_number="SN-2")
             await edge.until(lambda: edge.disconnected)
             assert edge.disconnected == [Disconnect(opened.session, "serial number changed")]
+
+    @pytest.mark.parametrize("kept", [True, False])
+    async def test_its_root_taken_out_by_a_reload(self, site: NodeSite, kept: bool) -> None:
+        site.registry.add(record_of("CP-1", 3, serial_number="SN-1"))
+        site.registry.add(record_of("CP-2"))
+        async with site.running() as node, site.edge() as edge:
+            opened, other = await edge.enter(make_claim(leaf=CERTIFICATE)), await edge.enter(claim("CP-2"))
+            site.root.write_bytes(Authority().pem + (shared_authority().pem if kept else b""))
+            assert await node.reload(site.config()) == ""
+            if kept:
+                assert (known(node) or {})["state"] == "open"
+                return
+            await edge.until(lambda: edge.disconnected)
+            assert edge.disconnected == [Disconnect(opened.session, "trust in its root withdrawn")]
+            assert other.session in edge.sessions
+            assert (await edge.refused(make_claim(leaf=CERTIFICATE))).reason == "certificate-untrusted"
 
     async def test_disabled_while_the_edge_still_dials_the_csms(self, site: NodeSite) -> None:
         """The edge has no session yet that it could end; it must not get one."""

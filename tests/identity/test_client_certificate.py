@@ -210,6 +210,7 @@ def test_the_right_certificate_is_proof() -> None:
         spki_sha256=USUAL.spki_sha256,
         serial_number="abc",
         common_name=SERIAL,
+        organization="Example CPO",
         issuer="CN=Issuing CA",
         not_after=(NOW + DAY).timestamp(),
     )

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
+from msgspec.structs import replace
 
 from gateway.identity.client_certificate import parse_issuer, parse_leaf, verify_leaf
 from gateway.identity.evidence import CertificateName, CertificateProof
@@ -56,20 +57,21 @@ def refused(leaf: Issued = GOOD, **changes: Any) -> Reason:
 class TestBundles:
     def test_the_root_decides_which_bundle_it_is(self) -> None:
         own, partner = TrustBundle(name="own", anchors=frozenset({"aa"})), bundle(anchors=frozenset({CHAIN.anchor}))
-        assert TrustBundles((own, partner)).bundle_of(CHAIN) is partner
+        assert TrustBundles((own, partner)).bundle_of(CHAIN.anchor) is partner
 
-    def test_without_bundles_all_roots_are_those_of_the_listeners(self) -> None:
-        assert TrustBundles().bundle_of(CHAIN) is OWN_ROOTS
-        assert TrustBundles().bundle_of(Chain()) is OWN_ROOTS
+    def test_without_bundles_the_listeners_own_roots_count_and_no_other(self) -> None:
+        assert TrustBundles((), frozenset({CHAIN.anchor})).bundle_of(CHAIN.anchor) is OWN_ROOTS
+        assert TrustBundles((), frozenset({"bb"})).bundle_of(CHAIN.anchor) is None
 
-    def test_with_bundles_nothing_is_vouched_for_by_nobody(self) -> None:
-        trust = TrustBundles((bundle(anchors=frozenset({"aa"})),), frozenset({"bb"}))
-        assert trust.bundle_of(CHAIN) is None
-        assert trust.bundle_of(Chain()) is None
+    @pytest.mark.parametrize("bundles", [(), (TrustBundle(name="partner", anchors=frozenset({"aa"})),)])
+    def test_a_chain_that_nobody_knows_is_vouched_for_by_nobody(self, bundles: tuple[TrustBundle, ...]) -> None:
+        trust = TrustBundles(bundles, frozenset({"bb"}))
+        assert trust.bundle_of(CHAIN.anchor) is None
+        assert trust.bundle_of(Chain().anchor) is None
 
     def test_a_listeners_own_roots_stay_beside_bundles(self) -> None:
         trust = TrustBundles((bundle(anchors=frozenset({"aa"})),), frozenset({CHAIN.anchor, "aa"}))
-        assert trust.bundle_of(CHAIN) is OWN_ROOTS
+        assert trust.bundle_of(CHAIN.anchor) is OWN_ROOTS
         assert trust.bundles["partner"].anchors == {"aa"}
 
 
@@ -82,7 +84,16 @@ class TestNames:
     def test_another_operators_roots_vouch_for_its_name(self) -> None:
         record = make_record("CP-1", 3, serial_number="SN-1", operator_names=(PARTNER,))
         assert verify(leaf_of(PARTNER), record=record, bundle=bundle()).trust == "partner"
-        assert verify(leaf_of(PARTNER), bundle=bundle()).trust == "partner"
+
+    @pytest.mark.parametrize("use", ["other-operator", "manufacturer", "v2g"])
+    @pytest.mark.parametrize("configured", [(OPERATOR,), (OPERATOR, PARTNER)])
+    def test_but_for_no_charge_point_whose_record_does_not_name_it(self, use: str, configured: tuple[str, ...]) -> None:
+        """A record as `charge-point add` makes it names nobody: it is ours, and the partner's CA must not make it."""
+        assert (
+            refused(leaf_of(PARTNER), bundle=bundle(use=use), operator_names=configured) is Reason.CERT_WRONG_OPERATOR
+        )
+        named = make_record("CP-1", 3, serial_number="SN-1", operator_names=(PARTNER,))
+        assert verify(leaf_of(PARTNER), bundle=bundle(use=use), record=named).common_name == "SN-1"
 
     @pytest.mark.parametrize("names", [(), (OPERATOR,), (OPERATOR, PARTNER)])
     def test_they_never_vouch_for_ours_whatever_the_record_says(self, names: tuple[str, ...]) -> None:
@@ -103,6 +114,50 @@ class TestNames:
         assert verify(GOOD, bundle=own).trust == "own"
         assert refused(GOOD, bundle=narrow) is Reason.CERT_WRONG_OPERATOR
         assert verify(leaf_of("Example CPO South"), bundle=narrow).trust == "own"
+
+
+class TestLater:
+    """A session lives for weeks; what vouched for it may change meanwhile."""
+
+    RECORD = replace(RECORD, operator_names=(PARTNER,))
+    PARTNERS = TrustBundle(
+        name="partner", use="other-operator", anchors=frozenset({CHAIN.anchor}), operator_names=(PARTNER, "Other")
+    )
+    PROOF = verify(leaf_of(PARTNER), record=RECORD, bundle=PARTNERS)
+
+    def why(self, *bundles: TrustBundle, record: Any = RECORD, proof: CertificateProof = PROOF) -> str:
+        return TrustBundles(bundles, frozenset({"bb"}), (OPERATOR,)).no_longer(proof, record)
+
+    def test_it_is_still_good_while_its_root_is_in_a_bundle_whatever_its_name_and_whatever_becomes_of_others(
+        self,
+    ) -> None:
+        other = TrustBundle(name="other", anchors=frozenset({"cc"}))
+        for bundles in ((self.PARTNERS, other), (self.PARTNERS,), (replace(self.PARTNERS, name="renamed"),)):
+            assert self.why(*bundles) == ""
+
+    def test_it_ends_with_the_trust_in_its_root(self) -> None:
+        other = TrustBundle(name="other", anchors=frozenset({"cc"}))
+        assert self.why() == self.why(other) == "trust in its root withdrawn"
+        assert self.why(replace(self.PARTNERS, anchors=frozenset({"dd"}))) == "trust in its root withdrawn"
+        assert self.why(self.PARTNERS, proof=replace(self.PROOF, anchor="")) == "trust in its root withdrawn"
+
+    def test_it_ends_with_the_name(self) -> None:
+        gone = "operator name no longer accepted"
+        assert self.why(replace(self.PARTNERS, operator_names=("Other",))) == gone
+        assert self.why(self.PARTNERS, record=replace(self.RECORD, operator_names=(OPERATOR,))) == gone
+        assert self.why(self.PARTNERS, record=replace(self.RECORD, operator_names=(OPERATOR, PARTNER))) == ""
+
+    def test_one_of_our_own_ends_when_the_configuration_names_its_operator_no_longer(self) -> None:
+        own = frozenset({CHAIN.anchor})
+        assert TrustBundles((), own, (OPERATOR, "New")).no_longer(verify(), RECORD) == ""
+        assert TrustBundles((), own, ("New",)).no_longer(verify(), RECORD) == "operator name no longer accepted"
+
+    def test_it_ends_when_its_root_becomes_a_factorys_or_is_one_no_longer(self) -> None:
+        factory = replace(self.PARTNERS, use="manufacturer")
+        limited = verify(leaf_of(PARTNER), record=self.RECORD, bundle=factory)
+        assert self.why(factory) == self.why(self.PARTNERS, proof=limited) == "use of its root changed"
+        assert self.why(factory, proof=limited) == self.why(replace(self.PARTNERS, use="v2g")) == ""
+        assert self.why(factory, proof=replace(limited, renewal_only="expired")) == ""
 
 
 class TestIssuers:
@@ -170,8 +225,9 @@ class TestRenewalOnly:
     @pytest.mark.requirement("A00.FR.406")
     def test_a_factory_certificate_is_good_for_nothing_else_either(self) -> None:
         factory = TrustBundle(name="factory", use="manufacturer", operator_names=("Maker",))
-        assert verify(leaf_of("Maker"), bundle=factory).renewal_only == "factory"
-        assert verify(leaf_of("Maker"), bundle=bundle(operator_names=("Maker",))).renewal_only == ""
+        record, until = (replace(each, operator_names=("Maker",)) for each in (RECORD, allowed()))
+        assert verify(leaf_of("Maker"), bundle=factory, record=record).renewal_only == "factory"
+        assert verify(leaf_of("Maker"), bundle=bundle(operator_names=("Maker",)), record=record).renewal_only == ""
         expired = leaf_of("Maker", start=-9 * DAY, end=-HOUR)
-        assert refused(expired, bundle=factory) is Reason.CERT_EXPIRED
-        assert verify(expired, bundle=factory, record=allowed()).renewal_only == "expired"
+        assert refused(expired, bundle=factory, record=record) is Reason.CERT_EXPIRED
+        assert verify(expired, bundle=factory, record=until).renewal_only == "expired"

@@ -104,7 +104,7 @@ _OPTIONS = (
         metavar="O",
         multiple=True,
         type=_Text(_MAX_SUBJECT_CHARS),
-        help="Accepted O of its certificate; repeatable. Default: gateway.operator_names.",
+        help="Accepted O of its certificate; repeatable. Default: gateway.operator_names, by your own CA alone.",
     ),
     click.option("--group", metavar="G", type=_Text(_MAX_NAME_CHARS), help="Group, for lists and policies."),
     click.option("--csms", metavar="NAME", type=_Text(_MAX_NAME_CHARS), help="A [[csms]]; default: the listener's."),
