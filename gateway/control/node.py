@@ -29,12 +29,11 @@ from gateway.control.own_calls import CallAnswer, OwnCalls
 from gateway.control.recordings import Recordings
 from gateway.control.rollout import try_out
 from gateway.control.sessions import Entry, Sessions
-from gateway.control.settings import PolicyInvalid, SettingsBuilder
+from gateway.control.settings import PolicyInvalid, SettingsBuilder, listener_facts
 from gateway.control.status import edges_status, listeners_status, session_status
 from gateway.control.store_thread import StoreThread
 from gateway.control.trust import trust_of
 from gateway.control.upgrades import Upgrades
-from gateway.identity.admission import ListenerFacts
 from gateway.identity.evidence import CertificateProof
 from gateway.identity.guessing import GuessingLimiter
 from gateway.link.collector import freeze_survivors
@@ -180,10 +179,7 @@ class Node:
         self._desk.limits = config.limits
         self._own_calls.max_message_bytes = config.websocket.max_message_bytes
         self._enrolments.use(config)
-        self._desk.listeners = {
-            x.name: ListenerFacts(name=x.name, security_profiles=x.security_profiles, csms=x.csms)
-            for x in config.listeners
-        }
+        self._desk.listeners = listener_facts(config)
         self._desk.csms_versions = {x.name: x.ocpp_versions for x in config.csms}
         assert self._settings is not None
         self._recordings.use(config, self._settings.recording, self._builder.recording_error)
