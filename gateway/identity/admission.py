@@ -85,8 +85,6 @@ def admit(
     # Step 7.
     subprotocols, assumed = choose_subprotocols(claim.subprotocols, record, csms_versions)
     on_certificate = isinstance(authenticated.proof, CertificateProof)
-    # What the CSMS has said before, it cannot take back here: it sees no BootNotification of a limited session.
-    limited = is_limited(authenticated.proof)
     return Admission(
         charge_point_id=record.charge_point_id,
         security_profile=used,
@@ -101,7 +99,7 @@ def admit(
         tolerances=record.tolerances,
         upgrade_pending=pending,
         answers_pings=record.answers_pings,
-        boot_state="unknown" if limited else boot_state,
+        boot_state="unknown" if is_limited(authenticated.proof) else boot_state,  # no BootNotification reaches the CSMS
     )
 
 
