@@ -3,14 +3,15 @@
 import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
+from msgspec.structs import replace
 
 from gateway.control.credentials import PasswordVerifier, Verified
 from gateway.control.directory import Directory
 from gateway.control.foreign_revocations import ForeignRevocations
-from gateway.identity.admission import profiles_to_try
+from gateway.identity.admission import ListenerFacts, profiles_to_try
 from gateway.identity.claim import ignores_case
 from gateway.identity.client_certificate import LeafCertificate, parse_issuer, parse_leaf, verify_leaf
 from gateway.identity.evidence import (
@@ -20,6 +21,7 @@ from gateway.identity.evidence import (
     CertificateProof,
     Claim,
     PasswordProof,
+    is_limited,
 )
 from gateway.identity.guessing import GuessingLimiter
 from gateway.identity.record import ChargePointRecord
@@ -57,6 +59,7 @@ class Authenticator:
         wall_clock: Callable[[], float],
     ) -> None:
         self.trust = TrustBundles()
+        self.listeners: Mapping[str, ListenerFacts] = {}
         self.tried_out: TrustBundles | None = None
         """What a reload tries out while edges get to know its roots, each at its own time: both must vouch then."""
         self.foreign: ForeignRevocations | None = None
@@ -72,24 +75,20 @@ class Authenticator:
     async def authenticate(self, claim: Claim, record: ChargePointRecord | None) -> Proven:
         """What the claim proves about this record. Raises Refusal.
 
-        1. A certificate, if that is what counts (`profiles_to_try`): our leaf policy, against this record.
+        1. A certificate, if that is what counts (`profiles_to_try`): our leaf policy, against this record. One that is
+           good for its renewal alone does not count where the charge point can still come in with its password.
         2. Else Basic. What is already known good passes at once.
         3. Guessing limits, before anything else is computed.
         4. User name = identity (A00.FR.204), then the password (A00.FR.207/324).
         """
         used, *others = profiles_to_try(claim, record)
-        instead_of: Refusal | None = None
+        instead_of = ""
         # Step 1.
         if used is SecurityProfile.TLS_CLIENT_CERTIFICATE:
-            try:
-                proven = self._by_certificate(claim, record)
-                await self._require_status(claim, proven)
-            except Refusal as refusal:
-                if not others:
-                    raise
-                used, instead_of = others[0], refusal
-            else:
-                return proven
+            found = await self._by_certificate_first(claim, record, has_other=bool(others))
+            if isinstance(found, Proven):
+                return found
+            used, instead_of = others[0], found
         # Step 2.
         credentials = claim.basic
         if record is not None and credentials is not None and _username_fits(credentials, record):
@@ -100,7 +99,7 @@ class Authenticator:
         self._verify_pace(claim)
         # Step 4.
         if credentials is None:
-            also = f"certificate: {instead_of.reason.code}, {instead_of.detail}" if instead_of is not None else ""
+            also = f"certificate: {instead_of}" if instead_of else ""
             raise Refusal(Reason.AUTH_MISSING, also) if record is not None else self._unknown(claim)
         fits = record is not None and _username_fits(credentials, record)
         if fits or credentials.username_matches or credentials.username_differs_in_case:
@@ -115,6 +114,21 @@ class Authenticator:
             raise _wrong_password(record, used)
         return _by_password(record, verified, used)
 
+    async def _by_certificate_first(
+        self, claim: Claim, record: ChargePointRecord | None, *, has_other: bool
+    ) -> Proven | str:
+        """What the certificate proves, or, where there is another way in, why that is to be tried. Raises Refusal."""
+        try:
+            proven = self._by_certificate(claim, record)
+            await self._require_status(claim, proven)
+        except Refusal as refusal:
+            if not has_other:
+                raise
+            return f"{refusal.reason.code}, {refusal.detail}"
+        if has_other and is_limited(proven.evidence.proof) and self._takes_password(claim, record):
+            return "good for its renewal only"
+        return proven
+
     def by_certificate_alone(self, claim: Claim, record: ChargePointRecord) -> Proven | None:
         """What `authenticate` says where only a certificate counts, without its waiting. None where that is not so.
 
@@ -127,6 +141,12 @@ class Authenticator:
         if foreign is not None and leaf is not None and not foreign.has_status(_bundle(self.trust, proven.chain), leaf):
             return None
         return proven
+
+    def _takes_password(self, claim: Claim, record: ChargePointRecord | None) -> bool:
+        """True if the charge point could be let in with a password here, which it may send only when asked for it."""
+        listener = self.listeners.get(claim.transport.peer.listener)
+        on_basic = listener is not None and SecurityProfile.TLS_BASIC in listener.security_profiles
+        return on_basic and record is not None and (record.password or record.pending_password) is not None
 
     async def _require_status(self, claim: Claim, proven: Proven) -> None:
         """Raise Refusal where the trust bundle demands to know that the certificate is not revoked, and nobody says so."""
@@ -146,7 +166,7 @@ class Authenticator:
     def verify_still(self, proven: Proven, claim: Claim, record: ChargePointRecord) -> None:
         """Raise Refusal unless what was proven a moment ago still holds for this, newer, state of the record."""
         if proven.leaf is not None:
-            self._proof_of(proven.leaf, proven.chain, record)
+            self._proof_of(proven.leaf, proven.chain, record, claim)
         elif proven.password is not None:
             stored = {each.phc for each in (record.password, record.pending_password) if each is not None}
             if stored.isdisjoint(proven.password.hashes):
@@ -181,7 +201,7 @@ class Authenticator:
         if record is None:
             raise self._unknown(claim)
         chain = Chain(tuple(map(self._issuer, tls.issuers_der)))
-        proof = self._proof_of(leaf, chain, record)
+        proof = self._proof_of(leaf, chain, record, claim)
         evidence = Authenticated(
             charge_point_id=record.charge_point_id,
             proof=proof,
@@ -189,18 +209,24 @@ class Authenticator:
         )
         return Proven(evidence=evidence, leaf=leaf, chain=chain)
 
-    def _proof_of(self, leaf: LeafCertificate, chain: Chain, record: ChargePointRecord) -> CertificateProof:
+    def _proof_of(
+        self, leaf: LeafCertificate, chain: Chain, record: ChargePointRecord, claim: Claim
+    ) -> CertificateProof:
         """By what is in force, and by what is being tried out as well. The stricter proof counts."""
-        proof = self._proof_by(self.trust, leaf, chain, record)
+        proof = self._proof_by(self.trust, leaf, chain, record, claim)
         if self.tried_out is None:
             return proof
-        coming = self._proof_by(self.tried_out, leaf, chain, record)
+        coming = self._proof_by(self.tried_out, leaf, chain, record, claim)
         return coming if coming.renewal_only else proof
 
     def _proof_by(
-        self, trust: TrustBundles, leaf: LeafCertificate, chain: Chain, record: ChargePointRecord
+        self, trust: TrustBundles, leaf: LeafCertificate, chain: Chain, record: ChargePointRecord, claim: Claim
     ) -> CertificateProof:
         bundle = _bundle(trust, chain)
+        listener = self.listeners.get(claim.transport.peer.listener)
+        if listener is None or not listener.takes_expired:
+            # TLS has seen to it in a full handshake, not in one that resumes it.
+            record = record if not record.expired_certificate_until else replace(record, expired_certificate_until=0.0)
         return verify_leaf(
             leaf,
             record,

@@ -12,7 +12,7 @@ from gateway.identity.evidence import CertificateName
 from gateway.identity.record import ChargePointRecord
 from gateway.ocpp.vocabulary import ChargePointId
 from gateway.store.certificates import Revocations
-from gateway.store.errors import DamagedRow
+from gateway.store.errors import DamagedRow, StoreError
 from gateway.store.registry import Registry
 
 __all__ = ["Directory"]
@@ -112,6 +112,15 @@ class Directory:
         record = self.get(charge_point_id)
         if record is not None:
             self.put(msgspec.structs.replace(record, **fields))
+
+    async def learn_pings(self, store: StoreThread, charge_point_id: ChargePointId) -> None:
+        """Once in a charge point's life. In order with what is read for the directory, or that would undo it there."""
+        try:
+            await store.call(lambda registry: registry.learn(charge_point_id, answers_pings=True))
+        except StoreError as error:
+            _log.warning("observations_lost", count=1, error=str(error))
+            return
+        self.learnt(charge_point_id, answers_pings=True)
 
     def owner_of(self, spki_sha256: str) -> ChargePointId | None:
         """To whom a certificate key is bound."""

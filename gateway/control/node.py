@@ -27,14 +27,15 @@ from gateway.control.live_session import live_certificates, no_longer, recall
 from gateway.control.metrics import MetricsPage
 from gateway.control.own_calls import CallAnswer, OwnCalls
 from gateway.control.recordings import Recordings
+from gateway.control.renewals import Renewals
 from gateway.control.rollout import try_out
 from gateway.control.sessions import Entry, Sessions
-from gateway.control.settings import PolicyInvalid, SettingsBuilder, listener_facts
+from gateway.control.settings import PolicyInvalid, SettingsBuilder
 from gateway.control.status import edges_status, listeners_status, session_status
 from gateway.control.store_thread import StoreThread
-from gateway.control.trust import trust_of
+from gateway.control.trust import listener_facts, trust_of
 from gateway.control.upgrades import Upgrades
-from gateway.identity.evidence import CertificateProof
+from gateway.identity.evidence import CertificateProof, is_limited
 from gateway.identity.guessing import GuessingLimiter
 from gateway.link.collector import freeze_survivors
 from gateway.link.messages import (
@@ -125,6 +126,7 @@ class Node:
             report=self._events.own_event,
             tasks=self._tasks,
         )
+        self._renewals = Renewals(self._own_calls, self._sessions, self._tasks)
         self._settings: EdgeSettings | None = settings
         self._budgets = FleetBudgets()
         self._changing = asyncio.Lock()
@@ -179,7 +181,7 @@ class Node:
         self._desk.limits = config.limits
         self._own_calls.max_message_bytes = config.websocket.max_message_bytes
         self._enrolments.use(config)
-        self._desk.listeners = listener_facts(config)
+        self._desk.listeners = self._authenticator.listeners = listener_facts(config)
         self._desk.csms_versions = {x.name: x.ocpp_versions for x in config.csms}
         assert self._settings is not None
         self._recordings.use(config, self._settings.recording, self._builder.recording_error)
@@ -301,7 +303,9 @@ class Node:
         entry = self._sessions.opened(live, link)
         if entry is None:
             return
-        self._desk.boot_states.note(live.charge_point_id, live.boot_state)
+        if not is_limited(live.proof):
+            self._desk.boot_states.note(live.charge_point_id, live.boot_state)
+        self._renewals.opened(entry)
         record = self._directory.get(live.charge_point_id)
         if record is not None:
             recall(entry, record)
@@ -319,16 +323,7 @@ class Node:
             return
         self._store.observe(message.charge_point_id, last_seen_at=time.time())
         if message.answers_pings and not record.answers_pings:
-            self._tasks.start(self._learn_pings(message.charge_point_id), "learn")
-
-    async def _learn_pings(self, identity: ChargePointId) -> None:
-        """Once in a charge point's life. In order with what is read for the directory, or that would undo it there."""
-        try:
-            await self._store.call(lambda registry: registry.learn(identity, answers_pings=True))
-        except StoreError as error:
-            _log.warning("observations_lost", count=1, error=str(error))
-            return
-        self._directory.learnt(identity, answers_pings=True)
+            self._tasks.start(self._directory.learn_pings(self._store, message.charge_point_id), "learn")
 
     async def _registered(self, message: Registered) -> None:
         """BootNotification was accepted: remember what the charge point is, and whether this proves an upgrade."""

@@ -10,7 +10,6 @@ from gateway.config.model import CSMS, Config, Listener, Trust
 from gateway.config.policy_site import load_policy
 from gateway.config.problems import ConfigError
 from gateway.control.recordings import recording_settings
-from gateway.identity.admission import ListenerFacts
 from gateway.link.messages import (
     CertificatePEM,
     CSMSSettings,
@@ -22,7 +21,7 @@ from gateway.link.messages import (
 )
 from gateway.store.certificates import Revocations
 
-__all__ = ["PolicyInvalid", "SettingsBuilder", "listener_facts"]
+__all__ = ["PolicyInvalid", "SettingsBuilder"]
 
 
 def _read(path: str) -> bytes:
@@ -118,11 +117,3 @@ class SettingsBuilder:
         if seen != self._seen:
             self._seen, self._trust_generation = seen, self._generation
         return self._generation, self._trust_generation
-
-
-def listener_facts(config: Config) -> dict[str, ListenerFacts]:
-    """What admissions need to know of each listener, by its name."""
-    return {
-        each.name: ListenerFacts(name=each.name, security_profiles=each.security_profiles, csms=each.csms)
-        for each in config.listeners
-    }

@@ -3,10 +3,12 @@
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
+from gateway.config.model import Config
+from gateway.identity.admission import ListenerFacts
 from gateway.identity.trust import TrustBundle, TrustBundles
 from gateway.link.messages import EdgeSettings
 
-__all__ = ["certificates_in", "trust_of"]
+__all__ = ["certificates_in", "listener_facts", "trust_of"]
 
 
 def certificates_in(pem: bytes) -> list[x509.Certificate]:
@@ -19,6 +21,19 @@ def certificates_in(pem: bytes) -> list[x509.Certificate]:
 
 def _anchors(pem: bytes) -> frozenset[str]:
     return frozenset(certificate.fingerprint(hashes.SHA256()).hex() for certificate in certificates_in(pem))
+
+
+def listener_facts(config: Config) -> dict[str, ListenerFacts]:
+    """What admissions know of the listeners, by name."""
+    return {
+        x.name: ListenerFacts(
+            name=x.name,
+            security_profiles=x.security_profiles,
+            csms=x.csms,
+            takes_expired=x.tls is not None and x.tls.expired_certificates == "by-registry",
+        )
+        for x in config.listeners
+    }
 
 
 def trust_of(settings: EdgeSettings, operator_names: tuple[str, ...]) -> TrustBundles:

@@ -3,7 +3,7 @@
 import msgspec
 
 from gateway.identity.claim import choose_subprotocols, require_tolerances
-from gateway.identity.evidence import Admission, Authenticated, CertificateProof, Claim
+from gateway.identity.evidence import Admission, Authenticated, CertificateProof, Claim, is_limited
 from gateway.identity.record import ChargePointRecord
 from gateway.identity.refusal import Reason, Refusal
 from gateway.ocpp.vocabulary import BootState, OCPPVersion, SecurityProfile
@@ -17,6 +17,8 @@ class ListenerFacts(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     security_profiles: tuple[SecurityProfile, ...]
     csms: str
+    takes_expired: bool = False
+    """An expired certificate may come in for its renewal, where the record says so too (A00.FR.429)."""
 
 
 def profiles_to_try(claim: Claim, record: ChargePointRecord | None) -> tuple[SecurityProfile, ...]:
@@ -25,7 +27,7 @@ def profiles_to_try(claim: Claim, record: ChargePointRecord | None) -> tuple[Sec
     A certificate makes it profile 3 (requirements, appendix B, vector 5), except where the record takes profile 2
     and not 3: many charge points show a factory certificate to a listener that asks for one, and send Basic, perhaps
     only after a 401. While an upgrade between the two is running, the certificate is looked at first, and one that
-    is not good (the factory's) does not keep the charge point from going on with its password.
+    is not good (the factory's), or good for its renewal alone, does not keep the charge point from going on with its password.
     """
     tls = claim.transport.tls
     if tls is None:
@@ -97,7 +99,7 @@ def admit(
         tolerances=record.tolerances,
         upgrade_pending=pending,
         answers_pings=record.answers_pings,
-        boot_state=boot_state,
+        boot_state="unknown" if is_limited(authenticated.proof) else boot_state,  # no BootNotification reaches the CSMS
     )
 
 
@@ -107,8 +109,7 @@ def floor_to_raise(record: ChargePointRecord, admission: Admission) -> SecurityP
     A running upgrade raises nothing yet: its floor moves when the session has registered. Nor does a session that may
     only renew its certificate: what it has shown is not what it will have to show.
     """
-    limited = isinstance(admission.proof, CertificateProof) and bool(admission.proof.renewal_only)
-    if admission.upgrade_pending or limited:
+    if admission.upgrade_pending or is_limited(admission.proof):
         return None
     if record.floor is None or admission.security_profile > record.floor:
         return admission.security_profile

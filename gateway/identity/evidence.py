@@ -24,6 +24,7 @@ __all__ = [
     "TLSFacts",
     "Tolerance",
     "Transport",
+    "is_limited",
 ]
 
 Tolerance = Literal[
@@ -147,6 +148,11 @@ class CertificateProof(msgspec.Struct, frozen=True, kw_only=True, tag="certifica
 
 
 Proof = PasswordProof | CertificateProof
+
+
+def is_limited(proof: Proof) -> bool:
+    """True for a certificate that is good for nothing but getting another one."""
+    return isinstance(proof, CertificateProof) and bool(proof.renewal_only)
 
 
 class Authenticated(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,13 +7,14 @@ from typing import Final
 
 import msgspec
 
-from gateway.identity.evidence import Admission, CertificateProof
+from gateway.identity.evidence import Admission, is_limited
 from gateway.ocpp.build import UNREADABLE_ID, build_call, build_call_error, build_call_result_error
 from gateway.ocpp.codec import MalformedFrame, Payload, decode_message
 from gateway.ocpp.error_codes import ErrorMeaning
 from gateway.ocpp.frames import Call, CallError, CallResult, CallResultError, Frame, Send
 from gateway.ocpp.vocabulary import OCPPVersion, Origin
 from gateway.ocpp.wrapped import InnerCall, as_signed, unsigned
+from gateway.relay.billing import TRANSACTION_ACTIONS
 from gateway.relay.effects import (
     FORWARD,
     NOTHING,
@@ -35,19 +36,14 @@ from gateway.relay.judge import Judge, Ruling
 from gateway.relay.lanes import Entry, Lane, LaneLimits
 from gateway.relay.open_calls import AMBIGUOUS, OpenCall, opened
 from gateway.relay.registration import is_accepted, judge_boot_notification
+from gateway.relay.renewal import ONLY_RENEWAL, is_own_renewal
 from gateway.relay.replays import Replays, digest_of
 
 __all__ = ["Relay", "RelayLimits"]
 
 _BOOT: Final = "BootNotification"
 _BOOTS: Final = frozenset({_BOOT, as_signed(_BOOT)})
-_TRANSACTION_ACTIONS: Final = frozenset(
-    spelling
-    for action in ("StartTransaction", "StopTransaction", "TransactionEvent", "MeterValues")
-    for spelling in (action, as_signed(action))
-)
-"""Losing one of these costs revenue; a flood answer never refuses them."""
-_EARNEST: Final = _TRANSACTION_ACTIONS | _BOOTS
+_EARNEST: Final = TRANSACTION_ACTIONS | _BOOTS
 """Calls of a charge point that are looked at before any rule."""
 _BYTES_PER_TOKEN: Final = 4_096
 """A longer message counts as several: what it costs grows with its size."""
@@ -112,8 +108,7 @@ class Relay:
         self._csms = Lane()
         self._boot: NoteRegistered | None = None
         self._registered = False
-        proof = admission.proof
-        self._renewal_only = isinstance(proof, CertificateProof) and bool(proof.renewal_only)
+        self._renewal_only = is_limited(admission.proof)
         self._interception: Interception | None = None
         if self._renewal_only or duty is not None:
             self._interception = Interception(version, duty, renewal_only=self._renewal_only)
@@ -189,6 +184,8 @@ class Relay:
         """
         if not self._csms.has_room_for_own:
             return (Answered(message_id, error="enough calls of the gateway wait already", is_sent=False),)
+        if self._renewal_only and not is_own_renewal(action, payload):
+            return (Answered(message_id, error=ONLY_RENEWAL, is_sent=False),)
         text = build_call(message_id, action, payload)
         call = Call(message_id, action, msgspec.Raw(b"{}"))
         record = OpenCall(action, action, payload, self._version, now, own=True)
@@ -201,7 +198,7 @@ class Relay:
 
     def _call(self, call: Call, payload: Payload, lane: Lane, origin: Origin, data: bytes, now: float) -> Effects:
         if lane.pending and not lane.has_room(call.message_id, len(data), self._limits.calls, now):
-            keeps = origin is Origin.CHARGE_POINT and call.action in _TRANSACTION_ACTIONS
+            keeps = origin is Origin.CHARGE_POINT and call.action in TRANSACTION_ACTIONS
             return too_many(self._version, call, keeps=keeps)
         boot: Effects = FORWARD
         if origin is Origin.CHARGE_POINT and call.action in _EARNEST:
@@ -229,7 +226,7 @@ class Relay:
 
     def _enter(self, call: Call, record: OpenCall, lane: Lane, effects: Effects, data: bytes, now: float) -> Effects:
         """The same effects if the call goes on now; if it has to wait, all but its forwarding."""
-        if lane is self._charge_point and call.action in _TRANSACTION_ACTIONS:
+        if lane is self._charge_point and call.action in TRANSACTION_ACTIONS:
             record.digest = digest_of(call)
         entry = lane.enter(call, record, data, self._limits.calls, now)
         if entry is Entry.SENT:
@@ -477,7 +474,7 @@ class Relay:
         if now - self._throttled_since <= self._limits.flood_grace_s:
             return (*effects, pause)
         end = (ReportEvent("rpc.flood", "high", "ws_close", "went on above the limit"), CloseBoth(1008, "message rate"))
-        if effects is FORWARD and type(frame) is Call and frame.action not in _TRANSACTION_ACTIONS:
+        if effects is FORWARD and type(frame) is Call and frame.action not in TRANSACTION_ACTIONS:
             self._charge_point.pending.pop(frame.message_id)
             reply = build_call_error(self._version, frame.message_id, ErrorMeaning.GENERIC, "message rate exceeded")
             return (Reply(reply), *end)

@@ -101,7 +101,7 @@ class Control:
         )
         self.desk.open = True
         self.desk.csms_versions = {"main": tuple(OCPPVersion), "second": (OCPPVersion.V2_1,)}
-        self.desk.listeners = {
+        self.desk.listeners = self.authenticator.listeners = {
             name: ListenerFacts(name=name, security_profiles=PROFILES, csms="main") for name in ("tls", "plain")
         }
         self.edge = TableEdge()

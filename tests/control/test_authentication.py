@@ -4,13 +4,18 @@ import asyncio
 
 import bcrypt
 import pytest
+from msgspec.structs import replace
 
 from gateway.control import authentication
+from gateway.identity.admission import ListenerFacts
+from gateway.identity.evidence import CertificateProof
 from gateway.identity.refusal import Reason
+from gateway.identity.trust import TrustBundle, TrustBundles
 from gateway.ocpp.vocabulary import ChargePointId, OCPPVersion, SecurityProfile
-from tests.control.conftest import OPERATOR, OTHER_PASSWORD, PASSWORD, Control, record_of, stored
+from tests.control.conftest import OPERATOR, OTHER_PASSWORD, OWN_ANCHOR, PASSWORD, Control, record_of, stored
 from tests.support.claims import make_claim
 from tests.support.rig import shared_authority
+from tests.support.tls_material import DAY
 
 TWO, THREE = SecurityProfile.TLS_BASIC, SecurityProfile.TLS_CLIENT_CERTIFICATE
 ONLY_2X = (OCPPVersion.V2_0_1, OCPPVersion.V2_1)
@@ -149,6 +154,18 @@ class TestCertificate:
         control.now += 31 * 86_400
         assert await control.refused(claim("A", None, leaf=GOOD, resumed=True)) is Reason.CERT_EXPIRED
 
+    @pytest.mark.requirement("A00.FR.429")
+    async def test_an_expired_one_comes_in_only_where_its_listener_says_so(self, control: Control) -> None:
+        """A resumed handshake does not say it: TLS looks at no times in it."""
+        await control.add(record_of("A", 3, serial_number="SN-1", expired_certificate_until=control.now + 3_600))
+        expired = shared_authority().charge_point("SN-1", OPERATOR, start=-9 * DAY, end=-DAY)
+        shown = claim("A", None, leaf=expired.der, resumed=True)
+        assert await control.refused(shown) is Reason.CERT_EXPIRED
+        listener = replace(control.desk.listeners["tls"], takes_expired=True)
+        control.desk.listeners = control.authenticator.listeners = {"tls": listener}
+        limited = (await control.enter(shown)).admission.proof
+        assert isinstance(limited, CertificateProof) and limited.renewal_only == "expired"
+
     async def test_what_cannot_be_read_is_refused(self, control: Control) -> None:
         await control.add(record_of("A", 3, serial_number="SN-1"))
         assert await control.refused(claim("A", None, leaf=b"\x30\x00")) is Reason.CERT_INVALID
@@ -189,6 +206,40 @@ class TestFactoryCertificates:
         assert await control.refused(claim(password="x", leaf=FACTORY)) is Reason.PASSWORD_WRONG
         answer = await control.enter(claim(leaf=GOOD))
         assert (answer.admission.security_profile, answer.admission.upgrade_pending) == (THREE, True)
+
+    async def test_one_that_is_good_for_its_renewal_does_not_stand_in_the_way_either(self, control: Control) -> None:
+        """The maker's roots are in a bundle: the certificate counts, but for less than the password."""
+        self.trust_the_maker(control)
+        names = (OPERATOR, "Factory")
+        await control.add(
+            record_of(pending_security_profile=THREE, serial_number="SN-1", operator_names=names),
+            record_of(
+                "CP-2", 2, pending_security_profile=THREE, serial_number="SN-1", operator_names=names, password=None
+            ),
+        )
+        assert (await control.enter(claim(leaf=FACTORY))).admission.security_profile is TWO
+        assert await control.refused(claim(password=None, leaf=FACTORY)) is Reason.AUTH_MISSING
+        assert "good for its renewal only" in control.events[-1].detail
+        assert await control.refused(claim(password="x", leaf=FACTORY)) is Reason.PASSWORD_WRONG
+        limited = (await control.enter(claim("CP-2", None, leaf=FACTORY))).admission.proof
+        assert isinstance(limited, CertificateProof) and limited.renewal_only == "factory"
+
+    async def test_where_no_password_is_taken_it_comes_in_for_its_renewal(self, control: Control) -> None:
+        self.trust_the_maker(control)
+        await control.add(
+            record_of(pending_security_profile=THREE, serial_number="SN-1", operator_names=(OPERATOR, "Factory"))
+        )
+        listener = ListenerFacts(name="tls", security_profiles=(THREE,), csms="main")
+        control.desk.listeners = control.authenticator.listeners = {"tls": listener}
+        limited = (await control.enter(claim(password=None, leaf=FACTORY))).admission.proof
+        assert isinstance(limited, CertificateProof) and limited.renewal_only == "factory"
+
+    @staticmethod
+    def trust_the_maker(control: Control) -> None:
+        maker = TrustBundle(
+            name="maker", use="manufacturer", anchors=frozenset({OWN_ANCHOR}), operator_names=("Factory",)
+        )
+        control.authenticator.trust = TrustBundles((maker,), frozenset(), (OPERATOR,))
 
     async def test_once_on_profile_3_it_is_closed(self, control: Control) -> None:
         await control.add(record_of(security_profile=3, serial_number="SN-1"))

@@ -314,17 +314,25 @@ async def test_an_expired_certificate_lets_in_for_its_renewal_where_the_registry
         assert (admitted["charge_point_id"], admitted["severity"]) == (identity, "high")
         assert site.gateway.sessions()[identity]["renewal_only"] == "expired"
         peer.send_text(BOOT)
-        assert json.loads(await peer.text())[2]["status"] == "Pending"
+        assert (await answer_to(peer, "b1"))[2]["status"] == "Pending"
         peer.send_text('[2,"h","Heartbeat",{}]')
-        assert json.loads(await peer.text())[:3] == [4, "h", "SecurityError"]
+        assert (await answer_to(peer, "h"))[:3] == [4, "h", "SecurityError"]
         csr = '[2,"s","SignCertificate",{"csr":"-----BEGIN CERTIFICATE REQUEST-----"}]'
         peer.send_text(csr)
         await site.csms.received(identity, csr)
-        assert json.loads(await peer.text())[:2] == [3, "s"]
+        assert (await answer_to(peer, "s"))[0] == 3
         assert site.csms.texts[identity] == [csr]
         command(site, "set", identity, "--expired-certificate-until", "")
         assert await peer.close_code() == 1008
     assert await refused(site, identity, shown, listener) == "certificate-expired"
+
+
+async def answer_to(peer: Peer, message_id: str) -> list[Any]:
+    """Past the gateway's own calls, which come when they come."""
+    while True:
+        message: list[Any] = json.loads(await peer.text())
+        if message[:2] in ([3, message_id], [4, message_id]):
+            return message
 
 
 async def until_admitted(site: Site, identity: str, shown: Issued, listener: str) -> Peer:

@@ -1,13 +1,14 @@
 """A certificate that is good for its renewal alone: the gateway keeps the charge point Pending, and lets the renewal pass."""
 
 import json
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from gateway.identity.evidence import CertificateProof, RenewalOnly
 from gateway.ocpp.vocabulary import OCPPVersion
-from gateway.relay.effects import FORWARD, NOTHING, Effects, Reply, ReportEvent
+from gateway.relay.effects import FORWARD, NOTHING, Answered, Deliver, Effects, Reply, ReportEvent
 from gateway.relay.relay import Relay
 from tests.relay.scenario import CSMS, LIMITS, ChargePoint, Scenario, make_admission
 
@@ -73,13 +74,35 @@ def test_the_renewal_passes_in_both_directions(version: OCPPVersion) -> None:
 @VERSIONS
 @pytest.mark.parametrize(
     "action",
-    ["Heartbeat", "StatusNotification", "StartTransaction", "TransactionEvent", "Authorize", "MeterValues",
+    ["Heartbeat", "StatusNotification", "Authorize",
      "DataTransfer", "BootNotification-Signed", "SignCertificate-Signed", "CertificateSigned", "Nonsense"],
 )  # fmt: skip
 def test_nothing_else_of_the_charge_point_passes(version: OCPPVersion, action: str) -> None:
     with limited(version) as scenario:
         scenario >> ChargePoint(call(action))
         refusal(scenario.effects(), action)
+
+
+@VERSIONS
+@pytest.mark.parametrize("action", ["StartTransaction", "StopTransaction", "TransactionEvent", "MeterValues"])
+def test_what_billing_rests_on_is_neither_passed_nor_refused(version: OCPPVersion, action: str) -> None:
+    """A charge point that merely reconnects sends its queue before it can hear Pending; what is refused is lost."""
+    with limited(version) as scenario:
+        for _ in range(2):
+            scenario >> ChargePoint(call(action)) << ReportEvent("state.renewal_only", "medium", "drop", action)
+
+
+@pytest.mark.parametrize(("action", "passes"), [("RemoteStartTransaction", False), ("ExtendedTriggerMessage", True)])
+def test_the_gateways_own_calls_are_no_exception(action: str, passes: bool) -> None:
+    payload = {"requestedMessage": "SignChargePointCertificate"} if passes else {"idTag": "X"}
+    with limited(V1_6) as scenario:
+        (effect,) = scenario.relay.ask("id-1", action, payload, scenario.now)
+        assert isinstance(effect, Deliver if passes else Answered)
+        if not passes:
+            assert effect == Answered("id-1", error="only the renewal of the certificate", is_sent=False)
+    with limited(V1_6, "") as unlimited:
+        (effect,) = unlimited.relay.ask("id-1", action, payload, unlimited.now)
+        assert isinstance(effect, Deliver)
 
 
 @VERSIONS
@@ -105,10 +128,13 @@ def test_nothing_else_of_the_csms_passes(version: OCPPVersion, action: str) -> N
         (V1_6, "ExtendedTriggerMessage", "LogStatusNotification", False),
         (V1_6, "TriggerMessage", "BootNotification", True),
         (V1_6, "TriggerMessage", "MeterValues", False),
+        (V1_6, "TriggerMessage", ["BootNotification"], False),
+        (V2_0_1, "TriggerMessage", {"BootNotification": 1}, False),
+        (V2_1, "TriggerMessage", None, False),
     ],
 )
 def test_only_what_belongs_to_the_renewal_is_triggered(
-    version: OCPPVersion, action: str, message: str, passes: bool
+    version: OCPPVersion, action: str, message: Any, passes: bool
 ) -> None:
     with limited(version) as scenario:
         scenario >> CSMS(call(action, json.dumps({"requestedMessage": message})))
