@@ -49,7 +49,6 @@ class Enrolments:
 
     def __init__(
         self,
-        *,
         store: StoreThread,
         directory: Directory,
         sessions: Sessions,
@@ -143,8 +142,12 @@ class Enrolments:
             self._settled[entry.charge_point_id] = entry.generation
             self._wake(entry.charge_point_id)
 
-    async def renew(self, identity: ChargePointId) -> str:
+    async def renew(self, charge_point_id: str) -> str:
         """An operator wants a new certificate for it. Empty, or why that cannot be. Raises StoreError."""
+        record = self._directory.get(charge_point_id)
+        if record is None or record.charge_point_id != charge_point_id:
+            return "no charge point of this identity is registered"
+        identity = record.charge_point_id
         if self._ca is None:
             return "this gateway has no CA: name one in [pki]"
         async with self._lock(identity):

@@ -119,12 +119,7 @@ class Node:
         self._own_calls = OwnCalls(self._events.own_event, config.websocket.max_message_bytes)
         self._upgrades = Upgrades(self._store, self._directory, self._events.own_event)
         self._enrolments = Enrolments(
-            store=self._store,
-            directory=self._directory,
-            sessions=self._sessions,
-            own_calls=self._own_calls,
-            report=self._events.own_event,
-            tasks=self._tasks,
+            self._store, self._directory, self._sessions, self._own_calls, self._events.own_event, self._tasks
         )
         self._renewals = Renewals(self._own_calls, self._sessions, self._tasks)
         self._settings: EdgeSettings | None = settings
@@ -431,10 +426,7 @@ class Node:
 
     async def renew(self, charge_point_id: str) -> str:
         """Let a charge point ask for a new certificate. Empty, or why that cannot be."""
-        record = self._directory.get(charge_point_id)
-        if record is None or record.charge_point_id != charge_point_id:
-            return "no charge point of this identity is registered"
-        return await self._enrolments.renew(record.charge_point_id)
+        return await self._enrolments.renew(charge_point_id)
 
     def is_ready(self) -> bool:
         """True if every edge is there with the current settings, admissions are open, and the end is not near."""
