@@ -97,13 +97,7 @@ class Node:
         )
         self._verifier = PasswordVerifier()
         self._authenticator = Authenticator(self._directory, self._verifier, self._limiter, time.time)
-        self._foreign = ForeignRevocations(
-            Path(config.state_dir) / "revocation-lists",
-            self._events.own_event,
-            partial(live_certificates, self._sessions, self._authenticator.bundle_name),
-        )
-        self._foreign.on_change = partial(self._judge_again, frozenset(), revoked=True)
-        self._authenticator.foreign = self._foreign
+        self._foreign = self._authenticator.foreign = self._foreign_revocations(config)
         self._desk = AdmissionDesk(
             directory=self._directory,
             store=self._store,
@@ -128,6 +122,13 @@ class Node:
         self._trust_is_stale = False  # revocations have changed since the edges got their settings
         self.draining = False
         self._last_reload: dict[str, Any] = {"ok": True, "time": self._started_at, "why": ""}
+
+    def _foreign_revocations(self, config: Config) -> ForeignRevocations:
+        cache = Path(config.state_dir) / "revocation-lists"
+        live = partial(live_certificates, self._sessions, self._authenticator.bundle_name)
+        foreign = ForeignRevocations(cache, self._events.own_event, live)
+        foreign.on_change = partial(self._judge_again, frozenset(), revoked=True)
+        return foreign
 
     # -- life
 
