@@ -11,7 +11,7 @@ from tests.attacks.expand import numbered
 from tests.attacks.observed import Observed
 from tests.attacks.play import Play, forwarded
 from tests.attacks.session import NotAdmitted, Session
-from tests.attacks.world import World, until
+from tests.attacks.world import World, content_of, until
 
 __all__ = ["plan_audit"]
 
@@ -64,7 +64,8 @@ def _root(world: World) -> Path:
 
 
 def _size(world: World) -> int:
-    return sum(path.stat().st_size for path in _root(world).rglob("*") if path.is_file())
+    found = (content_of(path) for path in _root(world).rglob("*") if path.is_file())
+    return sum(len(content) for content in found if content is not None)
 
 
 def _log_problems(world: World, before: int, sent: int) -> list[str]:
