@@ -23,6 +23,7 @@ _UNREADABLE: Final = (
     TypeError,
     UnsupportedAlgorithm,
     x509.DuplicateExtension,
+    x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
 )
 _AROUND: Final = re.compile(r"\s*([,=+])\s*")
@@ -71,9 +72,11 @@ class ForeignCRL:
 
 
 def read_crl(
-    data: bytes, issuers: Iterable[x509.Certificate], now: datetime.datetime, previous: ForeignCRL | None = None
+    data: bytes, issuers: Iterable[x509.Certificate], now: datetime.datetime | None, previous: ForeignCRL | None = None
 ) -> ForeignCRL:
     """The list in `data`, DER or PEM. `previous`: what was believed from this source before. Raises CRLRejected.
+
+    `now`: None for one that was believed before, whatever a clock that was set back says since.
 
     1. It is one list, complete and for certificates: no delta, no indirect one, none of some reasons only.
     2. One of `issuers` has signed it, and may.
@@ -91,7 +94,7 @@ def read_crl(
 def _believed(
     crl: x509.CertificateRevocationList,
     issuers: Iterable[x509.Certificate],
-    now: datetime.datetime,
+    now: datetime.datetime | None,
     previous: ForeignCRL | None,
 ) -> ForeignCRL:
     # Step 1.
@@ -168,8 +171,10 @@ def _signer(crl: x509.CertificateRevocationList, issuers: Iterable[x509.Certific
     return issuer
 
 
-def _verify_newer(crl: x509.CertificateRevocationList, now: datetime.datetime, previous: ForeignCRL | None) -> int:
-    if crl.last_update_utc > now + _CLOCK_SKEW:
+def _verify_newer(
+    crl: x509.CertificateRevocationList, now: datetime.datetime | None, previous: ForeignCRL | None
+) -> int:
+    if now is not None and crl.last_update_utc > now + _CLOCK_SKEW:
         raise CRLRejected(f"it is from the future: {crl.last_update_utc:%Y-%m-%d %H:%M:%S} UTC")
     try:
         number = crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number

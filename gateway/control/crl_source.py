@@ -61,16 +61,18 @@ class CRLSource:
         self.failure = ""
         """Why the last attempt gave nothing; empty if it went well."""
         self.attempts = 0
-        self._issuers = issuers
+        self.issuers = issuers
         name = hashlib.sha256(f"{bundle.name}\0{where}".encode()).hexdigest()[:32]
         self.cache = cache / f"{name}.crl"
         self._due = 0.0
         self._seen: tuple[int, int] | None = None
+        self.digest = b""
+        self.is_kept = False
 
     @property
     def identity(self) -> tuple[Trust, str, tuple[x509.Certificate, ...]]:
         """Equal for sources that would do the same."""
-        return self.bundle, self.where, tuple(self._issuers)
+        return self.bundle, self.where, tuple(self.issuers)
 
     def freshness(self, now: float) -> Freshness:
         """`now`: seconds since the epoch."""
@@ -82,38 +84,61 @@ class CRLSource:
             return "expired"
         return "expiring" if now > ends - min(self.bundle.warn_before_s, quarter) else "current"
 
-    async def recall(self, now: float) -> None:
-        """What was believed before a restart; nothing if there is none or it is damaged."""
+    async def recall(self) -> str:
+        """What was believed before a restart, whatever the clock says now. Empty, or why what there is cannot be used."""
+        if self.crl is not None:
+            return ""
         try:
             data = await asyncio.to_thread(self.cache.read_bytes)
-            self.crl = await in_background(partial(read_crl, data, self._issuers, _moment(now)))
-        except (OSError, CRLRejected):
-            return
+            self.crl = await in_background(partial(read_crl, data, self.issuers, None))
+        except FileNotFoundError:
+            return ""
+        except (OSError, CRLRejected) as error:
+            return str(error)
+        self.digest, self.is_kept = hashlib.sha256(data).digest(), True
+        return ""
+
+    def adopt(self, before: "CRLSource") -> None:
+        """Go on with what the same source has believed under other settings, if all its issuers are still trusted."""
+        if set(before.issuers) <= set(self.issuers):
+            self.crl, self.digest, self.is_kept = before.crl, before.digest, before.is_kept
+
+    def forget(self) -> bool:
+        """Start anew if somebody has deleted what was kept on disk: the only way to go back to lower numbers."""
+        if not self.is_kept or self.cache.exists():
+            return False
+        self.crl, self.digest, self.is_kept, self._seen, self._due = None, b"", False, None, 0.0
+        return True
 
     async def look(self, now: float) -> bool:
         """Fetch or read it if that is due. True if there is a list now that says something else than before."""
         if not await self._is_due(time.monotonic()):
             return False
         self.attempts += 1
+        self._due = time.monotonic() + min(_RETRY_S, self.bundle.refresh_s)
         try:
             data = await self._data()
-            crl = await in_background(partial(read_crl, data, self._issuers, _moment(now), self.crl))
+            digest = hashlib.sha256(data).digest()
+            if digest == self.digest and self.crl is not None:
+                # Reading a long list costs seconds of everybody's time.
+                self.failure, self._due = "", time.monotonic() + self.bundle.refresh_s
+                return False
+            crl = await in_background(partial(read_crl, data, self.issuers, _moment(now), self.crl))
         except OSError as error:
             self.failure = error.strerror or str(error)
         except CRLRejected as rejected:
             self.failure = str(rejected)
         else:
             self.failure = ""
-            changed, self.crl = crl != self.crl, crl
+            changed, self.crl, self.digest = crl != self.crl, crl, digest
             self._due = time.monotonic() + self.bundle.refresh_s
             if changed:
                 await asyncio.to_thread(self._keep, data)
             return changed
-        self._due = time.monotonic() + min(_RETRY_S, self.bundle.refresh_s)
         return False
 
     async def _is_due(self, now: float) -> bool:
-        """An address by the clock, a file when it has changed."""
+        """An address by the clock, a file when it has changed, or could not be believed: perhaps it can be later."""
         if is_url(self.where):
             return now >= self._due
         try:
@@ -122,12 +147,12 @@ class CRLSource:
         except OSError:
             seen = (0, -1)
         changed, self._seen = seen != self._seen, seen
-        return changed
+        return changed or (bool(self.failure) and now >= self._due)
 
     async def _data(self) -> bytes:
         if is_url(self.where):
             return await fetch(self.where, max_bytes=_MAX_LIST_BYTES, timeout_s=_FETCH_TIMEOUT_S)
-        return await asyncio.to_thread(Path(self.where).read_bytes)
+        return await asyncio.to_thread(_read, Path(self.where))
 
     def _keep(self, data: bytes) -> None:
         """As a whole or not at all. A full disk costs the memory of a restart, nothing else."""
@@ -136,8 +161,17 @@ class CRLSource:
             fresh = self.cache.with_suffix(".new")
             fresh.write_bytes(data)
             fresh.replace(self.cache)
+            self.is_kept = True
         except OSError:
             return
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as file:
+        data = file.read(_MAX_LIST_BYTES + 1)
+    if len(data) > _MAX_LIST_BYTES:
+        raise OSError(f"more than {_MAX_LIST_BYTES} bytes")
+    return data
 
 
 def _moment(now: float) -> datetime.datetime:

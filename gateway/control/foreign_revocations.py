@@ -50,6 +50,8 @@ class _Followed(msgspec.Struct):
     announced: Freshness = "current"
     announced_at: float = 0.0
     failure: str = ""
+    recalled: asyncio.Event = msgspec.field(default_factory=asyncio.Event)
+    """What was known before a restart is known again."""
     settled: asyncio.Event = msgspec.field(default_factory=asyncio.Event)
     """There is a list, if only the one from before a restart, or it has been looked for once."""
 
@@ -80,7 +82,7 @@ class ForeignRevocations:
     # -- life
 
     def use(self, trust: tuple[TrustSettings, ...]) -> None:
-        """Follow the sources of these bundles. Those that stay keep what they know."""
+        """Follow the sources of these bundles. Those that stay keep what they know, unless it was deleted on disk."""
         wanted = [
             CRLSource(each.trust, where, certificates_in(each.roots_pem), self._cache)
             for each in trust
@@ -88,6 +90,12 @@ class ForeignRevocations:
         ]
         known = {one.source.identity: one for one in self._followed}
         followed = [known.pop(source.identity) if source.identity in known else _Followed(source) for source in wanted]
+        before = {(one.source.bundle.name, one.source.where): one.source for one in known.values()}
+        for one in followed:
+            if id(one) in self._following:
+                self._forget_deleted(one)
+            elif (old := before.get((one.source.bundle.name, one.source.where))) is not None:
+                one.source.adopt(old)
         for gone in known.values():
             self._following.pop(id(gone)).cancel()
         self._followed = followed
@@ -103,8 +111,25 @@ class ForeignRevocations:
         await self._tasks.close()
         await self._ocsp.close()
 
+    def _forget_deleted(self, one: _Followed) -> None:
+        number = one.source.crl.number if one.source.crl is not None else 0
+        if one.source.forget():
+            one.settled.clear()
+            detail = f"{_named(one.source)}: number {number} forgotten, its file was deleted"
+            self._report("trust.crl_forgotten", "high", "allow_alert", detail)
+
+    async def recalled(self) -> None:
+        """Return when all that was known before a restart is known again."""
+        await asyncio.gather(*(one.recalled.wait() for one in self._followed))
+
     async def _follow(self, one: _Followed) -> None:
-        await one.source.recall(self._wall_clock())
+        try:
+            why = await one.source.recall()
+            if why:
+                detail = f"{_named(one.source)}: what was believed before is lost: {why}"
+                self._report("trust.crl_failed", "high", "allow_alert", detail)
+        finally:
+            one.recalled.set()
         if one.source.crl is not None:
             one.settled.set()
             self._changed()
@@ -116,6 +141,8 @@ class ForeignRevocations:
                 self._announce(one, self._wall_clock())
             except Exception as error:  # noqa: BLE001  a source with a defect must not be forgotten
                 _log.error("crl_not_followed", where=one.source.where, error=repr(error), exc_info=error)
+                one.source.failure = f"defect: {type(error).__name__}"
+                self._announce(one, self._wall_clock())
             one.settled.set()
             await asyncio.sleep(_LOOK_S)
 

@@ -144,6 +144,7 @@ class Node:
             else self._builder.renewed(self._settings, self._directory.revocations())
         )
         self._use(self._config)
+        await self._foreign.recalled()
         for record in self._directory.records():
             if record.last_address:
                 self._limiter.proven(record.last_address, record.charge_point_id)

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from msgspec.structs import replace
 
 from gateway.config.model import Trust
-from gateway.control import foreign_revocations
+from gateway.control import crl_source, foreign_revocations
 from gateway.control.crl_source import fetch
 from gateway.control.foreign_revocations import ForeignRevocations
 from gateway.identity.client_certificate import parse_leaf
@@ -22,6 +23,7 @@ from gateway.link.messages import TrustSettings
 from pki.crl import CRLStamp, build_crl
 from pki.revocation import RevokedCertificate
 from tests.support.revocation_material import HOUR, authority, moment
+from tests.support.tls_material import Authority
 
 NOW = moment()
 CA = authority()
@@ -198,6 +200,80 @@ async def test_a_source_that_is_taken_out_is_forgotten_and_one_that_stays_is_not
         assert not followed.it.is_revoked("partner", NAME)
         assert followed.it.status() == []
     assert [event[0] for event in followed.events] == ["trust.crl_loaded"]
+
+
+async def test_a_list_whose_memory_was_deleted_is_forgotten_by_a_reload(tmp_path: Path) -> None:
+    path = tmp_path / "list.crl"
+    path.write_bytes(listed(number=1_000))
+    async with Followed(tmp_path, str(path)).running() as followed:
+        await followed.said("trust.crl_loaded")
+        path.write_bytes(listed(number=1))
+        await followed.said("trust.crl_failed")
+        followed.it.use(followed.trust)
+        assert followed.it.status()[0]["number"] == 1_000
+        (kept,) = (tmp_path / "cache").iterdir()
+        kept.unlink()
+        followed.it.use(followed.trust)
+        assert "number 1000 forgotten" in (await followed.said("trust.crl_forgotten"))[3]
+        assert await followed.verdict() is None
+        assert followed.it.status()[0]["number"] == 1
+
+
+async def test_other_settings_of_a_bundle_forget_nothing_for_no_moment(tmp_path: Path) -> None:
+    (tmp_path / "list.crl").write_bytes(REVOKING)
+    async with Followed(tmp_path, str(tmp_path / "list.crl")).running() as followed:
+        await followed.said("trust.crl_loaded")
+        for kept in (tmp_path / "cache").iterdir():
+            kept.unlink()
+        (one,) = followed.trust
+        followed.it.use((TrustSettings(replace(one.trust, refresh_s=7_200.0), one.roots_pem),))
+        assert followed.it.is_revoked("partner", NAME)
+        followed.it.use((TrustSettings(replace(one.trust, refresh_s=60.0), Authority().pem),))
+        assert not followed.it.is_revoked("partner", NAME)
+
+
+async def test_a_clock_that_was_set_back_costs_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crl_source, "_RETRY_S", 0.05)
+    path = tmp_path / "list.crl"
+    path.write_bytes(REVOKING)
+    async with Followed(tmp_path, str(path)).running() as before:
+        await before.said("trust.crl_loaded")
+    path.write_bytes(listed(number=1))
+    after = Followed(tmp_path, str(path))
+    after.now -= 3_600
+    async with after.running():
+        await after.it.recalled()
+        assert after.it.is_revoked("partner", NAME)
+        after.now += 3_600
+        await after.until(lambda: any("older than the one in use" in event[3] for event in after.events))
+        assert after.it.is_revoked("partner", NAME)
+
+
+async def test_a_file_that_was_rejected_is_looked_at_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crl_source, "_RETRY_S", 0.05)
+    (tmp_path / "list.crl").write_bytes(REVOKING)
+    followed = Followed(tmp_path, str(tmp_path / "list.crl"))
+    followed.now -= 3_600
+    async with followed.running():
+        assert "from the future" in (await followed.said("trust.crl_failed"))[3]
+        followed.now += 3_600
+        await followed.said("trust.crl_loaded")
+        assert followed.it.is_revoked("partner", NAME)
+
+
+async def test_a_list_of_a_version_that_does_not_exist_is_rejected_like_any_other(tmp_path: Path) -> None:
+    publisher = Publisher()
+    publisher.body = _of_version_4(listed())
+    async with publisher.running() as url, Followed(tmp_path, url).running() as followed:
+        assert "cannot be read" in (await followed.said("trust.crl_failed"))[3]
+        await asyncio.sleep(0.2)
+        assert publisher.asked == 1
+
+
+def _of_version_4(crl: bytes) -> bytes:
+    """The first INTEGER of a list is its version."""
+    at = crl.index(bytes.fromhex("020101"))
+    return crl[:at] + bytes.fromhex("020103") + crl[at + 3 :]
 
 
 # -- over HTTP
