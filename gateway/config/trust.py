@@ -27,7 +27,8 @@ def check_trust_bundles(config: Config, findings: Findings, positive: Callable[[
     owners: dict[str, str] = _own_anchors(config)
     for index, bundle in enumerate(config.trust):
         path: Path = ("trust", index)
-        _check_bundle(bundle, path, findings, allow_dev=config.unsafe_dev_certificates)
+        ours = set(config.operator_names) if bundle.use != "own" else set[str]()
+        _check_bundle(bundle, path, findings, ours, allow_dev=config.unsafe_dev_certificates)
         for name in ("refresh_s", "warn_before_s"):
             positive(getattr(bundle, name), (*path, name), findings)
         for anchor in _anchors(bundle.roots):
@@ -39,7 +40,7 @@ def check_trust_bundles(config: Config, findings: Findings, positive: Callable[[
             findings.warning(path, f"trust bundle {bundle.name} is named by no listener")
 
 
-def _check_bundle(bundle: Trust, path: Path, findings: Findings, *, allow_dev: bool) -> None:
+def _check_bundle(bundle: Trust, path: Path, findings: Findings, ours: set[str], *, allow_dev: bool) -> None:
     if not bundle.roots:
         findings.error((*path, "roots"), "empty: it would vouch for nobody")
     for file in bundle.roots:
@@ -48,6 +49,10 @@ def _check_bundle(bundle: Trust, path: Path, findings: Findings, *, allow_dev: b
         findings.error(
             (*path, "operator_names"),
             f'empty: for use "{bundle.use}" say which names (O) these roots may vouch for, or they vouch for nobody',
+        )
+    for name in sorted(ours & set(bundle.operator_names)):
+        findings.error(
+            (*path, "operator_names"), f'{name!r} is your own: roots for use "{bundle.use}" must not vouch for it'
         )
     if bundle.revocation == "hard" and not bundle.crl and not bundle.ocsp:
         findings.error((*path, "revocation"), '"hard" without crl and without ocsp would refuse everybody')

@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 
+from gateway.audit.event import printable
 from gateway.control.crl_source import CRLSource, Freshness
 from gateway.control.ocsp_client import OCSPClient, Question
 from gateway.control.trust import certificates_in
@@ -32,7 +33,10 @@ _ASK_AGAIN_S: Final = 30.0
 _SETTLE_S: Final = 5.0
 _REPEAT_S: Final = 6 * 3_600.0
 """How often a list that is running out, or has run out, is announced again."""
-_SOFT_REPEAT_S: Final = 3_600.0
+_NOTE_REPEAT_S: Final = 3_600.0
+_MAX_NOTED: Final = 1_000
+_ANSWER_S: Final = 5.0
+"""A charge point whose bundle demands an answer waits this long at most, also behind others who wait."""
 _LEVELS: Final[dict[Freshness, tuple[str, str]]] = {
     "missing": ("trust.crl_missing", "high"),
     "expiring": ("trust.crl_expiring", "high"),
@@ -75,7 +79,7 @@ class ForeignRevocations:
         self._following: dict[int, asyncio.Task[Any]] = {}
         self._ocsp_urls: dict[str, str] = {}
         self._ocsp = OCSPClient(wall_clock, self._changed)
-        self._softened: dict[str, float] = {}
+        self._noted: dict[tuple[str, str], float] = {}
         self.on_change: Callable[[], None] = lambda: None
         """Called when somebody more may be revoked."""
 
@@ -217,19 +221,22 @@ class ForeignRevocations:
         if self.has_status(bundle, leaf):
             return
         url = self._ocsp_urls.get(bundle.name, "")
-        why = "no current list of its issuer" if not url else ""
+        why = f"no current list of {printable(leaf.issuer)}" if not url else ""
         if url and tls.issuers_der:
             task = self._ocsp.ask(Question(url, leaf.sha256, tls.leaf_der, tls.issuers_der[0]))
             if bundle.demands_status:
-                why = await asyncio.shield(task)
+                why = await _in_time(task)
                 if self._ocsp.is_revoked(leaf.sha256):
                     raise Refusal(Reason.CERT_REVOKED, f"serial {leaf.serial_number}, says {url}")
                 if not why:
                     return
+            else:
+                task.add_done_callback(lambda done: self._note_unanswered(bundle.name, done))
         if bundle.demands_status:
+            self._note_unknown(bundle.name, why, refused=True)
             raise Refusal(Reason.CERT_STATUS_UNKNOWN, f"trust bundle {bundle.name}: {why}")
-        if why and self._has_source(bundle.name):
-            self._note_softened(bundle.name, why)
+        if why:
+            self._note_unknown(bundle.name, why, refused=False)
 
     async def _settled(self, bundle: str) -> None:
         """Right after a start: the lists that were there before are on their way from the disk, or from their issuer."""
@@ -251,11 +258,22 @@ class ForeignRevocations:
             if one.source.bundle.name == bundle and (crl := one.source.crl) is not None
         )
 
-    def _note_softened(self, bundle: str, why: str) -> None:
+    def _note_unanswered(self, bundle: str, done: asyncio.Task[str]) -> None:
+        if not done.cancelled() and done.result():
+            self._note_unknown(bundle, done.result(), refused=False)
+
+    def _note_unknown(self, bundle: str, why: str, *, refused: bool) -> None:
+        """Once in a while for each reason: a list that is current says nothing about the certificates of another issuer."""
         now = self._wall_clock()
-        if now - self._softened.get(bundle, 0.0) >= _SOFT_REPEAT_S:
-            self._softened[bundle] = now
-            self._report("trust.status_unknown", "medium", "allow_alert", f"trust bundle {bundle}: let in, {why}")
+        if now - self._noted.get((bundle, why), 0.0) < _NOTE_REPEAT_S:
+            return
+        if len(self._noted) >= _MAX_NOTED:
+            self._noted.clear()
+        self._noted[bundle, why] = now
+        severity, decision, what = (
+            ("high", "fail_closed", "refused") if refused else ("medium", "allow_alert", "let in")
+        )
+        self._report("trust.status_unknown", severity, decision, f"trust bundle {bundle}: {what}, {why}")
 
     # -- status
 
@@ -288,6 +306,15 @@ class ForeignRevocations:
             if one.source.crl is not None
         }
         return {**left, "ocpp_gateway_ocsp_failures_total": float(self._ocsp.failures)} if self._ocsp_urls else left
+
+
+async def _in_time(task: asyncio.Task[str]) -> str:
+    """Its result, or that it has none yet; it goes on all the same."""
+    try:
+        async with asyncio.timeout(_ANSWER_S):
+            return await asyncio.shield(task)
+    except TimeoutError:
+        return "no answer yet"
 
 
 def _named(source: CRLSource) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -35,7 +36,13 @@ class Question(msgspec.Struct, frozen=True):
 
 class _Known(msgspec.Struct):
     question: Question
-    status: ForeignStatus
+    status: ForeignStatus | None = None
+    """None: never answered."""
+    asked_at: float = 0.0
+    """Monotonic."""
+
+    def is_due(self, soon: float) -> bool:
+        return self.status is None or self.status.until.timestamp() < soon
 
 
 class OCSPClient:
@@ -52,17 +59,19 @@ class OCSPClient:
     def is_revoked(self, leaf_sha256: str) -> bool:
         """True if a responder has said so, however long ago."""
         known = self._known.get(leaf_sha256)
-        return known is not None and known.status.revoked
+        return known is not None and known.status is not None and known.status.revoked
 
     def is_current(self, leaf_sha256: str) -> bool:
         """True if the last answer still holds."""
         known = self._known.get(leaf_sha256)
-        return known is not None and known.status.until.timestamp() > self._wall_clock()
+        return known is not None and not known.is_due(self._wall_clock())
 
     def ask(self, question: Question) -> asyncio.Task[str]:
         """Ask, once at a time for each certificate. The task's result says why there is no answer, or is empty."""
         task = self._asking.get(question.leaf_sha256)
         if task is None:
+            known = self._remembered(question)
+            known.question, known.asked_at = question, time.monotonic()
             task = asyncio.get_running_loop().create_task(self._ask(question), name="ocsp")
             self._asking[question.leaf_sha256] = task
             task.add_done_callback(lambda _: self._asking.pop(question.leaf_sha256, None))
@@ -94,17 +103,26 @@ class OCSPClient:
 
     def _note(self, question: Question, status: ForeignStatus) -> None:
         was_revoked = self.is_revoked(question.leaf_sha256)
-        self._known[question.leaf_sha256] = _Known(question, status)
-        self._known.move_to_end(question.leaf_sha256)
-        if len(self._known) > _MAX_KNOWN:
-            self._known.popitem(last=False)
+        self._remembered(question).status = status
         if status.revoked and not was_revoked:
             self._on_revoked()
 
+    def _remembered(self, question: Question) -> _Known:
+        """Also one that was never answered: it is asked again while its session lives."""
+        known = self._known.setdefault(question.leaf_sha256, _Known(question))
+        self._known.move_to_end(question.leaf_sha256)
+        if len(self._known) > _MAX_KNOWN:
+            self._known.popitem(last=False)
+        return known
+
     def ask_again(self, live: Iterable[str]) -> int:
-        """Ask about certificates of live sessions whose answers are about to run out; how many that are."""
+        """Ask about certificates of live sessions without an answer, or with one about to run out; how many that are.
+
+        Those first who have waited longest: a few that nobody answers must not keep the others from their turn.
+        """
         soon = self._wall_clock() + _AGAIN_BEFORE_S
-        due = [known for sha in live if (known := self._known.get(sha)) and known.status.until.timestamp() < soon]
+        due = [known for sha in live if (known := self._known.get(sha)) and known.is_due(soon)]
+        due.sort(key=lambda known: known.asked_at)
         for known in due[: _AT_ONCE * 4]:
             self.ask(known.question)
         return len(due)

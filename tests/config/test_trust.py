@@ -35,6 +35,10 @@ class TestBundle:
         assert errors(site.write(NAMING + BUNDLE)) == []
         assert not [text for text in warnings(site.write(NAMING + BUNDLE)) if "trust" in text]
 
+    def test_your_own_name_is_for_your_own_roots(self, site: Site) -> None:
+        own = BUNDLE.replace("other-operator", "own").replace('["Partner"]', '["Example CPO"]')
+        assert errors(site.write(NAMING + own)) == []
+
     def test_it_may_stand_alone_where_client_trust_stood(self, site: Site) -> None:
         alone = NAMING.replace('client_trust = ["root.pem"]\n', "")
         assert errors(site.write(alone + BUNDLE)) == []
@@ -53,6 +57,7 @@ class TestBundle:
             (('["partner.pem"]', '["absent.pem"]'), "No such file"),
             (('["partner.pem"]', '["root.pem"]'), "is also in client_trust of listener"),
             (('name = "partner"', 'name = "a b"'), "use 1 to 40 letters"),
+            (('["Partner"]', '["Partner", "Example CPO"]'), "'Example CPO' is your own"),
         ],
     )
     def test_a_contradiction_is_told(self, site: Site, change: tuple[str, str], words: str) -> None:

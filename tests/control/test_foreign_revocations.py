@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from cryptography.hazmat.primitives.serialization import Encoding
 from msgspec.structs import replace
 
 from gateway.config.model import Trust
@@ -334,3 +335,74 @@ async def test_what_is_fetched_is_bounded_and_comes_from_where_it_was_asked_for(
             await fetch(url, max_bytes=1_000, timeout_s=5)
     with pytest.raises(OSError):
         await fetch(url, max_bytes=1_000, timeout_s=5)
+
+
+# -- OCSP
+
+
+WITH_ISSUER = TLSFacts(
+    version="TLSv1.3", cipher="", leaf_der=LEAF.der, issuers_der=(CA.root.public_bytes(Encoding.DER),)
+)
+
+
+def asking(work: Path, url: str, revocation: str) -> Followed:
+    """A bundle with a responder and without lists."""
+    followed = Followed(work, "", revocation)
+    (one,) = followed.trust
+    followed.trust = (TrustSettings(replace(one.trust, crl=(), ocsp=url), one.roots_pem),)
+    return followed
+
+
+async def test_a_soft_bundle_says_so_when_its_responder_is_dead(tmp_path: Path) -> None:
+    publisher = Publisher()
+    publisher.status = 503
+    async with publisher.running() as url, asking(tmp_path, url, "soft").running() as followed:
+        for _ in range(2):
+            await followed.it.require_status(followed.bundle, FACTS, WITH_ISSUER)
+            said = await followed.said("trust.status_unknown")
+        assert (said[2], "let in" in said[3], "HTTP status 503" in said[3]) == ("allow_alert", True, True)
+        await followed.until(lambda: publisher.asked == 2)
+    assert [event[0] for event in followed.events] == ["trust.status_unknown"]
+
+
+async def test_one_that_was_never_answered_is_asked_about_again_while_its_session_lives(tmp_path: Path) -> None:
+    publisher = Publisher()
+    publisher.status = 503
+    async with publisher.running() as url, asking(tmp_path, url, "soft").running() as followed:
+        await followed.it.require_status(followed.bundle, FACTS, WITH_ISSUER)
+        await followed.said("trust.status_unknown")
+        client = followed.it._ocsp
+        assert client.ask_again(["another"]) == 0
+        assert client.ask_again([FACTS.sha256]) == 1
+        await followed.until(lambda: publisher.asked == 2)
+
+
+async def test_nobody_waits_longer_for_a_responder_because_others_wait_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(foreign_revocations, "_ANSWER_S", 0.05)
+    publisher = Publisher()
+    async with publisher.running() as url, asking(tmp_path, url, "hard").running() as followed:
+        async with followed.it._ocsp._room:
+            room = followed.it._ocsp._room
+            for _ in range(15):
+                await room.acquire()
+            with pytest.raises(Refusal) as refusal:
+                await followed.it.require_status(followed.bundle, FACTS, WITH_ISSUER)
+            for _ in range(15):
+                room.release()
+        assert "no answer yet" in refusal.value.detail
+        assert followed.events[-1][:3] == ("trust.status_unknown", "high", "fail_closed")
+    assert refusal.value.reason is Reason.CERT_STATUS_UNKNOWN
+
+
+async def test_a_current_list_says_nothing_about_another_issuer_and_that_is_told(tmp_path: Path) -> None:
+    (tmp_path / "list.crl").write_bytes(listed())
+    other = parse_leaf(Authority("Another").charge_point("SN-1").der)
+    async with Followed(tmp_path, str(tmp_path / "list.crl")).running() as followed:
+        assert await followed.verdict() is None
+        with pytest.raises(Refusal):
+            await followed.it.require_status(followed.bundle, other, TLS)
+        said = await followed.said("trust.status_unknown")
+        assert (said[1], said[2]) == ("high", "fail_closed")
+        assert "refused, no current list of " in said[3] and "Another" in said[3]
