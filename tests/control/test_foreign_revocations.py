@@ -358,6 +358,7 @@ async def test_a_soft_bundle_says_so_when_its_responder_is_dead(tmp_path: Path) 
     publisher.status = 503
     async with publisher.running() as url, asking(tmp_path, url, "soft").running() as followed:
         await followed.it.require_status(followed.bundle, FACTS, WITH_ISSUER)
+        await followed.said("trust.status_unknown")
         await followed.it.require_status(followed.bundle, FACTS, WITH_ISSUER)
         said = await followed.said("trust.status_unknown")
         assert (said[2], "let in" in said[3], "HTTP status 503" in said[3]) == ("allow_alert", True, True)
