@@ -53,6 +53,7 @@ ARGUMENTS = {
     "disable": ("X",),
     "remove": ("X", "--yes"),
     "call": ("X", "Heartbeat"),
+    "certificate": ("X",),
     "import": ("-",),
     "revoke-certificate": ("--sha256", "00" * 32, "--reason", "lost"),
     "why": ("X",),

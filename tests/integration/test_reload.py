@@ -106,7 +106,7 @@ async def test_a_new_certificate_is_for_new_handshakes_and_the_old_session_lives
 
 
 @pytest.mark.requirement("A00.FR.403", "A00.FR.404")
-async def test_trust_and_operator_names_are_judged_anew_for_newcomers_and_not_for_live_sessions(
+async def test_trust_and_operator_names_are_judged_anew_for_newcomers_and_for_live_sessions(
     rig: Rig, csms: FakeCSMS
 ) -> None:
     old, new = ChargePoint(rig, "CP-OLD", 3), ChargePoint(rig, "CP-NEW", 3)
@@ -128,8 +128,10 @@ async def test_trust_and_operator_names_are_judged_anew_for_newcomers_and_not_fo
             await new.exchange(second, csms)
         with pytest.raises((OSError, asyncio.IncompleteReadError)):
             await old.ask(gateway)
-        # Whoever is in stays in, until it reconnects or its certificate is revoked.
-        await old.exchange(peer, csms)
+        # Sockets live for weeks: a session that rests on a root that is taken out ends.
+        ended = await gateway.event("session.revoked")
+        assert ended["detail"].startswith("CP-OLD")
+        assert await peer.close_code() == 1008
 
 
 async def test_limits_and_the_csms_change_for_new_sessions_and_what_only_a_restart_can_change_is_said(
