@@ -66,6 +66,8 @@ class AuditWriter:
         self.last_published = 0.0
         """When a checkpoint was signed last, on the monotonic clock."""
         self._published_size = -1
+        self._first: list[bytes] | None = None
+        """What the log has to be told of its beginning; None until it could be opened."""
         self.state: State = "stopped"
         self.why = ""
         """Why nothing is written, in words; empty while all is well."""
@@ -73,18 +75,33 @@ class AuditWriter:
     # -- life
 
     def open(self) -> None:
-        """Recover the log and start. Blocks. Raises LogRefused, DiskFull, OSError."""
+        """Recover the log and start. Blocks. Raises LogRefused, OSError, in mode `block` DiskFull.
+
+        In the other modes a disk without room is now what it is later: a restart of control turns nobody away for it.
+        """
         self._root = TrailRoot(Path(self._settings.directory), self._keys, self._disk)
         try:
-            self._shard, recovered = self._root.open_current(self._settings.origin, self._now_s(), self._run_later)
+            self._begin()
             self._take_reserve_if_there_is_room()
-            self._write_own(*self._first_words(recovered))
-            self._publish()
+            self.state = "running"
+        except DiskFull:
+            if self._settings.failure_mode == "block":
+                self._root.close()
+                raise
+            self._note_full()
         except BaseException:
             self._root.close()
             raise
-        self.state = "running"
         self._thread.start()
+
+    def _begin(self) -> None:
+        """Open the newest shard, unless that was done, and say that it is written. Raises LogRefused, DiskFull, OSError."""
+        if self._first is None:
+            self._shard, recovered = self._root.open_current(self._settings.origin, self._now_s(), self._run_later)
+            self._first = self._first_words(recovered)
+        self._write_own(*self._first)
+        self._first = []
+        self._publish()
 
     def _run_later(self, work: Callable[[], None]) -> None:
         self._later.submit(work)
@@ -155,7 +172,7 @@ class AuditWriter:
 
     def status(self) -> dict[str, Any]:
         """For `ocpp-gateway status` and the metrics."""
-        running = self.state != "stopped"
+        running = self.state != "stopped" and self._first is not None
         return {
             "state": self.state,
             "why": self.why,
@@ -186,7 +203,8 @@ class AuditWriter:
             _log.error("audit_failed", error=repr(error), exc_info=error)
             self._fail(error)
         finally:
-            self._shard.close()
+            if self._first is not None:
+                self._shard.close()
             self._root.close()
 
     def _turn(self) -> None:
@@ -254,9 +272,7 @@ class AuditWriter:
         """Give up the reserve for the last words."""
         if self.state == "full":
             return
-        self.state, self.why = "full", f"no room on the disk of {self._settings.directory}"
-        self._refuse_waiting()
-        _log.error("audit_disk_full", directory=self._settings.directory)
+        self._note_full()
         try:
             self._disk.remove(self._root.reserve)
             self._write_own(self._own("audit.stop", "critical", "there is no room on the disk", {"why": str(error)}))
@@ -266,16 +282,24 @@ class AuditWriter:
         except (TrailBroken, OSError) as failed:
             self._fail(failed)
 
+    def _note_full(self) -> None:
+        self.state, self.why = "full", f"no room on the disk of {self._settings.directory}"
+        self._refuse_waiting()
+        _log.error("audit_disk_full", directory=self._settings.directory)
+
     def _try_again(self) -> bool:
         """True once there is room for the reserve and as much again."""
         try:
             if self._disk.free_bytes(self._root.directory) < 2 * self._settings.reserve_bytes:
                 return False
             self._take_reserve()
-            self._write_own(self._own("audit.start", "high", "there is room on the disk again", {}))
+            if self._first is None or self._first:
+                self._begin()
+            else:
+                self._write_own(self._own("audit.start", "high", "there is room on the disk again", {}))
         except (OSError, DiskFull):
             return False
-        except TrailBroken as error:
+        except (LogRefused, TrailBroken) as error:
             self._fail(error)
             return False
         self.state, self.why = "running", ""

@@ -25,6 +25,7 @@ from gateway.control.trail.disk import Disk
 from gateway.control.trail.layout import Shard, shards_in
 from gateway.control.trail.root import begin_new_history
 from gateway.control.trail.segment import segments_in
+from gateway.control.trail.shard_writer import DiskFull
 from gateway.control.trail.verify import verify_shard
 from tests.support.trail import NOW_S, FailingDisk, Fault, entries_on_disk
 
@@ -320,6 +321,47 @@ class TestFailureModes:
         audit.close()
         assert [record["n"] for record in log_of(tmp_path) if "n" in record] == [2, 3]
         assert kinds(tmp_path) == ["audit.start", "audit.stop", "audit.start", "audit.stop"]
+
+
+class TestAtTheStart:
+    """A restart of control on a full disk."""
+
+    def full(self, tmp_path: Path) -> "FullDisk":
+        before = writer(tmp_path)
+        before.append(GROUP, b'{"n":1}')
+        before.close()
+        disk = FullDisk()
+        disk.full = True
+        return disk
+
+    @pytest.mark.parametrize("mode", ["guard", "open"])
+    def test_turns_nobody_away_and_the_log_goes_on_when_there_is_room(self, tmp_path: Path, mode: str) -> None:
+        disk, done = self.full(tmp_path), Durable()
+        audit = writer(tmp_path, disk, failure_mode=mode)
+        assert (audit.state, audit.may_proceed(GROUP), audit.may_proceed(SYNC)) == ("full", True, mode == "open")
+        assert (audit.status()["size"], "no room" in audit.status()["why"]) == (0, True)
+        audit.append(GROUP, b'{"n":2}')
+        assert not audit.append(SYNC, b'{"n":3}', done), "nobody waits for a disk without room"
+        disk.full = False
+        until(lambda: audit.state == "running")
+        audit.append(SYNC, b'{"n":4}', done)
+        until(lambda: len(done.indexes) == 2)
+        audit.close()
+        assert [record["n"] for record in log_of(tmp_path) if "n" in record] == [1, 2, 4]
+        assert kinds(tmp_path) == ["audit.start", "audit.stop", "audit.start", "audit.stop"]
+
+    def test_admits_nobody_where_the_operator_wants_that(self, tmp_path: Path) -> None:
+        with pytest.raises(DiskFull):
+            writer(tmp_path, self.full(tmp_path), failure_mode="block")
+        again = writer(tmp_path)
+        again.close()
+        assert kinds(tmp_path)[0] == "audit.start"
+
+    def test_ends_without_ever_having_had_room(self, tmp_path: Path) -> None:
+        audit = writer(tmp_path, self.full(tmp_path))
+        audit.append(GROUP, b'{"n":2}')
+        audit.close()
+        assert [record["n"] for record in log_of(tmp_path) if "n" in record] == [1]
 
 
 class FullDisk(Disk):
