@@ -53,7 +53,8 @@ class Supervisor:
     def __init__(self, config: Config, *, json_output: bool = False, program: tuple[str, ...] | None = None) -> None:
         self._config = config
         self._json = json_output
-        self._program = program or (sys.executable, "-m", "gateway")
+        # -P: whatever lies in the working directory is none of our modules.
+        self._program = program or (sys.executable, "-P", "-m", "gateway")
         self._run_dir = Path(config.state_dir) / "run"
         self._sockets = ListeningSockets(config.edge_workers)
         self._lock = -1

@@ -49,7 +49,8 @@ def _started(directory: Path) -> Iterator[SignerClient]:
         path = Path(place) / SOCKET_NAME
         listener, (ours, theirs), (reading, writing) = bind_socket(path), socket.socketpair(), os.pipe()
         inherited = (listener.fileno(), theirs.fileno(), writing)
-        command = [sys.executable, "-m", "pki.signer", "--directory", str(directory)]
+        # -P: what lies in the working directory must not run beside the keys.
+        command = [sys.executable, "-P", "-m", "pki.signer", "--directory", str(directory)]
         for option, descriptor in zip(("--listen-fd", "--lifeline-fd", "--ready-fd"), inherited, strict=True):
             command += [option, str(descriptor)]
         with ours, subprocess.Popen(command, pass_fds=inherited, stderr=subprocess.PIPE) as process:  # noqa: S603  ourselves

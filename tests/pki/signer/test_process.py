@@ -24,6 +24,7 @@ from pki.issuance import Application, Issuance, IssuancePolicy
 from pki.names import Subject
 from pki.profiles import CHARGE_POINT
 from pki.signer.client import SignerClient
+from pki.signer.launch import signer_for
 from tests.pki.hierarchy import NOW, Hierarchy, openssl_verify
 from tests.pki.request_material import csr_pem
 from tests.pki.signer_directory import make_signer_directory, signer_process
@@ -223,3 +224,16 @@ def test_sigterm_ends_it(directory: Path) -> None:
     with signer_process(directory) as process:
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
+
+
+def test_what_lies_in_the_working_directory_does_not_run_beside_the_keys(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "elsewhere"
+    (place / "pki").mkdir(parents=True)
+    for module in (place / "pki" / "__init__.py", place / "msgspec.py"):
+        module.write_text(f"open({str(place / 'ran')!r}, 'w').close()\n")
+    monkeypatch.chdir(place)
+    with signer_for(directory) as client:
+        assert len(client.issuers()) == 2
+    assert not (place / "ran").exists()
