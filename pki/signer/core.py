@@ -73,6 +73,8 @@ class _Remembered(msgspec.Struct, frozen=True, tag="remembered", tag_field="reco
     revoked: str = ""
 
 
+_HEX_DIGITS: Final = frozenset("0123456789abcdef")
+_MAX_SERIAL_DIGITS: Final = 40
 _ListRecord = _Ordered | _Signed | _ListSigned | _Remembered
 
 
@@ -160,6 +162,8 @@ class SigningCore:
     def remember(self, journal: Position, revoked: str = "") -> None:
         """Never to believe a journal that has not got here, nor a list without `revoked`. Raises Refused, OSError."""
         self._verify_forward(journal)
+        if not set(revoked) <= _HEX_DIGITS or len(revoked) > _MAX_SERIAL_DIGITS:
+            raise Refused(Reason.LINT, "what is to be remembered is no serial number")  # it could never be read again
         if journal != self.remembered:
             self._list.append(_Remembered(self._clock(), journal, revoked))
 
