@@ -240,3 +240,10 @@ class TestSettings:
         path.write_text(path.read_text().replace("[key]", "[lifetime_days]\nChargePointCertificate = 365\n[key]"))
         issuer, _ = load_issuers(directory)["issuing"]
         assert issuer.profile(CHARGE_POINT.name).lifetime == 365 * DAY
+
+
+@pytest.mark.parametrize("revoked", ["zz", "0x1f", "-1", "A1", "1" * 41])
+def test_what_could_not_be_read_again_is_not_remembered(core, revoked: str) -> None:
+    with pytest.raises(Refused):
+        core.remember(Position(9, b"e" * 32), revoked)
+    core.remember(Position(9, b"e" * 32), "1f")
