@@ -6,9 +6,11 @@ rests on it is said to anybody, so that a process which takes over reads it and 
 
 import asyncio
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import structlog
 
 from gateway.config.model import Config
@@ -17,7 +19,9 @@ from gateway.control.certificate_calls import CertificateCalls
 from gateway.control.directory import Directory
 from gateway.control.enrolment_events import Report, report_state
 from gateway.control.link_server import EdgeLink
+from gateway.control.operator_requests import OperatorRequest, RequestRefused
 from gateway.control.own_calls import OwnCalls
+from gateway.control.part import NodePart
 from gateway.control.sessions import Entry, Sessions
 from gateway.control.store_thread import StoreThread
 from gateway.identity.evidence import CertificateProof
@@ -44,8 +48,17 @@ _IN_USE: Final = frozenset({State.STATION_ACCEPTED, State.SEEN_IN_HANDSHAKE})
 _log = structlog.get_logger("control.enrolments")
 
 
-class Enrolments:
+class RenewRequest(msgspec.Struct, frozen=True):
+    """Of an operator: this charge point shall get a new certificate."""
+
+    charge_point_id: str
+
+
+class Enrolments(NodePart):
     """One per node, on its event loop."""
+
+    name = "enrolments"
+    tick_every_s = 1.0
 
     def __init__(
         self,
@@ -100,6 +113,19 @@ class Enrolments:
             await self._ca.close()
 
     # -- what happens
+
+    def requests(self) -> Sequence[OperatorRequest]:
+        """`ocpp-gateway charge-point certificate renew`."""
+        return (OperatorRequest("/renew", RenewRequest, self._answer_renew),)
+
+    async def _answer_renew(self, asked: RenewRequest) -> dict[str, str]:
+        if why := await self.renew(asked.charge_point_id):
+            raise RequestRefused(why)
+        return {"refused": ""}
+
+    def asked_for_certificate(self, message: CertificateRequest, edge: EdgeLink) -> None:
+        """SignCertificate of a live session."""
+        self._tasks.start(self.requested(message, edge), "certificate-request")
 
     async def requested(self, message: CertificateRequest, edge: EdgeLink) -> None:
         """SignCertificate of a live session: on disk, and only then Accepted."""

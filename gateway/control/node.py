@@ -16,7 +16,6 @@ from gateway.config.problems import ConfigError
 from gateway.control.admission import AdmissionDesk
 from gateway.control.audit_trail import AuditTrail
 from gateway.control.authentication import Authenticator
-from gateway.control.background import in_background
 from gateway.control.credentials import PasswordVerifier
 from gateway.control.directory import Directory
 from gateway.control.enrolments import Enrolments
@@ -25,12 +24,15 @@ from gateway.control.foreign_revocations import ForeignRevocations
 from gateway.control.link_server import EdgeLink
 from gateway.control.live_session import live_certificates, no_longer, recall
 from gateway.control.metrics import MetricsPage
-from gateway.control.own_calls import CallAnswer, OwnCalls
+from gateway.control.operator_requests import OperatorRequest
+from gateway.control.own_call_requests import CallRequests
+from gateway.control.own_calls import OwnCalls
+from gateway.control.part import NodePart
 from gateway.control.recordings import Recordings
 from gateway.control.renewals import Renewals
-from gateway.control.rollout import try_out
 from gateway.control.sessions import Entry, Sessions
-from gateway.control.settings import PolicyInvalid, SettingsBuilder
+from gateway.control.settings import PolicyInvalid
+from gateway.control.settings_in_force import SettingsInForce
 from gateway.control.status import edges_status, listeners_status, session_status
 from gateway.control.store_thread import StoreThread
 from gateway.control.trust import listener_facts, trust_of
@@ -57,7 +59,6 @@ from gateway.link.messages import (
     SessionClosed,
     SessionOpened,
     SettingsApplied,
-    SettingsUpdate,
 )
 from gateway.link.tasks import TaskOwner
 from gateway.ocpp.vocabulary import ChargePointId
@@ -91,7 +92,6 @@ class Node:
         self._sessions = Sessions(first)
         self._trail = AuditTrail(config)
         self._events = EventLog(event_path(config), self._trail.record)
-        self._builder = SettingsBuilder(first)
         self._limiter = GuessingLimiter(
             config.limits.failed_attempts_per_address_per_minute, config.limits.failed_attempts_per_identity_per_minute
         )
@@ -110,18 +110,24 @@ class Node:
         self._links: dict[int, EdgeLink] = {}
         self._metrics = MetricsPage()
         self._recordings = Recordings()
+        self._in_force = SettingsInForce(settings, first, self._links, self._events.own_event)
         self._own_calls = OwnCalls(self._events.own_event, config.websocket.max_message_bytes)
-        self._upgrades = Upgrades(self._store, self._directory, self._events.own_event)
-        self._enrolments = Enrolments(
-            self._store, self._directory, self._sessions, self._own_calls, self._events.own_event, self._tasks
-        )
-        self._renewals = Renewals(self._own_calls, self._sessions, self._tasks)
-        self._settings: EdgeSettings | None = settings
+        self._parts = self._made_parts()
         self._budgets = FleetBudgets()
         self._changing = asyncio.Lock()
         self._trust_is_stale = False  # revocations have changed since the edges got their settings
         self.draining = False
-        self._last_reload: dict[str, Any] = {"ok": True, "time": self._started_at, "why": ""}
+
+    def _made_parts(self) -> tuple[NodePart, ...]:
+        """In the order in which they hear of a session."""
+        report, tasks = self._events.own_event, self._tasks
+        self._upgrades = Upgrades(self._store, self._directory, report, tasks)
+        return (
+            CallRequests(self._own_calls, self._directory, self._sessions),
+            Renewals(self._own_calls, self._sessions, tasks),
+            Enrolments(self._store, self._directory, self._sessions, self._own_calls, report, tasks),
+            self._upgrades,
+        )
 
     def _foreign_revocations(self, config: Config) -> ForeignRevocations:
         cache = Path(config.state_dir) / "revocation-lists"
@@ -135,15 +141,10 @@ class Node:
     async def start(self) -> None:
         """Load the registry and the files; afterwards edges may connect. Raises OSError, StoreError."""
         await self._directory.load(self._store)
-        await self._enrolments.load()
+        for part in self._parts:
+            await part.load()
         await asyncio.to_thread(self._trail.open)
-        # What was in force stays in force: since then the files may have changed, and nobody has asked for a reload.
-        self._settings = (
-            self._builder.build(self._config, self._directory.revocations())
-            if self._settings is None
-            else self._builder.renewed(self._settings, self._directory.revocations())
-        )
-        self._use(self._config)
+        self._use(self._config, self._in_force.begin(self._config, self._directory.revocations()))
         await self._foreign.recalled()
         for record in self._directory.records():
             if record.last_address:
@@ -153,9 +154,11 @@ class Node:
         self._tasks.start(self._repeat(_FLUSH_S, self._recordings.flush), "recordings")
         self._tasks.start(self._repeat(_OBSERVATIONS_S, self._store.flush), "store")
         self._tasks.start(self._repeat(_EXPIRE_S, self._expire), "expire")
-        self._tasks.start(self._repeat(_EXPIRE_S, self._enrolments.tick), "enrolments")
         self._tasks.start(self._repeat(_POLL_REGISTRY_S, self._follow_registry), "registry")
         self._tasks.start(self._open_desk_after_a_while(), "open-desk")
+        for part in self._parts:
+            if part.tick_every_s:
+                self._tasks.start(self._repeat(part.tick_every_s, part.tick, part.name), part.name)
 
     async def stop(self) -> None:
         """Hear the edges, which end before control does, to their last word; write what is buffered and close."""
@@ -163,7 +166,8 @@ class Node:
         while self._links and time.monotonic() < deadline:
             await asyncio.sleep(0.01)
         await self._tasks.close()
-        await self._enrolments.close()
+        for part in self._parts:
+            await part.close()
         await self._foreign.close()
         self._events.flush()
         await self._recordings.flush()
@@ -172,18 +176,19 @@ class Node:
         self._verifier.close()
         await self._store.close()
 
-    def _use(self, config: Config) -> None:
-        """Put a configuration into force for admissions."""
+    def _use(self, config: Config, settings: EdgeSettings) -> None:
+        """Put a configuration into force for admissions and for all parts."""
         self._config = config
         self._desk.limits = config.limits
         self._own_calls.max_message_bytes = config.websocket.max_message_bytes
-        self._enrolments.use(config)
+        for part in self._parts:
+            part.use(config)
+            part.follow(settings)
         self._desk.listeners = self._authenticator.listeners = listener_facts(config)
         self._desk.csms_versions = {x.name: x.ocpp_versions for x in config.csms}
-        assert self._settings is not None
-        self._recordings.use(config, self._settings.recording, self._builder.recording_error)
-        self._authenticator.trust = trust_of(self._settings, config.operator_names)
-        self._foreign.use(self._settings.trust)
+        self._recordings.use(config, settings.recording, self._in_force.recording_error)
+        self._authenticator.trust = trust_of(settings, config.operator_names)
+        self._foreign.use(settings.trust)
         limits = config.limits
         self._limiter.limit(
             limits.failed_attempts_per_address_per_minute, limits.failed_attempts_per_identity_per_minute
@@ -193,14 +198,14 @@ class Node:
         await asyncio.sleep(_COUNT_SESSIONS_S)
         self._desk.open = True
 
-    async def _repeat(self, every_s: float, work: Callable[[], Awaitable[None]]) -> None:
+    async def _repeat(self, every_s: float, work: Callable[[], Awaitable[None]], name: str = "") -> None:
         """Do `work` again and again, each kind in a task of its own: a locked database holds up no event."""
         while True:
             await asyncio.sleep(every_s)
             try:
                 await work()
             except Exception as error:  # noqa: BLE001  a gateway that stops following its registry admits the disabled
-                _log.error("work_failed", work=work.__name__, error=repr(error), exc_info=error)
+                _log.error("work_failed", work=name or work.__name__, error=repr(error), exc_info=error)
 
     async def _flush_events(self) -> None:
         self._events.summarise()
@@ -250,7 +255,7 @@ class Node:
             case GatewayCallDone():
                 self._own_calls.done(message)
             case CertificateRequest():
-                self._tasks.start(self._enrolments.requested(message, link), "certificate-request")
+                self._asked_for_certificate(message, link)
             case RecordedLines():
                 self._recordings.add(message)
             case Hello():
@@ -263,12 +268,16 @@ class Node:
             case _:
                 _log.error("unexpected_message", slot=link.slot, kind=type(message).__name__)
 
+    def _asked_for_certificate(self, message: CertificateRequest, link: EdgeLink) -> None:
+        for part in self._parts:
+            part.asked_for_certificate(message, link)
+
     def _session_changed(
         self, link: EdgeLink, message: SessionOpened | SessionClosed | BootStateChanged | Registered
     ) -> None:
         match message:
             case Registered():
-                self._tasks.start(self._registered(message), "registered")
+                self._registered(message)
             case SessionOpened(live=live):
                 self._opened(link, live)
             case SessionClosed():
@@ -286,8 +295,7 @@ class Node:
         self._links[link.slot] = link
         for live in hello.sessions:
             self._opened(link, live)
-        if self._settings is not None:
-            link.send(SettingsUpdate(self._settings))
+        self._in_force.greet(link)
         if len(self._links) >= self._expected_edges:
             self._desk.open = True
 
@@ -302,15 +310,14 @@ class Node:
             return
         if not is_limited(live.proof):
             self._desk.boot_states.note(live.charge_point_id, live.boot_state)
-        self._renewals.opened(entry)
         record = self._directory.get(live.charge_point_id)
         if record is not None:
             recall(entry, record)
         self._judge_entry(entry)
-        self._enrolments.opened(entry)
-        if live.registered:
-            self._enrolments.registered(entry)
-            self._tasks.start(self._upgrades.prove(entry), "registered")
+        for part in self._parts:
+            part.opened(entry)
+            if live.registered:
+                part.registered(entry)
 
     def _session_closed(self, message: SessionClosed) -> None:
         self._trail.session_closed(message)
@@ -322,14 +329,14 @@ class Node:
         if message.answers_pings and not record.answers_pings:
             self._tasks.start(self._directory.learn_pings(self._store, message.charge_point_id), "learn")
 
-    async def _registered(self, message: Registered) -> None:
+    def _registered(self, message: Registered) -> None:
         """BootNotification was accepted: remember what the charge point is, and whether this proves an upgrade."""
         claims = {"vendor": message.vendor, "model": message.model, "firmware": message.firmware}
         self._store.observe(message.charge_point_id, **{k: printable(v, 64) for k, v in claims.items() if v})
         entry = self._sessions.get(message.charge_point_id)
         if entry is not None and entry.generation == message.generation:
-            self._enrolments.registered(entry)
-            await self._upgrades.prove(entry)
+            for part in self._parts:
+                part.registered(entry)
 
     # -- the registry changes
 
@@ -345,7 +352,7 @@ class Node:
         # A reload that is running does it with its own settings, or leaves it to the next round here.
         if self._trust_is_stale and not self._changing.locked():
             self._trust_is_stale = False
-            self._push_fresh_trust()
+            self._in_force.renew_trust(self._directory.revocations())
 
     def _judge_all_again(self) -> None:
         self._judge_again(frozenset(entry.charge_point_id for entry in self._sessions), revoked=True)
@@ -374,90 +381,63 @@ class Node:
                 # The registry first: what was revoked meanwhile belongs to the new settings.
                 self._trust_is_stale |= await self._directory.load(self._store)
                 self._judge_all_again()
-                settings = await in_background(partial(self._builder.build, config, self._directory.revocations()))
+                settings = await self._in_force.build(config, self._directory.revocations())
                 events = self._events.open(event_path(config))
             except (OSError, StoreError, ConfigError) as error:
                 if isinstance(error, PolicyInvalid):
                     self._events.own_event("policy.reload_failed", "high", "keep_last_good", str(error))
-                return self.reload_failed(str(error))
+                return self._in_force.failed(str(error))
             # From here on some edges have the new roots and some the old ones.
             self._authenticator.tried_out = trust_of(settings, config.operator_names)
             try:
-                why = await try_out(settings, self._links)
+                why = await self._in_force.come_into_force(settings)
             finally:
                 self._authenticator.tried_out = None
             if why:
                 self._events.abandon(events)
-                if self._settings is not None:
-                    self._push(self._settings)
-                return self.reload_failed(why)
-            self._settings = settings
-            self._use(config)
+                return self._in_force.failed(why)
+            self._use(config, settings)
             self._events.use(event_path(config), events)
         self._judge_all_again()
-        self._last_reload = {"ok": True, "time": time.time(), "why": ""}
-        self._events.own_event("config.reloaded", "info", "allow", f"generation {settings.generation}")
+        self._in_force.succeeded()
         return ""
 
     def reload_failed(self, why: str, *, recorded: bool = False) -> str:
         """Show, and record unless a control before us has, why the last good state stays in force; gives `why` back."""
-        self._last_reload = {"ok": False, "time": time.time(), "why": why}
-        if not recorded:
-            self._events.own_event("config.reload_failed", "high", "keep_last_good", why)
-        return why
-
-    def _push_fresh_trust(self) -> None:
-        """New TLS contexts from the same files, which ends every resumable TLS session: revocations changed."""
-        if self._settings is not None:
-            self._push(self._builder.renewed(self._settings, self._directory.revocations()))
-
-    def _push(self, settings: EdgeSettings) -> None:
-        self._settings = settings
-        for link in self._links.values():
-            link.send(SettingsUpdate(settings))
+        return self._in_force.failed(why, recorded=recorded)
 
     # -- StatusSource
 
-    async def call(self, charge_point_id: str, action: str, payload: Any, timeout_s: float) -> CallAnswer:
-        """Ask a charge point in the gateway's own name, on record. Raises CallRefused."""
-        record = self._directory.get(charge_point_id)
-        if record is None or record.charge_point_id != charge_point_id:
-            self._own_calls.refuse_unknown(charge_point_id, action)
-        entry = self._sessions.get(record.charge_point_id)
-        return await self._own_calls.call(charge_point_id, entry, action, payload, timeout_s)
-
-    async def renew(self, charge_point_id: str) -> str:
-        """Let a charge point ask for a new certificate. Empty, or why that cannot be."""
-        return await self._enrolments.renew(charge_point_id)
+    def requests(self) -> list[OperatorRequest]:
+        """What operators may ask of this node."""
+        return [request for part in self._parts for request in part.requests()]
 
     def is_ready(self) -> bool:
         """True if every edge is there with the current settings, admissions are open, and the end is not near."""
-        generation = self._settings.generation if self._settings is not None else -1
-        current = [
-            link for link in self._links.values() if link.applied_generation == generation and not link.settings_error
-        ]
-        return self._desk.open and not self.draining and len(current) >= self._expected_edges
+        return self._desk.open and not self.draining and self._in_force.are_applied_by(self._expected_edges)
 
     def settings(self) -> EdgeSettings | None:
         """What is in force; for the next control process."""
-        return self._settings
+        return self._in_force.current
 
     def settings_refused(self) -> str:
         """Why an edge cannot use the settings, or an empty string."""
-        return next((link.settings_error for link in self._links.values() if link.settings_error), "")
+        return self._in_force.refused()
 
     def metrics(self) -> bytes:
         """Prometheus text."""
         own = {
             "ocpp_gateway_edges": float(len(self._links)),
             "ocpp_gateway_registered_charge_points": float(len(self._directory)),
-            "ocpp_gateway_reload_ok": 1.0 if self._last_reload["ok"] else 0.0,
+            "ocpp_gateway_reload_ok": 1.0 if self._in_force.last_reload["ok"] else 0.0,
             "ocpp_gateway_events_lost_total": float(self._events.lost),
             "ocpp_gateway_recording_unwritten_total": float(self._recordings.lost),
             **self._trail.metrics(),
         }
-        if self._settings is not None:
-            own[f'ocpp_gateway_policy_info{{revision="{self._settings.policy.revision[:12]}"}}'] = 1.0
+        if (settings := self._in_force.current) is not None:
+            own[f'ocpp_gateway_policy_info{{revision="{settings.policy.revision[:12]}"}}'] = 1.0
+        for part in self._parts:
+            own |= part.metrics()
         own |= self._foreign.metrics()
         own |= {
             f'ocpp_gateway_events_recorded_total{{event="{name}"}}': float(n) for name, n in self._events.counts.items()
@@ -466,15 +446,17 @@ class Node:
 
     def status(self) -> dict[str, Any]:
         """For `ocpp-gateway status` and `why`."""
+        settings = self._in_force.current
+        parts = {part.name: shown for part in self._parts if (shown := part.status()) is not None}
         return {
             "version": __version__,
             "ready": self.is_ready(),
             "started_at": self._started_at,
             "uptime_s": round(time.time() - self._started_at, 1),
             "config": self._config.path,
-            "generation": self._settings.generation if self._settings else 0,
-            "last_reload": self._last_reload,
-            "policy_revision": self._settings.policy.revision if self._settings else "",
+            "generation": settings.generation if settings else 0,
+            "last_reload": self._in_force.last_reload,
+            "policy_revision": settings.policy.revision if settings else "",
             "registered_charge_points": len(self._directory),
             "expected_edges": self._expected_edges,
             "edges": edges_status(self._links.values()),
@@ -483,5 +465,6 @@ class Node:
             "events": dict(self._events.counts),
             "recording": self._recordings.status(self._directory.records()),
             "audit": self._trail.status(),
+            **parts,
             "sessions": [session_status(entry) for entry in self._sessions],
         }

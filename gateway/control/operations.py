@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 
 from gateway.config.model import LARGEST_MESSAGE_BYTES
-from gateway.control.own_calls import CallAnswer, CallRefused
+from gateway.control.operator_requests import OperatorRequest, RequestRefused
 from gateway.store.errors import StoreError
 
 __all__ = ["Operations", "StatusSource"]
@@ -31,22 +31,8 @@ class StatusSource(Protocol):
     def status(self) -> dict[str, Any]:
         """Everything an operator may ask about this node."""
 
-    async def call(self, charge_point_id: str, action: str, payload: Any, timeout_s: float) -> CallAnswer:
-        """Ask a charge point in the gateway's own name. Raises CallRefused."""
-
-    async def renew(self, charge_point_id: str) -> str:
-        """Let a charge point ask for a new certificate. Empty, or why that cannot be. Raises StoreError."""
-
-
-class _RenewRequest(msgspec.Struct, frozen=True):
-    charge_point_id: str
-
-
-class _CallRequest(msgspec.Struct, frozen=True):
-    charge_point_id: str
-    action: str
-    payload: dict[str, Any]
-    timeout_s: float = 30.0
+    def requests(self) -> Sequence[OperatorRequest]:
+        """What an operator's command may ask, on the private socket."""
 
 
 class Operations:
@@ -62,7 +48,7 @@ class Operations:
         public = {"/healthz": self._healthz, "/readyz": self._readyz, "/metrics": self._metrics}
         await self._serve(public, lambda runner: web.TCPSite(runner, host.strip("[]"), int(port)))
         await asyncio.to_thread(socket_path.unlink, missing_ok=True)
-        private = [web.get("/status", self._status), web.post("/call", self._call), web.post("/renew", self._renew)]
+        private = [web.get("/status", self._status), *(self._post(each) for each in self._source.requests())]
         await self._serve(public, lambda runner: web.UnixSite(runner, str(socket_path)), private)
         await asyncio.to_thread(socket_path.chmod, 0o600)
 
@@ -100,26 +86,25 @@ class Operations:
     async def _status(self, _: web.Request) -> web.Response:
         return web.json_response(self._source.status())
 
-    async def _call(self, request: web.Request) -> web.Response:
-        try:
-            asked = msgspec.json.decode(await request.read(), type=_CallRequest)
-            answer = await self._source.call(asked.charge_point_id, asked.action, asked.payload, asked.timeout_s)
-        except (msgspec.MsgspecError, ValueError) as error:
-            return web.json_response({"refused": f"not a request: {error}"}, status=400)
-        except RecursionError:
-            return web.json_response({"refused": "not a request: nested too deeply"}, status=400)
-        except web.HTTPRequestEntityTooLarge:
-            return web.json_response({"refused": f"it is longer than {_MAX_REQUEST_BYTES} bytes"}, status=413)
-        except CallRefused as refused:
-            return web.json_response({"refused": str(refused)}, status=404 if refused.is_gone else 400)
-        return web.json_response(msgspec.to_builtins(answer))
+    @staticmethod
+    def _post(asked_for: OperatorRequest) -> web.RouteDef:
+        async def answered(request: web.Request) -> web.Response:
+            try:
+                answer = await asked_for.answer(msgspec.json.decode(await request.read(), type=asked_for.question))
+            except (msgspec.MsgspecError, ValueError) as error:
+                return _refused(f"not a request: {error}", 400)
+            except RecursionError:
+                return _refused("not a request: nested too deeply", 400)
+            except web.HTTPRequestEntityTooLarge:
+                return _refused(f"it is longer than {_MAX_REQUEST_BYTES} bytes", 413)
+            except RequestRefused as refused:
+                return _refused(str(refused), 404 if refused.is_gone else 400)
+            except StoreError as error:
+                return _refused(str(error), 503)
+            return web.json_response(msgspec.to_builtins(answer))
 
-    async def _renew(self, request: web.Request) -> web.Response:
-        try:
-            asked = msgspec.json.decode(await request.read(), type=_RenewRequest)
-            refused = await self._source.renew(asked.charge_point_id)
-        except (msgspec.MsgspecError, ValueError) as error:
-            return web.json_response({"refused": f"not a request: {error}"}, status=400)
-        except StoreError as error:
-            return web.json_response({"refused": str(error)}, status=503)
-        return web.json_response({"refused": refused}, status=400 if refused else 200)
+        return web.post(asked_for.path, answered)
+
+
+def _refused(why: str, status: int) -> web.Response:
+    return web.json_response({"refused": why}, status=status)

@@ -13,6 +13,7 @@ from gateway.audit.event import printable
 from gateway.audit.redaction import redacted, token_pseudonym
 from gateway.config.ocpp_schemas import schema_gate
 from gateway.control.link_server import EdgeLink
+from gateway.control.operator_requests import RequestRefused
 from gateway.control.sessions import Entry
 from gateway.link.messages import CallOutcome, GatewayCall, GatewayCallDone
 from gateway.ocpp.actions import lookup
@@ -33,12 +34,8 @@ _SLACK_S: Final = 2.0
 """The edge keeps the time; this is for one that is not there any more without the link having noticed."""
 
 
-class CallRefused(Exception):  # noqa: N818  what becomes of the request
+class CallRefused(RequestRefused):
     """A call that is not sent. `is_gone`: because there is no session of this charge point."""
-
-    def __init__(self, why: str, *, is_gone: bool = False) -> None:
-        super().__init__(why)
-        self.is_gone = is_gone
 
 
 class CallAnswer(msgspec.Struct, frozen=True, kw_only=True):

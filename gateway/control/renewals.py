@@ -4,6 +4,7 @@ import asyncio
 from typing import Any, Final
 
 from gateway.control.own_calls import CallRefused, OwnCalls
+from gateway.control.part import NodePart
 from gateway.control.sessions import Entry, Sessions
 from gateway.identity.evidence import is_limited
 from gateway.link.tasks import TaskOwner
@@ -17,12 +18,14 @@ _AGAIN_S: Final = 120.0
 _ANSWER_S: Final = 60.0
 
 
-class Renewals:
+class Renewals(NodePart):
     """Asks each limited session for a BootNotification, so that it hears Pending, and then for its certificate request.
 
     A charge point that only reconnects sends no BootNotification by itself, and one that is Pending sends nothing that it
     is not asked for (OCPP 1.6, 4.2; B02). Again and again while the session lives, until it has agreed.
     """
+
+    name = "renewals"
 
     def __init__(self, calls: OwnCalls, sessions: Sessions, tasks: TaskOwner) -> None:
         self._calls = calls

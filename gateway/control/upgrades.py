@@ -8,9 +8,11 @@ import structlog
 
 from gateway.audit.event import printable
 from gateway.control.directory import Directory
+from gateway.control.part import NodePart
 from gateway.control.sessions import Entry
 from gateway.control.store_thread import StoreThread
 from gateway.identity.record import ChargePointRecord
+from gateway.link.tasks import TaskOwner
 from gateway.store.errors import BelowFloor, NotFound, StoreError
 from gateway.store.registry import Registry
 
@@ -20,13 +22,27 @@ _RETRY_STORE_S: Final = 1.0
 _log = structlog.get_logger("control")
 
 
-class Upgrades:
+class Upgrades(NodePart):
     """One per node. `report(event, severity, decision, detail)` puts each upgrade on record."""
 
-    def __init__(self, store: StoreThread, directory: Directory, report: Callable[[str, str, str, str], None]) -> None:
+    name = "upgrades"
+
+    def __init__(
+        self,
+        store: StoreThread,
+        directory: Directory,
+        report: Callable[[str, str, str, str], None],
+        tasks: TaskOwner,
+    ) -> None:
         self._store = store
         self._directory = directory
         self._report = report
+        self._tasks = tasks
+
+    def registered(self, entry: Entry) -> None:
+        """BootNotification was accepted: does this prove an upgrade?"""
+        if entry.upgrade_pending:
+            self._tasks.start(self.prove(entry), "upgrade-proven")
 
     async def prove(self, entry: Entry) -> None:
         """From now on nothing lower may be accepted (A05.FR.07, A05.FR.09)."""

@@ -11,6 +11,8 @@ import aiohttp
 import pytest
 
 from gateway.control.operations import Operations
+from gateway.control.operator_requests import OperatorRequest
+from gateway.control.own_call_requests import CallRequest
 from gateway.control.own_calls import CallAnswer, CallRefused
 from gateway.demo.ports import free_ports
 
@@ -31,17 +33,17 @@ class Source:
     def status(self) -> dict[str, Any]:
         return {"sessions": ["CP-1"]}
 
-    async def renew(self, charge_point_id: str) -> str:
-        return "" if charge_point_id == "CP-1" else "unknown"
+    def requests(self) -> list[OperatorRequest]:
+        return [OperatorRequest("/call", CallRequest, self.call)]
 
-    async def call(self, charge_point_id: str, action: str, payload: Any, timeout_s: float) -> CallAnswer:
-        self.calls.append((charge_point_id, action, payload, timeout_s))
-        if action == "Fuzz":
+    async def call(self, asked: CallRequest) -> CallAnswer:
+        self.calls.append((asked.charge_point_id, asked.action, asked.payload, asked.timeout_s))
+        if asked.action == "Fuzz":
             raise CallRefused("no such action")
-        if charge_point_id != "CP-1":
+        if asked.charge_point_id != "CP-1":
             raise CallRefused("it is not connected", is_gone=True)
         return CallAnswer(
-            charge_point_id="CP-1", session="s", request_id="r", action=action, outcome="result", payload={"a": 1}
+            charge_point_id="CP-1", session="s", request_id="r", action=asked.action, outcome="result", payload={"a": 1}
         )
 
 
