@@ -12,7 +12,7 @@ from gateway.audit.record import RecordClass
 __all__ = ["AuditQueue", "Gap", "Pending"]
 
 _MOST_RECORDS: Final = 1000
-_GROUP_S: Final = 0.005
+_GROUP_S: Final = 0.02
 """How long a batch waits for more, unless somebody waits for it."""
 _OVERHEAD_BYTES: Final = 128
 """What a waiting record takes beside its own bytes."""
