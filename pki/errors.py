@@ -7,6 +7,8 @@ PKIError
     JournalInUse         another process writes it
     RolledBack           an older journal or list than the one the other side remembers
     SignerUnavailable    the signer cannot be reached; nothing is known about what it did
+        SignerFailed     it can, and cannot sign this now; nothing is lost
+    KeyFailed            a private key, or the hardware that has it, does not do what it should
 """
 
 from enum import Enum
@@ -14,11 +16,13 @@ from enum import Enum
 __all__ = [
     "JournalDamaged",
     "JournalInUse",
+    "KeyFailed",
     "Misconfigured",
     "PKIError",
     "Reason",
     "Refused",
     "RolledBack",
+    "SignerFailed",
     "SignerUnavailable",
 ]
 
@@ -69,9 +73,12 @@ class Reason(Enum):
     PROFILE_NOT_SERVED = "profile-not-served", "no issuing CA here issues certificates of this profile"
     ISSUER_UNKNOWN = "issuer-unknown", "there is no such issuing CA"
     ISSUER_EXPIRES = "issuer-expires", "the issuing CA's own certificate ends before the new one would"
+    CLOCK = "clock", "by the signer's clock the certificate would live longer than its profile permits"
     LINT = "lint", "the certificate would not be what its profile says"
     CRL_BODY = "crl-body", "not the body of a revocation list of this issuing CA that is in its time"
     CRL_NUMBER = "crl-number", "the number of a revocation list is not above that of the one before"
+    CRL_TIME = "crl-time", "the revocation list is not from a later second than the one before"
+    CRL_SCOPE = "crl-scope", "no certificate is told to look for a revocation list there"
     CRL_FORGETS = "crl-forgets", "the revocation list leaves out a certificate that was revoked"
     SERIAL_USED = "serial-used", "the serial number has been used for something else"
     JOURNAL_STEP_BACK = "journal-step-back", "the journal is shorter than the signer remembers"
@@ -125,3 +132,11 @@ class RolledBack(PKIError):
 
 class SignerUnavailable(PKIError):
     """The signer cannot be reached or went away."""
+
+
+class SignerFailed(SignerUnavailable):
+    """The signer was reached and cannot sign this now: its hardware, its clock, an issuing CA that is not there."""
+
+
+class KeyFailed(PKIError):
+    """A private key, or the hardware that has it, does not do what it should. Nothing was signed."""

@@ -17,7 +17,7 @@ from pki.names import Subject, reads_as_host_name, verify_charge_point_name, ver
 from pki.profiles import CertificateProfile, SubjectKind
 from pki.template import NOTHING_PUBLISHED, Publication
 
-__all__ = ["Issuer", "excludes_all_hosts", "extension_value"]
+__all__ = ["Issuer", "crl_address", "excludes_all_hosts", "extension_value"]
 
 
 def extension_value(certificate: x509.Certificate, kind: type[x509.ExtensionType]) -> x509.ExtensionType | None:
@@ -34,6 +34,17 @@ def excludes_all_hosts(certificate: x509.Certificate) -> bool:
     if not isinstance(constraints, x509.NameConstraints):
         return False
     return any(isinstance(name, x509.DNSName) and not name.value for name in constraints.excluded_subtrees or ())
+
+
+def crl_address(certificate: x509.Certificate) -> str:
+    """Where the certificate says that its revocation list is, if it names one address as ours do; otherwise empty."""
+    points = extension_value(certificate, x509.CRLDistributionPoints)
+    found = (
+        [name.value for point in points for name in point.full_name or ()]
+        if isinstance(points, x509.CRLDistributionPoints)
+        else []
+    )
+    return found[0] if len(found) == 1 and isinstance(found[0], str) else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,18 +11,22 @@ from typing import Final
 import msgspec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from pki.errors import JournalDamaged, Refused, SignerUnavailable
+from pki.errors import PKIError, Refused, SignerUnavailable
 from pki.issuer import Issuer
 from pki.signer.core import SigningCore
 from pki.signer.protocol import (
     Answer,
+    Digest,
+    DigestAt,
     Failed,
     IssuerFacts,
+    ListRevoked,
     ListSigned,
     Question,
     Refusal,
     Remember,
     Remembered,
+    RevokedList,
     Sign,
     Signature,
     SignedList,
@@ -40,6 +44,7 @@ SOCKET_NAME: Final = "socket"
 LIST_NAME: Final = "signed"
 _MAX_CONNECTIONS: Final = 16
 _BACKLOG: Final = 128
+_MAX_DETAIL: Final = 500
 _IDLE_S: Final = 3600.0
 _QUESTIONS: "Final[msgspec.msgpack.Decoder[Question]]" = msgspec.msgpack.Decoder(Question)
 
@@ -111,22 +116,35 @@ def _peer(connection: socket.socket) -> int:
 
 def _answer(core: SigningCore, question: Question) -> Answer:
     try:
-        match question:
-            case StatusQuestion():
-                return Status([_facts(issuer) for issuer in core.issuers], core.signed_count, core.remembered)
-            case Sign():
-                return Signature(core.sign(question.issuer, question.profile, question.tbs, question.journal))
-            case SignRevocationList():
-                return Signature(core.sign_revocation_list(question.issuer, question.tbs))
-            case Remember():
-                core.remember(question.journal, question.revoked)
-                return Remembered()
-            case ListSigned():
-                return SignedList(*core.listed(question.start))
+        return _answered(core, question)
     except Refused as refused:
         return Refusal(refused.reason.code, refused.detail)
-    except (OSError, JournalDamaged) as error:
+    except (OSError, PKIError) as error:
         return Failed(str(error))
+    except Exception as error:  # noqa: BLE001  whoever asks is answered, whatever a token's library raises
+        return Failed(f"a defect, {type(error).__name__}: {error}"[:_MAX_DETAIL])
+
+
+def _answered(core: SigningCore, question: Question) -> Answer:
+    book = core.book
+    match question:
+        case StatusQuestion():
+            facts = [_facts(issuer) for issuer in core.issuers]
+            return Status(facts, book.signed_count, book.remembered, book.place)
+        case Sign():
+            signature = core.sign(question.issuer, question.profile, question.tbs, question.journal)
+            return Signature(signature, book.place)
+        case SignRevocationList():
+            return Signature(core.sign_revocation_list(question.issuer, question.tbs), book.place)
+        case Remember():
+            core.remember(question.journal, question.revoked)
+            return Remembered(book.place)
+        case ListSigned():
+            return SignedList(*book.listed(question.start))
+        case ListRevoked():
+            return RevokedList(*book.listed_revoked(question.start))
+        case DigestAt():
+            return Digest(book.digest_at(question.sequence) or b"")
 
 
 def _facts(issuer: Issuer) -> IssuerFacts:

@@ -35,7 +35,7 @@ def held(
 ) -> CertificateEntry:
     request = RequestEntry(
         id="r", sequence=1, at=NOW, profile=profile, issuer="i", subject=subject, names=(), spki_sha256=b"", csr_sha256=b"",
-        rule="", applicant="", notes=(), state=RequestState.ISSUED, serial=1,
+        rule="", applicant="", notes=(), state=RequestState.ISSUED, approved_at=NOW, serial=1,
     )  # fmt: skip
     revocation = Revocation(NOW, RevocationReason.SUPERSEDED, "a", 9) if revoked else None
     return CertificateEntry(

@@ -417,10 +417,11 @@ class TestSignerThatIsNotItself:
         with pytest.raises(Refused) as refused:
             site.ca.issue(request.id, site.now)
         assert refused.value.reason is Reason.LINT
-        assert (request.state, request.reason[:7]) == (RequestState.ABANDONED, "signer:")
+        assert request.state is RequestState.ABANDONED
+        assert "validity" in request.reason
+        site.ca.close()
         strict.core.close()
         settings.write_text(before)
-        site.ca.close()
         site._open()
         assert site.issue(csr=csr).certificate.subject == CPO.name()
 
@@ -467,9 +468,11 @@ class TestRevocation:
             with pytest.raises(SignerUnavailable):
                 site.ca.revoke(serial, COMPROMISED, by="alice", note="", now=site.now)
         site.signer.remember = told  # type: ignore[method-assign]
-        assert set(site.signer.core._revoked) == set()
+        assert site.signer.revoked() == []
+        # By a later order the signer learns that the journal has gone on, and not what it has missed.
+        site.issue(subject=Subject("SN-9", "CPO"))
         site.reopen()
-        assert set(site.signer.core._revoked) == set(serials[:2])
+        assert site.signer.revoked() == serials[:2]
 
 
 class TestRollback:

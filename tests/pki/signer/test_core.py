@@ -10,13 +10,14 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from pki.chained_file import START, Position
-from pki.errors import Misconfigured, Reason, Refused
+from pki.errors import JournalDamaged, KeyFailed, Misconfigured, Reason, Refused
+from pki.kept_keys import KeptECKey
 from pki.keys import certificate_key, write_key
 from pki.names import Subject
 from pki.profiles import CHARGE_POINT, CHARGE_POINT_ISSUING_CA, CSMS, OCSP_RESPONDER
 from pki.signer.core import SigningCore
 from pki.signer.settings import load_issuers
-from pki.signing import certificate_of, random_serial, verify_signed
+from pki.signing import certificate_of, random_serial, unsigned_certificate, verify_signed
 from pki.template import Contents, certificate_builder
 from tests.pki.hierarchy import DAY, HOUR, NOW, Hierarchy
 from tests.pki.signer_directory import SECRET, make_signer_directory
@@ -56,10 +57,10 @@ def body(profile=CHARGE_POINT, issuer: str = "issuing", key=None, algorithm=None
 def refusal(
     core: SigningCore, tbs: bytes, *, issuer: str = "issuing", profile: str = CHARGE_POINT.name, journal: Position = AT
 ) -> Reason:
-    before = (core.signed_count, core.listed(0))
+    before = (core.book.signed_count, core.book.listed(0))
     with pytest.raises(Refused) as refused:
         core.sign(issuer, profile, tbs, journal)
-    assert (core.signed_count, core.listed(0)) == before
+    assert (core.book.signed_count, core.book.listed(0)) == before
     return refused.value.reason
 
 
@@ -83,8 +84,8 @@ class TestSigns:
         core.close()
         again = SigningCore(load_issuers(directory), directory / "signed", lambda: NOW)
         assert again.sign("issuing", CHARGE_POINT.name, tbs, AT) == first
-        assert (again.signed_count, again.remembered) == (1, AT)
-        entries, following = again.listed(0)
+        assert (again.book.signed_count, again.book.remembered) == (1, AT)
+        entries, following = again.book.listed(0)
         assert ([(entry.tbs, entry.signature) for entry in entries], following) == ([(tbs, first)], 0)
         again.close()
 
@@ -113,7 +114,9 @@ class TestRefuses:
             ({"serial": 4711}, Reason.LINT),
             ({"not_after": NOW + 91 * DAY}, Reason.LINT),
             ({"not_before": NOW - 2 * DAY, "not_after": NOW - DAY}, Reason.LINT),
-            ({"not_before": NOW + 300 * DAY, "not_after": NOW + 390 * DAY}, Reason.LINT),
+            ({"not_before": NOW + 300 * DAY, "not_after": NOW + 390 * DAY}, Reason.CLOCK),
+            ({"not_after": NOW + 90 * DAY + HOUR / 4}, Reason.LINT),
+            ({"not_before": NOW - HOUR / 2, "not_after": NOW + 90 * DAY + HOUR / 4}, Reason.CLOCK),
             ({"algorithm": hashes.SHA384()}, Reason.LINT),
             ({"key": CA.keys["issuing"]}, Reason.LINT),
         ],
@@ -142,7 +145,7 @@ class TestRefuses:
             core.remember(START, "")
         core.sign("issuing", CHARGE_POINT.name, body(), Position(9, b"e" * 32))
         core.sign("issuing", CHARGE_POINT.name, body(), Position(10, b"f" * 32))
-        assert core.remembered == Position(10, b"f" * 32)
+        assert core.book.remembered == Position(10, b"f" * 32)
 
 
 class TestSettings:
@@ -242,8 +245,105 @@ class TestSettings:
         assert issuer.profile(CHARGE_POINT.name).lifetime == 365 * DAY
 
 
-@pytest.mark.parametrize("revoked", ["zz", "0x1f", "-1", "A1", "1" * 41])
-def test_what_could_not_be_read_again_is_not_remembered(core, revoked: str) -> None:
-    with pytest.raises(Refused):
-        core.remember(Position(9, b"e" * 32), revoked)
-    core.remember(Position(9, b"e" * 32), "1f")
+class TestWhatItRemembers:
+    """A record that could not be read again, or that no journal could follow, would be the end of the CA."""
+
+    @pytest.mark.parametrize("revoked", ["zz", "0x1f", "-1", "A1", "1" * 41])
+    def test_what_is_no_serial_number_is_not_remembered(self, core: SigningCore, revoked: str) -> None:
+        with pytest.raises(Refused):
+            core.remember(Position(9, b"e" * 32), revoked)
+        core.remember(Position(9, b"e" * 32), "1f")
+
+    @pytest.mark.parametrize(
+        "place", [Position(2**62, b"e" * 32), Position(2_000_000, b"e" * 32), Position(9, b""), Position(-1, b"e" * 32)]
+    )
+    def test_what_is_no_place_in_a_journal_is_not_remembered(
+        self, core: SigningCore, directory: Path, place: Position
+    ) -> None:
+        with pytest.raises(Refused):
+            core.remember(place)
+        with pytest.raises(Refused):
+            core.sign("issuing", CHARGE_POINT.name, body(), place)
+        core.close()
+        again = SigningCore(load_issuers(directory), directory / "signed", lambda: NOW)
+        assert again.book.remembered == START
+        again.remember(Position(900_000, b"e" * 32))  # long not asked, and many requests since
+        again.close()
+
+    def test_a_revocation_is_remembered_also_at_a_place_that_it_knows(self, core: SigningCore) -> None:
+        core.remember(AT)
+        core.remember(AT, "1f")
+        assert list(core.book.revoked()) == [0x1F]
+        before = core.book.place
+        core.remember(AT, "1f")
+        assert core.book.place == before
+
+    def test_a_mere_place_of_the_journal_does_not_count_in_its_own(self, core: SigningCore) -> None:
+        core.remember(AT)
+        assert core.book.place == START
+        core.remember(AT, "1f")
+        assert core.book.place.sequence == 2
+
+    def test_a_list_that_cannot_follow_is_damage_with_its_record(self, core: SigningCore, directory: Path) -> None:
+        from pki.chained_file import ChainedFile
+        from pki.signer.book import _Record, _Remembered
+
+        core.close()
+        forged: ChainedFile[_Record] = ChainedFile(directory / "signed", _Record, lambda *_: None)
+        forged.append(_Remembered(NOW, AT, "zz"))
+        forged.close()
+        with pytest.raises(JournalDamaged, match="record 1 cannot follow"):
+            SigningCore(load_issuers(directory), directory / "signed", lambda: NOW)
+
+
+class TestOrdersAgain:
+    def test_what_is_signed_is_answered_whatever_its_settings_have_become(
+        self, core: SigningCore, directory: Path
+    ) -> None:
+        tbs = body()
+        first = core.sign("issuing", CHARGE_POINT.name, tbs, AT)
+        core.close()
+        settings = directory / "issuing.toml"
+        settings.write_text(settings.read_text().replace('"ChargePointCertificate", ', ""))
+        again = SigningCore(load_issuers(directory), directory / "signed", lambda: NOW + 100 * DAY)
+        assert again.sign("issuing", CHARGE_POINT.name, tbs, AT) == first
+        with pytest.raises(Refused) as refused:
+            again.sign("issuing", CHARGE_POINT.name, body(), AT)
+        assert refused.value.reason is Reason.PROFILE_NOT_SERVED
+        again.close()
+
+    def test_a_number_that_is_revoked_is_not_signed_and_one_that_was_signed_is_answered(
+        self, core: SigningCore
+    ) -> None:
+        tbs, other = body(), body()
+        first = core.sign("issuing", CHARGE_POINT.name, tbs, AT)
+        for each in (tbs, other):
+            core.remember(Position(6, b"e" * 32), f"{unsigned_certificate(each).serial_number:x}")
+        with pytest.raises(Refused) as refused:
+            core.sign("issuing", CHARGE_POINT.name, other, Position(7, b"f" * 32))
+        assert refused.value.reason is Reason.ALREADY_REVOKED
+        assert core.sign("issuing", CHARGE_POINT.name, tbs, AT) == first
+
+
+class _Faulty(KeptECKey):
+    """Hardware whose first signature is none."""
+
+    def __init__(self, key: ec.EllipticCurvePrivateKey) -> None:
+        super().__init__(key.public_key())
+        self._key, self._is_faulty = key, True
+
+    def sign(self, data, signature_algorithm):
+        faulty, self._is_faulty = self._is_faulty, False
+        return self._key.sign(data + b"x" if faulty else data, signature_algorithm)
+
+
+def test_a_wrong_signature_is_not_listed_and_the_order_can_be_repeated(directory: Path) -> None:
+    issuers = load_issuers(directory)
+    issuers["issuing"] = (issuers["issuing"][0], _Faulty(CA.keys["issuing"]))
+    core, tbs = SigningCore(issuers, directory / "signed", lambda: NOW), body()
+    with pytest.raises(KeyFailed):
+        core.sign("issuing", CHARGE_POINT.name, tbs, AT)
+    assert [entry.signature for entry in core.book.listed(0)[0]] == [b""]
+    signature = core.sign("issuing", CHARGE_POINT.name, tbs, AT)
+    verify_signed(x509.load_der_x509_certificate(certificate_of(tbs, signature)), tbs, certificate_key(CA.issuing))
+    core.close()
