@@ -137,14 +137,12 @@ class SignerClient:
         return answer
 
     def _ask(self, question: Question) -> Answer:
-        try:
-            if self._socket is None:
-                self._socket = self._connect()
-            send(self._socket, question)
-            answer = receive(self._socket, _ANSWERS)
-        except (OSError, SignerUnavailable) as error:
+        is_old = self._socket is not None
+        answer = self._asked(question, may_be_closed=is_old)
+        if answer is None and is_old and not isinstance(question, SignRevocationList):
+            # It needed the room while we asked nothing. Whatever it has done, asked again it does the same.
             self.close()
-            raise SignerUnavailable(f"signer at {self._path}: {error}") from None
+            answer = self._asked(question)
         if answer is None:
             self.close()
             raise SignerUnavailable(f"signer at {self._path}: it has closed the connection")
@@ -155,6 +153,22 @@ class SignerClient:
         if isinstance(answer, Status | Signature | Remembered):
             self.place = answer.place
         return answer
+
+    def _asked(self, question: Question, *, may_be_closed: bool = False) -> Answer | None:
+        """The answer; None if the signer has closed the connection."""
+        try:
+            if self._socket is None:
+                self._socket = self._connect()
+            send(self._socket, question)
+            return receive(self._socket, _ANSWERS)
+        except (BrokenPipeError, ConnectionResetError) as error:
+            if may_be_closed:
+                return None
+            self.close()
+            raise SignerUnavailable(f"signer at {self._path}: {error}") from None
+        except (OSError, SignerUnavailable) as error:
+            self.close()
+            raise SignerUnavailable(f"signer at {self._path}: {error}") from None
 
     def _connect(self) -> socket.socket:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

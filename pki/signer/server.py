@@ -1,10 +1,13 @@
 """The signer's process: a Unix socket before the core. One order at a time; a peer that hangs holds nobody up for long."""
 
+import contextlib
 import datetime
 import os
 import socket
 import struct
 import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -46,6 +49,7 @@ _MAX_CONNECTIONS: Final = 16
 _BACKLOG: Final = 128
 _MAX_DETAIL: Final = 500
 _IDLE_S: Final = 3600.0
+_SILENT_S: Final = 5.0
 _QUESTIONS: "Final[msgspec.msgpack.Decoder[Question]]" = msgspec.msgpack.Decoder(Question)
 
 
@@ -70,23 +74,67 @@ def bind_socket(path: Path, *, others: bool = False) -> socket.socket:
     return listener
 
 
-def serve(listener: socket.socket, core: SigningCore, allowed: frozenset[int] = frozenset()) -> None:
-    """Answers until the listener is closed. `allowed`: users (uid) who may ask besides this one and root."""
-    lock, slots = threading.Lock(), threading.Semaphore(_MAX_CONNECTIONS)
+class _Connections:
+    """Those there are, at most so many. One that asks nothing makes room for one that waits."""
+
+    def __init__(self, silent_s: float) -> None:
+        self._silent_s = silent_s
+        self._slots = threading.Semaphore(_MAX_CONNECTIONS)
+        self._lock = threading.Lock()
+        self._silent_since: dict[socket.socket, float] = {}
+
+    def admit(self) -> None:
+        """Returns when there is room for one more."""
+        while not self._slots.acquire(timeout=self._silent_s / 2):
+            latest = time.monotonic() - self._silent_s
+            with self._lock:
+                for connection in [each for each, since in self._silent_since.items() if since <= latest][:1]:
+                    del self._silent_since[connection]
+                    with contextlib.suppress(OSError):
+                        connection.shutdown(socket.SHUT_RDWR)
+
+    def leave(self) -> None:
+        """There is room again."""
+        self._slots.release()
+
+    @contextlib.contextmanager
+    def silent(self, connection: socket.socket) -> Iterator[None]:
+        """While nothing is asked."""
+        with self._lock:
+            self._silent_since[connection] = time.monotonic()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._silent_since.pop(connection, None)
+
+
+def serve(
+    listener: socket.socket,
+    core: SigningCore,
+    allowed: frozenset[int] = frozenset(),
+    *,
+    silent_s: float = _SILENT_S,
+) -> None:
+    """Answers until the listener is closed. `allowed`: users (uid) who may ask besides this one and root.
+
+    `silent_s`: after this a connection that asks nothing is closed if another one waits.
+    """
+    lock, connections = threading.Lock(), _Connections(silent_s)
     while True:
         try:
             connection, _ = listener.accept()
         except OSError:
             return
-        slots.acquire()
-        threading.Thread(target=_converse, args=(connection, core, lock, slots, allowed), daemon=True).start()
+        connections.admit()
+        threading.Thread(target=_converse, args=(connection, core, lock, connections, allowed), daemon=True).start()
 
 
 def _converse(
     connection: socket.socket,
     core: SigningCore,
     lock: threading.Lock,
-    slots: threading.Semaphore,
+    connections: _Connections,
     allowed: frozenset[int],
 ) -> None:
     try:
@@ -95,7 +143,8 @@ def _converse(
             if _peer(connection) not in {0, os.geteuid(), *allowed}:
                 return
             while True:
-                question = receive(connection, _QUESTIONS)
+                with connections.silent(connection):
+                    question = receive(connection, _QUESTIONS)
                 if question is None:
                     return
                 with lock:
@@ -104,7 +153,7 @@ def _converse(
     except (OSError, SignerUnavailable):
         return
     finally:
-        slots.release()
+        connections.leave()
 
 
 def _peer(connection: socket.socket) -> int:
