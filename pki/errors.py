@@ -52,6 +52,7 @@ class Reason(Enum):
     NAME_IS_HOST_NAME = "name-is-host-name", "a name reads as a DNS name, which the issuing CA's constraints exclude"
     NAME_NOT_A_HOST_NAME = "name-not-a-host-name", "a server's name is not a fully qualified host name"
     NAME_OTHER_DOMAIN = "name-other-domain", "a server's name is in a domain that this issuing CA does not serve"
+    NAME_NOT_FOR_PROFILE = "name-not-for-profile", "certificates of this profile have no alternative names"
     ORGANIZATION_NOT_SERVED = "organization-not-served", "this issuing CA does not serve the organisation"
     KEY_TYPE = "key-type", "the key is neither RSA nor on an elliptic curve that is permitted"
     KEY_INVALID = "key-invalid", "the public key is not one: it has impossible values"

@@ -357,6 +357,11 @@ class Issuance:
         assert request.serial is not None
         try:
             tbs, certificate = self._built(request, request.serial, now)
+        except ValueError as error:
+            # The library's own limits; the serial number is spent, and the next attempt would meet the same.
+            refused = Refused(Reason.LINT, str(error))
+            self._give_up(request, refused, now)
+            raise refused from None
         except Refused as refused:
             self._give_up(request, refused, now)
             raise

@@ -26,10 +26,11 @@ from typing import Final
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from pki.blocked_keys import spki_sha256
 from pki.chained_file import Position
 from pki.errors import KeyFailed, Misconfigured, Reason, Refused
-from pki.issuer import Issuer, crl_address, extension_value
-from pki.keys import PrivateKey
+from pki.issuer import Issuer, crl_address, extension_value, names_publication
+from pki.keys import PrivateKey, certificate_key
 from pki.lint import lint
 from pki.names import Subject
 from pki.profiles import CertificateProfile
@@ -59,6 +60,11 @@ class SigningCore:
                 raise Misconfigured(f"issuing CA {issuer.name}: the key does not belong to its certificate")
         self._issuers = issuers
         self._clock = clock
+        self._authority_keys = {
+            spki_sha256(certificate_key(each))
+            for issuer, _ in issuers.values()
+            for each in (issuer.certificate, *issuer.chain)
+        }
         self._revoked: dict[int, _Facts | None] = {}
         self._scopes: set[tuple[str, str]] = set()
         self.book = SignerBook(list_path)
@@ -173,11 +179,19 @@ class SigningCore:
         except (ValueError, *_UNREADABLE) as error:
             raise Refused(Reason.LINT, str(error)) from None
         # Step 4.
+        if certificate.subject != subject.name():
+            raise Refused(
+                Reason.LINT, f"subject-part: {certificate.subject.rfc4514_string()} has more than one of a kind"
+            )
         issuer.verify_names(profile, subject, hosts)
         # Step 5.
         findings = lint(certificate, profile, issuer=issuer.certificate)
         if findings:
             raise Refused(Reason.LINT, "; ".join(f"{finding.code}: {finding.text}" for finding in findings))
+        if not names_publication(certificate, issuer.publication):
+            raise Refused(Reason.LINT, "publication: it names other addresses than this issuing CA publishes at")
+        if spki_sha256(certificate_key(certificate)) in self._authority_keys:
+            raise Refused(Reason.KEY_OF_AUTHORITY)
         # Step 6.
         now, end = self._clock(), certificate.not_valid_after_utc
         if end <= now:

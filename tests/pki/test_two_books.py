@@ -235,6 +235,21 @@ class TestPassingTroubles:
         assert [each.id for each in site.ca.resume(site.now)] == [first.id]
 
 
+def test_what_cannot_be_built_is_abandoned_and_holds_up_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Say that the library refuses a value which we thought to be right."""
+    request = site.request()
+
+    def refuses(*_: object) -> None:
+        raise ValueError("too long for the library")
+
+    monkeypatch.setattr("pki.issuance.certificate_builder", refuses)
+    with pytest.raises(Refused, match="too long for the library"):
+        site.ca.issue(request.id, site.now)
+    monkeypatch.undo()
+    assert request.state is RequestState.ABANDONED
+    assert site.issue().request.serial is not None
+
+
 def test_what_the_linter_finds_is_abandoned_at_once(site: Site) -> None:
     request = site.request()
     site.ca.issue(request.id, site.now)

@@ -3,11 +3,13 @@
 import dataclasses
 import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from pki.chained_file import START, Position
 from pki.errors import JournalDamaged, KeyFailed, Misconfigured, Reason, Refused
@@ -18,7 +20,7 @@ from pki.profiles import CHARGE_POINT, CHARGE_POINT_ISSUING_CA, CSMS, OCSP_RESPO
 from pki.signer.core import SigningCore
 from pki.signer.settings import load_issuers
 from pki.signing import certificate_of, random_serial, unsigned_certificate, verify_signed
-from pki.template import Contents, certificate_builder
+from pki.template import Contents, Publication, certificate_builder
 from tests.pki.hierarchy import DAY, HOUR, NOW, Hierarchy
 from tests.pki.signer_directory import SECRET, make_signer_directory
 
@@ -64,11 +66,28 @@ def refusal(
     return refused.value.reason
 
 
+PUBLICATION = Publication(
+    crl_url="http://p.example/{shard}.crl",
+    crl_shards=4,
+    ocsp_url="http://o.example/",
+    issuer_url="http://p.example/i.crt",
+)
+
+
+def published(directory: Path) -> SigningCore:
+    """The core; what the CA for charge points publishes stands in its certificates."""
+    issuers = load_issuers(directory)
+    issuer, key = issuers["issuing"]
+    issuers["issuing"] = (dataclasses.replace(issuer, publication=PUBLICATION), key)
+    return SigningCore(issuers, directory / "signed", lambda: NOW)
+
+
 class TestSigns:
-    def test_what_is_as_the_profile_says(self, core: SigningCore) -> None:
+    def test_what_is_as_the_profile_says(self, directory: Path) -> None:
+        core = published(directory)
         for profile, issuer, more in (
-            (CHARGE_POINT, "issuing", {}),
-            (OCSP_RESPONDER, "issuing", {}),
+            (CHARGE_POINT, "issuing", {"publication": PUBLICATION}),
+            (OCSP_RESPONDER, "issuing", {"publication": PUBLICATION}),
             (CSMS, "servers", {"subject": Subject("gw.example.com", "CPO")}),
         ):
             tbs = body(profile, issuer, **more)
@@ -76,6 +95,7 @@ class TestSigns:
             certificate = x509.load_der_x509_certificate(certificate_of(tbs, signature))
             verify_signed(certificate, tbs, certificate_key(ISSUERS[issuer]))
             certificate.verify_directly_issued_by(ISSUERS[issuer])
+        core.close()
 
     def test_the_same_body_again_with_the_same_signature(self, core: SigningCore, directory: Path) -> None:
         tbs = body()
@@ -109,7 +129,7 @@ class TestRefuses:
             ({"subject": Subject("10.0.0.1", "CPO")}, Reason.NAME_IS_ADDRESS),
             ({"subject": Subject("csms.example.com", "CPO")}, Reason.NAME_IS_HOST_NAME),
             ({"subject": Subject("SN\u202e1", "CPO")}, Reason.NAME_BIDI_CHARACTER),
-            ({"profile": CSMS, "subject": Subject("SN-1", "CPO")}, Reason.LINT),
+            ({"profile": CSMS, "subject": Subject("SN-1", "CPO")}, Reason.NAME_NOT_FOR_PROFILE),
             ({"profile": CHARGE_POINT_ISSUING_CA}, Reason.LINT),
             ({"serial": 4711}, Reason.LINT),
             ({"not_after": NOW + 91 * DAY}, Reason.LINT),
@@ -125,6 +145,55 @@ class TestRefuses:
         self, core: SigningCore, changes, reason: Reason
     ) -> None:
         assert refusal(core, body(**changes)) is reason
+
+    @pytest.mark.parametrize(
+        "subject",
+        [
+            Subject("SN-1", "CPO", unit="admin\u202e"),
+            Subject("SN-1", "CPO", unit="Works"),
+            Subject("SN-1", "CPO", country="DE"),
+            Subject("SN-1", "CPO", domain_component="CPO"),
+        ],
+    )
+    def test_parts_of_a_name_that_the_profile_does_not_have(self, core: SigningCore, subject: Subject) -> None:
+        assert refusal(core, body(subject=subject)) in {Reason.NAME_CHARACTER, Reason.LINT}
+
+    def test_a_part_of_a_name_twice(self, core: SigningCore) -> None:
+        twice = x509.Name([*Subject("SN-1", "CPO").name(), x509.NameAttribute(NameOID.DOMAIN_COMPONENT, "")])
+        assert refusal(core, body(existing_name=twice)) is Reason.LINT
+        other_order = x509.Name(reversed(list(Subject("SN-1", "CPO").name())))
+        assert refusal(core, body(existing_name=other_order)) is Reason.LINT
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"crl_url": "http://evil.example/{shard}.crl"},
+            {"crl_shards": 8},
+            {"ocsp_url": "http://evil.example/"},
+            {"issuer_url": "http://evil.example/i.crt"},
+            {"crl_url": "", "crl_shards": 1},
+            {"ocsp_url": ""},
+            {"issuer_url": ""},
+        ],
+    )
+    def test_addresses_other_than_those_it_publishes_at(self, directory: Path, changes: dict[str, Any]) -> None:
+        core = published(directory)
+        serial = 8 << 155 | 5
+        other = body(serial=serial, publication=dataclasses.replace(PUBLICATION, **changes))
+        assert refusal(core, other) is Reason.LINT
+        core.sign("issuing", CHARGE_POINT.name, body(serial=serial, publication=PUBLICATION), AT)
+        core.close()
+
+    def test_addresses_where_nothing_is_published(self, core: SigningCore) -> None:
+        assert refusal(core, body(publication=PUBLICATION)) is Reason.LINT
+
+    def test_a_responder_where_nobody_is_told_to_ask_one(self, core: SigningCore) -> None:
+        found = refusal(core, body(OCSP_RESPONDER), profile=OCSP_RESPONDER.name)
+        assert found is Reason.PROFILE_NOT_SERVED
+
+    @pytest.mark.parametrize("name", ["server", "root"])
+    def test_the_key_of_any_authority(self, core: SigningCore, name: str) -> None:
+        assert refusal(core, body(key=CA.keys[name])) is Reason.KEY_OF_AUTHORITY
 
     def test_a_host_in_another_domain(self, core: SigningCore) -> None:
         tbs = body(
