@@ -66,7 +66,10 @@ class Reason(Enum):
     KEY_CLOSE_PRIMES = "key-close-primes", "the RSA primes are so close together that the modulus can be factored"
     KEY_BLOCKED = "key-blocked", "the key is in a table of keys known to be compromised"
     KEY_REVOKED = "key-revoked", "a certificate with this key was revoked"
-    KEY_OF_ANOTHER_IDENTITY = "key-of-another-identity", "another identity has a certificate with this key"
+    KEY_OF_ANOTHER_IDENTITY = (
+        "key-of-another-identity",
+        "another identity has a certificate with this key, or has asked for one",
+    )
     KEY_OF_ANOTHER_USE = "key-of-another-use", "the key is already certified for another use"
     KEY_OF_AUTHORITY = "key-of-authority", "the key is that of a CA or of a server of ours"
     KEY_USED_BEFORE = "key-used-before", "a renewal must come with a new key"
@@ -83,6 +86,7 @@ class Reason(Enum):
     CRL_FORGETS = "crl-forgets", "the revocation list leaves out a certificate that was revoked"
     SERIAL_USED = "serial-used", "the serial number has been used for something else"
     JOURNAL_STEP_BACK = "journal-step-back", "the journal is shorter than the signer remembers"
+    TOO_MANY_REQUESTS = "too-many-requests", "this identity has asked with too many different requests"
     REQUEST_UNKNOWN = "request-unknown", "there is no such request"
     REQUEST_CLOSED = "request-closed", "the request has been decided already"
     REQUEST_NOT_APPROVED = "request-not-approved", "the request waits for approval, or was denied"

@@ -118,6 +118,7 @@ class Inventory:
     noted: Position = START
     """The place that the signer's own list had reached when it was last noted."""
     _by_key: dict[bytes, list[RequestEntry]] = field(default_factory=dict)
+    _by_identity: dict[tuple[str, Subject], list[RequestEntry]] = field(default_factory=dict)
     _held: dict[tuple[str, Subject], RequestEntry] = field(default_factory=dict)
     _opened: bool = False
 
@@ -129,6 +130,10 @@ class Inventory:
     def by_key(self, spki_sha256: bytes) -> list[RequestEntry]:
         """Requests with this key, oldest first."""
         return self._by_key.get(spki_sha256, [])
+
+    def of_identity(self, profile: str, subject: Subject) -> list[RequestEntry]:
+        """Requests for certificates of this use under this name, oldest first."""
+        return self._by_identity.get((profile, subject), [])
 
     def started(self) -> list[RequestEntry]:
         """Requests that wait for nobody and are not done."""
@@ -214,6 +219,7 @@ class Inventory:
         if record.held:
             self._held[record.profile, record.subject] = request
         self._by_key.setdefault(request.spki_sha256, []).append(request)
+        self._by_identity.setdefault((record.profile, record.subject), []).append(request)
 
     def _reserved(self, record: Reserved) -> None:
         request = self._request(record.request, RequestState.APPROVED)

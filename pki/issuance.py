@@ -31,7 +31,18 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from pki.approval import Applicant, ApprovalRules, Operator, PresentedCertificate, Unproven, decide_approval
+from pki.approval import (
+    Applicant,
+    ApprovalRules,
+    Operator,
+    PresentedCertificate,
+    Standing,
+    Unproven,
+    automatic_today,
+    decide_approval,
+    is_distrusted,
+    verify_not_too_many,
+)
 from pki.blocked_keys import spki_sha256
 from pki.chained_file import Position
 from pki.csr import CertificateRequest, parse_csr, verify_subject
@@ -41,6 +52,7 @@ from pki.issuer import Issuer
 from pki.journal import Journal
 from pki.key_policy import DEFAULT_KEY_POLICY, KeyPolicy
 from pki.keys import PublicKey, certificate_key
+from pki.known_keys import Asked, RepeatRules, known_request
 from pki.lint import lint
 from pki.names import Subject
 from pki.records import (
@@ -64,8 +76,6 @@ __all__ = ["Application", "Issuance", "IssuancePolicy", "IssuedCertificate"]
 _PASSING: Final = {Reason.ISSUER_UNKNOWN, Reason.PROFILE_NOT_SERVED, Reason.CLOCK, Reason.JOURNAL_STEP_BACK}
 """What settings that are being changed, or two clocks, can do to a request that is right."""
 _PATIENCE: Final = datetime.timedelta(days=7)
-_RENEWAL_PART: Final = 3
-"""A renewal is expected in the last third of a certificate's life."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,11 +146,11 @@ class Issuance:
         self._make_id = make_id
         self._throw_away = ThrowAwayKeys()
         self.issuers = {issuer.name: issuer for issuer in signer.issuers()}
-        self._authority_keys = policy.authority_keys | {
-            spki_sha256(certificate_key(each))
-            for issuer in self.issuers.values()
-            for each in (issuer.certificate, *issuer.chain)
-        }
+        certificates = (each for one in self.issuers.values() for each in (one.certificate, *one.chain))
+        self._repeats = RepeatRules(
+            authority_keys=policy.authority_keys | {spki_sha256(certificate_key(each)) for each in certificates},
+            unsafe_accept_old_keys=policy.unsafe_accept_old_keys,
+        )
         self._journal = Journal(journal)
         self.inventory = self._journal.inventory
         try:
@@ -176,14 +186,14 @@ class Issuance:
         profile = issuer.profile(application.profile)
         issuer.verify_names(profile, application.subject, application.names)
         # Step 3.
-        known, notes = self._known_key(checked, application, now)
+        known, notes = self._known(checked, application, now)
         if known is not None:
             return known
         # Step 4.
         presented = self._presented(application.applicant)
-        presented_key = None if presented is None else self._key_of(presented.request)
+        standing = self._standing(presented, application, now)
         wanted = (application.profile, application.subject, checked.public_key)
-        decision = decide_approval(application.applicant, presented, presented_key, wanted, self._policy.approval, now)
+        decision = decide_approval(application.applicant, presented, standing, wanted, self._policy.approval, now)
         # Step 5.
         record = Requested(
             at=now,
@@ -303,46 +313,40 @@ class Issuance:
 
         return min(suitable, key=drawbacks)
 
-    def _known_key(
+    def _known(
         self, checked: CertificateRequest, application: Application, now: datetime.datetime
     ) -> tuple[RequestEntry | None, tuple[str, ...]]:
-        """The request that this one repeats, if it does, and notes. Raises Refused for a key that may not come (again)."""
-        key_hash = spki_sha256(checked.public_key)
-        if key_hash in self._authority_keys:
-            raise Refused(Reason.KEY_OF_AUTHORITY)
-        before = self.inventory.by_key(key_hash)
-        for request in before:
-            if request.serial is not None and self.inventory.certificates[request.serial].revocation is not None:
-                raise Refused(Reason.KEY_REVOKED)
-            if request.subject != application.subject:
-                raise Refused(Reason.KEY_OF_ANOTHER_IDENTITY, request.subject.common_name)
-            if request.profile != application.profile:
-                raise Refused(Reason.KEY_OF_ANOTHER_USE, request.profile)
-        if not before:
-            return None, ()
-        last = before[-1]
-        is_operator = isinstance(application.applicant, Operator)
-        if last.state is RequestState.DENIED and last.csr_sha256 == checked.csr_sha256 and not is_operator:
-            return last, ()
-        if last.state.is_open or self._answers_still(last, now):
-            return last, ()
-        if last.state in {RequestState.ABANDONED, RequestState.DENIED}:
-            return None, ()
-        if not self._policy.unsafe_accept_old_keys:
-            raise Refused(Reason.KEY_USED_BEFORE)
-        return None, ("renewed with its old key",)
-
-    def _answers_still(self, request: RequestEntry, now: datetime.datetime) -> bool:
-        """It is issued, and its certificate has so much time left that this is a repetition and no renewal."""
-        entry = None if request.serial is None else self.inventory.certificates[request.serial]
-        if entry is None or not entry.issued or entry.not_before is None or entry.not_after is None:
-            return False
-        return now < entry.not_after - (entry.not_after - entry.not_before) / _RENEWAL_PART
+        by_operator = isinstance(application.applicant, Operator)
+        asked = Asked(
+            profile=application.profile,
+            subject=application.subject,
+            names=application.names,
+            spki_sha256=spki_sha256(checked.public_key),
+            csr_sha256=checked.csr_sha256,
+            by_operator=by_operator,
+        )
+        known, notes = known_request(self.inventory, asked, self._repeats, now)
+        if known is None and not by_operator:
+            verify_not_too_many(self.inventory, application.profile, application.subject, now)
+        return known, notes
 
     def _presented(self, applicant: Applicant) -> CertificateEntry | None:
         if isinstance(applicant, PresentedCertificate):
             return self.inventory.certificates.get(applicant.serial)
         return None
+
+    def _standing(
+        self, presented: CertificateEntry | None, application: Application, now: datetime.datetime
+    ) -> Standing | None:
+        if presented is None:
+            return None
+        key = self._journal.key_of(presented.request)
+        return Standing(
+            key=key,
+            key_is_blocked=spki_sha256(key) in self._policy.keys.blocked,
+            is_distrusted=is_distrusted(self.inventory, presented),
+            automatic_today=automatic_today(self.inventory, application.profile, application.subject, now),
+        )
 
     def _request(self, request_id: str) -> RequestEntry:
         request = self.inventory.requests.get(request_id)
