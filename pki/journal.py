@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from pki.chained_file import ChainedFile, Position
 from pki.errors import Reason, Refused
 from pki.inventory import Inventory, RequestEntry
+from pki.keys import PublicKey
 from pki.records import Intended, Issued, JournalRecord, Requested
 from pki.signing import certificate_of
 
@@ -62,8 +63,10 @@ class Journal:
             raise Refused(Reason.CERTIFICATE_UNKNOWN, f"{serial:x}")
         return x509.load_der_x509_certificate(certificate_of(tbs, signature))
 
-    def key_of(self, request: RequestEntry) -> object:
-        """The public key that a request came with."""
+    def key_of(self, request: RequestEntry) -> PublicKey:
+        """The public key that a request came with; the policy that it met may have changed since."""
         record = self._file.read(request.sequence)
         assert isinstance(record, Requested)
-        return load_der_public_key(record.spki)
+        key = load_der_public_key(record.spki)
+        assert isinstance(key, PublicKey)
+        return key
