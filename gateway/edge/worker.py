@@ -18,6 +18,7 @@ from gateway.edge.entrance import Entrance
 from gateway.edge.events import DROPPED, Counts, EventCollector
 from gateway.edge.listener import ListenerState, build_listeners
 from gateway.edge.own_calls import OwnCalls
+from gateway.edge.password_changes import PasswordChanges
 from gateway.edge.policy_desk import PolicyDesk, wall_offset_s
 from gateway.edge.pump import Bridge
 from gateway.edge.recorder import Recorder
@@ -42,6 +43,7 @@ from gateway.link.messages import (
     GatewayCall,
     Hello,
     LiveSession,
+    PasswordNoted,
     Probe,
     ProbeAnswer,
     Report,
@@ -106,6 +108,7 @@ class Worker:
         self.policy = PolicyDesk(self.link, self.recorder.settled)
         self.own_calls = OwnCalls(self.link, self.bridges)
         self.certificate_requests = CertificateRequests(self.link)
+        self.password_changes = PasswordChanges(self.link)
         self.desk = SessionDesk(self)
 
     # -- life
@@ -335,6 +338,7 @@ class Worker:
             del self.bridges[admission.session]
             self.own_calls.ended(admission.session)
             self.certificate_requests.ended(admission.session)
+            self.password_changes.ended(admission.session)
         self.deadlines.remove(bridge)
         charge_point, csms = bridge.charge_point, bridge.csms
         _add_traffic(self.counts.values, bridge)
@@ -359,6 +363,7 @@ class Worker:
             case SettingsUpdate(settings=settings):
                 self.tasks.start(self._change_to(settings), "settings")
                 self.certificate_requests.again()
+                self.password_changes.again()
             case Probe():
                 self.tasks.start(self._probe(message), "probe")
             case Disconnect(session=session, reason=reason):
@@ -369,6 +374,8 @@ class Worker:
                 self.own_calls.call(message)
             case CertificateRequestTaken():
                 self.certificate_requests.told(message)
+            case PasswordNoted():
+                self.password_changes.told(message)
             case Drain(timeout_s=timeout_s):
                 self.tasks.start(self.drain(timeout_s), "drain")
             case AdmitGranted() | AdmitRefused():
