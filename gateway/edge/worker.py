@@ -18,6 +18,7 @@ from gateway.edge.entrance import Entrance
 from gateway.edge.events import DROPPED, Counts, EventCollector
 from gateway.edge.listener import ListenerState, build_listeners
 from gateway.edge.own_calls import OwnCalls
+from gateway.edge.ownership import owned_messages
 from gateway.edge.password_changes import PasswordChanges
 from gateway.edge.policy_desk import PolicyDesk, wall_offset_s
 from gateway.edge.pump import Bridge
@@ -319,12 +320,13 @@ class Worker:
         bridge.start(early, dialled.early)
 
     def _duty(self, admission: Admission) -> CertificateDuty | None:
-        """Whether the gateway gives this charge point its certificates."""
+        """What the gateway owns of this charge point."""
         csms = next((each.csms for each in self.settings.csms if each.csms.name == admission.csms), None)
-        if csms is None or csms.certificates != "gateway":
+        owned = owned_messages(csms) if csms is not None else frozenset()
+        if csms is None or not owned:
             return None
         with_tls = admission.security_profile is not SecurityProfile.BASIC
-        return CertificateDuty(may_ask=with_tls or csms.unsafe_enrolment_without_tls)
+        return CertificateDuty(may_ask=with_tls or csms.unsafe_enrolment_without_tls, owned=owned)
 
     def released(self, admission: Admission, reason: str) -> None:
         """An admission that never became a session."""

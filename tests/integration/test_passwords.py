@@ -229,3 +229,16 @@ async def test_what_cannot_be_changed_is_refused_with_the_reason(tmp_path: Path)
         await until(lambda: site.gateway.live_status()["registered_charge_points"] == 2, "two are registered")
         code, found = await command("charge-point", "password", "CP-3", "--rotate", config=site.rig.config_path)
         assert (code, "certificate" in found["refused"]) == (1, True)
+
+
+@pytest.mark.requirement("A01.FR.04")
+async def test_where_the_gateway_owns_passwords_the_csms_changes_none(tmp_path: Path) -> None:
+    async with running(tmp_path, owners={"passwords": "gateway"}) as site, simulated(site.memory("2.0.1")) as cp:
+        await cp.registered()
+        await site.csms.connections["CP-1"].send(TestByTheCSMS.call("2.0.1", "csms-made-this-password"))
+        await site.csms.until(lambda: any('"pw"' in x and "Rejected" in x for x in site.csms.texts["CP-1"]))
+        assert (await site.gateway.event("setting.not_yours"))["charge_point_id"] == "CP-1"
+        assert cp.memory.password == OLD
+        assert site.changes() == []
+        await site.rotate()
+        await site.comes_to("in-use")
