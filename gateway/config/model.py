@@ -23,6 +23,7 @@ __all__ = [
     "Listener",
     "ListenerTLS",
     "Operations",
+    "OwnedMessage",
     "Policy",
     "Publication",
     "Recording",
@@ -120,6 +121,11 @@ class Trust(msgspec.Struct, frozen=True, kw_only=True):
     """How long before a list expires without a newer one this is announced."""
 
 
+OwnedMessage = Literal[
+    "InstallCertificate", "DeleteCertificate", "GetInstalledCertificateIds", "passwords", "security-settings"
+]
+
+
 class CSMS(msgspec.Struct, frozen=True, kw_only=True):
     """The back end behind the gateway, unmodified."""
 
@@ -154,6 +160,9 @@ class CSMS(msgspec.Struct, frozen=True, kw_only=True):
     certificates: Literal["csms", "gateway"] = "csms"
     """Who gives charge points their certificates: ``gateway`` needs `[pki]` ca, and keeps SignCertificate from the CSMS
     and CertificateSigned, InstallCertificate of CSMS roots and DeleteCertificate from the charge point."""
+    owners: dict[OwnedMessage, Literal["csms", "gateway"]] = {}
+    """Who gives orders, by kind of message, where it is not whoever gives the certificates: what the gateway owns never
+    reaches the charge point from the CSMS."""
     unsafe_enrolment_without_tls: bool = False
     """Let charge points on security profile 1 ask the gateway for certificates: anybody on the way can ask instead."""
     permessage_deflate: bool = False

@@ -28,6 +28,7 @@ from gateway.control.operator_requests import OperatorRequest
 from gateway.control.own_call_requests import CallRequests
 from gateway.control.own_calls import OwnCalls
 from gateway.control.part import NodePart
+from gateway.control.passwords import Passwords
 from gateway.control.recordings import Recordings
 from gateway.control.renewals import Renewals
 from gateway.control.sessions import Entry, Sessions
@@ -53,6 +54,8 @@ from gateway.link.messages import (
     GatewayCallDone,
     Hello,
     LiveSession,
+    PasswordOutcome,
+    PasswordSeen,
     RecordedLines,
     Registered,
     Report,
@@ -122,11 +125,16 @@ class Node:
         """In the order in which they hear of a session."""
         report, tasks = self._events.own_event, self._tasks
         self._upgrades = Upgrades(self._store, self._directory, report, tasks)
+        self._passwords = Passwords(
+            self._store, self._directory, self._sessions, self._own_calls, self._verifier, report, tasks
+        )
+        self._desk.keeps_candidate = self._passwords.keeps_candidate
         return (
             CallRequests(self._own_calls, self._directory, self._sessions),
             Renewals(self._own_calls, self._sessions, tasks),
             Enrolments(self._store, self._directory, self._sessions, self._own_calls, report, tasks),
             self._upgrades,
+            self._passwords,
         )
 
     def _foreign_revocations(self, config: Config) -> ForeignRevocations:
@@ -254,8 +262,8 @@ class Node:
                 link.counters = values
             case GatewayCallDone():
                 self._own_calls.done(message)
-            case CertificateRequest():
-                self._asked_for_certificate(message, link)
+            case CertificateRequest() | PasswordSeen() | PasswordOutcome():
+                self._credential_seen(message, link)
             case RecordedLines():
                 self._recordings.add(message)
             case Hello():
@@ -268,7 +276,10 @@ class Node:
             case _:
                 _log.error("unexpected_message", slot=link.slot, kind=type(message).__name__)
 
-    def _asked_for_certificate(self, message: CertificateRequest, link: EdgeLink) -> None:
+    def _credential_seen(self, message: CertificateRequest | PasswordSeen | PasswordOutcome, link: EdgeLink) -> None:
+        if not isinstance(message, CertificateRequest):
+            self._passwords.password_seen(message, link)
+            return
         for part in self._parts:
             part.asked_for_certificate(message, link)
 
@@ -313,6 +324,7 @@ class Node:
         record = self._directory.get(live.charge_point_id)
         if record is not None:
             recall(entry, record)
+            self._passwords.recall(entry)
         self._judge_entry(entry)
         for part in self._parts:
             part.opened(entry)

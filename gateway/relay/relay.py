@@ -12,6 +12,7 @@ from gateway.ocpp.build import UNREADABLE_ID, build_call, build_call_error, buil
 from gateway.ocpp.codec import MalformedFrame, Payload, decode_message
 from gateway.ocpp.error_codes import ErrorMeaning
 from gateway.ocpp.frames import Call, CallError, CallResult, CallResultError, Frame, Send
+from gateway.ocpp.password_messages import SETTING_ACTIONS
 from gateway.ocpp.vocabulary import OCPPVersion, Origin
 from gateway.ocpp.wrapped import InnerCall, as_signed, unsigned
 from gateway.relay.billing import TRANSACTION_ACTIONS
@@ -29,12 +30,15 @@ from gateway.relay.effects import (
     PauseReading,
     Reply,
     ReportEvent,
+    goes_on,
 )
 from gateway.relay.errors import answer_to_malformed, cleaned, too_many
+from gateway.relay.held import Held
 from gateway.relay.interception import CertificateDuty, Interception
 from gateway.relay.judge import Judge, Ruling
 from gateway.relay.lanes import Entry, Lane, LaneLimits
 from gateway.relay.open_calls import AMBIGUOUS, OpenCall, opened
+from gateway.relay.passwords import PasswordWatch, password_answered
 from gateway.relay.registration import is_accepted, judge_boot_notification
 from gateway.relay.renewal import ONLY_RENEWAL, is_own_renewal
 from gateway.relay.replays import Replays, digest_of
@@ -68,17 +72,6 @@ class RelayLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Of each direction."""
 
 
-class _Held(msgspec.Struct, frozen=True):
-    """A call that waits for what control says of a budget; or an answer that has gone on, and whose rules want to know."""
-
-    frame: Call | Send | CallResult | CallError
-    payload: Payload
-    origin: Origin
-    ruling: Ruling
-    text: bytes = b""
-    """Of a call."""
-
-
 class Relay:
     """State of one session. Built only from an Admission; all times are monotonic seconds from the caller.
 
@@ -86,8 +79,8 @@ class Relay:
     """
 
     __slots__ = (
-        "_admission", "_boot", "_charge_point", "_csms", "_held", "_interception", "_judge", "_limits", "_registered",
-        "_renewal_only", "_replays", "_throttled_since", "_tickets", "_tokens", "_tokens_at", "_version",
+        "_admission", "_boot", "_charge_point", "_csms", "_held", "_interception", "_judge", "_limits", "_passwords",
+        "_registered", "_renewal_only", "_replays", "_throttled_since", "_tickets", "_tokens", "_tokens_at", "_version",
         "_wall_offset_s",
     )  # fmt: skip
 
@@ -113,12 +106,13 @@ class Relay:
         if self._renewal_only or duty is not None:
             self._interception = Interception(version, duty, renewal_only=self._renewal_only)
         self._replays: Replays | None = None
+        self._passwords: PasswordWatch | None = None
         self._tokens = float(limits.messages_burst)
         self._tokens_at = 0.0
         self._throttled_since = 0.0
         self._judge = judge
         self._wall_offset_s = wall_offset_s
-        self._held: dict[int, _Held] | None = None
+        self._held: dict[int, Held] | None = None
         self._tickets = 0
 
     @property
@@ -207,25 +201,48 @@ class Relay:
             if call.action in _BOOTS:
                 expected = self._admission.expected_serial_number
                 self._boot, boot = judge_boot_notification(self._version, call.action, payload, expected)
-        if self._interception is not None and _goes_on(boot):
+        if self._interception is not None and goes_on(boot):
             instead = self._interception.instead_of(call, payload, origin, now, now + self._wall_offset_s)
             if instead is not None:
                 return (*boot[:-1], *instead)
         inner: InnerCall | None = None
         effects = boot
-        if self._judge is not None and (boot is FORWARD or _goes_on(boot)):
+        if self._judge is not None and (boot is FORWARD or goes_on(boot)):
             ruling = self._judge.call(call, payload, origin, data, now + self._wall_offset_s)
             effects, inner = ruling.effects, ruling.inner
-            if ruling.asks and _goes_on(effects):
+            if ruling.asks and goes_on(effects):
                 effects = self._hold(call, payload, origin, ruling, data, now)
             if boot is not FORWARD:
                 effects = (*boot[:-1], *effects)
-        if effects is FORWARD or _goes_on(effects):
+        if effects is FORWARD or goes_on(effects):
             return self._enter(call, opened(call, payload, inner, self._version, now), lane, effects, data, now)
         return effects
 
-    def _enter(self, call: Call, record: OpenCall, lane: Lane, effects: Effects, data: bytes, now: float) -> Effects:
+    def password_noted(self, ticket: int, now: float, *, stored: bool) -> Effects:
+        """Control has the password of a LearnPassword, or will not have it: then the CSMS hears that it was rejected."""
+        held = self._passwords.take(ticket) if self._passwords is not None else None
+        if held is None:
+            return NOTHING
+        if not stored:
+            return held.refused(self._version)
+        return self._enter(held.call, held.record, self._csms, held.effects, held.data, now, learnt=True)
+
+    def _enter(
+        self,
+        call: Call,
+        record: OpenCall,
+        lane: Lane,
+        effects: Effects,
+        data: bytes,
+        now: float,
+        *,
+        learnt: bool = False,
+    ) -> Effects:
         """The same effects if the call goes on now; if it has to wait, all but its forwarding."""
+        if lane is self._csms and not learnt and record.action in SETTING_ACTIONS:
+            self._passwords = self._passwords or PasswordWatch()
+            if (held := self._passwords.hold(self._version, call, record, effects, data)) is not None:
+                return held
         if lane is self._charge_point and call.action in TRANSACTION_ACTIONS:
             record.digest = digest_of(call)
         entry = lane.enter(call, record, data, self._limits.calls, now)
@@ -285,12 +302,12 @@ class Relay:
         self, call: Call | Send, payload: Payload, origin: Origin, ruling: Ruling, data: bytes, now: float
     ) -> Effects:
         """Let the call wait for control. A session that has too many waiting is refused as if budgets were used up."""
-        held = _Held(call, payload, origin, ruling, data)
+        held = Held(call, payload, origin, ruling, data)
         if self._held is not None and len(self._held) >= _MAX_HELD:
             return self._settled(held, {}, now)
         return (AskFleet(self._ticket(held), ruling.asks),)
 
-    def _ticket(self, held: _Held) -> int:
+    def _ticket(self, held: Held) -> int:
         if self._held is None:
             self._held = {}
         self._tickets += 1
@@ -308,13 +325,13 @@ class Relay:
         if type(call) is not Call:
             said = held.ruling.effects
             return tuple(effect for effect in effects if type(effect) in _AFTERWARDS and effect not in said)
-        if not _goes_on(effects):
+        if not goes_on(effects):
             return effects
         lane = self._charge_point if held.origin is Origin.CHARGE_POINT else self._csms
         record = opened(call, held.payload, held.ruling.inner, self._version, now)
         return self._enter(call, record, lane, effects, held.text, now)
 
-    def _settled(self, held: _Held, answers: dict[str, bool], now: float) -> Effects:
+    def _settled(self, held: Held, answers: dict[str, bool], now: float) -> Effects:
         assert self._judge is not None
         return self._judge.settled(held.ruling, held.frame, answers, now + self._wall_offset_s)
 
@@ -328,14 +345,14 @@ class Relay:
                 return _UNSOLICITED
             if asked.own:
                 return (Answered(frame.message_id, payload),)
-            if self._judge is None:
-                return self._accepted_answer(frame, payload, asker, asked)
-            judged = self._judge_answer(frame, payload, asked, origin, len(data), now)
-            if judged is FORWARD:
-                return self._accepted_answer(frame, payload, asker, asked)
-            if not _goes_on(judged):
-                return judged
-            return (*judged[:-1], *self._accepted_answer(frame, payload, asker, asked))
+            effects = self._judge_answer(frame, payload, asked, origin, len(data), now)
+            if effects is FORWARD:
+                effects = self._accepted_answer(frame, payload, asker, asked)
+            elif goes_on(effects):
+                effects = (*effects[:-1], *self._accepted_answer(frame, payload, asker, asked))
+            if asked.action in SETTING_ACTIONS and (said := password_answered(asked, payload)):
+                return (*effects, *said)
+            return effects
         if type(frame) is CallError:
             return self._call_error(frame, payload, asker, origin, len(data), now)
         if type(frame) is Send:
@@ -350,7 +367,7 @@ class Relay:
         if self._judge is None:
             return FORWARD
         ruling = self._judge.call(send, payload, origin, data, now + self._wall_offset_s)
-        if ruling.asks and _goes_on(ruling.effects):
+        if ruling.asks and goes_on(ruling.effects):
             return self._hold(send, payload, origin, ruling, data, now)
         return ruling.effects
 
@@ -365,15 +382,15 @@ class Relay:
             effects = self._judge.result(
                 frame, payload, asked.other, origin, size, wall, now - asked.other.since
             ).effects
-            if not _goes_on(effects):
+            if not goes_on(effects):
                 return effects
         ruling = self._judge.result(frame, payload, asked, origin, size, wall, now - asked.since)
-        if not ruling.asks or not _goes_on(ruling.effects):
+        if not ruling.asks or not goes_on(ruling.effects):
             return ruling.effects
         if self._held is not None and len(self._held) >= _MAX_HELD:
             return ruling.effects
         # An answer is not kept waiting: what control says of a budget is reported, and holds for what comes later.
-        ticket = self._ticket(_Held(frame, payload, origin, ruling))
+        ticket = self._ticket(Held(frame, payload, origin, ruling))
         return (*ruling.effects[:-1], AskFleet(ticket, ruling.asks), Forward())
 
     def _accepted_answer(self, frame: CallResult, payload: Payload, asker: Lane, asked: OpenCall) -> Effects:
@@ -423,7 +440,7 @@ class Relay:
         clean = cleaned(self._version, error, build_call_error)
         if judged is FORWARD:
             return clean
-        return (*judged[:-1], *clean) if _goes_on(judged) else judged
+        return (*judged[:-1], *clean) if goes_on(judged) else judged
 
     def _call_result_error(self, error: CallResultError, sender: Lane) -> Effects:
         """Part 4, 4.2.5: it refers to a result, so whoever sends it is the one who had asked."""
@@ -479,8 +496,3 @@ class Relay:
             reply = build_call_error(self._version, frame.message_id, ErrorMeaning.GENERIC, "message rate exceeded")
             return (Reply(reply), *end)
         return (*effects, *end)
-
-
-def _goes_on(effects: Effects) -> bool:
-    """True if the sender's message is forwarded."""
-    return effects is FORWARD or any(isinstance(effect, Forward) for effect in effects)

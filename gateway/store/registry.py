@@ -63,7 +63,8 @@ class Registry:
     """The one door to the database."""
 
     def __init__(self, database: Database, clock: Callable[[], float]) -> None:
-        self._database = database
+        self.database = self._database = database
+        """For tables that have a module of their own."""
         self._clock = clock
         self.enrolments = EnrolmentTable(database)
 
