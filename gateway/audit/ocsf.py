@@ -6,6 +6,8 @@ something; where a record lies in the log is under ``unmapped.tlog`` until the p
 
 from typing import Any, Final, NamedTuple
 
+from gateway.audit.record import part
+
 __all__ = ["OCSF_VERSION", "to_ocsf"]
 
 OCSF_VERSION: Final = "1.8.0"
@@ -58,14 +60,14 @@ def to_ocsf(record: dict[str, Any], origin: str, index: int, product_version: st
     """One record as an OCSF event. `origin`, `index`: where it lies in the log."""
     kind = str(record.get("type", ""))
     mapping = next((mapping for prefix, mapping in _TABLE if kind.startswith(prefix)), _MESSAGE)
-    decision = record.get("dec") or {}
+    decision, ts = part(record, "dec"), record.get("ts")
     event: dict[str, Any] = {
         "category_uid": mapping.category,
         "class_uid": mapping.class_uid,
         "activity_id": mapping.activity,
         "type_uid": mapping.class_uid * 100 + mapping.activity,
         "severity_id": _SEVERITY.get(str(record.get("sev", "")), 0),
-        "time": int(record.get("ts", 0)) // 1000,
+        "time": ts // 1000 if isinstance(ts, int) else 0,
         "message": str(record.get("text") or kind),
         "metadata": {
             "version": OCSF_VERSION,
@@ -121,7 +123,7 @@ def _security_control(event: dict[str, Any], record: dict[str, Any]) -> None:
 
 
 def _source(record: dict[str, Any]) -> dict[str, Any]:
-    peer = record.get("peer") or {}
+    peer = part(record, "peer")
     endpoint: dict[str, Any] = {"name": str(record.get("cp") or "unknown")}
     if peer.get("ip"):
         endpoint["ip"] = peer["ip"]
@@ -131,7 +133,7 @@ def _source(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _gateway(record: dict[str, Any]) -> dict[str, Any]:
-    peer = record.get("peer") or {}
+    peer = part(record, "peer")
     return {
         "name": str(peer.get("listener") or record.get("node") or "gateway"),
         "hostname": str(record.get("node", "")),
@@ -144,13 +146,13 @@ def _user(record: dict[str, Any]) -> dict[str, Any]:
 
 def _fill_network(event: dict[str, Any], record: dict[str, Any]) -> None:
     event |= {"src_endpoint": _source(record), "dst_endpoint": _gateway(record)}
-    if (version := (record.get("peer") or {}).get("tls")) is not None:
+    if (version := part(record, "peer").get("tls")) is not None:
         event["tls"] = {"version": version}
 
 
 def _fill_http(event: dict[str, Any], record: dict[str, Any]) -> None:
     _fill_network(event, record)
-    event["http_response"] = {"code": int((record.get("dec") or {}).get("status") or 0)}
+    event["http_response"] = {"code": int(part(record, "dec").get("status") or 0)}
 
 
 def _fill_authentication(event: dict[str, Any], record: dict[str, Any]) -> None:
@@ -173,7 +175,7 @@ def _fill_config_state(event: dict[str, Any], record: dict[str, Any]) -> None:
 
 
 def _fill_api(event: dict[str, Any], record: dict[str, Any]) -> None:
-    ocpp = record.get("ocpp") or {}
+    ocpp = part(record, "ocpp")
     event |= {
         "actor": {"user": _user(record)},
         "api": {

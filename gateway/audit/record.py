@@ -31,7 +31,7 @@ import msgspec
 from gateway.audit.canonical import canonical
 from gateway.audit.event import SecurityEvent
 
-__all__ = ["RecordClass", "Stamp", "class_of_event", "envelope", "envelope_of_event", "uuid7"]
+__all__ = ["RecordClass", "Stamp", "class_of_event", "envelope", "envelope_of_event", "part", "uuid7"]
 
 _RANDOM_BYTES: Final = 10
 _SYNC_EVENTS: Final = re.compile(
@@ -73,6 +73,12 @@ def uuid7(time_ms: int, random: bytes) -> str:
     raw[8] = 0x80 | raw[8] & 0x3F
     text = raw.hex()
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def part(record: dict[str, Any], name: str) -> dict[str, Any]:
+    """An object in a record that was read; empty if there is none, or something else in its place."""
+    found = record.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def envelope(kind: str, stamp: Stamp, **fields: Any) -> bytes:
