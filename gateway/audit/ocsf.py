@@ -28,6 +28,7 @@ class _Mapping(NamedTuple):
 
 
 _NETWORK, _HTTP, _AUTHENTICATION, _ENTITY, _CONFIG_STATE, _API, _LOG = 4001, 4002, 3002, 3004, 5019, 6003, 1008
+_FINDING: Final = 2004
 _TABLE: Final[tuple[tuple[str, _Mapping], ...]] = (
     ("session.opened", _Mapping(4, _NETWORK, 1)),
     ("session.closed", _Mapping(4, _NETWORK, 2)),
@@ -47,6 +48,7 @@ _TABLE: Final[tuple[tuple[str, _Mapping], ...]] = (
     ("config.", _Mapping(3, _ENTITY, 3)),
     ("policy.reload_failed", _Mapping(3, _ENTITY, 3, refused=True)),
     ("admin.", _Mapping(3, _ENTITY, 3)),
+    ("detect.", _Mapping(2, _FINDING, 1)),
     ("audit.throttled", _Mapping(6, _API, 99)),
     ("audit.start", _Mapping(1, _LOG, 6)),
     ("audit.stop", _Mapping(1, _LOG, 7)),
@@ -85,7 +87,7 @@ def to_ocsf(record: dict[str, Any], origin: str, index: int, product_version: st
         event["count"] = record["n"]
     _STATUS[mapping.refused](event, decision)
     _FILL[mapping.class_uid](event, record)
-    if decision.get("act") and mapping.class_uid != _LOG:
+    if decision.get("act") and mapping.class_uid not in {_LOG, _FINDING}:
         _security_control(event, record)
     return event
 
@@ -196,7 +198,18 @@ def _fill_log(event: dict[str, Any], record: dict[str, Any]) -> None:
     }
 
 
+def _fill_finding(event: dict[str, Any], record: dict[str, Any]) -> None:
+    kind, subject = str(record.get("type")), str(part(record, "ref").get("subject", ""))
+    event["finding_info"] = {
+        "uid": str(record.get("id", "")),
+        "title": f"{kind.removeprefix('detect.').replace('_', ' ')}: {subject}",
+        "types": [kind],
+    }
+    event["is_alert"] = True
+
+
 _FILL: Final = {
+    _FINDING: _fill_finding,
     _NETWORK: _fill_network,
     _HTTP: _fill_http,
     _AUTHENTICATION: _fill_authentication,

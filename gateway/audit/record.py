@@ -16,6 +16,7 @@ An envelope is one JSON object, version 1. Fields that do not apply are left out
 ``auth``    ``profile`` 0 to 3
 ``ocpp``    ``version``, ``action``, ``event`` (OCPP's own name of a security event)
 ``dec``     ``act`` (what was done), ``reason``, ``stage``, ``rule``, ``policy`` (revision), ``status`` (HTTP)
+``ref``     of a detection: ``subject``, and ``records`` that it rests on, as ``SHARD/INDEX``
 ``n``       how many equal things it stands for, if more than one
 ``text``    a sentence of ours
 ``log``     facts of the log itself, in ``audit.*`` records
@@ -133,6 +134,7 @@ def envelope_of_event(event: SecurityEvent, stamp: Stamp) -> bytes:
             "policy": event.policy_revision,
             "status": event.http_status or None,
         },
+        ref={"subject": event.subject, "records": list(event.evidence)},
         n=event.count if event.count > 1 else None,
         text=event.detail,
     )

@@ -35,6 +35,7 @@ _ECS_CATEGORY: Final = {
     "config": ["configuration"],
     "policy": ["network"],
     "audit": ["process"],
+    "detect": ["intrusion_detection"],
 }
 _YEAR_10000_US: Final = 253_402_300_800_000_000
 _NOT_PRINTABLE: Final = re.compile(r"[^!-~]")

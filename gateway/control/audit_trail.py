@@ -38,6 +38,7 @@ class AuditTrail:
     def __init__(self, config: Config) -> None:
         state, audit = Path(config.state_dir), config.audit
         settings = msgspec.structs.replace(audit, directory=audit.directory or str(state / "audit"))
+        self.directory = Path(settings.directory)
         self.writer = AuditWriter(settings, Path(audit.keys_directory or state / "audit-keys"))
         self._sinks = [SinkFollower(sink, Path(settings.directory), state / "sinks") for sink in config.sinks]
         self._stamper = Stamper("control", os.urandom(8).hex())
@@ -90,7 +91,7 @@ class AuditTrail:
             "session.opened",
             live.charge_point_id,
             live.session,
-            peer={"ip": live.peer_address, "listener": live.listener},
+            peer={"ip": live.peer_address, "listener": live.listener, "cert": getattr(live.proof, "sha256", "")},
             auth={"profile": int(live.security_profile), "proof": type(live.proof).__name__},
             ocpp={"version": live.subprotocol},
             csms=live.csms,

@@ -43,8 +43,13 @@ def line_of(shard: str, index: int, record: dict[str, Any]) -> str:
         decision.get("rule") or decision.get("reason") or "",
         f"x{record['n']}" if record.get("n") else "",
         record.get("text") or "",
+        _rests_on(part(record, "ref").get("records")),
     ]
     return "  ".join(shown(part) for part in parts if part)
+
+
+def _rests_on(places: Any) -> str:
+    return f"[{', '.join(map(str, places))}]" if isinstance(places, list) and places else ""
 
 
 def moment_us(text: str, now_us: int) -> int:
