@@ -6,6 +6,8 @@ import re
 from pathlib import Path as FilePath
 from urllib.parse import urlsplit
 
+import msgspec
+
 from gateway.config.certificates import (
     check_client_pair,
     check_listener_certificates,
@@ -14,7 +16,7 @@ from gateway.config.certificates import (
     check_trust,
 )
 from gateway.config.findings import Findings
-from gateway.config.model import CSMS, LARGEST_MESSAGE_BYTES, Audit, Config, Listener
+from gateway.config.model import CSMS, LARGEST_MESSAGE_BYTES, Audit, Config, Detections, Listener
 from gateway.config.pki import check_pki
 from gateway.config.positions import Path
 from gateway.config.recording import check_recording
@@ -269,5 +271,16 @@ def _check_audit(audit: Audit, findings: Findings) -> None:
         findings.error(("audit", "reserve_bytes"), "less than 0")
     for name in ("checkpoint_interval_s", "heartbeat_s"):
         _check_positive(getattr(audit, name), ("audit", name), findings)
+    _check_detections(audit.detections, findings)
     if audit.failure_mode == "open":
         findings.warning(("audit", "failure_mode"), "while the log cannot be written, nothing is stopped for it")
+
+
+def _check_detections(detections: Detections, findings: Findings) -> None:
+    place: Path = ("audit", "detections")
+    for field in msgspec.structs.fields(Detections):
+        if field.name != "enabled":
+            _check_positive(getattr(detections, field.name), (*place, field.name), findings)
+    for name, most in (("travel_prefix_bits_ipv4", 32), ("travel_prefix_bits_ipv6", 128)):
+        if getattr(detections, name) > most:
+            findings.error((*place, name), f"more than {most}")

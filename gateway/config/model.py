@@ -19,6 +19,7 @@ __all__ = [
     "CertificateFiles",
     "CipherPolicy",
     "Config",
+    "Detections",
     "Limits",
     "Listener",
     "ListenerTLS",
@@ -270,6 +271,41 @@ class SecurityEvents(msgspec.Struct, frozen=True, kw_only=True):
     """Empty: security-events.jsonl in the state directory. ``-`` is standard output."""
 
 
+class Detections(msgspec.Struct, frozen=True, kw_only=True):
+    """From where on the gateway tells what several records say together (docs/detections.md). A reload changes them."""
+
+    enabled: bool = True
+    """Follow the audit log and record ``detect.*`` events, each with the records that it rests on."""
+    quiet_s: float = 3_600.0
+    """How long the same is not told again about the same address or charge point."""
+    brute_force_failures: int = 20
+    """Wrong passwords from one address, or for one charge point; five times as many for one at its known address."""
+    brute_force_window_s: float = 600.0
+    """Within so much time."""
+    enumeration_identities: int = 10
+    """Identities tried from one address, none of which proves itself."""
+    enumeration_window_s: float = 600.0
+    """Within so much time."""
+    travel_changes: int = 2
+    """Changes of the network that a charge point connects from: 1 is a modem that falls back, 2 is one that returns."""
+    travel_window_s: float = 900.0
+    """Within so much time."""
+    travel_prefix_bits_ipv4: int = 16
+    """How much of an address is its network."""
+    travel_prefix_bits_ipv6: int = 32
+    """The same for IPv6."""
+    shared_credential_window_s: float = 86_400.0
+    """How long a certificate that was used for one charge point must not be used for another one."""
+    clock_records: int = 3
+    """Messages with a moment far from now, after which a charge point's clock counts as wrong."""
+    clock_window_s: float = 3_600.0
+    """Within so much time."""
+    flapping_sessions: int = 12
+    """Sessions that one charge point begins."""
+    flapping_window_s: float = 600.0
+    """Within so much time."""
+
+
 class Audit(msgspec.Struct, frozen=True, kw_only=True):
     """The audit log: what can be proven untouched later (docs/audit.md). Read at the start, not by a reload."""
 
@@ -290,6 +326,8 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
     """How often the head is signed and published while the log grows."""
     heartbeat_s: float = 60.0
     """How often it is signed anew while it does not: silence can then be told from being cut off."""
+    detections: Detections = Detections()
+    """What is told about records that say something together."""
 
 
 class Sink(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ from gateway.control.admission import AdmissionDesk
 from gateway.control.audit_trail import AuditTrail
 from gateway.control.authentication import Authenticator
 from gateway.control.credentials import PasswordVerifier
+from gateway.control.detections import LogDetections
 from gateway.control.directory import Directory
 from gateway.control.enrolments import Enrolments
 from gateway.control.event_log import EventLog, event_path
@@ -135,6 +136,7 @@ class Node:
             Enrolments(self._store, self._directory, self._sessions, self._own_calls, report, tasks),
             self._upgrades,
             self._passwords,
+            LogDetections(self._trail.directory, self._config.audit.detections, self._events.add),
         )
 
     def _foreign_revocations(self, config: Config) -> ForeignRevocations:

@@ -59,11 +59,28 @@ def verify(
         mine = [data for data in earlier if len(shards) == 1 or _is_of(_origin(data), shard.name, single=False)]
         live = is_written(root)
         reports.append(verify_shard(shard, own, witnesses, mine, _progress(shard.name), live=live))
+    reports += _missing(root, [shard.name for shard in shards], [_origin(data) for data in earlier])
     if as_json:
         print_json(_document(root, reports))
     else:
         _print(root, reports)
     return 0 if all(report.ok for report in reports) else NOT_OK
+
+
+def _missing(root: Path, names: list[str], kept: list[str]) -> "list[ShardReport]":
+    """Shards are numbered without a gap, and a kept checkpoint is of one of them: one that is not here was taken away."""
+    from gateway.control.trail.verify import Finding, ShardReport
+
+    whys: dict[str, str] = {}
+    if len(names) > 1:
+        whys |= {name: f"a checkpoint of {name} was kept" for name in (each.rpartition("/")[2] for each in kept)}
+    if root / names[-1] != root and names[-1].isdecimal() and (root / names[-1]).is_dir():
+        whys |= {f"{number:04d}": f"shard {names[-1]} is here" for number in range(1, int(names[-1]))}
+    return [
+        ShardReport(shard=name, findings=[Finding("shard-missing", f"shard {name}", f"is not here, and {why}")])
+        for name, why in whys.items()
+        if name not in names
+    ]
 
 
 def _read(file: Path, *, as_json: bool) -> bytes:
