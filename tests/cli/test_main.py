@@ -54,6 +54,7 @@ ARGUMENTS = {
     "remove": ("X", "--yes"),
     "call": ("X", "Heartbeat"),
     "certificate": ("X",),
+    "password": ("X",),
     "import": ("-",),
     "revoke-certificate": ("--sha256", "00" * 32, "--reason", "lost"),
     "why": ("X",),
