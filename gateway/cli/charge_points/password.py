@@ -39,7 +39,7 @@ _NEXT = {
 def password(
     charge_point_id: str | None, group: str | None, rotate: bool, config_path: str | None, as_json: bool
 ) -> int:
-    """Change passwords over OCPP, and show how far that has got.
+    """Change passwords over OCPP; show how far that is.
 
     --rotate needs a running gateway. It makes the password, keeps a hash and gives it to the charge point when that is
     connected; the old one dies when the charge point has agreed.
