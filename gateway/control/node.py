@@ -27,6 +27,7 @@ from gateway.control.metrics import MetricsPage
 from gateway.control.operator_requests import OperatorRequest
 from gateway.control.own_call_requests import CallRequests
 from gateway.control.own_calls import OwnCalls
+from gateway.control.own_revocations import OwnRevocations
 from gateway.control.part import NodePart
 from gateway.control.recordings import Recordings
 from gateway.control.renewals import Renewals
@@ -127,6 +128,7 @@ class Node:
             Renewals(self._own_calls, self._sessions, tasks),
             Enrolments(self._store, self._directory, self._sessions, self._own_calls, report, tasks),
             self._upgrades,
+            OwnRevocations(self._store, report, self._config.pki.ca),
         )
 
     def _foreign_revocations(self, config: Config) -> ForeignRevocations:
@@ -143,6 +145,7 @@ class Node:
         await self._directory.load(self._store)
         for part in self._parts:
             await part.load()
+        await self._directory.refresh(self._store)  # with what they have found meanwhile
         await asyncio.to_thread(self._trail.open)
         self._use(self._config, self._in_force.begin(self._config, self._directory.revocations()))
         await self._foreign.recalled()
