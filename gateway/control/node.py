@@ -27,6 +27,7 @@ from gateway.control.metrics import MetricsPage
 from gateway.control.operator_requests import OperatorRequest
 from gateway.control.own_call_requests import CallRequests
 from gateway.control.own_calls import OwnCalls
+from gateway.control.own_publication import OwnPublication
 from gateway.control.own_revocations import OwnRevocations
 from gateway.control.part import NodePart
 from gateway.control.recordings import Recordings
@@ -123,12 +124,14 @@ class Node:
         """In the order in which they hear of a session."""
         report, tasks = self._events.own_event, self._tasks
         self._upgrades = Upgrades(self._store, self._directory, report, tasks)
+        self.publication = OwnPublication(report)
         return (
             CallRequests(self._own_calls, self._directory, self._sessions),
             Renewals(self._own_calls, self._sessions, tasks),
             Enrolments(self._store, self._directory, self._sessions, self._own_calls, report, tasks),
             self._upgrades,
             OwnRevocations(self._store, report, self._config.pki.ca),
+            self.publication,
         )
 
     def _foreign_revocations(self, config: Config) -> ForeignRevocations:

@@ -21,9 +21,10 @@ __all__ = ["EmbeddedCA"]
 class EmbeddedCA:
     """In ``ca`` of the rig's directory; the rig's listeners believe it."""
 
-    def __init__(self, rig: Rig) -> None:
+    def __init__(self, rig: Rig, publication: str = "") -> None:
+        """`publication`: lines of that table in the issuing CA's settings."""
         self.rig = rig
-        self.hierarchy = with_ca(rig)
+        self.hierarchy = with_ca(rig, publication)
         self.directory: Path = rig.work / "ca"
         self._number = 0
 
