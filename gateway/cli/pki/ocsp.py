@@ -36,8 +36,8 @@ __all__ = ["ocsp"]
 def ocsp(serials: tuple[str, ...], name: str | None, out: str, valid_days: float, ca_path: str, as_json: bool) -> int:
     """Sign OCSP responses and write them to files.
 
-    For certificates that have not expired, or for those with these serial numbers. A responder's certificate is issued for it, with a key that is used for nothing else and forgotten. A gateway that
-    publishes makes its responses by itself.
+    For certificates that have not expired, or for those with these serial numbers. A responder's certificate is issued
+    for it, with a key that is used for nothing else and forgotten. A gateway that publishes makes its responses by itself.
     """
     wanted = {parse_serial(each) for each in serials}
     directory = existing_directory(out, as_json=as_json)
