@@ -118,6 +118,17 @@ class ChainedFile(Generic[_T]):
             return None
         return bytes.fromhex(self._line(sequence)[:_DIGEST_HEX].decode("ascii"))
 
+    @property
+    def size_bytes(self) -> int:
+        """Of the records read and written so far, without a torn tail."""
+        return self._size
+
+    def catch_up(self) -> None:
+        """Read what another process has appended since. Raises JournalDamaged, OSError; open it anew after that."""
+        if os.fstat(self._descriptor).st_size < self._size:
+            raise JournalDamaged(f"{self.path} has become shorter")
+        self._load()
+
     def _line(self, sequence: int) -> bytes:
         start = self._offsets[sequence - 1]
         end = self._offsets[sequence] if sequence < len(self._offsets) else self._size
@@ -130,9 +141,11 @@ class ChainedFile(Generic[_T]):
             raise JournalInUse(f"{self.path} is in use by another process") from None
 
     def _load(self) -> None:
+        # Up to where it reaches now: a line that is being written meanwhile is the last one, not one with others behind it.
+        end = os.fstat(self._descriptor).st_size
         with os.fdopen(os.dup(self._descriptor), "rb") as file:
-            file.seek(0)
-            lines = iter(lambda: file.readline(_MAX_LINE_BYTES + 1), b"")
+            file.seek(self._size)
+            lines = iter(lambda: file.readline(min(_MAX_LINE_BYTES + 1, end - file.tell())), b"")
             for line in lines:
                 record = self._checked(line)
                 if record is None:

@@ -87,6 +87,8 @@ class Application:
     applicant: Applicant
     names: tuple[str, ...] = ()
     """Alternative names, for servers."""
+    issuer: str = ""
+    """The one issuing CA that it is for; empty: the one that suits best."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -299,7 +301,8 @@ class Issuance:
     def _issuer_for(self, application: Application, key: PublicKey, now: datetime.datetime) -> Issuer:
         """Of several the one that lives long enough, then one of the family of the key: some charge points know one only."""
         name, organization = application.profile, application.subject.organization
-        serving = [issuer for issuer in self.issuers.values() if any(each.name == name for each in issuer.profiles)]
+        asked = [each for each in self.issuers.values() if application.issuer in {"", each.name}]
+        serving = [issuer for issuer in asked if any(each.name == name for each in issuer.profiles)]
         if not serving:
             raise Refused(Reason.PROFILE_NOT_SERVED, name)
         suitable = [issuer for issuer in serving if organization in issuer.organizations]

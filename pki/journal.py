@@ -29,6 +29,15 @@ class Journal:
         self._file.close()
 
     @property
+    def size_bytes(self) -> int:
+        """Of the records that it has."""
+        return self._file.size_bytes
+
+    def catch_up(self) -> None:
+        """Read what another process has appended. Raises JournalDamaged, OSError; to be opened anew after that."""
+        self._file.catch_up()
+
+    @property
     def head(self) -> Position:
         """How far it has got."""
         return self._file.head

@@ -362,6 +362,11 @@ class PKI(msgspec.Struct, frozen=True, kw_only=True):
     """How long a charge point keeps the key of a request that is not answered. Later it is asked for a new one."""
     retire_old_after_s: float = 2_678_400.0
     """How long after the new certificate's first connection the one before it still counts as expected: 31 days."""
+    crl_lifetime_s: float = 604_800.0
+    """How long a revocation list that the gateway publishes is good: 7 days. The next one comes after half of it, and at
+    once after a revocation."""
+    ocsp_lifetime_s: float = 345_600.0
+    """The same for OCSP responses: 4 days."""
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):

@@ -28,6 +28,8 @@ from gateway.control.metrics import MetricsPage
 from gateway.control.operator_requests import OperatorRequest
 from gateway.control.own_call_requests import CallRequests
 from gateway.control.own_calls import OwnCalls
+from gateway.control.own_publication import OwnPublication
+from gateway.control.own_revocations import OwnRevocations
 from gateway.control.part import NodePart
 from gateway.control.passwords import Passwords
 from gateway.control.recordings import Recordings
@@ -130,6 +132,7 @@ class Node:
             self._store, self._directory, self._sessions, self._own_calls, self._verifier, report, tasks
         )
         self._desk.keeps_candidate = self._passwords.keeps_candidate
+        self.publication = OwnPublication(report)
         return (
             CallRequests(self._own_calls, self._directory, self._sessions),
             Renewals(self._own_calls, self._sessions, tasks),
@@ -137,6 +140,8 @@ class Node:
             self._upgrades,
             self._passwords,
             LogDetections(self._trail.directory, self._config.audit.detections, self._events.add),
+            OwnRevocations(self._store, report, self._config.pki.ca),
+            self.publication,
         )
 
     def _foreign_revocations(self, config: Config) -> ForeignRevocations:
@@ -153,6 +158,7 @@ class Node:
         await self._directory.load(self._store)
         for part in self._parts:
             await part.load()
+        await self._directory.refresh(self._store)  # with what they have found meanwhile
         await asyncio.to_thread(self._trail.open)
         self._use(self._config, self._in_force.begin(self._config, self._directory.revocations()))
         await self._foreign.recalled()
