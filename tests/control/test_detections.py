@@ -32,7 +32,7 @@ def sweep(node: Node, names: int) -> None:
 
 async def told(site: NodeSite, node: Node, names: int) -> list[dict[str, object]]:
     """The detections of a run in which somebody goes through so many names."""
-    detections = next(part for part in node._parts if isinstance(part, LogDetections))
+    detections = next(part for part in node.parts if isinstance(part, LogDetections))
     async with site.edge() as edge:
         before = node._trail.status()["published_size"]
         sweep(node, names)
@@ -62,7 +62,7 @@ async def test_a_name_fewer_is_nothing_and_a_restart_does_not_forget_it(site: No
     async with site.running() as node:
         assert await told(site, node, 9) == []
     async with site.running() as node:
-        found = next(part for part in node._parts if isinstance(part, LogDetections))
+        found = next(part for part in node.parts if isinstance(part, LogDetections))
         found.use(site.config(audit=Audit(reserve_bytes=0, detections=Detections(enumeration_identities=9))))
         assert len(await told(site, node, 0)) == 1
 
