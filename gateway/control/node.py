@@ -16,6 +16,7 @@ from gateway.config.problems import ConfigError
 from gateway.control.admission import AdmissionDesk
 from gateway.control.audit_trail import AuditTrail
 from gateway.control.authentication import Authenticator
+from gateway.control.campaign_parts import campaign_parts
 from gateway.control.credentials import PasswordVerifier
 from gateway.control.detections import LogDetections
 from gateway.control.directory import Directory
@@ -133,15 +134,18 @@ class Node:
         )
         self._desk.keeps_candidate = self._passwords.keeps_candidate
         self.publication = OwnPublication(report)
+        known = self._store, self._directory, self._sessions
+        enrolments = Enrolments(*known, self._own_calls, report, tasks)
         return (
             CallRequests(self._own_calls, self._directory, self._sessions),
             Renewals(self._own_calls, self._sessions, tasks),
-            Enrolments(self._store, self._directory, self._sessions, self._own_calls, report, tasks),
+            enrolments,
             self._upgrades,
             self._passwords,
             LogDetections(self._trail.directory, self._config.audit.detections, self._events.add),
             OwnRevocations(self._store, report, self._config.pki.ca),
             self.publication,
+            *campaign_parts(*known, enrolments, self._own_calls, report, tasks),
         )
 
     def _foreign_revocations(self, config: Config) -> ForeignRevocations:
