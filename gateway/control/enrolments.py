@@ -6,7 +6,7 @@ rests on it is said to anybody, so that a process which takes over reads it and 
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -77,6 +77,8 @@ class Enrolments(NodePart):
         self._tasks = tasks
         self._timing = Timing()
         self._operator_names: tuple[str, ...] = ()
+        self.on_change: Callable[[Enrolment | None, Enrolment], None] | None = None
+        """Hears of every state that an enrolment comes into, and what was the newest of the charge point before."""
         self._newest: dict[ChargePointId, Enrolment] = {}
         """Of the charge points whose newest enrolment may still change."""
         self._locks: dict[ChargePointId, asyncio.Lock] = {}
@@ -167,6 +169,14 @@ class Enrolments(NodePart):
         if entry.charge_point_id in self._newest:
             self._settled[entry.charge_point_id] = entry.generation
             self._wake(entry.charge_point_id)
+
+    def known(self, charge_point_id: ChargePointId) -> Enrolment | None:
+        """Its newest enrolment if it may still change; None says nothing about others."""
+        return self._newest.get(charge_point_id)
+
+    async def newest(self, charge_point_id: ChargePointId) -> Enrolment | None:
+        """Its newest enrolment. Raises StoreError."""
+        return await self._current(charge_point_id)
 
     async def renew(self, charge_point_id: str) -> str:
         """An operator wants a new certificate for it. Empty, or why that cannot be. Raises StoreError."""
@@ -374,6 +384,8 @@ class Enrolments(NodePart):
             known = self._newest.get(each.charge_point_id)
             if known is None or (known.number, known.state) != (each.number, each.state):
                 report_state(self._report, each)
+                if self.on_change is not None:
+                    self.on_change(known, each)
             self._newest[each.charge_point_id] = each
         return stored[-1]
 

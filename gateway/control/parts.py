@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from gateway.audit.event import SecurityEvent
 from gateway.config.model import Config
 from gateway.control.audit_trail import AuditTrail
+from gateway.control.campaign_parts import campaign_parts
 from gateway.control.credentials import PasswordVerifier
 from gateway.control.detections import LogDetections
 from gateway.control.directory import Directory
@@ -51,15 +52,17 @@ class Parts:
         self.upgrades = Upgrades(store, directory, report, tasks)
         self.passwords = Passwords(store, directory, sessions, calls, around.verifier, report, tasks)
         self.publication = OwnPublication(report)
+        enrolments = Enrolments(store, directory, sessions, calls, report, tasks)
         self._all: tuple[NodePart, ...] = (
             CallRequests(calls, directory, sessions),
             Renewals(calls, sessions, tasks),
-            Enrolments(store, directory, sessions, calls, report, tasks),
+            enrolments,
             self.upgrades,
             self.passwords,
             LogDetections(around.trail.directory, around.config.audit.detections, around.add_event),
             OwnRevocations(store, report, around.config.pki.ca),
             self.publication,
+            *campaign_parts(store, directory, sessions, enrolments, calls, report, tasks),
         )
 
     def __iter__(self) -> Iterator[NodePart]:

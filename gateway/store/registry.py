@@ -17,13 +17,15 @@ from gateway.identity.claim import fold
 from gateway.identity.record import ChargePointRecord, StoredPassword
 from gateway.ocpp.vocabulary import ChargePointId, SecurityProfile
 from gateway.store import certificates, changes, one_row, refusals, schema
+from gateway.store.campaigns import CampaignTable
+from gateway.store.capabilities import CapabilityTable
 from gateway.store.certificates import Revocations
 from gateway.store.database import Database, open_database
 from gateway.store.enrolments import EnrolmentTable
 from gateway.store.errors import DamagedRow, StoreError
 from gateway.store.inventory import CertificateTable
 from gateway.store.refusals import RefusalEntry
-from gateway.store.rows import checked, from_row
+from gateway.store.rows import LoweredFloor, checked, from_row
 from gateway.store.tables import bound_keys, charge_points, lowered_floors
 
 __all__ = ["LoweredFloor", "PasswordSlot", "Registry"]
@@ -49,16 +51,6 @@ _LEARN = (
 _LEARN_ROWS = 500
 
 
-class LoweredFloor(msgspec.Struct, frozen=True, kw_only=True):
-    """One operator act that lowered a floor."""
-
-    charge_point_id: ChargePointId
-    from_floor: SecurityProfile
-    to_floor: SecurityProfile | None
-    reason: str
-    lowered_at: float
-
-
 class Registry:
     """The one door to the database."""
 
@@ -68,6 +60,8 @@ class Registry:
         self._clock = clock
         self.enrolments = EnrolmentTable(database)
         self.inventory = CertificateTable(database)
+        self.campaigns = CampaignTable(database)
+        self.capabilities = CapabilityTable(database)
 
     @classmethod
     def open(cls, url: str, *, migrate: bool = True, clock: Callable[[], float] = time.time) -> Self:
