@@ -16,6 +16,7 @@ from gateway.config.problems import ConfigError
 from gateway.control.admission import AdmissionDesk
 from gateway.control.audit_trail import AuditTrail
 from gateway.control.authentication import Authenticator
+from gateway.control.certificate_inventory import CertificateInventory
 from gateway.control.credentials import PasswordVerifier
 from gateway.control.detections import LogDetections
 from gateway.control.directory import Directory
@@ -142,6 +143,7 @@ class Node:
             LogDetections(self._trail.directory, self._config.audit.detections, self._events.add),
             OwnRevocations(self._store, report, self._config.pki.ca),
             self.publication,
+            CertificateInventory(self._store),
         )
 
     def _foreign_revocations(self, config: Config) -> ForeignRevocations:
