@@ -38,6 +38,8 @@ _HELP: Final = {
     "ocpp_gateway_ocsp_failures_total": "Questions to OCSP responders of other CAs that gave no answer to be believed",
     "ocpp_gateway_own_revocation_list_seconds_left": "How long the published list of an issuing CA of ours is good",
     "ocpp_gateway_own_ocsp_responses": "Certificates of an issuing CA of ours with an OCSP response",
+    "ocpp_gateway_certificates": "Certificates that the registry knows, by state",
+    "ocpp_gateway_certificate_days_to_nearest_end": "Days until the first certificate in force ends that has no successor",
     "ocpp_gateway_messages_total": "Messages relayed or judged, by who sent them",
     "ocpp_gateway_message_bytes_total": "Payload bytes of those messages",
 }

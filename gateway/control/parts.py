@@ -7,6 +7,7 @@ from gateway.audit.event import SecurityEvent
 from gateway.config.model import Config
 from gateway.control.audit_trail import AuditTrail
 from gateway.control.campaign_parts import campaign_parts
+from gateway.control.certificate_inventory import CertificateInventory
 from gateway.control.credentials import PasswordVerifier
 from gateway.control.detections import LogDetections
 from gateway.control.directory import Directory
@@ -62,6 +63,7 @@ class Parts:
             LogDetections(around.trail.directory, around.config.audit.detections, around.add_event),
             OwnRevocations(store, report, around.config.pki.ca),
             self.publication,
+            CertificateInventory(store),
             *campaign_parts(store, directory, sessions, enrolments, calls, report, tasks),
         )
 

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import click
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -331,7 +332,10 @@ class TestLint:
         assert "there are ChargePointCertificate" in cli("pki", "lint", tmp_path / "x", "--profile", "X").err
 
 
-@pytest.mark.parametrize("name", [name for name in pki.list_commands(None) if name not in {"ceremony", "lint"}])  # type: ignore[arg-type]
+WITHOUT_A_CA = {"ceremony", "lint", "import"}
+
+
+@pytest.mark.parametrize("name", sorted(set(pki.list_commands(click.Context(pki))) - WITHOUT_A_CA))
 def test_a_directory_that_is_no_ca_is_told(name: str, cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "csr").write_text(csr_pem())
     words = {
@@ -341,6 +345,7 @@ def test_a_directory_that_is_no_ca_is_told(name: str, cli: Cli, tmp_path: Path) 
         "deny": ("x", "--note", "n"),
         "revoke": ("12", "--reason", "superseded"),
         "ocsp": ("--out", tmp_path),
+        "renew": ("12",),
     }
     result = cli("pki", name, *words.get(name, ()), "--ca", tmp_path)
     assert result.code == USAGE
@@ -445,3 +450,37 @@ class TestOCSP:
     def test_servers_have_no_responder(self, place: Place) -> None:
         result = place("ocsp", "--issuer", "servers", "--out", place.directory)
         assert (result.code, "has the profile OCSPResponder" in result.err) == (NOT_OK, True)
+
+
+class TestRenewByHand:
+    def test_names_are_those_of_the_certificate_and_the_old_one_stays(self, place: Place) -> None:
+        old = place.issue()
+        out = place.directory / "new.pem"
+        made = place("renew", old["serial"], "--csr", place.csr(), "--out", out, "--json").json()
+        leaf = x509.load_pem_x509_certificates(out.read_bytes())[0]
+        assert leaf.subject.rfc4514_string() == "CN=SN-1,O=Example CPO"
+        assert (made["instead_of"], made["serial"]) == (old["serial"], f"{leaf.serial_number:x}")
+        assert {each["state"] for each in place("list", "--json").json()} == {"valid"}
+        assert len(place("list", "--json").json()) == 2
+
+    @pytest.mark.parametrize(
+        ("options", "said"),
+        [({"common_name": "SN-2"}, "SN-2"), ({"organization": "Other"}, "Other")],
+        ids=["another name", "another organisation"],
+    )
+    def test_a_request_in_another_name_is_refused(self, place: Place, options: dict[str, str], said: str) -> None:
+        result = place("renew", place.issue()["serial"], "--csr", place.csr(**options))
+        assert (result.code, result.out, said in result.err) == (NOT_OK, "", True)
+
+    def test_the_old_key_is_no_renewal(self, place: Place) -> None:
+        csr = place.csr()
+        old = place.issue(csr=csr)
+        result = place("renew", old["serial"], "--csr", csr)
+        assert (result.code, "needs a new key" in result.err) == (NOT_OK, True)
+
+    def test_of_a_revoked_one_and_an_unknown_one_there_is_none(self, place: Place) -> None:
+        old = place.issue()["serial"]
+        place("revoke", old, "--reason", "keyCompromise")
+        assert "is revoked" in place("renew", old, "--csr", place.csr()).err
+        assert "knows no certificate 1234" in place("renew", "1234", "--csr", place.csr()).err
+        assert place("renew", old, "--out", "x").code == USAGE
