@@ -135,6 +135,12 @@ class Inventory:
         """Requests for certificates of this use under this name, oldest first."""
         return self._by_identity.get((profile, subject), [])
 
+    def others_valid(self, entry: CertificateEntry, now: datetime.datetime) -> list[CertificateEntry]:
+        """Further certificates of the same identity and use that are valid, oldest first."""
+        same = self.of_identity(entry.request.profile, entry.request.subject)
+        found = [self.certificates[each.serial] for each in same if each.serial is not None]
+        return [each for each in found if each is not entry and each.is_valid_at(now)]
+
     def started(self) -> list[RequestEntry]:
         """Requests that wait for nobody and are not done."""
         return [request for request in self.requests.values() if request.state.is_started]

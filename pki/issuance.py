@@ -209,7 +209,7 @@ class Issuance:
             applicant=_described(application.applicant),
             held=decision.held,
             rule=decision.rule.value,
-            notes=(*(f"ignored: {each}" for each in checked.ignored), *notes),
+            notes=(*_notes(checked), *notes),
         )
         before = self.inventory.held(application.profile, application.subject)
         self._journal.append(record)
@@ -456,6 +456,13 @@ class Issuance:
 
 def _without_root(certificates: tuple[x509.Certificate, ...]) -> tuple[x509.Certificate, ...]:
     return tuple(each for each in certificates if each.subject != each.issuer)
+
+
+def _notes(checked: CertificateRequest) -> tuple[str, ...]:
+    return (
+        *(f"ignored: {each}" for each in checked.ignored),
+        *(f"tolerated: {each}" for each in checked.departures),
+    )
 
 
 def _described(applicant: Applicant) -> str:

@@ -52,5 +52,5 @@ def _read(name: str, *, as_json: bool) -> "Certificate":
         if b"-----BEGIN" in data:
             return x509.load_pem_x509_certificate(data)
         return x509.load_der_x509_certificate(data)
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         fail(f"{shown(name)} is not a certificate.", NOT_OK, as_json=as_json)

@@ -45,6 +45,9 @@ def status(of_registry: bool, ca_path: str, config_path: str | None, as_json: bo
                 facts["attention"].append(
                     "the journal is an old copy, or another one than the signer knows: nothing will start"
                 )
+            noted = journal.inventory.noted
+            if signer.digest_at(noted.sequence) != noted.digest:
+                facts["attention"].append("the signer's list is an old copy: nothing will start")
             facts["signed"] = signed
     attention = list(facts["attention"])
     if as_json:
