@@ -9,7 +9,7 @@ from pathlib import Path
 from cryptography import x509
 
 from pki.chained_file import START, ChainedFile, Position
-from pki.records import Intended, Issued, JournalRecord, Requested, Revoked
+from pki.records import Intended, Issued, JournalRecord, Received, Requested, Revoked
 from pki.signing import certificate_of, unsigned_certificate
 
 __all__ = ["IssuedNews", "JournalFollower", "RevokedNews"]
@@ -115,6 +115,10 @@ class JournalFollower:
                 self._intended[int(record.serial, 16)] = sequence
             case Issued():
                 self._untold.append((sequence, self._profiles.pop(record.request, "")))
+            case Received():
+                leaf = x509.load_der_x509_certificate(record.chain[0])
+                self._intended[leaf.serial_number] = sequence
+                self._untold.append((sequence, self._profiles.pop(record.request, "")))
             case Revoked():
                 self._untold.append((sequence, ""))
             case _:
@@ -128,17 +132,22 @@ class JournalFollower:
             record = file.read(sequence) if not profile or sequence > self._known.sequence else None
             if isinstance(record, Revoked):
                 self._on_revoked(self._revoked(record))
-            elif isinstance(record, Issued) and self._on_issued is not None:
+            elif isinstance(record, Issued | Received) and self._on_issued is not None:
                 self._on_issued(self._issued(record, profile))
         self._known = file.head
 
     def _body(self, serial: str) -> bytes:
         assert self._file is not None
         intent = self._file.read(self._intended[int(serial, 16)])
+        if isinstance(intent, Received):
+            return x509.load_der_x509_certificate(intent.chain[0]).tbs_certificate_bytes
         assert isinstance(intent, Intended)
         return intent.tbs
 
-    def _issued(self, record: Issued, profile: str) -> IssuedNews:
+    def _issued(self, record: Issued | Received, profile: str) -> IssuedNews:
+        if isinstance(record, Received):
+            certificate = x509.load_der_x509_certificate(record.chain[0])
+            return IssuedNews(certificate=certificate, profile=profile, at=record.at)
         der = certificate_of(self._body(record.serial), record.signature)
         return IssuedNews(certificate=x509.load_der_x509_certificate(der), profile=profile, at=record.at)
 

@@ -7,6 +7,7 @@ from typing import Any, TypeVar, get_args, get_origin
 
 import msgspec
 
+from gateway.config.authorities import CMP, EST, Vault
 from gateway.config.checks import Findings, check
 from gateway.config.model import (
     CSMS,
@@ -59,7 +60,10 @@ _FILES = {
     CertificateFiles: ("certificate", "key"),
     CSMS: ("password_file", "ca", "certificate", "key"),
     Trust: ("roots", "crl"),
-    PKI: ("ca",),
+    PKI: ("ca", "roots"),
+    EST: ("server_roots", "password_file", "certificate", "key", "client_secret_file"),
+    Vault: ("server_roots", "token_file"),
+    CMP: ("server_roots", "secret_file", "certificate", "key"),
     Policy: ("site",),
     Sink: ("ca", "certificate", "key", "secret_file"),
     Recording: ("path",),
