@@ -24,6 +24,8 @@ _SAID_BY_CERTIFICATE_CHECKS = (
     "wildcard certificate",
     "the chain is out of order",
     "the chain includes the root",
+    "is not among its subjectAltNames",
+    "has no serverAuth",
     "certificate: charge points that support only that",
 )
 """Warnings of the configuration that come again, with more to them; a new one is shown rather than lost."""

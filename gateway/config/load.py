@@ -27,6 +27,7 @@ from gateway.config.model import (
     Trust,
     WebSocketSettings,
 )
+from gateway.config.own_certificates import ServerCertificates
 from gateway.config.positions import Path, find_positions
 from gateway.config.problems import ConfigError, Problem
 from gateway.config.suggest import did_you_mean
@@ -43,6 +44,7 @@ _TABLES: dict[str, type[msgspec.Struct]] = {
     "security_events": SecurityEvents,
     "audit": Audit,
     "pki": PKI,
+    "server_certificates": ServerCertificates,
     "policy": Policy,
     "recording": Recording,
 }
@@ -61,6 +63,7 @@ _FILES = {
     CSMS: ("password_file", "ca", "certificate", "key"),
     Trust: ("roots", "crl"),
     PKI: ("ca", "roots"),
+    ServerCertificates: ("ca",),
     EST: ("server_roots", "password_file", "certificate", "key", "client_secret_file"),
     Vault: ("server_roots", "token_file"),
     CMP: ("server_roots", "secret_file", "certificate", "key"),

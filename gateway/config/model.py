@@ -9,6 +9,7 @@ from typing import Final, Literal
 import msgspec
 
 from gateway.config.authorities import CMP, EST, BackendName, Command, Vault
+from gateway.config.own_certificates import ServerCertificates
 from gateway.identity.trust import TrustUse
 from gateway.ocpp.vocabulary import OCPPVersion, SecurityProfile
 
@@ -52,8 +53,10 @@ class CertificateFiles(msgspec.Struct, frozen=True, kw_only=True):
 class ListenerTLS(msgspec.Struct, frozen=True, kw_only=True):
     """TLS of a listener."""
 
-    certificates: tuple[CertificateFiles, ...]
+    certificates: tuple[CertificateFiles, ...] = ()
     """Give an RSA and an ECDSA certificate: charge points may support only one of them (A00.FR.318/421)."""
+    automatic_certificates: bool = False
+    """In place of files: what the gateway gets for itself, as `[server_certificates]` says."""
     client_certificate: ClientCertificate = "none"
     """``required`` for profile 3 alone, ``optional`` for profiles 2 and 3 on one port."""
     client_trust: tuple[str, ...] = ()
@@ -439,6 +442,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     audit: Audit = Audit()
     sinks: tuple[Sink, ...] = ()
     pki: PKI = PKI()
+    server_certificates: ServerCertificates = ServerCertificates()
     policy: Policy = Policy()
     recording: Recording = Recording()
     operator_names: tuple[str, ...] = ()

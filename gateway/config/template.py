@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, NamedTuple, get_args, get_origin
 
 import msgspec
 
-from gateway.config import authorities, model
+from gateway.config import authorities, model, own_certificates
 from gateway.config.authorities import CMP, EST, Command, Vault
 from gateway.config.load import _Gateway
 from gateway.config.model import (
@@ -36,6 +36,7 @@ from gateway.config.model import (
     Trust,
     WebSocketSettings,
 )
+from gateway.config.own_certificates import ServerCertificates
 from gateway.ocpp.vocabulary import SecurityProfile
 
 __all__ = ["explanations", "render_template"]
@@ -162,6 +163,7 @@ _TABLES: Final = (
         {"server": "http://cmp.example.com:8080", "reference": "gateway", "secret_file": "cmp-secret"},
         example=True,
     ),
+    _Table("[server_certificates]", ServerCertificates),
     _Table("[policy]", Policy),
     _Table("[recording]", Recording),
 )
@@ -170,7 +172,7 @@ _TABLES: Final = (
 def explanations() -> dict[str, dict[str, str]]:
     """The docstrings of the model: by struct and field; the struct's own under an empty name."""
     found: dict[str, dict[str, str]] = {}
-    sources = (inspect.getsource(module) for module in (model, authorities))
+    sources = (inspect.getsource(module) for module in (model, authorities, own_certificates))
     for node in (node for source in sources for node in ast.parse(source).body):
         if not isinstance(node, ast.ClassDef):
             continue
