@@ -131,6 +131,9 @@ class _Token:
 class Issuance:
     """The procedure over one journal and one signer. One thread at a time."""
 
+    issues_itself = True
+    """False for a registration authority, which hands approved requests to another CA."""
+
     def __init__(
         self,
         journal: Path,
@@ -184,9 +187,7 @@ class Issuance:
         checked = parse_csr(csr, self._policy.keys)
         # Step 2.
         verify_subject(checked, application.subject, compare_organization=self._policy.compare_organization)
-        issuer = self._issuer_for(application, checked.public_key, now)
-        profile = issuer.profile(application.profile)
-        issuer.verify_names(profile, application.subject, application.names)
+        issuer = self._issuer_name(application, checked.public_key, now)
         # Step 3.
         known, notes = self._known(checked, application, now)
         if known is not None:
@@ -201,7 +202,7 @@ class Issuance:
             at=now,
             request=self._make_id(),
             profile=application.profile,
-            issuer=issuer.name,
+            issuer=issuer,
             subject=application.subject,
             names=application.names,
             spki=checked.spki,
@@ -297,6 +298,12 @@ class Issuance:
         return entry
 
     # What stands behind.
+
+    def _issuer_name(self, application: Application, key: PublicKey, now: datetime.datetime) -> str:
+        """Of the one that is to sign, and may certify these names. Raises Refused."""
+        issuer = self._issuer_for(application, key, now)
+        issuer.verify_names(issuer.profile(application.profile), application.subject, application.names)
+        return issuer.name
 
     def _issuer_for(self, application: Application, key: PublicKey, now: datetime.datetime) -> Issuer:
         """Of several the one that lives long enough, then one of the family of the key: some charge points know one only."""

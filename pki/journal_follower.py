@@ -11,7 +11,7 @@ from typing import Final
 from cryptography import x509
 
 from pki.chained_file import START, ChainedFile, Position
-from pki.records import Intended, Issued, JournalRecord, Requested, Revoked
+from pki.records import Intended, Issued, JournalRecord, Received, Requested, Revoked
 from pki.signing import certificate_of, unsigned_certificate
 
 __all__ = ["IssuedNews", "JournalFollower", "RevokedNews"]
@@ -133,6 +133,10 @@ class JournalFollower:
                 self._intended[int(record.serial, 16)] = sequence
             case Issued():
                 self._issued.append((sequence, self._profiles.pop(record.request, "")))
+            case Received():
+                leaf = x509.load_der_x509_certificate(record.chain[0])
+                self._intended[leaf.serial_number] = sequence
+                self._issued.append((sequence, self._profiles.pop(record.request, "")))
             case Revoked():
                 self._revoked.append(sequence)
             case _:
@@ -157,7 +161,7 @@ class JournalFollower:
             if sequence <= self._told.sequence:
                 continue
             record = file.read(sequence)
-            assert isinstance(record, Issued)
+            assert isinstance(record, Issued | Received)
             on_issued(self._certificate(record, profile))
             digest = file.digest_at(sequence)
             assert digest is not None
@@ -167,10 +171,15 @@ class JournalFollower:
     def _body(self, serial: str) -> bytes:
         assert self._file is not None
         intent = self._file.read(self._intended[int(serial, 16)])
+        if isinstance(intent, Received):
+            return x509.load_der_x509_certificate(intent.chain[0]).tbs_certificate_bytes
         assert isinstance(intent, Intended)
         return intent.tbs
 
-    def _certificate(self, record: Issued, profile: str) -> IssuedNews:
+    def _certificate(self, record: Issued | Received, profile: str) -> IssuedNews:
+        if isinstance(record, Received):
+            certificate = x509.load_der_x509_certificate(record.chain[0])
+            return IssuedNews(certificate=certificate, profile=profile, at=record.at)
         der = certificate_of(self._body(record.serial), record.signature)
         return IssuedNews(certificate=x509.load_der_x509_certificate(der), profile=profile, at=record.at)
 

@@ -1,6 +1,6 @@
 """All parts of a node, made once: what each is given, and in which order they hear of a session."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
 from gateway.audit.event import SecurityEvent
@@ -14,6 +14,7 @@ from gateway.control.directory import Directory
 from gateway.control.enrolments import Enrolments
 from gateway.control.own_call_requests import CallRequests
 from gateway.control.own_calls import OwnCalls
+from gateway.control.own_certificates import OwnCertificates
 from gateway.control.own_publication import OwnPublication
 from gateway.control.own_revocations import OwnRevocations
 from gateway.control.part import NodePart
@@ -42,6 +43,8 @@ class Surroundings:
     report: Callable[..., None]
     """`report(event, severity, decision, detail[, charge_point_id])`: an event of the gateway's own."""
     add_event: Callable[[SecurityEvent], None]
+    recertify: Callable[[], Awaitable[str]]
+    """Gives the edges the gateway's own certificates as they are on the disk. Empty, or why they keep what they have."""
 
 
 class Parts:
@@ -63,6 +66,7 @@ class Parts:
             LogDetections(around.trail.directory, around.config.audit.detections, around.add_event),
             OwnRevocations(store, report, around.config.pki.ca),
             self.publication,
+            OwnCertificates(around.config, report, around.recertify),
             CertificateInventory(store),
             *campaign_parts(store, directory, sessions, enrolments, calls, report, tasks),
         )
