@@ -110,9 +110,16 @@ class Node:
         self._recordings = Recordings()
         self._in_force = SettingsInForce(settings, first, self._links, self._events.own_event)
         self._own_calls = OwnCalls(self._events.own_event, config.websocket.max_message_bytes)
-        self.parts = Parts(
+        self.parts = self._made_parts()
+        self._budgets = FleetBudgets()
+        self._changing = asyncio.Lock()
+        self._trust_is_stale = False  # revocations have changed since the edges got their settings
+        self.draining = False
+
+    def _made_parts(self) -> Parts:
+        parts = Parts(
             Surroundings(
-                config=config,
+                config=self._config,
                 store=self._store,
                 directory=self._directory,
                 sessions=self._sessions,
@@ -125,11 +132,8 @@ class Node:
                 recertify=self._recertify,
             )
         )
-        self._desk.keeps_candidate = self.parts.passwords.keeps_candidate
-        self._budgets = FleetBudgets()
-        self._changing = asyncio.Lock()
-        self._trust_is_stale = False  # revocations have changed since the edges got their settings
-        self.draining = False
+        self._desk.keeps_candidate = parts.passwords.keeps_candidate
+        return parts
 
     def _foreign_revocations(self, config: Config) -> ForeignRevocations:
         cache = Path(config.state_dir) / "revocation-lists"
