@@ -263,7 +263,7 @@ def test_a_new_file_is_in_its_directory_for_good(path: Path, monkeypatch: pytest
 
     def watched(descriptor: int) -> None:
         if stat.S_ISDIR(os.fstat(descriptor).st_mode):
-            directories.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+            directories.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
         synced(descriptor)
 
     monkeypatch.setattr(os, "fsync", watched)

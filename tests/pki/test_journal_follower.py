@@ -107,7 +107,7 @@ def test_of_another_journal_nothing_is_known(writer: Writer, tmp_path: Path) -> 
 def test_a_line_that_is_being_written_is_not_told_before_it_is_whole(writer: Writer, tmp_path: Path) -> None:
     serial = writer.issue()
     writer.revoke(serial)
-    whole = writer.path.read_bytes()
+    whole = b"".join(line for line in writer.path.read_bytes().splitlines(keepends=True) if b'"noted"' not in line)
     copy = tmp_path / "copy"
     copy.write_bytes(whole[:-20])
     reader = Reader(copy)
