@@ -262,7 +262,7 @@ class SecurityEvents(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Audit(msgspec.Struct, frozen=True, kw_only=True):
-    """The audit log: what can be proven untouched later (docs/audit.md). Read at the start, not by a reload."""
+    """The audit log: what can be proven untouched later (docs/audit.md). A reload reads how much of messages is kept."""
 
     directory: str = ""
     """Empty: ``audit`` in the state directory. A local disk: not NFS."""
@@ -281,6 +281,13 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
     """How often the head is signed and published while the log grows."""
     heartbeat_s: float = 60.0
     """How often it is signed anew while it does not: silence can then be told from being cut off."""
+    level: Literal["full", "meta", "count"] = "meta"
+    """What is kept of a message that goes on: ``full`` its text too, without secrets, ``meta`` what it was, ``count`` a
+    number for each session and quarter of an hour. What is refused, and what a rule matches, is always kept in full."""
+    full: tuple[str, ...] = ("@disruptive", "@certificates", "@remote_start", "@logs", "@privacy", "@vendor")
+    """Actions, and classes of them, that are kept in full whatever `level` says. Answers go with their calls."""
+    counted: tuple[str, ...] = ("Heartbeat", "MeterValues")
+    """Actions that are only counted. What stands in `full` as well is kept in full."""
 
 
 class Sink(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,12 +12,17 @@ import structlog
 from gateway.audit.canonical import NotCanonical
 from gateway.audit.event import SecurityEvent, printable
 from gateway.audit.record import RecordClass, class_of_event, envelope, envelope_of_event
+from gateway.audit.relayed import Levels
 from gateway.config.model import Config
 from gateway.control.audit_writer import AuditWriter, LogRefused
+from gateway.control.frame_bodies import FrameBodies
+from gateway.control.relayed_log import RelayedLog
 from gateway.control.sinks.follower import SinkFollower
+from gateway.control.trail.pseudonyms import PseudonymKeys
 from gateway.control.trail.shard_writer import DiskFull
 from gateway.control.trail.stamp import Stamper
 from gateway.link.messages import LiveSession, SessionClosed
+from gateway.policy.classes import CLASSES
 
 __all__ = ["AuditTrail"]
 
@@ -37,9 +42,19 @@ class AuditTrail:
     def __init__(self, config: Config) -> None:
         state, audit = Path(config.state_dir), config.audit
         settings = msgspec.structs.replace(audit, directory=audit.directory or str(state / "audit"))
-        self.writer = AuditWriter(settings, Path(audit.keys_directory or state / "audit-keys"))
+        keys = Path(audit.keys_directory or state / "audit-keys")
+        self.writer = AuditWriter(settings, keys)
         self._sinks = [SinkFollower(sink, Path(settings.directory), state / "sinks") for sink in config.sinks]
-        self._stamper = Stamper("control", os.urandom(8).hex())
+        boot = os.urandom(8).hex()
+        self._stamper = Stamper("control", boot)
+        self.relayed = RelayedLog(self.writer.append, boot, FrameBodies(PseudonymKeys(keys / "pseudonyms")))
+        """Takes what edges relay."""
+        self.use(config)
+
+    def use(self, config: Config) -> None:
+        """What a reload may change: how much of which messages is kept."""
+        audit = config.audit
+        self.relayed.levels = Levels(default=audit.level, full=_named(audit.full), counted=_named(audit.counted))
 
     def open(self) -> None:
         """Recover the log and start to write. Blocks. Raises OSError, with a sentence where the log is refused."""
@@ -55,6 +70,7 @@ class AuditTrail:
 
     def close(self) -> None:
         """Write what waits, and let sinks that deliver have it. Blocks."""
+        self.relayed.close()
         self.writer.close()
         deadline = time.monotonic() + _LAST_DELIVERIES_S
         while time.monotonic() < deadline and any(not each.why and each.status()["behind"] for each in self._sinks):
@@ -91,6 +107,7 @@ class AuditTrail:
 
     def session_closed(self, message: SessionClosed) -> None:
         """And no longer."""
+        self.relayed.ended(message.session)
         self._session(
             "session.closed",
             message.charge_point_id,
@@ -135,3 +152,8 @@ class AuditTrail:
                 for what, key in _SINK_METRICS
             },
         }
+
+
+def _named(actions: tuple[str, ...]) -> frozenset[str]:
+    """Classes of actions spelt out."""
+    return frozenset(name for action in actions for name in CLASSES.get(action, (action,)))

@@ -132,16 +132,22 @@ class AuditWriter:
     # -- the way in
 
     def append(
-        self, record_class: RecordClass, record: bytes, when_done: Callable[[int | None], None] | None = None
+        self,
+        record_class: RecordClass,
+        record: bytes,
+        when_done: Callable[[int | None], None] | None = None,
+        *,
+        keep: bool = False,
     ) -> bool:
         """Hand over one canonical envelope, from any thread; False if it is lost, which the log itself will say.
 
         `when_done`: told the record's index when it is on the disk, or None when it never will be. It is called in the
-        writer's thread, or right here when False is returned. Raises ValueError for more than 65535 bytes.
+        writer's thread, or right here when False is returned. `keep`: it waits for a disk without room as others do,
+        instead of being refused. Raises ValueError for more than 65535 bytes.
         """
         if len(record) > MAX_ENTRY_BYTES:
             raise ValueError(f"a record of {len(record)} bytes")
-        taken = self._queue.put(Pending(record_class, record, when_done), self._now_us())
+        taken = self._queue.put(Pending(record_class, record, when_done, keep), self._now_us())
         if not taken and when_done is not None:
             when_done(None)
         return taken

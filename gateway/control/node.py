@@ -60,6 +60,7 @@ from gateway.link.messages import (
     SessionOpened,
     SettingsApplied,
 )
+from gateway.link.relayed import RelayedFrames
 from gateway.link.tasks import TaskOwner
 from gateway.ocpp.vocabulary import ChargePointId
 from gateway.policy.budgets import FleetBudgets
@@ -154,6 +155,7 @@ class Node:
         self._tasks.start(self._repeat(_FLUSH_S, self._recordings.flush), "recordings")
         self._tasks.start(self._repeat(_OBSERVATIONS_S, self._store.flush), "store")
         self._tasks.start(self._repeat(_EXPIRE_S, self._expire), "expire")
+        self._tasks.start(self._repeat(_EXPIRE_S, self._trail.relayed.tick), "relayed")
         self._tasks.start(self._repeat(_POLL_REGISTRY_S, self._follow_registry), "registry")
         self._tasks.start(self._open_desk_after_a_while(), "open-desk")
         for part in self._parts:
@@ -179,6 +181,7 @@ class Node:
     def _use(self, config: Config, settings: EdgeSettings) -> None:
         """Put a configuration into force for admissions and for all parts."""
         self._config = config
+        self._trail.use(config)
         self._desk.limits = config.limits
         self._own_calls.max_message_bytes = config.websocket.max_message_bytes
         for part in self._parts:
@@ -256,8 +259,8 @@ class Node:
                 self._own_calls.done(message)
             case CertificateRequest():
                 self._asked_for_certificate(message, link)
-            case RecordedLines():
-                self._recordings.add(message)
+            case RecordedLines() | RelayedFrames():
+                self._relayed(link, message)
             case Hello():
                 self._hello(link, message)
             case BudgetRequest(request_id=number, asks=asks):
@@ -271,6 +274,12 @@ class Node:
     def _asked_for_certificate(self, message: CertificateRequest, link: EdgeLink) -> None:
         for part in self._parts:
             part.asked_for_certificate(message, link)
+
+    def _relayed(self, link: EdgeLink, message: RecordedLines | RelayedFrames) -> None:
+        if isinstance(message, RelayedFrames):
+            self._trail.relayed.take(link, message)
+        else:
+            self._recordings.add(message)
 
     def _session_changed(
         self, link: EdgeLink, message: SessionOpened | SessionClosed | BootStateChanged | Registered

@@ -12,6 +12,7 @@ import msgspec
 from gateway.audit.event import SecurityEvent
 from gateway.config.model import CSMS, Limits, Listener, Trust, WebSocketSettings
 from gateway.identity.evidence import Admission, Claim, Proof
+from gateway.link.relayed import FramesRecorded, RelayedFrames
 from gateway.ocpp.vocabulary import BootState, ChargePointId, SecurityProfile
 from gateway.policy.rules import Pack
 from gateway.policy.site import SitePolicy
@@ -380,6 +381,7 @@ EdgeMessage = (
     | RecordedLines
     | GatewayCallDone
     | CertificateRequest
+    | RelayedFrames
 )
 ControlMessage = (
     SettingsUpdate
@@ -391,4 +393,5 @@ ControlMessage = (
     | BudgetAnswer
     | GatewayCall
     | CertificateRequestTaken
+    | FramesRecorded
 )
