@@ -25,7 +25,7 @@ def check_audit(audit: Audit, findings: Findings) -> None:
         findings.error(("audit", "max_queue_bytes"), "less than 1 MiB")
     if audit.reserve_bytes < 0:
         findings.error(("audit", "reserve_bytes"), "less than 0")
-    for name in ("checkpoint_interval_s", "heartbeat_s"):
+    for name in ("checkpoint_interval_s", "heartbeat_s", "record_timeout_s"):
         value = getattr(audit, name)
         if not math.isfinite(value) or value <= 0:
             findings.error(("audit", name), "must be a number greater than 0")
@@ -36,7 +36,7 @@ def check_audit(audit: Audit, findings: Findings) -> None:
 
 def _check_actions(audit: Audit, findings: Findings) -> None:
     known = {action.name for version in OCPPVersion for action in actions(version)} | set(CLASSES)
-    for key in ("full", "counted"):
+    for key in ("full", "counted", "recorded_first"):
         for place, name in enumerate(getattr(audit, key)):
             if name not in known:
                 findings.error(("audit", key, place), f"no version has an action {name}", did_you_mean(name, known))

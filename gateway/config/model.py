@@ -262,7 +262,7 @@ class SecurityEvents(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Audit(msgspec.Struct, frozen=True, kw_only=True):
-    """The audit log: what can be proven untouched later (docs/audit.md). A reload reads how much of messages is kept."""
+    """The audit log: what can be proven untouched later (docs/audit.md). A reload reads what concerns messages."""
 
     directory: str = ""
     """Empty: ``audit`` in the state directory. A local disk: not NFS."""
@@ -288,6 +288,11 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
     """Actions, and classes of them, that are kept in full whatever `level` says. Answers go with their calls."""
     counted: tuple[str, ...] = ("Heartbeat", "MeterValues")
     """Actions that are only counted. What stands in `full` as well is kept in full."""
+    recorded_first: tuple[str, ...] = ("@disruptive", "@certificates", "@remote_start", "@vendor")
+    """Commands of the CSMS, and classes of them, that go on or are refused only once the log has them on its disk. Where it
+    cannot be written they are refused, in mode ``open`` they go on. Holds for connections made after a reload."""
+    record_timeout_s: float = 2.0
+    """How long such a command waits for its record at most, and a reload or a call of the gateway's own for theirs."""
 
 
 class Sink(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,7 +22,7 @@ from gateway.control.trail.pseudonyms import PseudonymKeys
 from gateway.control.trail.shard_writer import DiskFull
 from gateway.control.trail.stamp import Stamper
 from gateway.link.messages import LiveSession, SessionClosed
-from gateway.policy.classes import CLASSES
+from gateway.policy.classes import spelt_out
 
 __all__ = ["AuditTrail"]
 
@@ -49,12 +49,14 @@ class AuditTrail:
         self._stamper = Stamper("control", boot)
         self.relayed = RelayedLog(self.writer.append, boot, FrameBodies(PseudonymKeys(keys / "pseudonyms")))
         """Takes what edges relay."""
+        self._goes_on_without = self.relayed.goes_on_without = audit.failure_mode == "open"
         self.use(config)
 
     def use(self, config: Config) -> None:
         """What a reload may change: how much of which messages is kept."""
         audit = config.audit
-        self.relayed.levels = Levels(default=audit.level, full=_named(audit.full), counted=_named(audit.counted))
+        self.relayed.levels = Levels(default=audit.level, full=spelt_out(audit.full), counted=spelt_out(audit.counted))
+        self._timeout_s = audit.record_timeout_s
 
     def open(self) -> None:
         """Recover the log and start to write. Blocks. Raises OSError, with a sentence where the log is refused."""
@@ -81,6 +83,10 @@ class AuditTrail:
     def may_admit(self) -> bool:
         """May a charge point be admitted, whose messages would have to be recorded?"""
         return self.writer.may_proceed(RecordClass.GROUP)
+
+    async def may_happen(self) -> bool:
+        """What was just recorded is on the disk, or need not be (mode ``open``): now it may happen."""
+        return await self.writer.durable(self._timeout_s) or self._goes_on_without
 
     # -- what is recorded
 
@@ -152,8 +158,3 @@ class AuditTrail:
                 for what, key in _SINK_METRICS
             },
         }
-
-
-def _named(actions: tuple[str, ...]) -> frozenset[str]:
-    """Classes of actions spelt out."""
-    return frozenset(name for action in actions for name in CLASSES.get(action, (action,)))

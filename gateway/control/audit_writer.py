@@ -167,6 +167,20 @@ class AuditWriter:
             raise AuditUnavailable(self.why or "no room")
         return index
 
+    async def durable(self, timeout_s: float) -> bool:
+        """Wait until everything that was appended so far is on the disk; False if it is not by then, or cannot be."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[int | None] = loop.create_future()
+
+        def tell(index: int | None) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and with it everybody who waits
+                loop.call_soon_threadsafe(lambda: None if done.done() else done.set_result(index))
+
+        self.append(RecordClass.SYNC, b"", tell)
+        with contextlib.suppress(TimeoutError):
+            return await asyncio.wait_for(done, timeout_s) is not None
+        return False
+
     def may_proceed(self, record_class: RecordClass) -> bool:
         """May something be done whose record has this class? The failure mode's answer."""
         mode = self._settings.failure_mode
@@ -235,17 +249,19 @@ class AuditWriter:
 
     def _commit(self, batch: list[Pending]) -> None:
         """Durable, acknowledged, hashed: in this order. Raises DiskFull, TrailBroken."""
-        envelopes = [pending.envelope for pending in batch]
+        envelopes = [pending.envelope for pending in batch if pending.envelope]
         try:
-            first = self._shard.commit(envelopes)
+            index = self._shard.commit(envelopes) if envelopes else self._shard.size
         except (DiskFull, TrailBroken):
             self._queue.put_back(batch)
             raise
-        for index, pending in enumerate(batch, first):
+        for pending in batch:
             if pending.when_done is not None:
                 pending.when_done(index)
-        self._shard.grow(envelopes)
-        self._shard.write_tiles()
+            index += bool(pending.envelope)  # one that is empty only asks whether those before it are there
+        if envelopes:
+            self._shard.grow(envelopes)
+            self._shard.write_tiles()
 
     def _refuse_waiting(self) -> None:
         """Nobody waits for ever. It is no loss: what they would be the records of does not happen."""

@@ -112,7 +112,7 @@ class Node:
         self._metrics = MetricsPage()
         self._recordings = Recordings()
         self._in_force = SettingsInForce(settings, first, self._links, self._events.own_event)
-        self._own_calls = OwnCalls(self._events.own_event, config.websocket.max_message_bytes)
+        self._own_calls = OwnCalls(self._events.own_event, config.websocket.max_message_bytes, self._trail.may_happen)
         self._parts = self._made_parts()
         self._budgets = FleetBudgets()
         self._changing = asyncio.Lock()
@@ -396,6 +396,11 @@ class Node:
                 if isinstance(error, PolicyInvalid):
                     self._events.own_event("policy.reload_failed", "high", "keep_last_good", str(error))
                 return self._in_force.failed(str(error))
+            change = f"to generation {settings.generation}, policy {settings.policy.revision[:12]}"
+            self._events.own_event("config.change", "info", "allow", change)
+            if not await self._trail.may_happen():
+                self._events.abandon(events)
+                return self._in_force.failed("the audit log cannot be written, and a change has to be recorded first")
             # From here on some edges have the new roots and some the old ones.
             self._authenticator.tried_out = trust_of(settings, config.operator_names)
             try:

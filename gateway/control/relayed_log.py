@@ -41,6 +41,10 @@ class Edge(Protocol):
     def send(self, message: ControlMessage) -> None: ...
 
 
+WhenDone = Callable[[int | None], None]
+Tell = Callable[[FramesRecorded], None]
+
+
 class Append(Protocol):
     """The way into the log, from any thread (`AuditWriter.append`)."""
 
@@ -48,7 +52,7 @@ class Append(Protocol):
         self,
         record_class: RecordClass,
         record: bytes,
-        when_done: Callable[[int | None], None] | None = None,
+        when_done: WhenDone | None = None,
         *,
         keep: bool = False,
     ) -> bool: ...
@@ -71,6 +75,8 @@ class RelayedLog:
 
     def __init__(self, append: Append, boot: str, bodies: FrameBodies) -> None:
         self.levels = Levels()
+        self.goes_on_without = False
+        """Whether a command happens although the log cannot be written (mode ``open``)."""
         self._append = append
         self._boot = boot
         self._bodies = bodies
@@ -118,20 +124,19 @@ class RelayedLog:
 
     # -- the thread
 
-    def _take(self, slot: int, message: RelayedFrames, size: int, tell: Callable[[FramesRecorded], None]) -> None:
+    def _take(self, slot: int, message: RelayedFrames, size: int, tell: Tell) -> None:
         try:
             self._record(slot, message, tell)
         finally:
             with self._lock:
                 self._waiting_bytes -= size
 
-    def _record(self, slot: int, message: RelayedFrames, tell: Callable[[FramesRecorded], None]) -> None:
+    def _record(self, slot: int, message: RelayedFrames, tell: Tell) -> None:
         who = (slot, message.boot)
         stamper = self._stampers.get(who)
         if stamper is None:
             stamper = self._stampers[who] = Stamper(f"edge-{slot}", f"{message.boot}.{self._boot}")
-        done: Callable[[int | None], None] | None = None
-        last = message.frames[-1].number
+        last, is_told = message.frames[-1].number, False
         for frame in message.frames:
             before = self._numbers.get(who)
             if before is not None and frame.number <= before:
@@ -140,13 +145,26 @@ class RelayedLog:
                 self._append(RecordClass.GROUP, _gap(stamper, message.boot, before + 1, frame.number))
             self._numbers[who] = frame.number
             record = self._record_or_gap(stamper, message, frame)
-            if record is None:
-                continue
-            if frame.number == last:
-                done = lambda _: tell(FramesRecorded(message.boot, last))  # noqa: E731
-            self._append(RecordClass.GROUP, record, done, keep=True)
-        if done is None:
+            done = _acknowledging(tell, message.boot, last) if frame.number == last else None
+            if frame.answer and record is not None:
+                self._append_first(record, message.boot, frame.number, done, tell)
+            elif record is not None:
+                self._append(RecordClass.GROUP, record, done, keep=True)
+            is_told = is_told or (done is not None and record is not None)
+        if not is_told:
             tell(FramesRecorded(message.boot, last))
+
+    def _append_first(self, record: bytes, boot: str, number: int, done: WhenDone | None, tell: Tell) -> None:
+        """A record that its effect waits for. What cannot be recorded first is recorded when it can be."""
+
+        def answer(index: int | None) -> None:
+            tell(FramesRecorded(boot, 0, {number: index is not None or self.goes_on_without}))
+            if index is None:
+                self._append(RecordClass.GROUP, record, done, keep=True)
+            elif done is not None:
+                done(index)
+
+        self._append(RecordClass.SYNC, record, answer)
 
     def _record_or_gap(self, stamper: Stamper, message: RelayedFrames, frame: RelayedFrame) -> bytes | None:
         try:
@@ -229,6 +247,10 @@ class RelayedLog:
                     since_us=int(counted.since * 1_000_000),
                 )
                 self._append(RecordClass.GROUP, record)
+
+
+def _acknowledging(tell: Tell, boot: str, number: int) -> WhenDone:
+    return lambda _: tell(FramesRecorded(boot, number))
 
 
 def _is_remarkable(decision: str, matches: tuple[object, ...]) -> bool:

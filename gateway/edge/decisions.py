@@ -1,13 +1,15 @@
 """The effects of a frame, said in the words of records."""
 
 from gateway.policy.recording import Decision, Match
-from gateway.relay.effects import Answered, AskFleet, CloseBoth, Effects, Forward, Reply, ReportEvent
+from gateway.relay.effects import Answered, AskFleet, AwaitRecord, CloseBoth, Effects, Forward, Reply, ReportEvent
 
 __all__ = ["decision_of", "match_of", "reports_of", "to_be_redacted"]
 
 
 def decision_of(effects: Effects) -> Decision:
     """What was done with the frame."""
+    if effects and isinstance(last := effects[-1], AwaitRecord):
+        effects = last.then
     kinds = {type(effect) for effect in effects}
     if Forward in kinds:
         return "forward"
@@ -23,6 +25,8 @@ def decision_of(effects: Effects) -> Decision:
 
 def reports_of(effects: Effects) -> list[ReportEvent]:
     """What gates and rules had to say."""
+    if effects and isinstance(last := effects[-1], AwaitRecord):
+        effects = (*effects[:-1], *last.then)
     return [effect for effect in effects if isinstance(effect, ReportEvent)]
 
 

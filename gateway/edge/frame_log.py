@@ -4,6 +4,8 @@ An edge only gathers. Nothing is looked into here, made shorter or left out: whi
 without what, is control's business. What finds no room is missing by its number, and never delays anything.
 """
 
+import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -16,14 +18,17 @@ from gateway.edge.decisions import decision_of, match_of, reports_of, to_be_reda
 from gateway.edge.events import Counts
 from gateway.edge.pump import Leg
 from gateway.identity.evidence import Admission
+from gateway.link.messages import AuditSettings
 from gateway.link.relayed import FrameNote, FrameSource, FramesRecorded, RelayedFrame, RelayedFrames
 from gateway.ocpp.vocabulary import OCPPVersion, Origin
-from gateway.relay.effects import FORWARD, AskFleet, Effects, Judging
+from gateway.relay.effects import FORWARD, AskFleet, AwaitRecord, Effects, Judging
 
 __all__ = ["UNTOLD", "FrameLog"]
 
 UNTOLD: Final = "ocpp_gateway_audit_frames_untold_total"
 """Counter of frames that control was never told of."""
+_TOO_LATE: Final = "ocpp_gateway_audit_commands_too_late_total"
+_monotonic: Final = time.monotonic
 _MAX_WAITING_BYTES: Final = 8 * 1024 * 1024
 _MAX_KEPT_BYTES: Final = 8 * 1024 * 1024
 """Of what was sent and is not acknowledged. What is older is not sent again if control dies now."""
@@ -43,6 +48,14 @@ class _Taken(msgspec.Struct, gc=False):
     time: float
     data: bytes
     effects: Effects
+    ticket: int = 0
+    """Of an AwaitRecord: its effects wait for the record."""
+
+
+class _Hold(msgspec.Struct, frozen=True):
+    leg: Leg
+    wire: bytes
+    timer: asyncio.TimerHandle
 
 
 class _Batch(msgspec.Struct):
@@ -71,6 +84,15 @@ class FrameLog:
         self._kept_bytes = 0
         self._asked: dict[tuple[str, int], tuple[float, _Taken]] = {}
         """Frames that wait for what control says of a budget: by session and ticket, with monotonic seconds."""
+        self._settings = AuditSettings()
+        self._held: dict[tuple[str, int], _Hold] = {}
+        """What waits for its record: by session and ticket."""
+        self._answered: dict[int, tuple[str, int]] = {}
+        """The same, by the number of the frame, once it has one."""
+
+    def use(self, settings: AuditSettings) -> None:
+        """What happens without a record, from now on."""
+        self._settings = settings
 
     # -- listening
 
@@ -87,8 +109,15 @@ class FrameLog:
             if ticket:
                 self._asked[taken.admission.session, ticket] = (now, taken)
                 return effects
-        self._take(taken)
+        self._decided(taken)
         return effects
+
+    def _decided(self, taken: _Taken) -> None:
+        last = taken.effects[-1] if taken.effects else None
+        if isinstance(last, AwaitRecord):
+            taken.ticket, taken.effects = last.ticket, (*taken.effects[:-1], *last.then)
+            asyncio.get_running_loop().call_soon(self._flush_now)
+        self._take(taken)
 
     def _take(self, taken: _Taken) -> None:
         size = len(taken.data) + _FRAME_COST_BYTES
@@ -108,7 +137,28 @@ class FrameLog:
             if effects is not None:
                 before = tuple(effect for effect in taken.effects if not isinstance(effect, AskFleet))
                 taken.effects = (*before, *effects)
-            self._take(taken)
+            self._decided(taken)
+
+    # -- what waits for its record
+
+    def hold(self, leg: Leg, ticket: int, wire: bytes) -> None:
+        """Nothing of this happens until control has answered, or the time for that is over."""
+        key = (leg.bridge.admission.session, ticket)
+        timer = asyncio.get_running_loop().call_later(self._settings.timeout_s, self._too_late, key)
+        self._held[key] = _Hold(leg, wire, timer)
+
+    def _too_late(self, key: tuple[str, int]) -> None:
+        self._counts.add(_TOO_LATE)
+        self._release(key, may_go_on=self._settings.goes_on_without)
+
+    def _release(self, key: tuple[str, int], *, may_go_on: bool) -> None:
+        held = self._held.pop(key, None)
+        if held is None:
+            return  # too late
+        held.timer.cancel()
+        leg = held.leg
+        if not leg.lost and not leg.close_sent:
+            leg.bridge.perform(leg, leg.bridge.relay.recorded(key[1], _monotonic(), may_go_on=may_go_on), held.wire)
 
     # -- telling
 
@@ -132,11 +182,14 @@ class FrameLog:
             self._kept_bytes -= self._batches.popleft().size
         return made.is_sent
 
+    def _flush_now(self) -> None:
+        while self.flush():
+            pass
+
     def flush_all(self, now: float) -> None:
         """Everything that there is: at the end, and before another policy comes into force. `now`: monotonic seconds."""
         self.give_up(now + _MAX_ASKED_S)
-        while self.flush():
-            pass
+        self._flush_now()
 
     def give_up(self, now: float) -> None:
         """Sessions that ended while they waited for control: nobody says any more what has become of their frames."""
@@ -158,6 +211,8 @@ class FrameLog:
             self._waiting_bytes -= len(taken.data) + _FRAME_COST_BYTES
             size += len(taken.data) + _FRAME_COST_BYTES
             self._number += 1
+            if taken.ticket:
+                self._answered[self._number] = (taken.admission.session, taken.ticket)
             frames.append(_frame(self._number, taken, sources))
         if not frames:
             return None
@@ -172,6 +227,13 @@ class FrameLog:
         """Control has these frames in the log."""
         if answer.boot != self._boot:
             return
+        for number, may_go_on in answer.answers.items():
+            key = self._answered.pop(number, None)
+            if key is not None:
+                self._release(key, may_go_on=may_go_on)
+        # Answers come before what is behind them is acknowledged: what is left here was too late.
+        for number in [each for each in self._answered if each <= answer.number]:
+            del self._answered[number]
         while self._batches and self._batches[0].message.frames[-1].number <= answer.number:
             self._kept_bytes -= self._batches.popleft().size
 
@@ -183,7 +245,7 @@ def _frame(number: int, taken: _Taken, sources: dict[int, FrameSource]) -> Relay
         source = FrameSource(admission.session, admission.charge_point_id, taken.version)
         sources[id(admission)] = source
     note = None if taken.effects is FORWARD else _note(taken.effects)
-    return RelayedFrame(number, source, taken.from_csms, taken.time, taken.data, note)
+    return RelayedFrame(number, source, taken.from_csms, taken.time, taken.data, note, bool(taken.ticket))
 
 
 def _note(effects: Effects) -> FrameNote | None:

@@ -19,19 +19,15 @@ from gateway.identity.evidence import Admission, Transport
 from gateway.ocpp.vocabulary import OCPPVersion, Origin
 from gateway.relay.effects import (
     FORWARD,
-    Answered,
-    AskFleet,
     CloseBoth,
     Deliver,
     Effect,
     Effects,
     Forward,
     NoteBootState,
-    NoteRegistered,
     PauseReading,
     Reply,
     ReportEvent,
-    TakeRequest,
 )
 from gateway.relay.relay import Relay
 from gateway.websocket.deflate import DeflateParameters
@@ -401,7 +397,7 @@ class Bridge:
             case NoteBootState(state=state):
                 self.boot_state = state
                 self.owner.told(leg, effect, wire)
-            case NoteRegistered() | AskFleet() | Answered() | TakeRequest():
+            case _:  # all that the owner hears of (`Told`)
                 self.owner.told(leg, effect, wire)
 
     def answered(self, leg: Leg, ticket: int, answers: dict[str, bool], wire: bytes) -> Effects | None:

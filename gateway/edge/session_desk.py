@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.audit.event import SecurityEvent, Severity
 from gateway.identity.evidence import CertificateProof
 from gateway.link.messages import BootStateChanged, Registered
-from gateway.relay.effects import Answered, AskFleet, NoteBootState, NoteRegistered, TakeRequest, Told
+from gateway.relay.effects import Answered, AskFleet, AwaitRecord, NoteBootState, NoteRegistered, TakeRequest, Told
 
 if TYPE_CHECKING:
     from gateway.edge.pump import Bridge, Leg
@@ -75,6 +75,8 @@ class SessionDesk:
                 )
             case AskFleet(ticket=ticket, asks=asks):
                 self._worker.policy.ask(leg, ticket, asks, wire)
+            case AwaitRecord(ticket=ticket):
+                self._worker.frame_log.hold(leg, ticket, wire)
             case Answered():
                 self._worker.own_calls.answered(effect)
             case TakeRequest():

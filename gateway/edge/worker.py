@@ -222,7 +222,8 @@ class Worker:
         self.recorder.use(settings.recording, self.bridges.values())
         self.settings, self.listeners, self.diallers = settings, listeners, diallers
         self._reader_limits = reader_limits(settings.websocket)
-        self._relay_limits = relay_limits(settings.websocket)
+        self._relay_limits = relay_limits(settings.websocket, settings.audit)
+        self.frame_log.use(settings.audit)
         limits = settings.limits
         self.limits.max_handshakes = limits.max_handshakes
         self.limits.handshakes_per_address = limits.handshakes_per_address

@@ -23,6 +23,7 @@ __all__ = [
     "AdmitGranted",
     "AdmitRefused",
     "AdmitRequest",
+    "AuditSettings",
     "BootStateChanged",
     "BudgetAnswer",
     "BudgetRequest",
@@ -117,6 +118,17 @@ class TrustSettings(msgspec.Struct, frozen=True, array_like=True):
     roots_pem: bytes
 
 
+class AuditSettings(msgspec.Struct, frozen=True, array_like=True):
+    """What waits for its record, and what happens without one."""
+
+    recorded_first: tuple[str, ...] = ()
+    """Actions of the CSMS whose effect waits until the log has them."""
+    timeout_s: float = 2.0
+    """How long it waits at most."""
+    goes_on_without: bool = False
+    """Whether it happens then."""
+
+
 class EdgeSettings(msgspec.Struct, frozen=True, array_like=True):
     """Everything an edge worker needs. Replaced as a whole; `generation` grows by one each time."""
 
@@ -131,6 +143,7 @@ class EdgeSettings(msgspec.Struct, frozen=True, array_like=True):
     recording: RecordingSettings | None = None
     """None: nothing is recorded."""
     trust: tuple[TrustSettings, ...] = ()
+    audit: AuditSettings = AuditSettings()
 
 
 class LiveSession(msgspec.Struct, frozen=True, array_like=True):

@@ -15,6 +15,7 @@ __all__ = [
     "NOTHING",
     "Answered",
     "AskFleet",
+    "AwaitRecord",
     "CloseBoth",
     "Deliver",
     "Effect",
@@ -121,6 +122,14 @@ class AskFleet(msgspec.Struct, frozen=True, gc=False):
     asks: tuple[FleetAsk, ...]
 
 
+class AwaitRecord(msgspec.Struct, frozen=True):
+    """Nothing happens until the log has this message and its verdict: then `Relay.recorded(ticket, ...)`."""
+
+    ticket: int
+    then: "tuple[Effect, ...]"
+    """What was decided."""
+
+
 Effect = (
     Forward
     | Deliver
@@ -133,9 +142,10 @@ Effect = (
     | AskFleet
     | Answered
     | TakeRequest
+    | AwaitRecord
 )
 Effects = tuple[Effect, ...]
-Told = NoteRegistered | NoteBootState | AskFleet | Answered | TakeRequest
+Told = NoteRegistered | NoteBootState | AskFleet | Answered | TakeRequest | AwaitRecord
 """What the worker hears of, beyond the session."""
 
 Judging = Callable[[bytes, float], Effects]

@@ -20,6 +20,7 @@ from gateway.relay.effects import (
     NOTHING,
     Answered,
     AskFleet,
+    AwaitRecord,
     CloseBoth,
     Deliver,
     Effects,
@@ -31,6 +32,7 @@ from gateway.relay.effects import (
     ReportEvent,
 )
 from gateway.relay.errors import answer_to_malformed, cleaned, too_many
+from gateway.relay.held import Held, Unrecorded, instead_of, waits_for_its_record
 from gateway.relay.interception import CertificateDuty, Interception
 from gateway.relay.judge import Judge, Ruling
 from gateway.relay.lanes import Entry, Lane, LaneLimits
@@ -66,17 +68,8 @@ class RelayLimits(msgspec.Struct, frozen=True, kw_only=True):
     flood_grace_s: float
     calls: LaneLimits = LaneLimits()
     """Of each direction."""
-
-
-class _Held(msgspec.Struct, frozen=True):
-    """A call that waits for what control says of a budget; or an answer that has gone on, and whose rules want to know."""
-
-    frame: Call | Send | CallResult | CallError
-    payload: Payload
-    origin: Origin
-    ruling: Ruling
-    text: bytes = b""
-    """Of a call."""
+    recorded_first: frozenset[str] = frozenset()
+    """Actions of the CSMS whose effect, also their refusal, waits until the log has them."""
 
 
 class Relay:
@@ -118,7 +111,7 @@ class Relay:
         self._throttled_since = 0.0
         self._judge = judge
         self._wall_offset_s = wall_offset_s
-        self._held: dict[int, _Held] | None = None
+        self._held: dict[int, Held | Unrecorded] | None = None
         self._tickets = 0
 
     @property
@@ -221,8 +214,31 @@ class Relay:
             if boot is not FORWARD:
                 effects = (*boot[:-1], *effects)
         if effects is FORWARD or _goes_on(effects):
-            return self._enter(call, opened(call, payload, inner, self._version, now), lane, effects, data, now)
-        return effects
+            return self._go_on(call, opened(call, payload, inner, self._version, now), lane, effects, data, now)
+        is_asking = bool(effects) and type(effects[-1]) is AskFleet
+        return effects if is_asking else self._go_on(call, None, lane, effects, data, now)
+
+    def _go_on(
+        self, call: Call, record: OpenCall | None, lane: Lane, effects: Effects, data: bytes, now: float
+    ) -> Effects:
+        """What was decided about a call, or that the log must have it first. `record`: None for one that is refused."""
+        first = self._limits.recorded_first
+        if first and lane is self._csms and waits_for_its_record(first, call, record, self._held):
+            if self._held is not None and len(self._held) >= _MAX_HELD:
+                return too_many(self._version, call, keeps=False)
+            return (AwaitRecord(self._ticket(Unrecorded(call, record, effects, data)), effects),)
+        return effects if record is None else self._enter(call, record, lane, effects, data, now)
+
+    def recorded(self, ticket: int, now: float, *, may_go_on: bool) -> Effects:
+        """The log has what an AwaitRecord was about; or `may_go_on` is false, and the command does not happen."""
+        held = self._held.pop(ticket, None) if self._held is not None else None
+        if type(held) is not Unrecorded:
+            return NOTHING
+        instead = instead_of(self._version, held, may_go_on=may_go_on)
+        if instead is not None or held.record is None:
+            return instead or NOTHING
+        held.record.since = now
+        return self._enter(held.call, held.record, self._csms, held.effects, held.text, now)
 
     def _enter(self, call: Call, record: OpenCall, lane: Lane, effects: Effects, data: bytes, now: float) -> Effects:
         """The same effects if the call goes on now; if it has to wait, all but its forwarding."""
@@ -285,12 +301,12 @@ class Relay:
         self, call: Call | Send, payload: Payload, origin: Origin, ruling: Ruling, data: bytes, now: float
     ) -> Effects:
         """Let the call wait for control. A session that has too many waiting is refused as if budgets were used up."""
-        held = _Held(call, payload, origin, ruling, data)
+        held = Held(call, payload, origin, ruling, data)
         if self._held is not None and len(self._held) >= _MAX_HELD:
             return self._settled(held, {}, now)
         return (AskFleet(self._ticket(held), ruling.asks),)
 
-    def _ticket(self, held: _Held) -> int:
+    def _ticket(self, held: Held | Unrecorded) -> int:
         if self._held is None:
             self._held = {}
         self._tickets += 1
@@ -300,7 +316,7 @@ class Relay:
     def answered(self, ticket: int, answers: dict[str, bool], now: float) -> Effects:
         """What control says of an AskFleet; an empty answer is what comes when control is away."""
         held = self._held.pop(ticket, None) if self._held is not None else None
-        if held is None:
+        if type(held) is not Held:
             return NOTHING
         effects, call = self._settled(held, answers, now), held.frame
         if type(call) is Send:
@@ -308,13 +324,11 @@ class Relay:
         if type(call) is not Call:
             said = held.ruling.effects
             return tuple(effect for effect in effects if type(effect) in _AFTERWARDS and effect not in said)
-        if not _goes_on(effects):
-            return effects
         lane = self._charge_point if held.origin is Origin.CHARGE_POINT else self._csms
-        record = opened(call, held.payload, held.ruling.inner, self._version, now)
-        return self._enter(call, record, lane, effects, held.text, now)
+        record = opened(call, held.payload, held.ruling.inner, self._version, now) if _goes_on(effects) else None
+        return self._go_on(call, record, lane, effects, held.text, now)
 
-    def _settled(self, held: _Held, answers: dict[str, bool], now: float) -> Effects:
+    def _settled(self, held: Held, answers: dict[str, bool], now: float) -> Effects:
         assert self._judge is not None
         return self._judge.settled(held.ruling, held.frame, answers, now + self._wall_offset_s)
 
@@ -373,7 +387,7 @@ class Relay:
         if self._held is not None and len(self._held) >= _MAX_HELD:
             return ruling.effects
         # An answer is not kept waiting: what control says of a budget is reported, and holds for what comes later.
-        ticket = self._ticket(_Held(frame, payload, origin, ruling))
+        ticket = self._ticket(Held(frame, payload, origin, ruling))
         return (*ruling.effects[:-1], AskFleet(ticket, ruling.asks), Forward())
 
     def _accepted_answer(self, frame: CallResult, payload: Payload, asker: Lane, asked: OpenCall) -> Effects:

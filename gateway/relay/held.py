@@ -1,0 +1,58 @@
+"""Messages that wait for control: for what it says of a budget, or until the log has their record."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from gateway.ocpp.build import build_call_error
+from gateway.ocpp.codec import Payload
+from gateway.ocpp.error_codes import ErrorMeaning
+from gateway.ocpp.frames import Call, CallError, CallResult, Send
+from gateway.ocpp.vocabulary import OCPPVersion, Origin
+from gateway.ocpp.wrapped import unsigned
+from gateway.relay.effects import Effects, Forward, Reply, ReportEvent
+from gateway.relay.judge import Ruling
+from gateway.relay.open_calls import OpenCall
+
+__all__ = ["Held", "Unrecorded", "instead_of", "waits_for_its_record"]
+
+
+class Held(msgspec.Struct, frozen=True):
+    """A call that waits for what control says of a budget; or an answer that has gone on, and whose rules want to know."""
+
+    frame: Call | Send | CallResult | CallError
+    payload: Payload
+    origin: Origin
+    ruling: Ruling
+    text: bytes = b""
+    """Of a call."""
+
+
+class Unrecorded(msgspec.Struct, frozen=True):
+    """A call of the CSMS that is decided, and waits until the log has it: nothing dangerous is done off the record."""
+
+    call: Call
+    record: OpenCall | None
+    """What is open once it goes on; None for a call that is refused."""
+    effects: Effects
+    text: bytes
+
+
+def waits_for_its_record(
+    actions: frozenset[str], call: Call, record: OpenCall | None, held: Mapping[int, Held | Unrecorded] | None
+) -> bool:
+    """True if a call is about one of these actions, itself or inside, or would overtake another one that waits."""
+    if unsigned(call.action) in actions or (record is not None and record.action in actions):
+        return True
+    return held is not None and any(type(each) is Unrecorded for each in held.values())
+
+
+def instead_of(version: OCPPVersion, held: Unrecorded, *, may_go_on: bool) -> Effects | None:
+    """What happens now that a call does not go on; None if it does. Rules are heard all the same."""
+    if held.record is None:
+        return held.effects
+    if may_go_on:
+        return None
+    said = tuple(effect for effect in held.effects if type(effect) is not Forward)
+    reply = build_call_error(version, held.call.message_id, ErrorMeaning.SECURITY, "cannot be recorded")
+    return (*said, ReportEvent("audit.command_refused", "high", "callerror", unsigned(held.call.action)), Reply(reply))
