@@ -11,7 +11,8 @@
             not enforced, ``would``
 ``edge``    ``boot`` and ``frame``, the number that the edge has given to the frame
 ``subj``    pseudonyms of the drivers whose tokens are in it, each behind the year of its key
-``body``    at level full: ``text``, the frame without secrets and with pseudonyms; or ``omitted``, why not
+``body``    at level full: ``commit``, SHA-256 over a salt and the text, which lies encrypted outside the tree, by
+            ``day``; or ``omitted``, why not
 =========== ============================================================================================
 
 ``ocpp.counted`` stands for many of one session: ``counts`` by action, ``bytes``, ``until``.

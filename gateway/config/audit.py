@@ -25,6 +25,8 @@ def check_audit(audit: Audit, findings: Findings) -> None:
         findings.error(("audit", "max_queue_bytes"), "less than 1 MiB")
     if audit.reserve_bytes < 0:
         findings.error(("audit", "reserve_bytes"), "less than 0")
+    if audit.text_days < 0:
+        findings.error(("audit", "text_days"), "less than 0")
     for name in ("checkpoint_interval_s", "heartbeat_s", "record_timeout_s"):
         value = getattr(audit, name)
         if not math.isfinite(value) or value <= 0:

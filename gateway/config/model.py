@@ -288,6 +288,8 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
     """Actions, and classes of them, that are kept in full whatever `level` says. Answers go with their calls."""
     counted: tuple[str, ...] = ("Heartbeat", "MeterValues")
     """Actions that are only counted. What stands in `full` as well is kept in full."""
+    text_days: int = 90
+    """After so many days the texts of messages are destroyed, unless a hold is over them; 0 keeps them. Records stay."""
     recorded_first: tuple[str, ...] = ("@disruptive", "@certificates", "@remote_start", "@vendor")
     """Commands of the CSMS, and classes of them, that go on or are refused only once the log has them on its disk. Where it
     cannot be written they are refused, in mode ``open`` they go on. Holds for connections made after a reload."""

@@ -17,7 +17,10 @@ from gateway.config.model import Config
 from gateway.control.audit_writer import AuditWriter, LogRefused
 from gateway.control.frame_bodies import FrameBodies
 from gateway.control.relayed_log import RelayedLog
+from gateway.control.shredding import Shredding
 from gateway.control.sinks.follower import SinkFollower
+from gateway.control.trail.holds import Holds
+from gateway.control.trail.payloads import PayloadStore
 from gateway.control.trail.pseudonyms import PseudonymKeys
 from gateway.control.trail.shard_writer import DiskFull
 from gateway.control.trail.stamp import Stamper
@@ -47,8 +50,11 @@ class AuditTrail:
         self._sinks = [SinkFollower(sink, Path(settings.directory), state / "sinks") for sink in config.sinks]
         boot = os.urandom(8).hex()
         self._stamper = Stamper("control", boot)
-        self.relayed = RelayedLog(self.writer.append, boot, FrameBodies(PseudonymKeys(keys / "pseudonyms")))
+        payloads = PayloadStore(Path(settings.directory) / "payload", keys / "payload")
+        pseudonyms = PseudonymKeys(keys / "pseudonyms")
+        self.relayed = RelayedLog(self.writer.append, boot, FrameBodies(pseudonyms, payloads))
         """Takes what edges relay."""
+        self.shredding = Shredding(Path(settings.directory), payloads, pseudonyms, Holds(keys / "holds"))
         self._goes_on_without = self.relayed.goes_on_without = audit.failure_mode == "open"
         self.use(config)
 

@@ -28,6 +28,7 @@ from gateway.control.operator_requests import OperatorRequest
 from gateway.control.own_call_requests import CallRequests
 from gateway.control.own_calls import OwnCalls
 from gateway.control.part import NodePart
+from gateway.control.privacy import Privacy
 from gateway.control.recordings import Recordings
 from gateway.control.renewals import Renewals
 from gateway.control.sessions import Entry, Sessions
@@ -128,6 +129,7 @@ class Node:
             Renewals(self._own_calls, self._sessions, tasks),
             Enrolments(self._store, self._directory, self._sessions, self._own_calls, report, tasks),
             self._upgrades,
+            Privacy(self._trail.shredding, report, self._trail.may_happen, self._trail.relayed.in_turn),
         )
 
     def _foreign_revocations(self, config: Config) -> ForeignRevocations:

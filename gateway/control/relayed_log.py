@@ -7,9 +7,9 @@ admissions wait, only passes them on.
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 import structlog
@@ -41,6 +41,7 @@ class Edge(Protocol):
     def send(self, message: ControlMessage) -> None: ...
 
 
+T = TypeVar("T")
 WhenDone = Callable[[int | None], None]
 Tell = Callable[[FramesRecorded], None]
 
@@ -85,7 +86,7 @@ class RelayedLog:
         self._waiting_bytes = 0
         # The rest belongs to the thread.
         self._stampers: dict[tuple[int, str], Stamper] = {}
-        self._numbers: dict[tuple[int, str], int] = {}
+        self._numbers: dict[tuple[Stamper, str], int] = {}
         self._exchanges = OpenExchanges()
         self._counted: dict[str, _Counted] = {}
         self._ending: dict[str, float] = {}
@@ -117,6 +118,10 @@ class RelayedLog:
         """Say what was counted for long enough."""
         await asyncio.get_running_loop().run_in_executor(self._pool, self._say_counted, time.monotonic())
 
+    async def in_turn(self, work: Callable[[], T]) -> T:
+        """Do something with texts and their keys, which only this thread may touch."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
     def close(self) -> None:
         """Make records of all that was taken. Blocks."""
         self._pool.submit(self._say_counted, float("inf"))
@@ -136,23 +141,52 @@ class RelayedLog:
         stamper = self._stampers.get(who)
         if stamper is None:
             stamper = self._stampers[who] = Stamper(f"edge-{slot}", f"{message.boot}.{self._boot}")
-        last, is_told = message.frames[-1].number, False
-        for frame in message.frames:
-            before = self._numbers.get(who)
-            if before is not None and frame.number <= before:
-                continue  # sent again, and here already
-            if before is not None and frame.number > before + 1:
-                self._append(RecordClass.GROUP, _gap(stamper, message.boot, before + 1, frame.number))
-            self._numbers[who] = frame.number
-            record = self._record_or_gap(stamper, message, frame)
-            done = _acknowledging(tell, message.boot, last) if frame.number == last else None
-            if frame.answer and record is not None:
+        records = [made for frame in message.frames for made in self._records_of(stamper, message, frame)]
+        self._flush_bodies(stamper)
+        last = message.frames[-1].number
+        acknowledge = _acknowledging(tell, message.boot, last)
+        for place, (frame, record) in enumerate(records, 1):
+            done = acknowledge if place == len(records) else None
+            if frame.answer:
                 self._append_first(record, message.boot, frame.number, done, tell)
-            elif record is not None:
+            else:
                 self._append(RecordClass.GROUP, record, done, keep=True)
-            is_told = is_told or (done is not None and record is not None)
-        if not is_told:
+        unanswered = {frame.number for frame in message.frames if frame.answer}
+        unanswered -= {frame.number for frame, _ in records if frame.answer}
+        if unanswered:  # no record of them could be made
+            tell(FramesRecorded(message.boot, 0, dict.fromkeys(unanswered, self.goes_on_without)))
+        if not records:
             tell(FramesRecorded(message.boot, last))
+
+    def _records_of(
+        self, stamper: Stamper, message: RelayedFrames, frame: RelayedFrame
+    ) -> Iterator[tuple[RelayedFrame, bytes]]:
+        """The record of a frame, behind that of what is missing before it; none if it is counted, or was here already."""
+        who = (stamper, message.boot)
+        before = self._numbers.get(who)
+        if before is not None and frame.number <= before:
+            return  # sent again
+        if before is not None and frame.number > before + 1:
+            yield msgspec.structs.replace(frame, answer=False), _gap(stamper, message.boot, before + 1, frame.number)
+        self._numbers[who] = frame.number
+        try:
+            record = self._record_of(stamper, message, frame)
+        except Exception as error:  # noqa: BLE001  the defect of one frame must not end the records of all
+            _log.error("frame_not_recorded", session=frame.source.session, error=repr(error), exc_info=error)
+            lost = _gap(stamper, message.boot, frame.number, frame.number + 1)
+            yield msgspec.structs.replace(frame, answer=False), lost
+            return
+        if record is not None:
+            yield frame, record
+
+    def _flush_bodies(self, stamper: Stamper) -> None:
+        """Texts are on the disk before their records are."""
+        try:
+            self._bodies.flush()
+        except OSError as error:
+            _log.error("audit_payloads_lost", error=str(error))
+            lost = envelope("audit.payloads_lost", stamper.stamp(), sev="high", text="texts could not be written")
+            self._append(RecordClass.GROUP, lost)
 
     def _append_first(self, record: bytes, boot: str, number: int, done: WhenDone | None, tell: Tell) -> None:
         """A record that its effect waits for. What cannot be recorded first is recorded when it can be."""
@@ -165,13 +199,6 @@ class RelayedLog:
                 done(index)
 
         self._append(RecordClass.SYNC, record, answer)
-
-    def _record_or_gap(self, stamper: Stamper, message: RelayedFrames, frame: RelayedFrame) -> bytes | None:
-        try:
-            return self._record_of(stamper, message, frame)
-        except Exception as error:  # noqa: BLE001  the defect of one frame must not end the records of all
-            _log.error("frame_not_recorded", session=frame.source.session, error=repr(error), exc_info=error)
-            return _gap(stamper, message.boot, frame.number, frame.number + 1)
 
     def _record_of(self, stamper: Stamper, message: RelayedFrames, frame: RelayedFrame) -> bytes | None:
         """The record of a frame; None for one that is counted."""

@@ -12,6 +12,7 @@ from gateway.audit.relayed import Levels
 from gateway.control.frame_bodies import FrameBodies
 from gateway.control.relayed_log import RelayedLog
 from gateway.control.trail.continuity import Continuity
+from gateway.control.trail.payloads import PayloadStore
 from gateway.control.trail.pseudonyms import PseudonymKeys
 from gateway.link.messages import ControlMessage
 from gateway.link.relayed import FrameNote, FrameSource, FramesRecorded, RelayedFrame, RelayedFrames
@@ -40,10 +41,12 @@ class Site:
         self.records: list[dict[str, Any]] = []
         self.done: list[Callable[[int | None], None]] = []
         self.keys = PseudonymKeys(place / "pseudonyms")
-        self.log = RelayedLog(self.append, "c", FrameBodies(self.keys))
+        self.payloads = PayloadStore(place / "payload", place / "payload-keys")
+        self.log = RelayedLog(self.append, "c", FrameBodies(self.keys, self.payloads))
         self.log.levels = LEVELS
         self.edge = Edge()
         self.number = 0
+        self.works = True
 
     def append(
         self,
@@ -53,18 +56,30 @@ class Site:
         *,
         keep: bool = False,
     ) -> bool:
-        assert record_class is RecordClass.GROUP
         self.records.append(json.loads(record))
+        if record_class is RecordClass.SYNC and when_done is not None:
+            when_done(len(self.records) if self.works else None)
+            return self.works
         if when_done is not None:
             assert keep
             self.done.append(when_done)
         return True
 
     def frame(
-        self, text: str, *, from_csms: bool = False, note: FrameNote | None = None, time: float = 1000.0
+        self,
+        text: str,
+        *,
+        from_csms: bool = False,
+        note: FrameNote | None = None,
+        time: float = 1000.0,
+        answer: bool = False,
     ) -> RelayedFrame:
         self.number += 1
-        return RelayedFrame(self.number, SOURCE, from_csms, time, text.encode(), note)
+        return RelayedFrame(self.number, SOURCE, from_csms, time, text.encode(), note, answer)
+
+    def text(self, record: dict[str, Any]) -> Any:
+        """The text that a record commits to."""
+        return json.loads(self.payloads.of(record["body"]["day"]).text(record["body"]["commit"]))
 
     async def take(self, *frames: RelayedFrame, boot: str = "e") -> None:
         self.log.take(self.edge, RelayedFrames(boot, "rev", frames))
@@ -102,8 +117,9 @@ async def test_what_is_kept_in_full_holds_no_secret_and_its_answer_goes_with_it(
         site.frame(json.dumps([2, "k", "ChangeConfiguration", secret]), from_csms=True),
         site.frame('[3,"k",{"status":"Accepted"}]'),
     )
-    assert [json.loads(record["body"]["text"])[1] for record in site.records] == ["k", "k"]
-    assert "AuthorizationKey" in str(site.records)
+    call, answer = map(site.text, site.records)
+    assert call == [2, "k", "ChangeConfiguration", {"key": "AuthorizationKey", "value": "*" * 13}]
+    assert answer == [3, "k", {"status": "Accepted"}]
     assert "Marked" not in str(site.records)
 
 
@@ -182,3 +198,38 @@ async def test_a_frame_of_which_no_record_can_be_made_is_told_as_lost_and_ends_n
     site.done[0](1)
     await site.log.tick()
     assert site.edge.answers == [FramesRecorded("e", 2)]
+
+
+RESET = '[2,"r","Reset",{"type":"Soft"}]'
+
+
+async def test_who_waits_for_a_record_is_answered_when_it_is_durable(site: Site) -> None:
+    await site.take(site.frame(RESET, from_csms=True, answer=True))
+    assert site.edge.answers == [FramesRecorded("e", 0, {1: True}), FramesRecorded("e", 1)]
+
+
+@pytest.mark.parametrize("mode_is_open", [False, True])
+async def test_without_a_disk_the_failure_mode_answers_and_the_record_is_kept(
+    site: Site, *, mode_is_open: bool
+) -> None:
+    site.works, site.log.goes_on_without = False, mode_is_open
+    await site.take(site.frame(RESET, from_csms=True, answer=True))
+    assert site.edge.answers == [FramesRecorded("e", 0, {1: mode_is_open})]
+    assert len(site.records) == 2  # refused, and taken without anybody waiting for it
+    site.done[0](7)
+    await site.log.tick()
+    assert site.edge.answers[1:] == [FramesRecorded("e", 1)]
+
+
+async def test_nothing_happens_of_which_no_record_can_be_made(tmp_path: Path) -> None:
+    (tmp_path / "pseudonyms").write_bytes(b"not a directory")
+    site = Site(tmp_path)
+    await site.take(site.frame(RESET, from_csms=True, answer=True))
+    assert site.edge.answers == [FramesRecorded("e", 0, {1: False})]
+
+
+async def test_texts_that_cannot_be_written_are_told_and_cost_no_record(tmp_path: Path) -> None:
+    (tmp_path / "payload").write_bytes(b"not a directory")
+    site = Site(tmp_path)
+    await site.take(site.frame(RESET, from_csms=True))
+    assert [record["type"] for record in site.records] == ["audit.payloads_lost", "ocpp.message"]

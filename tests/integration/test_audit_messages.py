@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.control.trail.layout import shards_in
+from gateway.control.trail.payloads import PayloadStore
 from gateway.control.trail.reader import ShardReader, decoded
 from gateway.control.trail.verify import verify_shard
 from tests.integration.test_policy import admitted, ask_csms, firmware, register, with_site
@@ -61,7 +62,8 @@ async def test_every_message_is_in_the_log_with_what_was_decided_and_without_sec
     assert counted["counts"] == {"Heartbeat": 2}
     refused = next(each for each in messages(rig) if each["ocpp"]["action"] == "UpdateFirmware")
     assert refused["dec"]["rule"] == "firmware/location-allowlist"
-    assert "evil.test" in refused["body"]["text"]
+    payloads = PayloadStore(rig.state / "audit" / "payload", rig.state / "audit-keys" / "payload")
+    assert b"evil.test" in payloads.of(refused["body"]["day"]).text(refused["body"]["commit"])
     assert {each["worker"] for each in messages(rig)} == {"edge-0"}
     for path in (rig.state / "audit").rglob("*"):
         if path.is_file():

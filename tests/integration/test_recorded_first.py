@@ -22,6 +22,7 @@ from gateway.control.frame_bodies import FrameBodies
 from gateway.control.relayed_log import RelayedLog
 from gateway.control.trail.disk import Disk
 from gateway.control.trail.layout import shards_in
+from gateway.control.trail.payloads import PayloadStore
 from gateway.control.trail.pseudonyms import PseudonymKeys
 from gateway.control.trail.reader import ShardReader, decoded
 from gateway.edge.control_link import ControlLink
@@ -78,7 +79,9 @@ class Gateway(SilentOwner):
             directory=str(self.audit), reserve_bytes=0, failure_mode=failure_mode, checkpoint_interval_s=0.05
         )
         self.writer = AuditWriter(settings, place / "keys", disk=self.disk)
-        self.control = RelayedLog(self.writer.append, "c", FrameBodies(PseudonymKeys(place / "pseudonyms")))
+        payloads = PayloadStore(place / "payload", place / "payload-keys")
+        bodies = FrameBodies(PseudonymKeys(place / "pseudonyms"), payloads)
+        self.control = RelayedLog(self.writer.append, "c", bodies)
         self.control.levels = Levels(default="meta")
         self.control.goes_on_without = failure_mode == "open"
         self.edge = FrameLog(cast("ControlLink", self), Counts(), lambda: "r", lambda: 1000.0, "e")
