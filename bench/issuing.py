@@ -54,8 +54,18 @@ class _Near:
     def issuers(self) -> list[Issuer]:
         return self.core.issuers
 
+    @property
+    def place(self) -> Position:
+        return self.core.book.place
+
+    def digest_at(self, sequence: int) -> bytes | None:
+        return self.core.book.digest_at(sequence)
+
+    def revoked(self) -> list[int]:
+        return list(self.core.book.revoked())
+
     def remembered(self) -> tuple[Position, int]:
-        return self.core.remembered, self.core.signed_count
+        return self.core.book.remembered, self.core.book.signed_count
 
     def sign(self, issuer: str, profile: str, tbs: bytes, journal: Position) -> bytes:
         return self.core.sign(issuer, profile, tbs, journal)
@@ -64,7 +74,7 @@ class _Near:
         self.core.remember(journal, revoked)
 
     def signed(self) -> list[SignedEntry]:
-        return self.core.listed(0)[0]
+        return self.core.book.listed(0)[0]
 
 
 def _csr(name: str, key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> str:

@@ -7,6 +7,7 @@ What a crash leaves: a last line without its end, or with contents that were nev
 file; whoever relied on it was never told that it is written. A line that is wrong anywhere else is damage, and refused.
 """
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -19,6 +20,7 @@ from typing import Final, Generic, TypeVar
 import msgspec
 
 from pki.errors import JournalDamaged, JournalInUse
+from pki.file_modes import verify_only_owner_writes
 
 __all__ = ["START", "ChainedFile", "Position", "chain_digest"]
 
@@ -49,7 +51,7 @@ class ChainedFile(Generic[_T]):
     def __init__(
         self, path: Path, kind: "type[_T] | object", apply: Callable[[_T, int], None], *, read_only: bool = False
     ) -> None:
-        """Opens or creates it, cuts off a torn tail, reads it. Raises JournalDamaged, JournalInUse, OSError.
+        """Opens or creates it, cuts off a torn tail, reads it. Raises JournalDamaged, JournalInUse, Misconfigured, OSError.
 
         `read_only`: another process may be writing; what it has not finished is not seen, and nothing is changed.
         """
@@ -68,10 +70,12 @@ class ChainedFile(Generic[_T]):
         flags = os.O_RDONLY if read_only else os.O_RDWR | os.O_CREAT
         self._descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
         try:
+            if not existed:
+                _give_to_owner(self._descriptor, path.parent)
+                _sync_directory(path.parent)
+            verify_only_owner_writes(path, os.fstat(self._descriptor))
             if not read_only:
                 self._lock()
-            if not existed:
-                _sync_directory(path.parent)
             self._load()
         except BaseException:
             os.close(self._descriptor)
@@ -114,6 +118,17 @@ class ChainedFile(Generic[_T]):
             return None
         return bytes.fromhex(self._line(sequence)[:_DIGEST_HEX].decode("ascii"))
 
+    @property
+    def size_bytes(self) -> int:
+        """Of the records read and written so far, without a torn tail."""
+        return self._size
+
+    def catch_up(self) -> None:
+        """Read what another process has appended since. Raises JournalDamaged, OSError; open it anew after that."""
+        if os.fstat(self._descriptor).st_size < self._size:
+            raise JournalDamaged(f"{self.path} has become shorter")
+        self._load()
+
     def _line(self, sequence: int) -> bytes:
         start = self._offsets[sequence - 1]
         end = self._offsets[sequence] if sequence < len(self._offsets) else self._size
@@ -126,9 +141,11 @@ class ChainedFile(Generic[_T]):
             raise JournalInUse(f"{self.path} is in use by another process") from None
 
     def _load(self) -> None:
+        # Up to where it reaches now: a line that is being written meanwhile is the last one, not one with others behind it.
+        end = os.fstat(self._descriptor).st_size
         with os.fdopen(os.dup(self._descriptor), "rb") as file:
-            file.seek(0)
-            lines = iter(lambda: file.readline(_MAX_LINE_BYTES + 1), b"")
+            file.seek(self._size)
+            lines = iter(lambda: file.readline(min(_MAX_LINE_BYTES + 1, end - file.tell())), b"")
             for line in lines:
                 record = self._checked(line)
                 if record is None:
@@ -156,9 +173,7 @@ class ChainedFile(Generic[_T]):
         self.cut_off_bytes = len(line)
         if self._read_only:
             return
-        kept = self.path.with_name(f"{self.path.name}.torn-{self._size}")
-        kept.write_bytes(line)
-        kept.chmod(0o600)
+        _keep(self.path.with_name(f"{self.path.name}.torn-{self._size}"), line)
         os.ftruncate(self._descriptor, self._size)
         os.fsync(self._descriptor)
 
@@ -184,6 +199,25 @@ class ChainedFile(Generic[_T]):
         self._size += size
         self.head = Position(self.head.sequence + 1, digest)
         self._apply(record, self.head.sequence)
+
+
+def _keep(path: Path, data: bytes) -> None:
+    """For whoever wants to know what it was. On a full disk it cannot be kept, and cutting it off needs no space."""
+    try:
+        path.unlink(missing_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+    except OSError:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def _give_to_owner(descriptor: int, directory: Path) -> None:
+    """What root begins belongs to whom the directory belongs: a service that is not root goes on with it."""
+    owner = directory.stat()
+    if os.geteuid() == 0 and owner.st_uid != 0:
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
 
 def _sync_directory(directory: Path) -> None:

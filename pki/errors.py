@@ -7,6 +7,8 @@ PKIError
     JournalInUse         another process writes it
     RolledBack           an older journal or list than the one the other side remembers
     SignerUnavailable    the signer cannot be reached; nothing is known about what it did
+        SignerFailed     it can, and cannot sign this now; nothing is lost
+    KeyFailed            a private key, or the hardware that has it, does not do what it should
 """
 
 from enum import Enum
@@ -14,11 +16,13 @@ from enum import Enum
 __all__ = [
     "JournalDamaged",
     "JournalInUse",
+    "KeyFailed",
     "Misconfigured",
     "PKIError",
     "Reason",
     "Refused",
     "RolledBack",
+    "SignerFailed",
     "SignerUnavailable",
 ]
 
@@ -48,6 +52,7 @@ class Reason(Enum):
     NAME_IS_HOST_NAME = "name-is-host-name", "a name reads as a DNS name, which the issuing CA's constraints exclude"
     NAME_NOT_A_HOST_NAME = "name-not-a-host-name", "a server's name is not a fully qualified host name"
     NAME_OTHER_DOMAIN = "name-other-domain", "a server's name is in a domain that this issuing CA does not serve"
+    NAME_NOT_FOR_PROFILE = "name-not-for-profile", "certificates of this profile have no alternative names"
     ORGANIZATION_NOT_SERVED = "organization-not-served", "this issuing CA does not serve the organisation"
     KEY_TYPE = "key-type", "the key is neither RSA nor on an elliptic curve that is permitted"
     KEY_INVALID = "key-invalid", "the public key is not one: it has impossible values"
@@ -61,7 +66,10 @@ class Reason(Enum):
     KEY_CLOSE_PRIMES = "key-close-primes", "the RSA primes are so close together that the modulus can be factored"
     KEY_BLOCKED = "key-blocked", "the key is in a table of keys known to be compromised"
     KEY_REVOKED = "key-revoked", "a certificate with this key was revoked"
-    KEY_OF_ANOTHER_IDENTITY = "key-of-another-identity", "another identity has a certificate with this key"
+    KEY_OF_ANOTHER_IDENTITY = (
+        "key-of-another-identity",
+        "another identity has a certificate with this key, or has asked for one",
+    )
     KEY_OF_ANOTHER_USE = "key-of-another-use", "the key is already certified for another use"
     KEY_OF_AUTHORITY = "key-of-authority", "the key is that of a CA or of a server of ours"
     KEY_USED_BEFORE = "key-used-before", "a renewal must come with a new key"
@@ -69,12 +77,16 @@ class Reason(Enum):
     PROFILE_NOT_SERVED = "profile-not-served", "no issuing CA here issues certificates of this profile"
     ISSUER_UNKNOWN = "issuer-unknown", "there is no such issuing CA"
     ISSUER_EXPIRES = "issuer-expires", "the issuing CA's own certificate ends before the new one would"
+    CLOCK = "clock", "by the signer's clock the certificate would live longer than its profile permits"
     LINT = "lint", "the certificate would not be what its profile says"
     CRL_BODY = "crl-body", "not the body of a revocation list of this issuing CA that is in its time"
     CRL_NUMBER = "crl-number", "the number of a revocation list is not above that of the one before"
+    CRL_TIME = "crl-time", "the revocation list is not from a later second than the one before"
+    CRL_SCOPE = "crl-scope", "no certificate is told to look for a revocation list there"
     CRL_FORGETS = "crl-forgets", "the revocation list leaves out a certificate that was revoked"
     SERIAL_USED = "serial-used", "the serial number has been used for something else"
     JOURNAL_STEP_BACK = "journal-step-back", "the journal is shorter than the signer remembers"
+    TOO_MANY_REQUESTS = "too-many-requests", "this identity has asked with too many different requests"
     REQUEST_UNKNOWN = "request-unknown", "there is no such request"
     REQUEST_CLOSED = "request-closed", "the request has been decided already"
     REQUEST_NOT_APPROVED = "request-not-approved", "the request waits for approval, or was denied"
@@ -125,3 +137,11 @@ class RolledBack(PKIError):
 
 class SignerUnavailable(PKIError):
     """The signer cannot be reached or went away."""
+
+
+class SignerFailed(SignerUnavailable):
+    """The signer was reached and cannot sign this now: its hardware, its clock, an issuing CA that is not there."""
+
+
+class KeyFailed(PKIError):
+    """A private key, or the hardware that has it, does not do what it should. Nothing was signed."""

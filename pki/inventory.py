@@ -8,6 +8,7 @@ from enum import Enum
 
 from cryptography import x509
 
+from pki.chained_file import START, Position
 from pki.errors import JournalDamaged
 from pki.names import Subject
 from pki.records import (
@@ -16,6 +17,7 @@ from pki.records import (
     Intended,
     Issued,
     JournalRecord,
+    Noted,
     Opened,
     Requested,
     Reserved,
@@ -67,6 +69,8 @@ class RequestEntry:
     applicant: str
     notes: tuple[str, ...]
     state: RequestState
+    approved_at: datetime.datetime
+    """When it was asked for, or approved."""
     serial: int | None = None
     reason: str = ""
     """Why it was denied or abandoned."""
@@ -111,7 +115,10 @@ class Inventory:
     requests: dict[str, RequestEntry] = field(default_factory=dict)
     certificates: dict[int, CertificateEntry] = field(default_factory=dict)
     issued_count: int = 0
+    noted: Position = START
+    """The place that the signer's own list had reached when it was last noted."""
     _by_key: dict[bytes, list[RequestEntry]] = field(default_factory=dict)
+    _by_identity: dict[tuple[str, Subject], list[RequestEntry]] = field(default_factory=dict)
     _held: dict[tuple[str, Subject], RequestEntry] = field(default_factory=dict)
     _opened: bool = False
 
@@ -123,6 +130,10 @@ class Inventory:
     def by_key(self, spki_sha256: bytes) -> list[RequestEntry]:
         """Requests with this key, oldest first."""
         return self._by_key.get(spki_sha256, [])
+
+    def of_identity(self, profile: str, subject: Subject) -> list[RequestEntry]:
+        """Requests for certificates of this use under this name, oldest first."""
+        return self._by_identity.get((profile, subject), [])
 
     def started(self) -> list[RequestEntry]:
         """Requests that wait for nobody and are not done."""
@@ -163,6 +174,7 @@ class Inventory:
                 self._requested(record, sequence)
             case Decided():
                 request = self._request(record.request, RequestState.HELD)
+                request.approved_at = record.at
                 request.state = RequestState.APPROVED if record.approved else RequestState.DENIED
                 request.reason = "" if record.approved else record.note
             case Reserved():
@@ -176,6 +188,9 @@ class Inventory:
                 entry.issued = sequence
                 entry.request.state = RequestState.ISSUED
                 self.issued_count += 1
+                self.noted = record.list or self.noted
+            case Noted():
+                self.noted = record.list
             case Abandoned():
                 self._abandoned(record)
             case Revoked():
@@ -198,11 +213,13 @@ class Inventory:
             applicant=record.applicant,
             notes=record.notes,
             state=RequestState.HELD if record.held else RequestState.APPROVED,
+            approved_at=record.at,
         )
         self.requests[request.id] = request
         if record.held:
             self._held[record.profile, record.subject] = request
         self._by_key.setdefault(request.spki_sha256, []).append(request)
+        self._by_identity.setdefault((record.profile, record.subject), []).append(request)
 
     def _reserved(self, record: Reserved) -> None:
         request = self._request(record.request, RequestState.APPROVED)

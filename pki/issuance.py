@@ -21,25 +21,38 @@
 Names, profile and lifetime come from the caller's registry and the issuer's settings; the request gives nothing but its key.
 """
 
+import contextlib
 import datetime
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from pki.approval import Applicant, ApprovalRules, Operator, PresentedCertificate, Unproven, decide_approval
+from pki.approval import (
+    Applicant,
+    ApprovalRules,
+    Operator,
+    PresentedCertificate,
+    Standing,
+    Unproven,
+    automatic_today,
+    decide_approval,
+    is_distrusted,
+    verify_not_too_many,
+)
 from pki.blocked_keys import spki_sha256
 from pki.chained_file import Position
 from pki.csr import CertificateRequest, parse_csr, verify_subject
-from pki.errors import Reason, Refused, RolledBack, SignerUnavailable
+from pki.errors import Reason, Refused, SignerFailed
 from pki.inventory import CertificateEntry, RequestEntry, RequestState
 from pki.issuer import Issuer
 from pki.journal import Journal
 from pki.key_policy import DEFAULT_KEY_POLICY, KeyPolicy
 from pki.keys import PublicKey, certificate_key
+from pki.known_keys import Asked, RepeatRules, known_request
 from pki.lint import lint
 from pki.names import Subject
 from pki.records import (
@@ -56,30 +69,13 @@ from pki.records import (
 from pki.signer.protocol import SignedEntry
 from pki.signing import ThrowAwayKeys, certificate_of, random_serial, verify_signed
 from pki.template import Contents, certificate_builder
+from pki.two_books import Signer, note_list, tell_head, tell_signer, verify_books
 
-__all__ = ["Application", "Issuance", "IssuancePolicy", "IssuedCertificate", "Signer"]
+__all__ = ["Application", "Issuance", "IssuancePolicy", "IssuedCertificate"]
 
-_RENEWAL_PART: Final = 3
-"""A renewal is expected in the last third of a certificate's life."""
-
-
-class Signer(Protocol):
-    """Whoever has the keys. Each call raises SignerUnavailable."""
-
-    def issuers(self) -> list[Issuer]:
-        """The issuing CAs it has keys for."""
-
-    def remembered(self) -> tuple[Position, int]:
-        """The furthest place of the journal that it knows of, and how many serial numbers it has signed."""
-
-    def sign(self, issuer: str, profile: str, tbs: bytes, journal: Position) -> bytes:
-        """A signature. Raises Refused."""
-
-    def remember(self, journal: Position, revoked: str = "") -> None:
-        """Raises Refused."""
-
-    def signed(self) -> Iterable[SignedEntry]:
-        """Everything that it was ever asked to sign."""
+_PASSING: Final = {Reason.ISSUER_UNKNOWN, Reason.PROFILE_NOT_SERVED, Reason.CLOCK, Reason.JOURNAL_STEP_BACK}
+"""What settings that are being changed, or two clocks, can do to a request that is right."""
+_PATIENCE: Final = datetime.timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +87,8 @@ class Application:
     applicant: Applicant
     names: tuple[str, ...] = ()
     """Alternative names, for servers."""
+    issuer: str = ""
+    """The one issuing CA that it is for; empty: the one that suits best."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,25 +148,28 @@ class Issuance:
         self._make_id = make_id
         self._throw_away = ThrowAwayKeys()
         self.issuers = {issuer.name: issuer for issuer in signer.issuers()}
-        self._authority_keys = policy.authority_keys | {
-            spki_sha256(certificate_key(each))
-            for issuer in self.issuers.values()
-            for each in (issuer.certificate, *issuer.chain)
-        }
+        certificates = (each for one in self.issuers.values() for each in (one.certificate, *one.chain))
+        self._repeats = RepeatRules(
+            authority_keys=policy.authority_keys | {spki_sha256(certificate_key(each)) for each in certificates},
+            unsafe_accept_old_keys=policy.unsafe_accept_old_keys,
+        )
         self._journal = Journal(journal)
         self.inventory = self._journal.inventory
         try:
-            self._verify_not_rolled_back()
+            verify_books(self._journal, signer)
             if self._journal.head.sequence == 0:
                 self._journal.append(Opened(at=now))
-            self._tell_the_signer()
+            tell_signer(self._journal, signer, now)
         except BaseException:
             self._journal.close()
             raise
 
     def close(self) -> None:
         """Lets another process have the journal."""
-        self._journal.close()
+        try:
+            tell_head(self._journal, self._signer)
+        finally:
+            self._journal.close()
 
     @property
     def head(self) -> Position:
@@ -187,14 +188,14 @@ class Issuance:
         profile = issuer.profile(application.profile)
         issuer.verify_names(profile, application.subject, application.names)
         # Step 3.
-        known, notes = self._known_key(checked, application, now)
+        known, notes = self._known(checked, application, now)
         if known is not None:
             return known
         # Step 4.
         presented = self._presented(application.applicant)
-        presented_key = None if presented is None else self._key_of(presented.request)
+        standing = self._standing(presented, application, now)
         wanted = (application.profile, application.subject, checked.public_key)
-        decision = decide_approval(application.applicant, presented, presented_key, wanted, self._policy.approval, now)
+        decision = decide_approval(application.applicant, presented, standing, wanted, self._policy.approval, now)
         # Step 5.
         record = Requested(
             at=now,
@@ -224,6 +225,8 @@ class Issuance:
         if request.state is not RequestState.HELD:
             raise Refused(Reason.REQUEST_CLOSED, f"{request_id} is {request.state.value}")
         self._journal.append(Decided(at=now, request=request_id, approved=approved, by=by, note=note))
+        # A denial must not be undone by an old copy of the journal.
+        tell_head(self._journal, self._signer)
         return request
 
     # Certificates.
@@ -247,13 +250,16 @@ class Issuance:
         return self._issued(request)
 
     def resume(self, now: datetime.datetime) -> list[RequestEntry]:
-        """Finishes what was begun before a crash. Raises SignerUnavailable, OSError."""
+        """Finishes what was begun before a crash, except what the signer cannot sign now.
+
+        Raises SignerUnavailable if it cannot be reached, OSError.
+        """
         finished = []
         for request in self.inventory.started():
             try:
                 self.issue(request.id, now)
-            except Refused:
-                continue  # journalled as abandoned
+            except (Refused, SignerFailed):
+                continue  # journalled as abandoned, or waits; the others do not wait for it
             finished.append(request)
         return finished
 
@@ -286,46 +292,17 @@ class Issuance:
             raise Refused(Reason.ALREADY_REVOKED, f"{serial:x}")
         self._journal.append(Revoked(at=now, serial=f"{serial:x}", reason=reason, by=by, note=note))
         self._signer.remember(self._journal.head, f"{serial:x}")
+        with contextlib.suppress(OSError):  # noted at the next start
+            note_list(self._journal, self._signer, now)
         return entry
 
     # What stands behind.
 
-    def _tell_the_signer(self) -> None:
-        """Revocations that it was not told of, because one of us died, and how far the journal has got."""
-        remembered, _ = self._signer.remembered()
-        untold = [
-            (entry.revocation.sequence, entry.serial)
-            for entry in self.inventory.certificates.values()
-            if entry.revocation is not None and entry.revocation.sequence > remembered.sequence
-        ]
-        for sequence, serial in sorted(untold):
-            digest = self._journal.digest_at(sequence)
-            assert digest is not None
-            self._signer.remember(Position(sequence, digest), f"{serial:x}")
-        self._signer.remember(self._journal.head)
-
-    def _verify_not_rolled_back(self) -> None:
-        remembered, signed = self._signer.remembered()
-        digest = self._journal.digest_at(remembered.sequence)
-        if digest is None:
-            raise RolledBack(
-                f"the journal has {self._journal.head.sequence} records, and the signer remembers {remembered.sequence}: an old copy"
-                " was put back. Put the newest one there; with this one, certificates would be un-revoked"
-            )
-        if digest != remembered.digest:
-            raise RolledBack(
-                f"record {remembered.sequence} of the journal is not the one that the signer remembers: it is another journal"
-            )
-        if self.inventory.issued_count > signed:
-            raise RolledBack(
-                f"the journal has {self.inventory.issued_count} certificates, and the signer's list {signed}: an old copy of the list"
-                " was put back. Put the newest one there; with this one, serial numbers could be signed twice"
-            )
-
     def _issuer_for(self, application: Application, key: PublicKey, now: datetime.datetime) -> Issuer:
         """Of several the one that lives long enough, then one of the family of the key: some charge points know one only."""
         name, organization = application.profile, application.subject.organization
-        serving = [issuer for issuer in self.issuers.values() if any(each.name == name for each in issuer.profiles)]
+        asked = [each for each in self.issuers.values() if application.issuer in {"", each.name}]
+        serving = [issuer for issuer in asked if any(each.name == name for each in issuer.profiles)]
         if not serving:
             raise Refused(Reason.PROFILE_NOT_SERVED, name)
         suitable = [issuer for issuer in serving if organization in issuer.organizations]
@@ -339,46 +316,40 @@ class Issuance:
 
         return min(suitable, key=drawbacks)
 
-    def _known_key(
+    def _known(
         self, checked: CertificateRequest, application: Application, now: datetime.datetime
     ) -> tuple[RequestEntry | None, tuple[str, ...]]:
-        """The request that this one repeats, if it does, and notes. Raises Refused for a key that may not come (again)."""
-        key_hash = spki_sha256(checked.public_key)
-        if key_hash in self._authority_keys:
-            raise Refused(Reason.KEY_OF_AUTHORITY)
-        before = self.inventory.by_key(key_hash)
-        for request in before:
-            if request.serial is not None and self.inventory.certificates[request.serial].revocation is not None:
-                raise Refused(Reason.KEY_REVOKED)
-            if request.subject != application.subject:
-                raise Refused(Reason.KEY_OF_ANOTHER_IDENTITY, request.subject.common_name)
-            if request.profile != application.profile:
-                raise Refused(Reason.KEY_OF_ANOTHER_USE, request.profile)
-        if not before:
-            return None, ()
-        last = before[-1]
-        is_operator = isinstance(application.applicant, Operator)
-        if last.state is RequestState.DENIED and last.csr_sha256 == checked.csr_sha256 and not is_operator:
-            return last, ()
-        if last.state.is_open or self._answers_still(last, now):
-            return last, ()
-        if last.state in {RequestState.ABANDONED, RequestState.DENIED}:
-            return None, ()
-        if not self._policy.unsafe_accept_old_keys:
-            raise Refused(Reason.KEY_USED_BEFORE)
-        return None, ("renewed with its old key",)
-
-    def _answers_still(self, request: RequestEntry, now: datetime.datetime) -> bool:
-        """It is issued, and its certificate has so much time left that this is a repetition and no renewal."""
-        entry = None if request.serial is None else self.inventory.certificates[request.serial]
-        if entry is None or not entry.issued or entry.not_before is None or entry.not_after is None:
-            return False
-        return now < entry.not_after - (entry.not_after - entry.not_before) / _RENEWAL_PART
+        by_operator = isinstance(application.applicant, Operator)
+        asked = Asked(
+            profile=application.profile,
+            subject=application.subject,
+            names=application.names,
+            spki_sha256=spki_sha256(checked.public_key),
+            csr_sha256=checked.csr_sha256,
+            by_operator=by_operator,
+        )
+        known, notes = known_request(self.inventory, asked, self._repeats, now)
+        if known is None and not by_operator:
+            verify_not_too_many(self.inventory, application.profile, application.subject, now)
+        return known, notes
 
     def _presented(self, applicant: Applicant) -> CertificateEntry | None:
         if isinstance(applicant, PresentedCertificate):
             return self.inventory.certificates.get(applicant.serial)
         return None
+
+    def _standing(
+        self, presented: CertificateEntry | None, application: Application, now: datetime.datetime
+    ) -> Standing | None:
+        if presented is None:
+            return None
+        key = self._journal.key_of(presented.request)
+        return Standing(
+            key=key,
+            key_is_blocked=spki_sha256(key) in self._policy.keys.blocked,
+            is_distrusted=is_distrusted(self.inventory, presented),
+            automatic_today=automatic_today(self.inventory, application.profile, application.subject, now),
+        )
 
     def _request(self, request_id: str) -> RequestEntry:
         request = self.inventory.requests.get(request_id)
@@ -393,8 +364,13 @@ class Issuance:
         assert request.serial is not None
         try:
             tbs, certificate = self._built(request, request.serial, now)
+        except ValueError as error:
+            # The library's own limits; the serial number is spent, and the next attempt would meet the same.
+            refused = Refused(Reason.LINT, str(error))
+            self._give_up(request, refused, now)
+            raise refused from None
         except Refused as refused:
-            self._abandon(request, str(refused), now)
+            self._give_up(request, refused, now)
             raise
         # Step 9.
         record = Intended(
@@ -437,28 +413,39 @@ class Issuance:
 
     def _sign(self, request: RequestEntry, now: datetime.datetime) -> None:
         assert request.serial is not None
-        serial = request.serial
-        if self.inventory.certificates[serial].revocation is not None:
-            raise Refused(Reason.ALREADY_REVOKED, f"{serial:x}")
+        serial, head = request.serial, self._journal.head
+        is_revoked = self.inventory.certificates[serial].revocation is not None
+        if is_revoked:
+            # It may exist all the same, and then it is accounted for; if not, whoever knows of this does not sign it.
+            self._signer.remember(head, f"{serial:x}")
         tbs, _ = self._journal.signed_parts(serial)
         # Step 10.
-        token = _Token(request, tbs, self._journal.head)
         try:
-            signature = token.redeem(self._signer)
+            signature = _Token(request, tbs, head).redeem(self._signer)
         except Refused as refused:
-            self._abandon(request, f"signer: {refused}", now)
+            self._give_up(request, refused, now)
             raise
         # Step 11.
-        certificate = x509.load_der_x509_certificate(certificate_of(tbs, signature))
         try:
+            certificate = x509.load_der_x509_certificate(certificate_of(tbs, signature))
             verify_signed(certificate, tbs, self.issuers[request.issuer].public_key)
+        except KeyError:
+            raise SignerFailed(
+                f"request {request.id} waits: it is signed by {request.issuer}, which is not there"
+            ) from None
         except ValueError as error:
-            raise SignerUnavailable(f"what the signer sent is not what was asked for: {error}") from None
+            raise SignerFailed(f"what the signer sent is not what was asked for: {error}") from None
         # Step 12.
-        self._journal.append(Issued(at=now, request=request.id, serial=f"{serial:x}", signature=signature))
+        record = Issued(at=now, request=request.id, serial=f"{serial:x}", signature=signature, list=self._signer.place)
+        self._journal.append(record)
+        if is_revoked:
+            raise Refused(Reason.ALREADY_REVOKED, f"{serial:x}")
 
-    def _abandon(self, request: RequestEntry, reason: str, now: datetime.datetime) -> None:
-        self._journal.append(Abandoned(at=now, request=request.id, serial=f"{request.serial:x}", reason=reason))
+    def _give_up(self, request: RequestEntry, refused: Refused, now: datetime.datetime) -> None:
+        """Journals that there will be no certificate. Raises SignerFailed instead if what is in its way may pass."""
+        if refused.reason in _PASSING and now < request.approved_at + _PATIENCE:
+            raise SignerFailed(f"request {request.id} waits: {refused}") from None
+        self._journal.append(Abandoned(at=now, request=request.id, serial=f"{request.serial:x}", reason=str(refused)))
 
     def _issued(self, request: RequestEntry) -> IssuedCertificate:
         assert request.serial is not None

@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from pki.chained_file import ChainedFile, Position
 from pki.errors import Reason, Refused
 from pki.inventory import Inventory, RequestEntry
+from pki.keys import PublicKey
 from pki.records import Intended, Issued, JournalRecord, Requested
 from pki.signing import certificate_of
 
@@ -26,6 +27,15 @@ class Journal:
     def close(self) -> None:
         """Lets another process write it."""
         self._file.close()
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the records that it has."""
+        return self._file.size_bytes
+
+    def catch_up(self) -> None:
+        """Read what another process has appended. Raises JournalDamaged, OSError; to be opened anew after that."""
+        self._file.catch_up()
 
     @property
     def head(self) -> Position:
@@ -62,8 +72,10 @@ class Journal:
             raise Refused(Reason.CERTIFICATE_UNKNOWN, f"{serial:x}")
         return x509.load_der_x509_certificate(certificate_of(tbs, signature))
 
-    def key_of(self, request: RequestEntry) -> object:
-        """The public key that a request came with."""
+    def key_of(self, request: RequestEntry) -> PublicKey:
+        """The public key that a request came with; the policy that it met may have changed since."""
         record = self._file.read(request.sequence)
         assert isinstance(record, Requested)
-        return load_der_public_key(record.spki)
+        key = load_der_public_key(record.spki)
+        assert isinstance(key, PublicKey)
+        return key

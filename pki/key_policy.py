@@ -112,4 +112,5 @@ def key_description(key: PublicKey) -> str:
     """Kind and size as our configuration writes it, e.g. `rsa-2048`, `ec-p256`."""
     if isinstance(key, rsa.RSAPublicKey):
         return f"rsa-{key.key_size}"
-    return f"ec-p{key.key_size}" if key.curve.name.startswith("secp") else f"ec-{key.curve.name}"
+    is_nist = key.curve.name.startswith("secp") and key.curve.name.endswith("r1")
+    return f"ec-p{key.key_size}" if is_nist else f"ec-{key.curve.name}"

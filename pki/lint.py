@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtensionOID, NameOID, SignatureAlgorithmOID
 
 from pki.errors import Refused
-from pki.issuer import excludes_all_hosts, extension_value
+from pki.issuer import excludes_all_hosts, extension_value, permits_host
 from pki.key_policy import DEFAULT_KEY_POLICY, KeyPolicy, key_description
 from pki.keys import certificate_key
 from pki.names import reads_as_host_name, verify_charge_point_name, verify_host_name, verify_organization
@@ -254,6 +254,10 @@ def _within(
     # A name is in a subtree if it begins with it (RFC 5280, 4.2.1.10).
     inside = any(subject[: len(start)] == start for start in permitted)
     yield bool(permitted) and not inside, "name-constraints", "the subject is outside of what the issuer is permitted"
+    names = extension_value(certificate, x509.SubjectAlternativeName)
+    hosts = names.get_values_for_type(x509.DNSName) if isinstance(names, x509.SubjectAlternativeName) else []
+    outside = [host for host in hosts if not permits_host(issuer, host)]
+    yield bool(outside), "name-constraints", f"the issuer is not permitted to certify {', '.join(outside)}"
     if excludes_all_hosts(issuer):
-        hosts = [each for each in _values(certificate.subject, NameOID.COMMON_NAME) if reads_as_host_name(each)]
-        yield bool(hosts), "name-constraints", "the common name reads as a host name, which the issuer excludes"
+        reading = [each for each in _values(certificate.subject, NameOID.COMMON_NAME) if reads_as_host_name(each)]
+        yield bool(reading), "name-constraints", "the common name reads as a host name, which the issuer excludes"

@@ -25,12 +25,14 @@ from pki.revocation import REASON_CODES, RevokedCertificate, octets_of_serial
 from pki.signatures import algorithm_der, require_own_key, sign
 
 __all__ = [
+    "HASHES",
     "MAX_REQUEST_BYTES",
     "OCSPAnswer",
     "OCSPResponses",
     "OCSPSigner",
     "OCSPWindow",
     "Presigned",
+    "assembled",
     "request_from_path",
 ]
 
@@ -38,7 +40,7 @@ MAX_REQUEST_BYTES: Final = 2_048
 """A request about one certificate has about 100; one with a nonce and a signature still fits."""
 
 _MAX_NONCE_OCTETS: Final = 128
-_HASHES: Final = ("sha1", "sha256")
+HASHES: Final = ("sha1", "sha256")
 """Of CertIDs: SHA-1 is what most clients still ask with, SHA-256 what RFC 5019's successor and OCPP want."""
 _OCTETS, _EXPLICIT_0, _EXPLICIT_2, _GOOD, _REVOKED = 0x04, 0xA0, 0xA2, b"\x80\x00", 0xA1
 _BASIC_RESPONSE: Final = core.ObjectIdentifier("1.3.6.1.5.5.7.48.1.1").dump()
@@ -79,7 +81,7 @@ class OCSPSigner:
         self._key = key
         self._not_after = responder.not_valid_after_utc
         self._responder_id = element(_EXPLICIT_2, element(_OCTETS, hashlib.sha1(public_key_bits(responder)).digest()))  # noqa: S324  byKey is SHA-1
-        self._cert_ids = [_cert_id_head(name, issuer) for name in _HASHES]
+        self._cert_ids = [_cert_id_head(name, issuer) for name in HASHES]
         self.tail = _tail(key, () if responder == issuer else (responder,))
         """What follows the signed part and its signature; goes to `OCSPResponses`."""
 
@@ -153,7 +155,7 @@ class OCSPResponses:
                 hashlib.new(name, public_key_bits(issuer)).digest(),
                 index,
             )
-            for index, name in enumerate(_HASHES)
+            for index, name in enumerate(HASHES)
         }
 
     def answer(self, request: bytes, now: datetime.datetime) -> OCSPAnswer:
@@ -174,7 +176,7 @@ class OCSPResponses:
         response = found[known[2]]
         if now > response.window.next_update:
             return OCSPAnswer(_TRY_LATER)
-        return OCSPAnswer(_assembled(response, self._tail), response.window)
+        return OCSPAnswer(assembled(response, self._tail), response.window)
 
 
 def _verify_extensions(extensions: x509.Extensions) -> None:
@@ -187,7 +189,8 @@ def _verify_extensions(extensions: x509.Extensions) -> None:
             raise ValueError("an unknown critical extension")
 
 
-def _assembled(response: Presigned, tail: _Tail) -> bytes:
+def assembled(response: Presigned, tail: _Tail) -> bytes:
+    """The whole response, DER; `tail` is that of the signer that made it."""
     signature = element(0x03, b"\x00" + response.signature)
     basic = element(SEQUENCE, response.tbs + tail.algorithm + signature + tail.certificates)
     content = element(SEQUENCE, _BASIC_RESPONSE + element(_OCTETS, basic))

@@ -2,20 +2,26 @@
 
 import contextlib
 import datetime
+import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from pki.blocked_keys import parse_blocked_keys
+from pki.errors import JournalInUse, Misconfigured
 from pki.issuance import Issuance, IssuancePolicy
 from pki.key_policy import KeyPolicy
+from pki.signer.client import SignerClient
 from pki.signer.launch import signer_for
 
-__all__ = ["JOURNAL", "SIGNER", "issuance_in"]
+__all__ = ["JOURNAL", "SIGNER", "issuance_in", "issuance_in_turn", "signer_in_turn"]
 
 JOURNAL: Final = "journal"
 SIGNER: Final = "signer"
 _BLOCKED_KEYS: Final = "blocked-keys.txt"
+_POLL_S: Final = 0.1
+_T = TypeVar("_T")
 
 
 @contextlib.contextmanager
@@ -31,6 +37,37 @@ def issuance_in(directory: Path, now: datetime.datetime, make_id: Callable[[], s
             yield ca
         finally:
             ca.close()
+
+
+@contextlib.contextmanager
+def issuance_in_turn(
+    directory: Path, now: Callable[[], datetime.datetime], make_id: Callable[[], str], patience_s: float
+) -> Iterator[Issuance]:
+    """`issuance_in`, as soon as nobody else issues. Raises what it raises; JournalInUse, Misconfigured if that lasts."""
+    with contextlib.ExitStack() as entered:
+        yield _enter_in_turn(entered, lambda: issuance_in(directory, now(), make_id), patience_s)
+
+
+@contextlib.contextmanager
+def signer_in_turn(directory: Path, patience_s: float) -> Iterator[SignerClient]:
+    """The signer of a CA's directory, for whoever needs no journal. Raises Misconfigured, SignerUnavailable."""
+    with contextlib.ExitStack() as entered:
+        yield _enter_in_turn(entered, lambda: signer_for(directory / SIGNER), patience_s)
+
+
+def _enter_in_turn(
+    entered: contextlib.ExitStack, opened: Callable[[], AbstractContextManager[_T]], patience_s: float
+) -> _T:
+    """Wait for a gateway that issues at this moment, or for a command."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            return entered.enter_context(opened())
+        except (JournalInUse, Misconfigured) as error:
+            in_use = isinstance(error, JournalInUse) or str(error).endswith("is in use by another process")
+            if not in_use or time.monotonic() > deadline:
+                raise
+        time.sleep(_POLL_S)
 
 
 def _policy(directory: Path) -> IssuancePolicy:

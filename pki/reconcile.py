@@ -20,9 +20,16 @@ class Discrepancy:
 
 
 def reconcile(
-    inventory: Inventory, signed_parts: Callable[[int], tuple[bytes, bytes]], signed: Iterable[SignedEntry]
+    inventory: Inventory,
+    signed_parts: Callable[[int], tuple[bytes, bytes]],
+    signed: Iterable[SignedEntry],
+    told: Iterable[int],
 ) -> Iterator[Discrepancy]:
-    """All of them. `signed_parts`: body and signature by serial number; `signed`: the signer's list."""
+    """All of them.
+
+    `signed_parts`: body and signature by serial number; `signed`: the signer's list; `told`: what it was told is revoked.
+    """
+    yield from _revocations(inventory, set(told))
     known = set()
     for entry in signed:
         serial = int(entry.serial, 16)
@@ -33,6 +40,17 @@ def reconcile(
             yield Discrepancy(
                 "not-on-list", certificate.serial, "the journal has it as issued, and the signer never signed it"
             )
+
+
+def _revocations(inventory: Inventory, told: set[int]) -> Iterator[Discrepancy]:
+    revoked = {entry.serial for entry in inventory.certificates.values() if entry.revocation is not None}
+    for serial in sorted(revoked - told):
+        text = "it is revoked, and the signer was not told: it would sign a revocation list without it"
+        yield Discrepancy("not-told", serial, text, repairable=True)
+    for serial in sorted(told - revoked):
+        yield Discrepancy(
+            "not-revoked", serial, "the signer was told that it is revoked, and the journal does not have that"
+        )
 
 
 def _compared(serial: int, entry: SignedEntry, tbs: bytes, signature: bytes) -> Iterator[Discrepancy]:

@@ -3,6 +3,7 @@
     Opened
     Requested -> Decided (if held) -> Reserved -> Intended -> Issued -> Revoked
                                            or Abandoned
+    Noted                                     at any time
 
 Serial numbers are in hex without leading zeros, as OCPP has them; times in UTC.
 """
@@ -12,6 +13,7 @@ from enum import Enum
 
 import msgspec
 
+from pki.chained_file import Position
 from pki.names import Subject
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "Intended",
     "Issued",
     "JournalRecord",
+    "Noted",
     "Opened",
     "Requested",
     "Reserved",
@@ -102,6 +105,14 @@ class Issued(_Record, tag="issued", frozen=True, kw_only=True):
     request: str
     serial: str
     signature: bytes
+    list: Position | None = None
+    """How far that has brought the signer's own list."""
+
+
+class Noted(_Record, tag="noted", frozen=True, kw_only=True):
+    """How far the signer's own list has got: one that has not, or has another record there, is not to be believed."""
+
+    list: Position
 
 
 class Abandoned(_Record, tag="abandoned", frozen=True, kw_only=True):
@@ -121,4 +132,4 @@ class Revoked(_Record, tag="revoked", frozen=True, kw_only=True):
     note: str = ""
 
 
-JournalRecord = Opened | Requested | Decided | Reserved | Intended | Issued | Abandoned | Revoked
+JournalRecord = Opened | Requested | Decided | Reserved | Intended | Issued | Abandoned | Revoked | Noted

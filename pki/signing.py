@@ -19,6 +19,7 @@ __all__ = [
     "unsigned_certificate",
     "unsigned_revocation_list",
     "verify_algorithm",
+    "verify_signature",
     "verify_signed",
 ]
 
@@ -67,7 +68,11 @@ def verify_signed(certificate: x509.Certificate, tbs: bytes, issuer: PublicKey) 
     if certificate.tbs_certificate_bytes != tbs:
         raise ValueError("another certificate than was asked for")
     verify_algorithm(certificate, issuer)
-    signature = certificate.signature
+    verify_signature(issuer, certificate.signature, tbs)
+
+
+def verify_signature(issuer: PublicKey, signature: bytes, tbs: bytes) -> None:
+    """`issuer` has signed `tbs`, with the hash that goes with its key. Raises ValueError."""
     try:
         if isinstance(issuer, ec.EllipticCurvePublicKey):
             issuer.verify(signature, tbs, ec.ECDSA(signature_hash(issuer)))

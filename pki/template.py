@@ -2,17 +2,24 @@
 
 import datetime
 import ipaddress
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
+from pki.errors import Misconfigured
 from pki.keys import PublicKey
 from pki.names import Subject
 from pki.profiles import CertificateProfile
 
 __all__ = ["NOTHING_PUBLISHED", "Constraints", "Contents", "Publication", "certificate_builder"]
+
+_MAX_SHARDS: Final = 10_000
+_PUBLISHED_URL: Final = re.compile(r"http://[A-Za-z0-9.\[\]:-]+(?:/[!-z|~]*)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +35,27 @@ class Publication:
     def crl_url_of(self, serial: int) -> str:
         """The CRL in which the serial number would appear."""
         return self.crl_url.replace("{shard}", str(serial % self.crl_shards))
+
+    def has_crl_url(self, url: str) -> bool:
+        """True if some serial number would appear in the CRL of this address."""
+        return bool(url) and any(self.crl_url_of(shard) == url for shard in range(self.crl_shards))
+
+    def __post_init__(self) -> None:
+        problems = [text for wrong, text in self._contradictions() if wrong]
+        if problems:
+            raise Misconfigured(f"publication: {'; '.join(problems)}")
+
+    def _contradictions(self) -> Iterator[tuple[bool, str]]:
+        yield not 1 <= self.crl_shards <= _MAX_SHARDS, f"crl_shards is not between 1 and {_MAX_SHARDS}"
+        if self.crl_url:
+            undivided = self.crl_shards > 1 and "{shard}" not in self.crl_url
+            yield undivided, "crl_url needs {shard} in it, as crl_shards is more than 1"
+        for name, url in (("crl_url", self.crl_url), ("ocsp_url", self.ocsp_url), ("issuer_url", self.issuer_url)):
+            # RFC 5280, 4.2.1.13; over TLS nobody could check the certificate of who publishes.
+            wrong = bool(url) and not _PUBLISHED_URL.fullmatch(
+                url.replace("{shard}", "0") if name == "crl_url" else url
+            )
+            yield wrong, f"{name} {url!r} is not an http:// address in ASCII"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -82,6 +82,7 @@ class _ControlProcess:
     async def _start(self, loop: asyncio.AbstractEventLoop) -> asyncio.AbstractServer:
         """Raises OSError, StoreError, ConfigError."""
         self._node = Node(self._config, self._arguments.edges, self._settings)
+        self._node.parts.publication.serve = self._publication.serve
         await self._node.start()
         self._operations = Operations(self._node)
         run_dir = Path(self._config.state_dir) / "run"

@@ -175,6 +175,9 @@ def _verify(key: VerifierKey, checkpoint: Checkpoint, data: bytes) -> list[int]:
     """One signature; returns the time in it, if it has one. Raises SignatureInvalid."""
     try:
         if key.algorithm == ED25519:
+            # The text does not name the key, and one key may sign for several shards (ML-DSA-44 names both).
+            if key.name != checkpoint.origin:
+                raise SignatureInvalid(f"a signature of {key.name} under a checkpoint of {checkpoint.origin}")
             Ed25519PublicKey.from_public_bytes(key.public).verify(data, checkpoint.text.encode())
             return []
         if len(data) < _TIME.size:

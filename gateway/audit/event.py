@@ -69,4 +69,8 @@ class SecurityEvent(
     """How many equal events this one stands for, when repeats were folded."""
     policy_revision: str = ""
     """First digits of the revision that judged a message, in events of live sessions."""
+    subject: str = ""
+    """What a detection is about: an address, a charge point, a certificate."""
+    evidence: tuple[str, ...] = ()
+    """Places of the audit records that a detection rests on, ``SHARD/INDEX``."""
     detail: str = ""

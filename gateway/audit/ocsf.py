@@ -6,6 +6,8 @@ something; where a record lies in the log is under ``unmapped.tlog`` until the p
 
 from typing import Any, Final, NamedTuple
 
+from gateway.audit.record import part
+
 __all__ = ["OCSF_VERSION", "to_ocsf"]
 
 OCSF_VERSION: Final = "1.8.0"
@@ -26,6 +28,7 @@ class _Mapping(NamedTuple):
 
 
 _NETWORK, _HTTP, _AUTHENTICATION, _ENTITY, _CONFIG_STATE, _API, _LOG = 4001, 4002, 3002, 3004, 5019, 6003, 1008
+_FINDING: Final = 2004
 _TABLE: Final[tuple[tuple[str, _Mapping], ...]] = (
     ("session.opened", _Mapping(4, _NETWORK, 1)),
     ("session.closed", _Mapping(4, _NETWORK, 2)),
@@ -45,6 +48,7 @@ _TABLE: Final[tuple[tuple[str, _Mapping], ...]] = (
     ("config.", _Mapping(3, _ENTITY, 3)),
     ("policy.reload_failed", _Mapping(3, _ENTITY, 3, refused=True)),
     ("admin.", _Mapping(3, _ENTITY, 3)),
+    ("detect.", _Mapping(2, _FINDING, 1)),
     ("audit.throttled", _Mapping(6, _API, 99)),
     ("audit.start", _Mapping(1, _LOG, 6)),
     ("audit.stop", _Mapping(1, _LOG, 7)),
@@ -58,14 +62,14 @@ def to_ocsf(record: dict[str, Any], origin: str, index: int, product_version: st
     """One record as an OCSF event. `origin`, `index`: where it lies in the log."""
     kind = str(record.get("type", ""))
     mapping = next((mapping for prefix, mapping in _TABLE if kind.startswith(prefix)), _MESSAGE)
-    decision = record.get("dec") or {}
+    decision, ts = part(record, "dec"), record.get("ts")
     event: dict[str, Any] = {
         "category_uid": mapping.category,
         "class_uid": mapping.class_uid,
         "activity_id": mapping.activity,
         "type_uid": mapping.class_uid * 100 + mapping.activity,
         "severity_id": _SEVERITY.get(str(record.get("sev", "")), 0),
-        "time": int(record.get("ts", 0)) // 1000,
+        "time": ts // 1000 if isinstance(ts, int) else 0,
         "message": str(record.get("text") or kind),
         "metadata": {
             "version": OCSF_VERSION,
@@ -83,7 +87,7 @@ def to_ocsf(record: dict[str, Any], origin: str, index: int, product_version: st
         event["count"] = record["n"]
     _STATUS[mapping.refused](event, decision)
     _FILL[mapping.class_uid](event, record)
-    if decision.get("act") and mapping.class_uid != _LOG:
+    if decision.get("act") and mapping.class_uid not in {_LOG, _FINDING}:
         _security_control(event, record)
     return event
 
@@ -121,7 +125,7 @@ def _security_control(event: dict[str, Any], record: dict[str, Any]) -> None:
 
 
 def _source(record: dict[str, Any]) -> dict[str, Any]:
-    peer = record.get("peer") or {}
+    peer = part(record, "peer")
     endpoint: dict[str, Any] = {"name": str(record.get("cp") or "unknown")}
     if peer.get("ip"):
         endpoint["ip"] = peer["ip"]
@@ -131,7 +135,7 @@ def _source(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _gateway(record: dict[str, Any]) -> dict[str, Any]:
-    peer = record.get("peer") or {}
+    peer = part(record, "peer")
     return {
         "name": str(peer.get("listener") or record.get("node") or "gateway"),
         "hostname": str(record.get("node", "")),
@@ -144,13 +148,13 @@ def _user(record: dict[str, Any]) -> dict[str, Any]:
 
 def _fill_network(event: dict[str, Any], record: dict[str, Any]) -> None:
     event |= {"src_endpoint": _source(record), "dst_endpoint": _gateway(record)}
-    if (version := (record.get("peer") or {}).get("tls")) is not None:
+    if (version := part(record, "peer").get("tls")) is not None:
         event["tls"] = {"version": version}
 
 
 def _fill_http(event: dict[str, Any], record: dict[str, Any]) -> None:
     _fill_network(event, record)
-    event["http_response"] = {"code": int((record.get("dec") or {}).get("status") or 0)}
+    event["http_response"] = {"code": int(part(record, "dec").get("status") or 0)}
 
 
 def _fill_authentication(event: dict[str, Any], record: dict[str, Any]) -> None:
@@ -173,7 +177,7 @@ def _fill_config_state(event: dict[str, Any], record: dict[str, Any]) -> None:
 
 
 def _fill_api(event: dict[str, Any], record: dict[str, Any]) -> None:
-    ocpp = record.get("ocpp") or {}
+    ocpp = part(record, "ocpp")
     event |= {
         "actor": {"user": _user(record)},
         "api": {
@@ -194,7 +198,18 @@ def _fill_log(event: dict[str, Any], record: dict[str, Any]) -> None:
     }
 
 
+def _fill_finding(event: dict[str, Any], record: dict[str, Any]) -> None:
+    kind, subject = str(record.get("type")), str(part(record, "ref").get("subject", ""))
+    event["finding_info"] = {
+        "uid": str(record.get("id", "")),
+        "title": f"{kind.removeprefix('detect.').replace('_', ' ')}: {subject}",
+        "types": [kind],
+    }
+    event["is_alert"] = True
+
+
 _FILL: Final = {
+    _FINDING: _fill_finding,
     _NETWORK: _fill_network,
     _HTTP: _fill_http,
     _AUTHENTICATION: _fill_authentication,

@@ -16,6 +16,7 @@ An envelope is one JSON object, version 1. Fields that do not apply are left out
 ``auth``    ``profile`` 0 to 3
 ``ocpp``    ``version``, ``action``, ``event`` (OCPP's own name of a security event)
 ``dec``     ``act`` (what was done), ``reason``, ``stage``, ``rule``, ``policy`` (revision), ``status`` (HTTP)
+``ref``     of a detection: ``subject``, and ``records`` that it rests on, as ``SHARD/INDEX``
 ``n``       how many equal things it stands for, if more than one
 ``text``    a sentence of ours
 ``log``     facts of the log itself, in ``audit.*`` records
@@ -31,7 +32,7 @@ import msgspec
 from gateway.audit.canonical import canonical
 from gateway.audit.event import SecurityEvent
 
-__all__ = ["RecordClass", "Stamp", "class_of_event", "envelope", "envelope_of_event", "uuid7"]
+__all__ = ["RecordClass", "Stamp", "class_of_event", "envelope", "envelope_of_event", "part", "uuid7"]
 
 _RANDOM_BYTES: Final = 10
 _SYNC_EVENTS: Final = re.compile(
@@ -73,6 +74,12 @@ def uuid7(time_ms: int, random: bytes) -> str:
     raw[8] = 0x80 | raw[8] & 0x3F
     text = raw.hex()
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def part(record: dict[str, Any], name: str) -> dict[str, Any]:
+    """An object in a record that was read; empty if there is none, or something else in its place."""
+    found = record.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def envelope(kind: str, stamp: Stamp, **fields: Any) -> bytes:
@@ -127,6 +134,7 @@ def envelope_of_event(event: SecurityEvent, stamp: Stamp) -> bytes:
             "policy": event.policy_revision,
             "status": event.http_status or None,
         },
+        ref={"subject": event.subject, "records": list(event.evidence)},
         n=event.count if event.count > 1 else None,
         text=event.detail,
     )

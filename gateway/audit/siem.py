@@ -11,6 +11,7 @@ import msgspec
 
 from gateway.audit.canonical import canonical
 from gateway.audit.ocsf import to_ocsf
+from gateway.audit.record import part
 
 __all__ = ["FORMATS", "Format", "Located", "octet_counted", "render", "to_cef", "to_ecs", "to_syslog"]
 
@@ -34,6 +35,7 @@ _ECS_CATEGORY: Final = {
     "config": ["configuration"],
     "policy": ["network"],
     "audit": ["process"],
+    "detect": ["intrusion_detection"],
 }
 _YEAR_10000_US: Final = 253_402_300_800_000_000
 _NOT_PRINTABLE: Final = re.compile(r"[^!-~]")
@@ -80,7 +82,7 @@ def _moment(record: dict[str, Any]) -> str:
 def to_ecs(where: Located) -> dict[str, Any]:
     """Elastic Common Schema; what it has no field for is under ``ocpp`` and ``tlog``."""
     record = where.record
-    peer, decision, ocpp = (record.get(name) or {} for name in ("peer", "dec", "ocpp"))
+    peer, decision, ocpp = (part(record, name) for name in ("peer", "dec", "ocpp"))
     family = where.kind.partition(".")[0]
     refused = bool(decision.get("reason")) or decision.get("verdict") == "deny"
     found: dict[str, Any] = {
@@ -131,7 +133,7 @@ def _put(target: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
 def to_cef(where: Located, product_version: str) -> str:
     """Common Event Format, version 0, one line."""
     record = where.record
-    peer, decision, ocpp = (record.get(name) or {} for name in ("peer", "dec", "ocpp"))
+    peer, decision, ocpp = (part(record, name) for name in ("peer", "dec", "ocpp"))
     head = "|".join(
         _cef_head(each)
         for each in (

@@ -24,6 +24,7 @@ __all__ = [
     "call_charge_point",
     "get_status",
     "renew_certificate",
+    "rotate_password",
 ]
 
 _TIMEOUT_S = 5.0
@@ -149,14 +150,20 @@ def ask_about_audit(config: Config, what: str, question: dict[str, Any], timeout
     return _ask(config, "POST", f"/audit/{what}", _AuditAnswer, msgspec.json.encode(question), timeout_s)
 
 
-class _Renewal(msgspec.Struct, frozen=True):
+class _Order(msgspec.Struct, frozen=True):
     refused: str
 
 
 def renew_certificate(config: Config, charge_point_id: str) -> str:
     """Let a charge point ask for a new certificate. Empty, or why not. Raises GatewayUnreachable."""
     body = msgspec.json.encode({"charge_point_id": charge_point_id})
-    return msgspec.convert(_ask(config, "POST", "/renew", _Renewal, body), _Renewal).refused
+    return msgspec.convert(_ask(config, "POST", "/renew", _Order, body), _Order).refused
+
+
+def rotate_password(config: Config, charge_point_id: str) -> str:
+    """Let the gateway give a charge point another password. Empty, or why not. Raises GatewayUnreachable."""
+    body = msgspec.json.encode({"charge_point_id": charge_point_id})
+    return msgspec.convert(_ask(config, "POST", "/rotate-password", _Order, body), _Order).refused
 
 
 def _ask(

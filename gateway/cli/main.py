@@ -32,6 +32,7 @@ class _Commands(LazyGroup):
         "simulate": ("gateway.cli.simulate", "simulate"),
         "charge-point": ("gateway.cli.charge_points", "charge_point"),
         "policy": ("gateway.cli.policy", "policy"),
+        "firmware": ("gateway.cli.firmware", "firmware"),
         "pki": ("gateway.cli.pki", "pki"),
         "audit": ("gateway.cli.audit", "audit"),
         "why": ("gateway.cli.why", "why"),

@@ -6,6 +6,8 @@ import re
 from pathlib import Path as FilePath
 from urllib.parse import urlsplit
 
+import msgspec
+
 from gateway.config.audit import check_audit
 from gateway.config.certificates import (
     check_client_pair,
@@ -15,7 +17,7 @@ from gateway.config.certificates import (
     check_trust,
 )
 from gateway.config.findings import Findings
-from gateway.config.model import CSMS, LARGEST_MESSAGE_BYTES, Config, Listener
+from gateway.config.model import CSMS, LARGEST_MESSAGE_BYTES, Config, Detections, Listener
 from gateway.config.pki import check_pki
 from gateway.config.positions import Path
 from gateway.config.recording import check_recording
@@ -257,3 +259,13 @@ def _check_numbers(config: Config, findings: Findings) -> None:
         findings.error(("websocket", "max_message_bytes"), "more than 16 MiB")
     if not FilePath(config.state_dir).parent.exists():
         findings.error(("gateway", "state_dir"), f"{FilePath(config.state_dir).parent} does not exist")
+
+
+def _check_detections(detections: Detections, findings: Findings) -> None:
+    place: Path = ("audit", "detections")
+    for field in msgspec.structs.fields(Detections):
+        if field.name != "enabled":
+            _check_positive(getattr(detections, field.name), (*place, field.name), findings)
+    for name, most in (("travel_prefix_bits_ipv4", 32), ("travel_prefix_bits_ipv6", 128)):
+        if getattr(detections, name) > most:
+            findings.error((*place, name), f"more than {most}")

@@ -19,10 +19,12 @@ __all__ = [
     "CertificateFiles",
     "CipherPolicy",
     "Config",
+    "Detections",
     "Limits",
     "Listener",
     "ListenerTLS",
     "Operations",
+    "OwnedMessage",
     "Policy",
     "Publication",
     "Recording",
@@ -120,6 +122,11 @@ class Trust(msgspec.Struct, frozen=True, kw_only=True):
     """How long before a list expires without a newer one this is announced."""
 
 
+OwnedMessage = Literal[
+    "InstallCertificate", "DeleteCertificate", "GetInstalledCertificateIds", "passwords", "security-settings"
+]
+
+
 class CSMS(msgspec.Struct, frozen=True, kw_only=True):
     """The back end behind the gateway, unmodified."""
 
@@ -154,6 +161,9 @@ class CSMS(msgspec.Struct, frozen=True, kw_only=True):
     certificates: Literal["csms", "gateway"] = "csms"
     """Who gives charge points their certificates: ``gateway`` needs `[pki]` ca, and keeps SignCertificate from the CSMS
     and CertificateSigned, InstallCertificate of CSMS roots and DeleteCertificate from the charge point."""
+    owners: dict[OwnedMessage, Literal["csms", "gateway"]] = {}
+    """Who gives orders, by kind of message, where it is not whoever gives the certificates: what the gateway owns never
+    reaches the charge point from the CSMS."""
     unsafe_enrolment_without_tls: bool = False
     """Let charge points on security profile 1 ask the gateway for certificates: anybody on the way can ask instead."""
     permessage_deflate: bool = False
@@ -261,6 +271,41 @@ class SecurityEvents(msgspec.Struct, frozen=True, kw_only=True):
     """Empty: security-events.jsonl in the state directory. ``-`` is standard output."""
 
 
+class Detections(msgspec.Struct, frozen=True, kw_only=True):
+    """From where on the gateway tells what several records say together (docs/detections.md). A reload changes them."""
+
+    enabled: bool = True
+    """Follow the audit log and record ``detect.*`` events, each with the records that it rests on."""
+    quiet_s: float = 3_600.0
+    """How long the same is not told again about the same address or charge point."""
+    brute_force_failures: int = 20
+    """Wrong passwords from one address, or for one charge point; five times as many for one at its known address."""
+    brute_force_window_s: float = 600.0
+    """Within so much time."""
+    enumeration_identities: int = 10
+    """Identities tried from one address, none of which proves itself."""
+    enumeration_window_s: float = 600.0
+    """Within so much time."""
+    travel_changes: int = 2
+    """Changes of the network that a charge point connects from: 1 is a modem that falls back, 2 is one that returns."""
+    travel_window_s: float = 900.0
+    """Within so much time."""
+    travel_prefix_bits_ipv4: int = 16
+    """How much of an address is its network."""
+    travel_prefix_bits_ipv6: int = 32
+    """The same for IPv6."""
+    shared_credential_window_s: float = 86_400.0
+    """How long a certificate that was used for one charge point must not be used for another one."""
+    clock_records: int = 3
+    """Messages with a moment far from now, after which a charge point's clock counts as wrong."""
+    clock_window_s: float = 3_600.0
+    """Within so much time."""
+    flapping_sessions: int = 12
+    """Sessions that one charge point begins."""
+    flapping_window_s: float = 600.0
+    """Within so much time."""
+
+
 class Audit(msgspec.Struct, frozen=True, kw_only=True):
     """The audit log: what can be proven untouched later (docs/audit.md). A reload reads what concerns messages."""
 
@@ -295,6 +340,8 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
     cannot be written they are refused, in mode ``open`` they go on. Holds for connections made after a reload."""
     record_timeout_s: float = 2.0
     """How long such a command waits for its record at most, and a reload or a call of the gateway's own for theirs."""
+    detections: Detections = Detections()
+    """What is told about records that say something together."""
 
 
 class Sink(msgspec.Struct, frozen=True, kw_only=True):
@@ -329,6 +376,11 @@ class PKI(msgspec.Struct, frozen=True, kw_only=True):
     """How long a charge point keeps the key of a request that is not answered. Later it is asked for a new one."""
     retire_old_after_s: float = 2_678_400.0
     """How long after the new certificate's first connection the one before it still counts as expected: 31 days."""
+    crl_lifetime_s: float = 604_800.0
+    """How long a revocation list that the gateway publishes is good: 7 days. The next one comes after half of it, and at
+    once after a revocation."""
+    ocsp_lifetime_s: float = 345_600.0
+    """The same for OCSP responses: 4 days."""
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):

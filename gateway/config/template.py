@@ -22,6 +22,7 @@ from gateway.config.model import (
     Audit,
     CertificateFiles,
     Config,
+    Detections,
     Limits,
     Listener,
     ListenerTLS,
@@ -122,7 +123,8 @@ _TABLES: Final = (
     _Table("[operations]", Operations),
     _Table("[publication]", Publication),
     _Table("[security_events]", SecurityEvents),
-    _Table("[audit]", Audit),
+    _Table("[audit]", Audit, apart=("detections",)),
+    _Table("[audit.detections]", Detections),
     _Table(
         "[[sink]]",
         Sink,

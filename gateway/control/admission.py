@@ -62,6 +62,8 @@ class AdmissionDesk:
         self.limits = Limits()
         self.listeners: dict[str, ListenerFacts] = {}
         self.boot_states = BootStates()
+        self.keeps_candidate: Callable[[ChargePointId], bool] = lambda _: False
+        """True where the use of the old password says nothing about the pending one."""
         self.csms_versions: dict[str, tuple[OCPPVersion, ...]] = {}
         self._directory = directory
         self._store = store
@@ -205,7 +207,7 @@ class AdmissionDesk:
         if leaf is not None and self._directory.owner_of(leaf.spki_sha256) != identity:
             steps.append(lambda registry: registry.bind_key(leaf.spki_sha256, identity, time.time()))
         if proven.password is not None:
-            steps += _password_steps(record, proven.password)
+            steps += _password_steps(record, proven.password, keeps_candidate=self.keeps_candidate(identity))
         return steps
 
     async def _make_durable(self, identity: ChargePointId, steps: list[_Step], proven: Proven) -> None:
@@ -279,7 +281,7 @@ def _shows_credentials(claim: Claim) -> bool:
     return claim.basic is not None or (claim.transport.tls is not None and bool(claim.transport.tls.leaf_der))
 
 
-def _password_steps(record: ChargePointRecord, verified: Verified) -> list[_Step]:
+def _password_steps(record: ChargePointRecord, verified: Verified, *, keeps_candidate: bool) -> list[_Step]:
     """A candidate that was used is the password now; one that was not, while the old one was, is dead (A01).
 
     Each step names the hash it is about: what an operator has put there since then is left alone.
@@ -288,7 +290,7 @@ def _password_steps(record: ChargePointRecord, verified: Verified) -> list[_Step
     if pending is not None and pending.phc in verified.hashes:
         return [lambda registry: registry.promote_pending(identity, pending.phc)]
     steps: list[_Step] = []
-    if pending is not None and pending.phc == verified.refuted_phc:
+    if pending is not None and pending.phc == verified.refuted_phc and not keeps_candidate:
         steps.append(lambda registry: registry.drop_pending(identity, pending.phc))
     better = verified.upgraded_phc
     if better is not None and current is not None and current.phc == verified.phc:

@@ -14,6 +14,8 @@ __all__ = ["AuditQueue", "Gap", "Pending"]
 _MOST_RECORDS: Final = 1000
 _GROUP_S: Final = 0.02
 """How long a batch waits for more, unless somebody waits for it."""
+_REFUSED: Final = "refused"
+"""In a gap, beside the classes: nothing was lost, but numbers were given."""
 _OVERHEAD_BYTES: Final = 128
 """What a waiting record takes beside its own bytes."""
 
@@ -78,6 +80,8 @@ class AuditQueue:
         """Add a record; False if there is no room for it or the queue is closed. Then it is counted as lost."""
         with self._changed:
             if pending.is_awaited and (self._refusing or not self.has_room(pending.record_class)):
+                if pending.envelope:
+                    self._announce(_REFUSED, now_us)
                 return False  # no loss: what it would be the record of does not happen
             if self._closed or not self.has_room(pending.record_class):
                 self._lose(pending, now_us)
@@ -113,14 +117,17 @@ class AuditQueue:
                 self._bytes += len(pending.envelope) + _OVERHEAD_BYTES
                 self._urgent += pending.record_class is RecordClass.SYNC
 
-    def refuse_waiting(self) -> list[Pending]:
+    def refuse_waiting(self, now_us: int) -> list[Pending]:
         """From now on take no record that somebody waits for; returns those that are here."""
         with self._changed:
             self._refusing = True
             items = list(self._items)
             self._items = deque(each for each in items if not each.is_awaited)
             refused = [each for each in items if each.is_awaited]
-            self._bytes -= sum(len(each.envelope) + _OVERHEAD_BYTES for each in refused)
+            for each in refused:
+                self._bytes -= len(each.envelope) + _OVERHEAD_BYTES
+                if each.envelope:
+                    self._announce(_REFUSED, now_us)
             self._urgent = sum(each.record_class is RecordClass.SYNC for each in self._items)
             return refused
 
@@ -132,6 +139,10 @@ class AuditQueue:
     def _lose(self, pending: Pending, now_us: int) -> None:
         name = pending.record_class.name.lower()
         self.lost[name] += 1
+        self._announce(name, now_us)
+
+    def _announce(self, name: str, now_us: int) -> None:
+        """The number of this record will be missing; the log says why before somebody asks."""
         if self._gap is None:
             self._gap = Gap(from_us=now_us, to_us=now_us, by_class={})
         self._gap.to_us = now_us
@@ -142,6 +153,15 @@ class AuditQueue:
         with self._changed:
             gap, self._gap = self._gap, None
             return gap
+
+    def return_gap(self, gap: Gap) -> None:
+        """It could not be told; it is told together with what has been lost since."""
+        with self._changed:
+            newer, self._gap = self._gap, gap
+            if newer is not None:
+                gap.to_us = newer.to_us
+                for name, count in newer.by_class.items():
+                    gap.by_class[name] = gap.by_class.get(name, 0) + count
 
     def close(self) -> None:
         """Take nothing more."""

@@ -30,6 +30,7 @@ from gateway.policy.classes import spelt_out
 __all__ = ["AuditTrail"]
 
 _LAST_DELIVERIES_S = 1.0
+_END_OF_TIME_US = 2**53
 _SINK_METRICS = (
     ("behind_records", "behind"),
     ("behind_seconds", "seconds_behind"),
@@ -45,6 +46,7 @@ class AuditTrail:
     def __init__(self, config: Config) -> None:
         state, audit = Path(config.state_dir), config.audit
         settings = msgspec.structs.replace(audit, directory=audit.directory or str(state / "audit"))
+        self.directory = Path(settings.directory)
         keys = Path(audit.keys_directory or state / "audit-keys")
         self.writer = AuditWriter(settings, keys)
         self._sinks = [SinkFollower(sink, Path(settings.directory), state / "sinks") for sink in config.sinks]
@@ -98,11 +100,18 @@ class AuditTrail:
 
     def record(self, event: SecurityEvent) -> None:
         """A security event."""
+        happened_us = event.time * 1_000_000
+        stamp = self._stamper.stamp(int(happened_us) if 0 <= happened_us < _END_OF_TIME_US else None)
         try:
-            record = envelope_of_event(event, self._stamper.stamp(int(event.time * 1_000_000)))
-            self.writer.append(class_of_event(event), record)
-        except (NotCanonical, ValueError, OverflowError) as error:
+            self.writer.append(class_of_event(event), envelope_of_event(event, stamp))
+        except (NotCanonical, ValueError) as error:
+            # Its number was given: a record that is merely missing would look like one that was taken away.
             _log.error("audit_record_impossible", audited_event=event.event, error=str(error))
+            facts = {"event": printable(event.event)}
+            text = "an event that cannot be a record"
+            self.writer.append(
+                RecordClass.GROUP, envelope("audit.unrecordable", stamp, sev="high", text=text, log=facts)
+            )
 
     def session_opened(self, live: LiveSession) -> None:
         """A charge point is connected to its CSMS."""
@@ -110,7 +119,7 @@ class AuditTrail:
             "session.opened",
             live.charge_point_id,
             live.session,
-            peer={"ip": live.peer_address, "listener": live.listener},
+            peer={"ip": live.peer_address, "listener": live.listener, "cert": getattr(live.proof, "sha256", "")},
             auth={"profile": int(live.security_profile), "proof": type(live.proof).__name__},
             ocpp={"version": live.subprotocol},
             csms=live.csms,

@@ -21,7 +21,7 @@ from gateway import __version__
 from gateway.audit.record import RecordClass, envelope
 from gateway.audit.tiles import MAX_ENTRY_BYTES
 from gateway.config.model import Audit
-from gateway.control.audit_queue import AuditQueue, Gap, Pending
+from gateway.control.audit_queue import AuditQueue, Pending
 from gateway.control.trail.disk import Disk
 from gateway.control.trail.recovery import Recovered
 from gateway.control.trail.root import LogRefused, TrailRoot
@@ -99,8 +99,10 @@ class AuditWriter:
         if self._first is None:
             self._shard, recovered = self._root.open_current(self._settings.origin, self._now_s(), self._run_later)
             self._first = self._first_words(recovered)
-        self._write_own(*self._first)
+        first = self._first
+        self._shard.commit(first)
         self._first = []
+        self._hash(first)
         self._publish()
 
     def _run_later(self, work: Callable[[], None]) -> None:
@@ -213,7 +215,7 @@ class AuditWriter:
             while not (self._queue.closed and not len(self._queue)) and self.state != "broken":
                 self._turn()
             if self.state == "running":
-                self._write_own(self._own("audit.stop", "info", "the gateway stops to write", {}))
+                self._say("audit.stop", "info", "the gateway stops to write", {})
                 self._publish()
                 self._shard.begin_segment()
                 self.state = "stopped"
@@ -237,9 +239,7 @@ class AuditWriter:
         try:
             if batch:
                 self._commit(batch)
-            gap = self._queue.take_gap()
-            if gap is not None:
-                self._write_own(self._gap_record(gap))
+            self._tell_gap()
             if self._is_due():
                 self._publish()
         except DiskFull as error:
@@ -260,12 +260,16 @@ class AuditWriter:
                 pending.when_done(index)
             index += bool(pending.envelope)  # one that is empty only asks whether those before it are there
         if envelopes:
-            self._shard.grow(envelopes)
-            self._shard.write_tiles()
+            self._hash(envelopes)
+
+    def _hash(self, envelopes: list[bytes]) -> None:
+        """What was committed goes into the tree. Raises DiskFull, TrailBroken."""
+        self._shard.grow(envelopes)
+        self._shard.write_tiles()
 
     def _refuse_waiting(self) -> None:
         """Nobody waits for ever. It is no loss: what they would be the records of does not happen."""
-        for pending in self._queue.refuse_waiting():
+        for pending in self._queue.refuse_waiting(self._now_us()):
             if pending.when_done is not None:
                 pending.when_done(None)
 
@@ -297,7 +301,7 @@ class AuditWriter:
         self._note_full()
         try:
             self._disk.remove(self._root.reserve)
-            self._write_own(self._own("audit.stop", "critical", "there is no room on the disk", {"why": str(error)}))
+            self._say("audit.stop", "critical", "there is no room on the disk", {"why": str(error)})
             self._publish()
         except DiskFull:
             pass
@@ -318,7 +322,7 @@ class AuditWriter:
             if self._first is None or self._first:
                 self._begin()
             else:
-                self._write_own(self._own("audit.start", "high", "there is room on the disk again", {}))
+                self._say("audit.start", "high", "there is room on the disk again", {})
         except (OSError, DiskFull):
             return False
         except (LogRefused, TrailBroken) as error:
@@ -351,16 +355,31 @@ class AuditWriter:
     def _own(self, kind: str, severity: str, text: str, facts: dict[str, Any]) -> bytes:
         return envelope(kind, self._stamper.stamp(), sev=severity, text=text, log=facts)
 
-    def _gap_record(self, gap: Gap) -> bytes:
+    def _tell_gap(self) -> None:
+        """Raises DiskFull, TrailBroken; what could not be told is told later."""
+        gap, size = self._queue.take_gap(), self._shard.size
+        if gap is None:
+            return
         facts = {"from": gap.from_us, "to": gap.to_us, "count": gap.count, "by_class": gap.by_class}
+        only_refused = gap.by_class.keys() == {"refused"}
+        text = "what was to be recorded first did not happen" if only_refused else "records were lost"
         _log.error("audit_gap", **facts)
-        return self._own("audit.gap", "critical", "records were lost", facts)
+        try:
+            self._say("audit.gap", "medium" if only_refused else "critical", text, facts)
+        except DiskFull:
+            if self._shard.size == size:
+                self._queue.return_gap(gap)
+            raise
 
-    def _write_own(self, *records: bytes) -> None:
-        """Raises DiskFull, TrailBroken."""
-        self._shard.commit(records)
-        self._shard.grow(records)
-        self._shard.write_tiles()
+    def _say(self, kind: str, severity: str, text: str, facts: dict[str, Any]) -> None:
+        """Write a record of the log itself. Raises DiskFull, TrailBroken."""
+        record = self._own(kind, severity, text, facts)
+        try:
+            self._shard.commit([record])
+        except DiskFull:
+            self._stamper.take_back()
+            raise
+        self._hash([record])
 
     def _now_us(self) -> int:
         return self._wall_ns() // 1000

@@ -9,14 +9,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
-__all__ = ["in_background"]
+__all__ = ["in_background", "step_back"]
 
 _NICE: Final = 5
 """An edge on the same core gets three times as much of it, and does not wait when it has something to do."""
 _T = TypeVar("_T")
 
 
-def _step_back() -> None:
+def step_back() -> None:
     """Lower the priority of this thread only: on Linux each has its own. For good, as raising it takes a privilege."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError):
@@ -26,7 +26,7 @@ def _step_back() -> None:
 
 async def in_background(work: Callable[[], _T]) -> _T:
     """Run `work` in a thread made for it. Raises what it raises."""
-    executor = ThreadPoolExecutor(1, "background", initializer=_step_back)
+    executor = ThreadPoolExecutor(1, "background", initializer=step_back)
     try:
         return await asyncio.get_running_loop().run_in_executor(executor, work)
     finally:

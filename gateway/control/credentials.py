@@ -210,6 +210,14 @@ class PasswordVerifier:
                 self._verified.popitem(last=False)
         return verified
 
+    async def hashed(self, secret: bytes) -> str:
+        """`hash_password`, off the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, hash_password, secret)
+
+    async def matches(self, phc: str, secret: bytes) -> bool:
+        """True if `secret`, in exactly this reading, is the one behind a stored hash."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, _matches, phc, secret)
+
     def close(self) -> None:
         """Stop the threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -36,6 +36,8 @@ _HELP: Final = {
     "ocpp_gateway_policy_info": "Revision of the rule packs in force, as a label",
     "ocpp_gateway_revocation_list_seconds_left": "How long the revocation list of another CA is good; negative: run out",
     "ocpp_gateway_ocsp_failures_total": "Questions to OCSP responders of other CAs that gave no answer to be believed",
+    "ocpp_gateway_own_revocation_list_seconds_left": "How long the published list of an issuing CA of ours is good",
+    "ocpp_gateway_own_ocsp_responses": "Certificates of an issuing CA of ours with an OCSP response",
     "ocpp_gateway_messages_total": "Messages relayed or judged, by who sent them",
     "ocpp_gateway_message_bytes_total": "Payload bytes of those messages",
 }

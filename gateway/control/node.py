@@ -18,26 +18,21 @@ from gateway.control.audit_trail import AuditTrail
 from gateway.control.authentication import Authenticator
 from gateway.control.credentials import PasswordVerifier
 from gateway.control.directory import Directory
-from gateway.control.enrolments import Enrolments
 from gateway.control.event_log import EventLog, event_path
 from gateway.control.foreign_revocations import ForeignRevocations
 from gateway.control.link_server import EdgeLink
 from gateway.control.live_session import live_certificates, no_longer, recall
 from gateway.control.metrics import MetricsPage
 from gateway.control.operator_requests import OperatorRequest
-from gateway.control.own_call_requests import CallRequests
 from gateway.control.own_calls import OwnCalls
-from gateway.control.part import NodePart
-from gateway.control.privacy import Privacy
+from gateway.control.parts import Parts, Surroundings
 from gateway.control.recordings import Recordings
-from gateway.control.renewals import Renewals
 from gateway.control.sessions import Entry, Sessions
 from gateway.control.settings import PolicyInvalid
 from gateway.control.settings_in_force import SettingsInForce
 from gateway.control.status import edges_status, listeners_status, session_status
 from gateway.control.store_thread import StoreThread
 from gateway.control.trust import listener_facts, trust_of
-from gateway.control.upgrades import Upgrades
 from gateway.identity.evidence import CertificateProof, is_limited
 from gateway.identity.guessing import GuessingLimiter
 from gateway.link.collector import freeze_survivors
@@ -54,6 +49,8 @@ from gateway.link.messages import (
     GatewayCallDone,
     Hello,
     LiveSession,
+    PasswordOutcome,
+    PasswordSeen,
     RecordedLines,
     Registered,
     Report,
@@ -114,23 +111,25 @@ class Node:
         self._recordings = Recordings()
         self._in_force = SettingsInForce(settings, first, self._links, self._events.own_event)
         self._own_calls = OwnCalls(self._events.own_event, config.websocket.max_message_bytes, self._trail.may_happen)
-        self._parts = self._made_parts()
+        self.parts = Parts(
+            Surroundings(
+                config=config,
+                store=self._store,
+                directory=self._directory,
+                sessions=self._sessions,
+                calls=self._own_calls,
+                verifier=self._verifier,
+                trail=self._trail,
+                tasks=self._tasks,
+                report=self._events.own_event,
+                add_event=self._events.add,
+            )
+        )
+        self._desk.keeps_candidate = self.parts.passwords.keeps_candidate
         self._budgets = FleetBudgets()
         self._changing = asyncio.Lock()
         self._trust_is_stale = False  # revocations have changed since the edges got their settings
         self.draining = False
-
-    def _made_parts(self) -> tuple[NodePart, ...]:
-        """In the order in which they hear of a session."""
-        report, tasks = self._events.own_event, self._tasks
-        self._upgrades = Upgrades(self._store, self._directory, report, tasks)
-        return (
-            CallRequests(self._own_calls, self._directory, self._sessions),
-            Renewals(self._own_calls, self._sessions, tasks),
-            Enrolments(self._store, self._directory, self._sessions, self._own_calls, report, tasks),
-            self._upgrades,
-            Privacy(self._trail.shredding, report, self._trail.may_happen, self._trail.relayed.in_turn),
-        )
 
     def _foreign_revocations(self, config: Config) -> ForeignRevocations:
         cache = Path(config.state_dir) / "revocation-lists"
@@ -144,8 +143,9 @@ class Node:
     async def start(self) -> None:
         """Load the registry and the files; afterwards edges may connect. Raises OSError, StoreError."""
         await self._directory.load(self._store)
-        for part in self._parts:
+        for part in self.parts:
             await part.load()
+        await self._directory.refresh(self._store)  # with what they have found meanwhile
         await asyncio.to_thread(self._trail.open)
         self._use(self._config, self._in_force.begin(self._config, self._directory.revocations()))
         await self._foreign.recalled()
@@ -160,7 +160,7 @@ class Node:
         self._tasks.start(self._repeat(_EXPIRE_S, self._trail.relayed.tick), "relayed")
         self._tasks.start(self._repeat(_POLL_REGISTRY_S, self._follow_registry), "registry")
         self._tasks.start(self._open_desk_after_a_while(), "open-desk")
-        for part in self._parts:
+        for part in self.parts:
             if part.tick_every_s:
                 self._tasks.start(self._repeat(part.tick_every_s, part.tick, part.name), part.name)
 
@@ -170,7 +170,7 @@ class Node:
         while self._links and time.monotonic() < deadline:
             await asyncio.sleep(0.01)
         await self._tasks.close()
-        for part in self._parts:
+        for part in self.parts:
             await part.close()
         await self._foreign.close()
         self._events.flush()
@@ -186,7 +186,7 @@ class Node:
         self._trail.use(config)
         self._desk.limits = config.limits
         self._own_calls.max_message_bytes = config.websocket.max_message_bytes
-        for part in self._parts:
+        for part in self.parts:
             part.use(config)
             part.follow(settings)
         self._desk.listeners = self._authenticator.listeners = listener_facts(config)
@@ -259,8 +259,8 @@ class Node:
                 link.counters = values
             case GatewayCallDone():
                 self._own_calls.done(message)
-            case CertificateRequest():
-                self._asked_for_certificate(message, link)
+            case CertificateRequest() | PasswordSeen() | PasswordOutcome():
+                self._credential_seen(message, link)
             case RecordedLines() | RelayedFrames():
                 self._relayed(link, message)
             case Hello():
@@ -273,8 +273,11 @@ class Node:
             case _:
                 _log.error("unexpected_message", slot=link.slot, kind=type(message).__name__)
 
-    def _asked_for_certificate(self, message: CertificateRequest, link: EdgeLink) -> None:
-        for part in self._parts:
+    def _credential_seen(self, message: CertificateRequest | PasswordSeen | PasswordOutcome, link: EdgeLink) -> None:
+        if not isinstance(message, CertificateRequest):
+            self.parts.passwords.password_seen(message, link)
+            return
+        for part in self.parts:
             part.asked_for_certificate(message, link)
 
     def _relayed(self, link: EdgeLink, message: RecordedLines | RelayedFrames) -> None:
@@ -324,8 +327,9 @@ class Node:
         record = self._directory.get(live.charge_point_id)
         if record is not None:
             recall(entry, record)
+            self.parts.passwords.recall(entry)
         self._judge_entry(entry)
-        for part in self._parts:
+        for part in self.parts:
             part.opened(entry)
             if live.registered:
                 part.registered(entry)
@@ -346,7 +350,7 @@ class Node:
         self._store.observe(message.charge_point_id, **{k: printable(v, 64) for k, v in claims.items() if v})
         entry = self._sessions.get(message.charge_point_id)
         if entry is not None and entry.generation == message.generation:
-            for part in self._parts:
+            for part in self.parts:
                 part.registered(entry)
 
     # -- the registry changes
@@ -426,7 +430,7 @@ class Node:
 
     def requests(self) -> list[OperatorRequest]:
         """What operators may ask of this node."""
-        return [request for part in self._parts for request in part.requests()]
+        return [request for part in self.parts for request in part.requests()]
 
     def is_ready(self) -> bool:
         """True if every edge is there with the current settings, admissions are open, and the end is not near."""
@@ -452,7 +456,7 @@ class Node:
         }
         if (settings := self._in_force.current) is not None:
             own[f'ocpp_gateway_policy_info{{revision="{settings.policy.revision[:12]}"}}'] = 1.0
-        for part in self._parts:
+        for part in self.parts:
             own |= part.metrics()
         own |= self._foreign.metrics()
         own |= {
@@ -463,7 +467,7 @@ class Node:
     def status(self) -> dict[str, Any]:
         """For `ocpp-gateway status` and `why`."""
         settings = self._in_force.current
-        parts = {part.name: shown for part in self._parts if (shown := part.status()) is not None}
+        parts = {part.name: shown for part in self.parts if (shown := part.status()) is not None}
         return {
             "version": __version__,
             "ready": self.is_ready(),

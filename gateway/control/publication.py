@@ -86,6 +86,10 @@ class PublicationListener:
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
 
+    def serve(self, content: Publications) -> None:
+        """This from now on."""
+        self.content = content
+
     async def start(self) -> int:
         """Serve; the port that was bound. Raises OSError if the address is taken."""
         application = web.Application(client_max_size=MAX_REQUEST_BYTES, middlewares=[self._guard])

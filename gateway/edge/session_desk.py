@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Final
 from gateway.audit.event import SecurityEvent, Severity
 from gateway.identity.evidence import CertificateProof
 from gateway.link.messages import BootStateChanged, Registered
-from gateway.relay.effects import Answered, AskFleet, AwaitRecord, NoteBootState, NoteRegistered, TakeRequest, Told
+from gateway.relay.effects import (
+    Answered,
+    AskFleet,
+    AwaitRecord,
+    LearnPassword,
+    NoteBootState,
+    NoteRegistered,
+    PasswordAnswered,
+    TakeRequest,
+    Told,
+)
 
 if TYPE_CHECKING:
     from gateway.edge.pump import Bridge, Leg
@@ -81,6 +91,10 @@ class SessionDesk:
                 self._worker.own_calls.answered(effect)
             case TakeRequest():
                 self._worker.certificate_requests.take(leg, effect)
+            case LearnPassword():
+                self._worker.password_changes.learn(leg, effect, wire)
+            case PasswordAnswered():
+                self._worker.password_changes.answered(leg, effect)
 
     def _registered(self, bridge: "Bridge", effect: NoteRegistered) -> None:
         admission = bridge.admission

@@ -19,6 +19,8 @@ from gateway.edge.events import DROPPED, Counts, EventCollector
 from gateway.edge.frame_log import FrameLog
 from gateway.edge.listener import ListenerState, build_listeners
 from gateway.edge.own_calls import OwnCalls
+from gateway.edge.ownership import owned_messages
+from gateway.edge.password_changes import PasswordChanges
 from gateway.edge.policy_desk import PolicyDesk, wall_offset_s
 from gateway.edge.pump import Bridge, Leg
 from gateway.edge.recorder import Recorder
@@ -43,6 +45,7 @@ from gateway.link.messages import (
     GatewayCall,
     Hello,
     LiveSession,
+    PasswordNoted,
     Probe,
     ProbeAnswer,
     Report,
@@ -112,6 +115,7 @@ class Worker:
         self.policy = PolicyDesk(self.link, self._settled)
         self.own_calls = OwnCalls(self.link, self.bridges)
         self.certificate_requests = CertificateRequests(self.link)
+        self.password_changes = PasswordChanges(self.link)
         self.desk = SessionDesk(self)
 
     # -- life
@@ -332,12 +336,13 @@ class Worker:
         bridge.start(early, dialled.early)
 
     def _duty(self, admission: Admission) -> CertificateDuty | None:
-        """Whether the gateway gives this charge point its certificates."""
+        """What the gateway owns of this charge point."""
         csms = next((each.csms for each in self.settings.csms if each.csms.name == admission.csms), None)
-        if csms is None or csms.certificates != "gateway":
+        owned = owned_messages(csms) if csms is not None else frozenset()
+        if csms is None or not owned:
             return None
         with_tls = admission.security_profile is not SecurityProfile.BASIC
-        return CertificateDuty(may_ask=with_tls or csms.unsafe_enrolment_without_tls)
+        return CertificateDuty(may_ask=with_tls or csms.unsafe_enrolment_without_tls, owned=owned)
 
     def released(self, admission: Admission, reason: str) -> None:
         """An admission that never became a session."""
@@ -351,6 +356,7 @@ class Worker:
             del self.bridges[admission.session]
             self.own_calls.ended(admission.session)
             self.certificate_requests.ended(admission.session)
+            self.password_changes.ended(admission.session)
         self.deadlines.remove(bridge)
         charge_point, csms = bridge.charge_point, bridge.csms
         _add_traffic(self.counts.values, bridge)
@@ -375,6 +381,7 @@ class Worker:
             case SettingsUpdate(settings=settings):
                 self.tasks.start(self._change_to(settings), "settings")
                 self.certificate_requests.again()
+                self.password_changes.again()
             case Probe():
                 self.tasks.start(self._probe(message), "probe")
             case Disconnect(session=session, reason=reason):
@@ -387,6 +394,8 @@ class Worker:
                 self.certificate_requests.told(message)
             case FramesRecorded():
                 self.frame_log.told(message)
+            case PasswordNoted():
+                self.password_changes.told(message)
             case Drain(timeout_s=timeout_s):
                 self.tasks.start(self.drain(timeout_s), "drain")
             case AdmitGranted() | AdmitRefused():

@@ -13,6 +13,7 @@ from gateway.audit.event import SecurityEvent
 from gateway.config.model import CSMS, Limits, Listener, Trust, WebSocketSettings
 from gateway.identity.evidence import Admission, Claim, Proof
 from gateway.link.relayed import FramesRecorded, RelayedFrames
+from gateway.ocpp.password_messages import Outcome
 from gateway.ocpp.vocabulary import BootState, ChargePointId, SecurityProfile
 from gateway.policy.rules import Pack
 from gateway.policy.site import SitePolicy
@@ -43,6 +44,9 @@ __all__ = [
     "Hello",
     "ListenerSettings",
     "LiveSession",
+    "PasswordNoted",
+    "PasswordOutcome",
+    "PasswordSeen",
     "PolicySettings",
     "Probe",
     "ProbeAnswer",
@@ -284,6 +288,31 @@ class CertificateRequest(msgspec.Struct, frozen=True, array_like=True, tag=14):
     """Of OCPP 2.1."""
 
 
+class PasswordSeen(msgspec.Struct, frozen=True, array_like=True, tag=15):
+    """The CSMS gives a charge point another password. Answered by PasswordNoted with the same request_id.
+
+    It may come twice, to different control processes: the same password is the same change.
+    """
+
+    request_id: int
+    session: str
+    charge_point_id: ChargePointId
+    generation: int
+    password: str
+    """As it stands in the message."""
+
+    def __repr__(self) -> str:
+        return f"PasswordSeen({self.request_id}, {self.charge_point_id!r}, <hidden>)"
+
+
+class PasswordOutcome(msgspec.Struct, frozen=True, array_like=True, tag=16):
+    """What the charge point has said about the password that the CSMS has given it last over this session."""
+
+    session: str
+    charge_point_id: ChargePointId
+    outcome: Outcome
+
+
 class ProbeAnswer(msgspec.Struct, frozen=True, array_like=True, tag=8):
     """Whether the probed session answered. A session that did not has been closed, both legs, before this is sent."""
 
@@ -365,6 +394,15 @@ class CertificateRequestTaken(msgspec.Struct, frozen=True, array_like=True, tag=
     accepted: bool
 
 
+class PasswordNoted(msgspec.Struct, frozen=True, array_like=True, tag=60):
+    """Whether control has a hash of the password on its disk."""
+
+    request_id: int
+    session: str
+    charge_point_id: ChargePointId
+    stored: bool
+
+
 class BudgetRequest(msgspec.Struct, frozen=True, array_like=True, tag=10):
     """May a message draw on these budgets of the whole node? Answered by BudgetAnswer with the same request_id."""
 
@@ -395,6 +433,8 @@ EdgeMessage = (
     | GatewayCallDone
     | CertificateRequest
     | RelayedFrames
+    | PasswordSeen
+    | PasswordOutcome
 )
 ControlMessage = (
     SettingsUpdate
@@ -407,4 +447,5 @@ ControlMessage = (
     | GatewayCall
     | CertificateRequestTaken
     | FramesRecorded
+    | PasswordNoted
 )

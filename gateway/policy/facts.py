@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
 from gateway.policy import carriers, metering
 from gateway.policy.cel.times import parse_timestamp
+from gateway.policy.firmware import FirmwareFact, read_firmware
 from gateway.policy.items import MAX_ITEMS, MAX_READINGS, bounded
 from gateway.policy.lazy import lazy
 from gateway.policy.urls import Url, read_url
@@ -264,6 +265,11 @@ class Facts:
     def firmware_signed(self) -> bool:
         """True if a firmware update carries a certificate and a signature."""
         return carriers.is_signed_firmware(self._payload)
+
+    @lazy
+    def firmware(self) -> FirmwareFact:
+        """With what the firmware of an update is signed; `ok` False where that is nothing a charge point could check."""
+        return read_firmware(self._payload)
 
     @lazy
     def longest_list(self) -> int:

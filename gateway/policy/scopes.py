@@ -67,6 +67,15 @@ _CSR: Final = Object(
         "bits": Field(INT),
     },
 )
+_FIRMWARE: Final = Object(
+    "firmware",
+    {
+        "ok": Field(BOOL),
+        "certificate": Field(STRING),
+        "not_before": Field(TIMESTAMP),
+        "not_after": Field(TIMESTAMP),
+    },
+)
 _CHANGE: Final = Object("change", {"key": Field(STRING), "name": Field(STRING), "value": Field(STRING)})
 MESSAGE: Final = Object(
     "msg",
@@ -129,6 +138,7 @@ FACTS: Final = Object(
         "setpoint_w": Field(DOUBLE),
         "schedule_start": Field(STRING),
         "firmware_signed": Field(BOOL),
+        "firmware": Field(_FIRMWARE),
         "longest_list": Field(INT),
         "connectors": Field(List(INT, 4)),
         "config_keys": Field(List(STRING, 1_000)),

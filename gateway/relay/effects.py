@@ -6,6 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from gateway.audit.event import Severity
+from gateway.ocpp.password_messages import Outcome
 from gateway.ocpp.vocabulary import BootState
 from gateway.policy.rules import Rule
 from gateway.policy.verdict import FleetAsk
@@ -22,13 +23,16 @@ __all__ = [
     "Effects",
     "Forward",
     "Judging",
+    "LearnPassword",
     "NoteBootState",
     "NoteRegistered",
+    "PasswordAnswered",
     "PauseReading",
     "Reply",
     "ReportEvent",
     "TakeRequest",
     "Told",
+    "goes_on",
 ]
 
 
@@ -130,6 +134,23 @@ class AwaitRecord(msgspec.Struct, frozen=True):
     """What was decided."""
 
 
+class LearnPassword(msgspec.Struct, frozen=True, gc=False):
+    """The CSMS gives the charge point another password: the call waits for `Relay.password_noted(ticket, ...)`."""
+
+    ticket: int
+    password: str
+    """As it stands in the call."""
+
+    def __repr__(self) -> str:
+        return f"LearnPassword({self.ticket}, <hidden>)"
+
+
+class PasswordAnswered(msgspec.Struct, frozen=True, gc=False):
+    """What the charge point has said about the password that was learnt last."""
+
+    outcome: Outcome
+
+
 Effect = (
     Forward
     | Deliver
@@ -143,9 +164,13 @@ Effect = (
     | Answered
     | TakeRequest
     | AwaitRecord
+    | LearnPassword
+    | PasswordAnswered
 )
 Effects = tuple[Effect, ...]
-Told = NoteRegistered | NoteBootState | AskFleet | Answered | TakeRequest | AwaitRecord
+Told = (
+    NoteRegistered | NoteBootState | AskFleet | Answered | TakeRequest | LearnPassword | PasswordAnswered | AwaitRecord
+)
 """What the worker hears of, beyond the session."""
 
 Judging = Callable[[bytes, float], Effects]
@@ -154,3 +179,8 @@ Judging = Callable[[bytes, float], Effects]
 FORWARD: Final[Effects] = (Forward(),)
 """The usual outcome; the shell compares by identity."""
 NOTHING: Final[Effects] = ()
+
+
+def goes_on(effects: Effects) -> bool:
+    """True if the sender's message is forwarded."""
+    return effects is FORWARD or any(isinstance(effect, Forward) for effect in effects)

@@ -1,6 +1,7 @@
 """Messages that wait for control: for what it says of a budget, or until the log has their record."""
 
 from collections.abc import Mapping
+from typing import Final
 
 import msgspec
 
@@ -10,11 +11,16 @@ from gateway.ocpp.error_codes import ErrorMeaning
 from gateway.ocpp.frames import Call, CallError, CallResult, Send
 from gateway.ocpp.vocabulary import OCPPVersion, Origin
 from gateway.ocpp.wrapped import unsigned
-from gateway.relay.effects import Effects, Forward, Reply, ReportEvent
+from gateway.relay.effects import CloseBoth, Effects, Forward, Reply, ReportEvent
 from gateway.relay.judge import Ruling
 from gateway.relay.open_calls import OpenCall
 
-__all__ = ["Held", "Unrecorded", "instead_of", "waits_for_its_record"]
+__all__ = ["AFTERWARDS", "MAX_HELD", "Held", "Unrecorded", "instead_of", "waits_for_its_record"]
+
+MAX_HELD: Final = 16
+"""So many may wait in one session."""
+AFTERWARDS: Final = (ReportEvent, CloseBoth)
+"""What can still be done about an answer that has gone on."""
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -47,12 +53,10 @@ def waits_for_its_record(
     return held is not None and any(type(each) is Unrecorded for each in held.values())
 
 
-def instead_of(version: OCPPVersion, held: Unrecorded, *, may_go_on: bool) -> Effects | None:
-    """What happens now that a call does not go on; None if it does. Rules are heard all the same."""
+def instead_of(version: OCPPVersion, held: Unrecorded) -> Effects:
+    """What happens with a call that does not go on. Rules are heard all the same."""
     if held.record is None:
         return held.effects
-    if may_go_on:
-        return None
     said = tuple(effect for effect in held.effects if type(effect) is not Forward)
     reply = build_call_error(version, held.call.message_id, ErrorMeaning.SECURITY, "cannot be recorded")
     return (*said, ReportEvent("audit.command_refused", "high", "callerror", unsigned(held.call.action)), Reply(reply))

@@ -1,11 +1,13 @@
-"""What the gateway does itself instead of passing a call on: renewals of limited sessions, and certificates it owns. Pure.
+"""What the gateway does itself instead of passing a call on: renewals of limited sessions, and what it owns. Pure.
 
-Where the gateway gives charge points their certificates, SignCertificate is for the gateway and never reaches the CSMS,
-and what the CSMS would do to the same certificates and roots is refused in its own terms. ISO 15118 is not ours: V2G
-certificates, roots of V2G, mobility operators, OEMs and manufacturers, and the tunnel of 1.6 go on.
+Per CSMS and kind of message either the gateway or the CSMS is the one who gives orders (`Owned`). Where the gateway gives
+charge points their certificates, SignCertificate is for the gateway and never reaches the CSMS; what the CSMS would do
+that is the gateway's is refused in its own terms. ISO 15118 is not ours: V2G certificates, roots of V2G, mobility
+operators, OEMs and manufacturers, and the tunnel of 1.6 go on.
 """
 
-from typing import Final
+from collections.abc import Set as AbstractSet
+from typing import Final, Literal
 
 import msgspec
 
@@ -14,12 +16,29 @@ from gateway.ocpp.build import build_call_error, build_call_result
 from gateway.ocpp.codec import Payload
 from gateway.ocpp.error_codes import ErrorMeaning
 from gateway.ocpp.frames import Call
+from gateway.ocpp.password_messages import SETTING_ACTIONS, refusal_of
+from gateway.ocpp.security_settings import changes_password, changes_security
 from gateway.ocpp.vocabulary import OCPPVersion, Origin
 from gateway.ocpp.wrapped import Unreadable, as_signed, inner_call, unsigned
 from gateway.relay import renewal
 from gateway.relay.effects import Effects, Reply, ReportEvent, TakeRequest
 
-__all__ = ["MAX_CSR_CHARS", "CertificateDuty", "Interception"]
+__all__ = ["CERTIFICATES", "MAX_CSR_CHARS", "CertificateDuty", "Interception", "Owned"]
+
+Owned = Literal[
+    "SignCertificate",
+    "CertificateSigned",
+    "InstallCertificate",
+    "DeleteCertificate",
+    "GetInstalledCertificateIds",
+    "passwords",
+    "security-settings",
+]
+"""Kinds of messages that the gateway may own; the last two are what ChangeConfiguration and its likes set."""
+CERTIFICATES: Final[frozenset[Owned]] = frozenset(
+    {"SignCertificate", "CertificateSigned", "InstallCertificate", "DeleteCertificate"}
+)
+"""What belongs to whoever gives the certificates, unless it is said otherwise."""
 
 MAX_CSR_CHARS: Final = 5_500
 """OCPP: csr is string[0..5500]."""
@@ -31,18 +50,25 @@ _CHARGE_POINT_TYPES: Final = frozenset({None, "", "ChargingStationCertificate"})
 _ROOTS_OF_OTHERS: Final = frozenset(
     {"V2GRootCertificate", "MORootCertificate", "OEMRootCertificate", "ManufacturerRootCertificate"}
 )
-_STATUS: Final = {"CertificateSigned": "Rejected", "InstallCertificate": "Rejected", "DeleteCertificate": "Failed"}
+_STATUS: Final = {
+    "CertificateSigned": "Rejected",
+    "InstallCertificate": "Rejected",
+    "DeleteCertificate": "Failed",
+    "GetInstalledCertificateIds": "NotFound",
+}
 """How each says no; all versions have these."""
-_ABOUT_CERTIFICATES: Final = frozenset(
-    spelling for action in (_SIGN, *_STATUS) for spelling in (action, as_signed(action))
+_LISTED_OF_OTHERS: Final = _ROOTS_OF_OTHERS | {"V2GCertificateChain"}
+_LOOKED_AT: Final = frozenset(
+    spelling for action in (_SIGN, *_STATUS, *SETTING_ACTIONS) for spelling in (action, as_signed(action))
 )
 
 
 class CertificateDuty(msgspec.Struct, frozen=True, kw_only=True):
-    """The gateway owns the certificate of this charge point."""
+    """What the gateway owns of this charge point."""
 
     may_ask: bool
-    """False on a connection without TLS, where nobody knows who asks (pki.md 7; libocpp #857)."""
+    """For a certificate. False on a connection without TLS, where nobody knows who asks (pki.md 7; libocpp #857)."""
+    owned: frozenset[Owned] = CERTIFICATES
 
 
 class Interception:
@@ -63,26 +89,32 @@ class Interception:
             instead = renewal.instead_of(self._version, call, payload, origin, wall_now)
             if instead is not None:
                 return instead
-        if self._duty is None or call.action not in _ABOUT_CERTIFICATES:
+        if self._duty is None or call.action not in _LOOKED_AT:
             return None
         if call.action != unsigned(call.action):
-            return self._signed(call, payload, origin)
-        if not _is_ours(call.action, payload, origin):
+            return self._signed(call, payload, origin, self._duty.owned)
+        if not _is_ours(call.action, payload, origin, self._duty.owned):
             return None
         if origin is Origin.CHARGE_POINT:
             return self._asked(call, payload, now, may_ask=self._duty.may_ask)
-        refusal = Reply(build_call_result(call.message_id, {"status": _STATUS[call.action]}))
-        return (ReportEvent("certificate.not_yours", "medium", "answer", f"{call.action} by the CSMS"), refusal)
+        about_settings = call.action in SETTING_ACTIONS
+        said = refusal_of(call.action, payload) if about_settings else {"status": _STATUS[call.action]}
+        event = "setting.not_yours" if about_settings else "certificate.not_yours"
+        report = ReportEvent(event, "medium", "answer", f"{call.action} by the CSMS")
+        return (report, Reply(build_call_result(call.message_id, said)))
 
-    def _signed(self, call: Call, payload: Payload, origin: Origin) -> Effects | None:
+    def _signed(self, call: Call, payload: Payload, origin: Origin, owned: AbstractSet[Owned]) -> Effects | None:
         """Its answer would have to be signed as well, which the gateway cannot do in anybody's name."""
         try:
             inner = inner_call(self._version, call.action, payload)
         except Unreadable:
             inner = None
-        if inner is not None and not _is_ours(inner.action, inner.payload, origin):
+        if inner is None and unsigned(call.action) in SETTING_ACTIONS:
+            return None  # what cannot be read does not pass the gates
+        if inner is not None and not _is_ours(inner.action, inner.payload, origin, owned):
             return None
-        report = ReportEvent("certificate.not_yours", "medium", "callerror", call.action)
+        event = "setting.not_yours" if unsigned(call.action) in SETTING_ACTIONS else "certificate.not_yours"
+        report = ReportEvent(event, "medium", "callerror", call.action)
         error = build_call_error(self._version, call.message_id, ErrorMeaning.NOT_SUPPORTED, "not as a signed message")
         return (report, Reply(error))
 
@@ -118,13 +150,26 @@ class Interception:
         return True
 
 
-def _is_ours(action: str, payload: Payload, origin: Origin) -> bool:
-    """True if a call is about the charge point's own certificate, or the roots it knows its CSMS by."""
+def _is_ours(action: str, payload: Payload, origin: Origin, owned: AbstractSet[Owned]) -> bool:
+    """True if a call is of a kind that the gateway owns, and about the charge point's own CSMS."""
     if (action == _SIGN) is not (origin is Origin.CHARGE_POINT):
         return False  # the wrong way round: not for the other side either, which is for the direction gate
-    kind = payload.get("certificateType")
-    if action == "DeleteCertificate":
-        return True  # of what type it is cannot be seen from its hash
-    if action == "InstallCertificate":
-        return not isinstance(kind, str) or kind not in _ROOTS_OF_OTHERS
-    return kind in _CHARGE_POINT_TYPES if kind is None or isinstance(kind, str) else True
+    if action in SETTING_ACTIONS:
+        return ("passwords" in owned and changes_password(action, payload)) or (
+            "security-settings" in owned and changes_security(action, payload)
+        )
+    return action in owned and not _is_of_others(action, payload.get("certificateType"))
+
+
+def _is_of_others(action: str, kind: object) -> bool:
+    """True if it is about ISO 15118 or manufacturers. From the hash in DeleteCertificate that cannot be seen."""
+    match action:
+        case "DeleteCertificate":
+            return False
+        case "InstallCertificate":
+            return isinstance(kind, str) and kind in _ROOTS_OF_OTHERS
+        case "GetInstalledCertificateIds":
+            kinds = kind if isinstance(kind, list) else [kind]
+            return bool(kinds) and all(isinstance(each, str) and each in _LISTED_OF_OTHERS for each in kinds)
+        case _:
+            return isinstance(kind, str) and kind not in _CHARGE_POINT_TYPES

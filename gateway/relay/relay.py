@@ -12,6 +12,7 @@ from gateway.ocpp.build import UNREADABLE_ID, build_call, build_call_error, buil
 from gateway.ocpp.codec import MalformedFrame, Payload, decode_message
 from gateway.ocpp.error_codes import ErrorMeaning
 from gateway.ocpp.frames import Call, CallError, CallResult, CallResultError, Frame, Send
+from gateway.ocpp.password_messages import SETTING_ACTIONS
 from gateway.ocpp.vocabulary import OCPPVersion, Origin
 from gateway.ocpp.wrapped import InnerCall, as_signed, unsigned
 from gateway.relay.billing import TRANSACTION_ACTIONS
@@ -30,13 +31,16 @@ from gateway.relay.effects import (
     PauseReading,
     Reply,
     ReportEvent,
+    goes_on,
 )
-from gateway.relay.errors import answer_to_malformed, cleaned, too_many
-from gateway.relay.held import Held, Unrecorded, instead_of, waits_for_its_record
+from gateway.relay.errors import REUSED, UNSOLICITED, answer_to_malformed, cleaned, instead_of_answer, too_many
+from gateway.relay.held import AFTERWARDS, MAX_HELD, Held, Unrecorded, instead_of, waits_for_its_record
 from gateway.relay.interception import CertificateDuty, Interception
 from gateway.relay.judge import Judge, Ruling
-from gateway.relay.lanes import Entry, Lane, LaneLimits
+from gateway.relay.lanes import Entry, Lane
+from gateway.relay.limits import RelayLimits
 from gateway.relay.open_calls import AMBIGUOUS, OpenCall, opened
+from gateway.relay.passwords import PasswordWatch, password_answered
 from gateway.relay.registration import is_accepted, judge_boot_notification
 from gateway.relay.renewal import ONLY_RENEWAL, is_own_renewal
 from gateway.relay.replays import Replays, digest_of
@@ -53,23 +57,6 @@ _MALFORMED_PER_MINUTE: Final = 20
 _REMEMBERED_RESULTS: Final = 4
 _CALL_RESULT: Final = 3
 _CALL_ERROR: Final = 4
-_MAX_HELD: Final = 16
-_AFTERWARDS: Final = (ReportEvent, CloseBoth)
-"""What can still be done about an answer that has gone on."""
-_REUSED: Final = ReportEvent("rpc.id_reused", "low", "allow_alert", "an open message id with another action")
-_UNSOLICITED: Final[Effects] = (ReportEvent("rpc.unsolicited_result", "high", "drop"),)
-
-
-class RelayLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """Limits of one session, shared by all."""
-
-    messages_per_s: float
-    messages_burst: int
-    flood_grace_s: float
-    calls: LaneLimits = LaneLimits()
-    """Of each direction."""
-    recorded_first: frozenset[str] = frozenset()
-    """Actions of the CSMS whose effect, also their refusal, waits until the log has them."""
 
 
 class Relay:
@@ -79,8 +66,8 @@ class Relay:
     """
 
     __slots__ = (
-        "_admission", "_boot", "_charge_point", "_csms", "_held", "_interception", "_judge", "_limits", "_registered",
-        "_renewal_only", "_replays", "_throttled_since", "_tickets", "_tokens", "_tokens_at", "_version",
+        "_admission", "_boot", "_charge_point", "_csms", "_held", "_interception", "_judge", "_limits", "_passwords",
+        "_registered", "_renewal_only", "_replays", "_throttled_since", "_tickets", "_tokens", "_tokens_at", "_version",
         "_wall_offset_s",
     )  # fmt: skip
 
@@ -106,6 +93,7 @@ class Relay:
         if self._renewal_only or duty is not None:
             self._interception = Interception(version, duty, renewal_only=self._renewal_only)
         self._replays: Replays | None = None
+        self._passwords: PasswordWatch | None = None
         self._tokens = float(limits.messages_burst)
         self._tokens_at = 0.0
         self._throttled_since = 0.0
@@ -200,20 +188,20 @@ class Relay:
             if call.action in _BOOTS:
                 expected = self._admission.expected_serial_number
                 self._boot, boot = judge_boot_notification(self._version, call.action, payload, expected)
-        if self._interception is not None and _goes_on(boot):
+        if self._interception is not None and goes_on(boot):
             instead = self._interception.instead_of(call, payload, origin, now, now + self._wall_offset_s)
             if instead is not None:
                 return (*boot[:-1], *instead)
         inner: InnerCall | None = None
         effects = boot
-        if self._judge is not None and (boot is FORWARD or _goes_on(boot)):
+        if self._judge is not None and (boot is FORWARD or goes_on(boot)):
             ruling = self._judge.call(call, payload, origin, data, now + self._wall_offset_s)
             effects, inner = ruling.effects, ruling.inner
-            if ruling.asks and _goes_on(effects):
+            if ruling.asks and goes_on(effects):
                 effects = self._hold(call, payload, origin, ruling, data, now)
             if boot is not FORWARD:
                 effects = (*boot[:-1], *effects)
-        if effects is FORWARD or _goes_on(effects):
+        if effects is FORWARD or goes_on(effects):
             return self._go_on(call, opened(call, payload, inner, self._version, now), lane, effects, data, now)
         is_asking = bool(effects) and type(effects[-1]) is AskFleet
         return effects if is_asking else self._go_on(call, None, lane, effects, data, now)
@@ -224,7 +212,7 @@ class Relay:
         """What was decided about a call, or that the log must have it first. `record`: None for one that is refused."""
         first = self._limits.recorded_first
         if first and lane is self._csms and waits_for_its_record(first, call, record, self._held):
-            if self._held is not None and len(self._held) >= _MAX_HELD:
+            if self._held is not None and len(self._held) >= MAX_HELD:
                 return too_many(self._version, call, keeps=False)
             return (AwaitRecord(self._ticket(Unrecorded(call, record, effects, data)), effects),)
         return effects if record is None else self._enter(call, record, lane, effects, data, now)
@@ -234,14 +222,36 @@ class Relay:
         held = self._held.pop(ticket, None) if self._held is not None else None
         if type(held) is not Unrecorded:
             return NOTHING
-        instead = instead_of(self._version, held, may_go_on=may_go_on)
-        if instead is not None or held.record is None:
-            return instead or NOTHING
+        if held.record is None or not may_go_on:
+            return instead_of(self._version, held)
         held.record.since = now
         return self._enter(held.call, held.record, self._csms, held.effects, held.text, now)
 
-    def _enter(self, call: Call, record: OpenCall, lane: Lane, effects: Effects, data: bytes, now: float) -> Effects:
+    def password_noted(self, ticket: int, now: float, *, stored: bool) -> Effects:
+        """Control has the password of a LearnPassword, or will not have it: then the CSMS hears that it was rejected."""
+        held = self._passwords.take(ticket) if self._passwords is not None else None
+        if held is None:
+            return NOTHING
+        if not stored:
+            return held.refused(self._version)
+        return self._enter(held.call, held.record, self._csms, held.effects, held.data, now, learnt=True)
+
+    def _enter(
+        self,
+        call: Call,
+        record: OpenCall,
+        lane: Lane,
+        effects: Effects,
+        data: bytes,
+        now: float,
+        *,
+        learnt: bool = False,
+    ) -> Effects:
         """The same effects if the call goes on now; if it has to wait, all but its forwarding."""
+        if lane is self._csms and not learnt and record.action in SETTING_ACTIONS:
+            self._passwords = self._passwords or PasswordWatch()
+            if (held := self._passwords.hold(self._version, call, record, effects, data)) is not None:
+                return held
         if lane is self._charge_point and call.action in TRANSACTION_ACTIONS:
             record.digest = digest_of(call)
         entry = lane.enter(call, record, data, self._limits.calls, now)
@@ -251,7 +261,7 @@ class Relay:
             reply = build_call_error(self._version, call.message_id, ErrorMeaning.GENERIC, "message id in use")
             return (ReportEvent("rpc.id_reused", "high", "callerror", "the id of a call of the gateway"), Reply(reply))
         if entry is Entry.REUSED:
-            return (_REUSED, *effects)
+            return (REUSED, *effects)
         return tuple(effect for effect in effects if type(effect) is not Forward)
 
     def _and_next(self, effects: Effects, asker: Lane, now: float) -> Effects:
@@ -270,7 +280,7 @@ class Relay:
                 text = build_call_error(self._version, late.call.message_id, ErrorMeaning.GENERIC, "no answer in time")
                 effects += (ReportEvent("rpc.call_timeout", "low", "callerror", late.call.action), to_sender(text))
         for each, entry in lane.next(self._limits.calls, now):
-            reused = (_REUSED,) if entry is Entry.REUSED else ()
+            reused = (REUSED,) if entry is Entry.REUSED else ()
             effects += (*reused, to_receiver(each.text))
         return effects
 
@@ -302,7 +312,7 @@ class Relay:
     ) -> Effects:
         """Let the call wait for control. A session that has too many waiting is refused as if budgets were used up."""
         held = Held(call, payload, origin, ruling, data)
-        if self._held is not None and len(self._held) >= _MAX_HELD:
+        if self._held is not None and len(self._held) >= MAX_HELD:
             return self._settled(held, {}, now)
         return (AskFleet(self._ticket(held), ruling.asks),)
 
@@ -323,9 +333,9 @@ class Relay:
             return effects
         if type(call) is not Call:
             said = held.ruling.effects
-            return tuple(effect for effect in effects if type(effect) in _AFTERWARDS and effect not in said)
+            return tuple(effect for effect in effects if type(effect) in AFTERWARDS and effect not in said)
         lane = self._charge_point if held.origin is Origin.CHARGE_POINT else self._csms
-        record = opened(call, held.payload, held.ruling.inner, self._version, now) if _goes_on(effects) else None
+        record = opened(call, held.payload, held.ruling.inner, self._version, now) if goes_on(effects) else None
         return self._go_on(call, record, lane, effects, held.text, now)
 
     def _settled(self, held: Held, answers: dict[str, bool], now: float) -> Effects:
@@ -339,17 +349,17 @@ class Relay:
         if type(frame) is CallResult:
             asked = self._take(asker, frame.message_id, now)
             if asked is None:
-                return _UNSOLICITED
+                return UNSOLICITED
             if asked.own:
                 return (Answered(frame.message_id, payload),)
-            if self._judge is None:
-                return self._accepted_answer(frame, payload, asker, asked)
-            judged = self._judge_answer(frame, payload, asked, origin, len(data), now)
-            if judged is FORWARD:
-                return self._accepted_answer(frame, payload, asker, asked)
-            if not _goes_on(judged):
-                return judged
-            return (*judged[:-1], *self._accepted_answer(frame, payload, asker, asked))
+            effects = self._judge_answer(frame, payload, asked, origin, len(data), now)
+            if effects is FORWARD:
+                effects = self._accepted_answer(frame, payload, asker, asked)
+            elif goes_on(effects):
+                effects = (*effects[:-1], *self._accepted_answer(frame, payload, asker, asked))
+            if asked.action in SETTING_ACTIONS and (said := password_answered(asked, payload)):
+                return (*effects, *said)
+            return effects
         if type(frame) is CallError:
             return self._call_error(frame, payload, asker, origin, len(data), now)
         if type(frame) is Send:
@@ -364,7 +374,7 @@ class Relay:
         if self._judge is None:
             return FORWARD
         ruling = self._judge.call(send, payload, origin, data, now + self._wall_offset_s)
-        if ruling.asks and _goes_on(ruling.effects):
+        if ruling.asks and goes_on(ruling.effects):
             return self._hold(send, payload, origin, ruling, data, now)
         return ruling.effects
 
@@ -379,12 +389,12 @@ class Relay:
             effects = self._judge.result(
                 frame, payload, asked.other, origin, size, wall, now - asked.other.since
             ).effects
-            if not _goes_on(effects):
+            if not goes_on(effects):
                 return effects
         ruling = self._judge.result(frame, payload, asked, origin, size, wall, now - asked.since)
-        if not ruling.asks or not _goes_on(ruling.effects):
+        if not ruling.asks or not goes_on(ruling.effects):
             return ruling.effects
-        if self._held is not None and len(self._held) >= _MAX_HELD:
+        if self._held is not None and len(self._held) >= MAX_HELD:
             return ruling.effects
         # An answer is not kept waiting: what control says of a budget is reported, and holds for what comes later.
         ticket = self._ticket(Held(frame, payload, origin, ruling))
@@ -430,19 +440,19 @@ class Relay:
             if error.message_id == UNREADABLE_ID and self._version.is_2x:
                 # It says that some message could not be read. Nobody can be told which.
                 return (ReportEvent("rpc.unsolicited_result", "low", "drop", "the peer could not read a message"),)
-            return _UNSOLICITED
+            return UNSOLICITED
         if asked.own:
             return (Answered(error.message_id, payload, error.code, error.description),)
         judged = self._judge_answer(error, payload, asked, origin, size, now)
         clean = cleaned(self._version, error, build_call_error)
         if judged is FORWARD:
             return clean
-        return (*judged[:-1], *clean) if _goes_on(judged) else judged
+        return (*judged[:-1], *clean) if goes_on(judged) else judged
 
     def _call_result_error(self, error: CallResultError, sender: Lane) -> Effects:
         """Part 4, 4.2.5: it refers to a result, so whoever sends it is the one who had asked."""
         if error.message_id not in sender.answered:
-            return _UNSOLICITED
+            return UNSOLICITED
         sender.answered = tuple(each for each in sender.answered if each != error.message_id)
         return cleaned(self._version, error, build_call_result_error)
 
@@ -472,12 +482,7 @@ class Relay:
             return NOTHING
         if asked.own:
             return (Answered(message_id, error="malformed answer"),)
-        detail = "the answer was malformed"
-        instead = Deliver(build_call_error(self._version, message_id, ErrorMeaning.FORMAT, detail))
-        if kind == _CALL_RESULT and self._version is OCPPVersion.V2_1:
-            reply = build_call_result_error(self._version, message_id, ErrorMeaning.FORMAT, malformed.detail)
-            return (instead, Reply(reply))
-        return (instead,)
+        return instead_of_answer(self._version, malformed, message_id)
 
     def _throttle(self, frame: Frame, effects: Effects, now: float) -> Effects:
         """Above the rate: backpressure first, and the end only if it goes on (WS-19)."""
@@ -493,8 +498,3 @@ class Relay:
             reply = build_call_error(self._version, frame.message_id, ErrorMeaning.GENERIC, "message rate exceeded")
             return (Reply(reply), *end)
         return (*effects, *end)
-
-
-def _goes_on(effects: Effects) -> bool:
-    """True if the sender's message is forwarded."""
-    return effects is FORWARD or any(isinstance(effect, Forward) for effect in effects)

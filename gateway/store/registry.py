@@ -22,6 +22,7 @@ from gateway.store.certificates import Revocations
 from gateway.store.database import Database, open_database
 from gateway.store.enrolments import EnrolmentTable
 from gateway.store.errors import AlreadyExists, BelowFloor, DamagedRow, NotFound, StoreError
+from gateway.store.inventory import CertificateTable
 from gateway.store.refusals import RefusalEntry
 from gateway.store.rows import checked, from_row, to_row
 from gateway.store.tables import bound_keys, charge_points, lowered_floors
@@ -63,9 +64,11 @@ class Registry:
     """The one door to the database."""
 
     def __init__(self, database: Database, clock: Callable[[], float]) -> None:
-        self._database = database
+        self.database = self._database = database
+        """For tables that have a module of their own."""
         self._clock = clock
         self.enrolments = EnrolmentTable(database)
+        self.inventory = CertificateTable(database)
 
     @classmethod
     def open(cls, url: str, *, migrate: bool = True, clock: Callable[[], float] = time.time) -> Self:

@@ -28,6 +28,7 @@ __all__ = [
     "lowered_floors",
     "meta",
     "metadata",
+    "password_changes",
     "refusals",
     "revoked_certificates",
 ]
@@ -176,6 +177,31 @@ enrolment_steps = Table(
     Column("detail", Text, nullable=False),
 )
 """When an enrolment came into each of its states."""
+
+password_changes = Table(
+    "password_changes",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column(
+        "charge_point_id",
+        String(255),
+        ForeignKey("charge_points.charge_point_id", ondelete="CASCADE"),
+        nullable=False,
+    ),
+    Column("state", String(32), nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("changed_at", Float, nullable=False),
+    Column("origin", String(16), nullable=False),
+    Column("candidate", Text, nullable=False),
+    Column("session", String(64), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("due_at", Float, nullable=False),
+    Column("detail", Text, nullable=False),
+    Index("ix_password_changes_charge_point_id", "charge_point_id", "number"),
+    Index("ix_password_changes_state", "state"),
+    sqlite_autoincrement=True,
+)
+"""What became of each change of a password; the highest number of a charge point is the one that counts."""
 
 refusals = Table(
     "refusals",

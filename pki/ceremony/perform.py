@@ -40,7 +40,7 @@ from pki.profiles import (
 )
 from pki.secrets_at_rest import read_secret
 from pki.signatures import signature_hash
-from pki.signer.settings import KeySettings, open_key, read_pin
+from pki.signer.settings import KeySettings, open_key, pkcs11_keys, read_pin
 from pki.signing import random_serial
 from pki.template import Constraints, Contents, Publication, certificate_builder
 
@@ -301,11 +301,12 @@ def _generated(key: NewKey, base: Path, made: _Made) -> PrivateKey:
     assert key.generate is not None
     at = key.at
     if at.pkcs11 is not None:
-        from pki.signer.pkcs11 import generate_in_token
-
         token = at.pkcs11
         pin = read_pin(token, base, "key.at")
-        return generate_in_token(Path(token.module), token.token, token.label, pin, key.generate)
+        made_there: PrivateKey = pkcs11_keys().generate_in_token(
+            Path(token.module), token.token, token.label, pin, key.generate
+        )
+        return made_there
     secret = None if at.unsafe_unencrypted else read_secret(base / at.secret_file) if at.secret_file else None
     if secret is None and not at.unsafe_unencrypted:
         raise Misconfigured("key.at.secret_file: the key is written encrypted. Make one: openssl rand -base64 32")

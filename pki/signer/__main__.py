@@ -5,6 +5,7 @@ Without `--listen-fd` it makes a socket. Its own user, root and the client users
 """
 
 import argparse
+import ctypes
 import os
 import pwd
 import resource
@@ -21,14 +22,15 @@ from pki.signer.server import SOCKET_NAME, bind_socket, open_core, serve
 __all__ = ["main"]
 
 _UNUSABLE = 2
+_PR_SET_DUMPABLE = 4
+"""prctl(2)."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs until it is told to end; 0 then, 2 if it cannot start."""
     options = _parser().parse_args(arguments)
     directory: Path = options.directory
-    # A core dump would have the keys in it.
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _keep_others_out()
     # What is not finished is repeated from the lists: there is nothing to wait for.
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, _end)
@@ -43,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"signer: {error}", file=sys.stderr)  # noqa: T201
         return _UNUSABLE
     except OSError as error:
-        print(f"signer: {error.filename or directory}: {error.strerror}", file=sys.stderr)  # noqa: T201
+        print(f"signer: {error.filename or directory}: {error.strerror or error}", file=sys.stderr)  # noqa: T201
         return _UNUSABLE
     if options.lifeline_fd is not None:
         threading.Thread(target=_watch, args=(options.lifeline_fd,), daemon=True).start()
@@ -52,6 +54,12 @@ def main(arguments: list[str] | None = None) -> int:
         os.close(options.ready_fd)
     serve(listener, core, frozenset(options.client_user))
     return 0
+
+
+def _keep_others_out() -> None:
+    """A core dump would have the keys in it, and so would the memory that a debugger of the same user looks into."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def _parser() -> argparse.ArgumentParser:

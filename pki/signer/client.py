@@ -11,21 +11,25 @@ import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from pki.chained_file import Position
-from pki.errors import Misconfigured, Reason, Refused, SignerUnavailable
+from pki.chained_file import START, Position
+from pki.errors import Misconfigured, Reason, Refused, SignerFailed, SignerUnavailable
 from pki.issuer import Issuer
 from pki.kept_keys import KeptECKey, KeptRSAKey, require_pkcs1v15
 from pki.keys import PrivateKey
 from pki.profiles import END_ENTITY_PROFILES
 from pki.signer.protocol import (
     Answer,
+    Digest,
+    DigestAt,
     Failed,
     IssuerFacts,
+    ListRevoked,
     ListSigned,
     Question,
     Refusal,
     Remember,
     Remembered,
+    RevokedList,
     Sign,
     Signature,
     SignedEntry,
@@ -50,6 +54,8 @@ class SignerClient:
         self._path = path
         self._timeout_s = timeout_s
         self._socket: socket.socket | None = None
+        self.place = START
+        """How far its own list had got by its last answer."""
 
     def close(self) -> None:
         """Ends the connection."""
@@ -105,6 +111,25 @@ class SignerClient:
                 return
             start = answer.next
 
+    def revoked(self) -> Iterator[int]:
+        """Every serial number that it was told is revoked."""
+        start = 0
+        while True:
+            answer = self._ask(ListRevoked(start))
+            if not isinstance(answer, RevokedList):
+                raise self._strange(answer)
+            yield from (int(serial, 16) for serial in answer.serials)
+            if not answer.next:
+                return
+            start = answer.next
+
+    def digest_at(self, sequence: int) -> bytes | None:
+        """Of the record of its list with this number; None if there is none."""
+        answer = self._ask(DigestAt(sequence))
+        if not isinstance(answer, Digest):
+            raise self._strange(answer)
+        return answer.digest or None
+
     def _status(self) -> Status:
         answer = self._ask(StatusQuestion())
         if not isinstance(answer, Status):
@@ -112,22 +137,38 @@ class SignerClient:
         return answer
 
     def _ask(self, question: Question) -> Answer:
-        try:
-            if self._socket is None:
-                self._socket = self._connect()
-            send(self._socket, question)
-            answer = receive(self._socket, _ANSWERS)
-        except (OSError, SignerUnavailable) as error:
+        is_old = self._socket is not None
+        answer = self._asked(question, may_be_closed=is_old)
+        if answer is None and is_old and not isinstance(question, SignRevocationList):
+            # It needed the room while we asked nothing. Whatever it has done, asked again it does the same.
             self.close()
-            raise SignerUnavailable(f"signer at {self._path}: {error}") from None
+            answer = self._asked(question)
         if answer is None:
             self.close()
             raise SignerUnavailable(f"signer at {self._path}: it has closed the connection")
         if isinstance(answer, Refusal):
             raise Refused(Reason.of(answer.reason), answer.detail)
         if isinstance(answer, Failed):
-            raise SignerUnavailable(f"signer at {self._path}: {answer.detail}")
+            raise SignerFailed(f"signer at {self._path}: {answer.detail}")
+        if isinstance(answer, Status | Signature | Remembered):
+            self.place = answer.place
         return answer
+
+    def _asked(self, question: Question, *, may_be_closed: bool = False) -> Answer | None:
+        """The answer; None if the signer has closed the connection."""
+        try:
+            if self._socket is None:
+                self._socket = self._connect()
+            send(self._socket, question)
+            return receive(self._socket, _ANSWERS)
+        except (BrokenPipeError, ConnectionResetError) as error:
+            if may_be_closed:
+                return None
+            self.close()
+            raise SignerUnavailable(f"signer at {self._path}: {error}") from None
+        except (OSError, SignerUnavailable) as error:
+            self.close()
+            raise SignerUnavailable(f"signer at {self._path}: {error}") from None
 
     def _connect(self) -> socket.socket:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -2,80 +2,47 @@
 
 For every order, in this order:
 
-(1) the issuer exists here and issues certificates of the profile
-(2) the body is that of exactly one certificate, with the issuer's own signature algorithm
-(3) its names are ones that this issuer certifies
-(4) it ends neither later than its profile permits, counted from now, nor before now
+(1) this very body was signed before: its signature is on the list
+(2) the issuer exists here and issues certificates of the profile
+(3) the body is that of exactly one certificate, with the issuer's own signature algorithm
+(4) its names are ones that this issuer certifies
 (5) the linter finds nothing
-(6) the serial number is new, or the body is the one that was ordered under it before; the journal is not an older one
-(7) the order is written to the signer's own list, and on the disk
-(8) signature, written to the list, and on the disk
+(6) it ends neither later than its profile permits, counted from now, nor before now
+(7) the serial number is new and not revoked, or the body is the one that was ordered under it before; the journal is not an
+    older one
+(8) the order is written to the signer's own list, and on the disk
+(9) signature, checked, written to the list, and on the disk
 
 A second order for the same body gets the signature that is on the list: there is at most one certificate per serial number.
 """
 
 import datetime
 import hashlib
-import itertools
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import msgspec
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from pki.chained_file import START, ChainedFile, Position
-from pki.errors import JournalDamaged, Misconfigured, Reason, Refused
-from pki.issuer import Issuer, extension_value
-from pki.keys import PrivateKey
+from pki.blocked_keys import spki_sha256
+from pki.chained_file import Position
+from pki.errors import KeyFailed, Misconfigured, Reason, Refused
+from pki.issuer import Issuer, crl_address, extension_value, names_publication
+from pki.keys import PrivateKey, certificate_key
 from pki.lint import lint
 from pki.names import Subject
 from pki.profiles import CertificateProfile
 from pki.signatures import sign
-from pki.signer.protocol import SignedEntry
-from pki.signer.revocation_list import read_revocation_list
-from pki.signing import unsigned_certificate, verify_algorithm
+from pki.signer.book import Listed, Ordered, SignerBook
+from pki.signer.revocation_list import RevocationListBody, read_revocation_list
+from pki.signing import unsigned_certificate, verify_algorithm, verify_signature
 
 __all__ = ["SigningCore"]
 
-_LISTED_AT_ONCE: Final = 500
 _UNREADABLE: Final = (x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 _CLOCK_TOLERANCE: Final = datetime.timedelta(minutes=5)
-
-
-class _Ordered(msgspec.Struct, frozen=True, tag="ordered", tag_field="record", forbid_unknown_fields=True):
-    at: datetime.datetime
-    serial: str
-    issuer: str
-    profile: str
-    tbs: bytes
-    journal: Position
-
-
-class _Signed(msgspec.Struct, frozen=True, tag="signed", tag_field="record", forbid_unknown_fields=True):
-    at: datetime.datetime
-    serial: str
-    signature: bytes
-
-
-class _ListSigned(msgspec.Struct, frozen=True, tag="crl", tag_field="record", forbid_unknown_fields=True):
-    at: datetime.datetime
-    issuer: str
-    scope: str
-    number: int
-    tbs_sha256: bytes
-
-
-class _Remembered(msgspec.Struct, frozen=True, tag="remembered", tag_field="record", forbid_unknown_fields=True):
-    at: datetime.datetime
-    journal: Position
-    revoked: str = ""
-
-
-_HEX_DIGITS: Final = frozenset("0123456789abcdef")
-_MAX_SERIAL_DIGITS: Final = 40
-_ListRecord = _Ordered | _Signed | _ListSigned | _Remembered
 
 
 class SigningCore:
@@ -93,158 +60,172 @@ class SigningCore:
                 raise Misconfigured(f"issuing CA {issuer.name}: the key does not belong to its certificate")
         self._issuers = issuers
         self._clock = clock
-        self._ordered: dict[int, int] = {}
-        self._signed: dict[int, int] = {}
-        self._revoked: dict[int, tuple[str, datetime.datetime] | None] = {}
-        self._crl_numbers: dict[tuple[str, str], int] = {}
-        self.remembered = START
-        """The furthest place of the journal that this signer has seen."""
-        self._list: ChainedFile[_ListRecord] = ChainedFile(list_path, _ListRecord, self._apply)
+        self._authority_keys = {
+            spki_sha256(certificate_key(each))
+            for issuer, _ in issuers.values()
+            for each in (issuer.certificate, *issuer.chain)
+        }
+        self._revoked: dict[int, _Facts | None] = {}
+        self._scopes: set[tuple[str, str]] = set()
+        self.book = SignerBook(list_path)
 
     @property
     def issuers(self) -> list[Issuer]:
         """All issuing CAs."""
         return [issuer for issuer, _ in self._issuers.values()]
 
-    @property
-    def signed_count(self) -> int:
-        """How many serial numbers have been signed, ever."""
-        return len(self._signed)
-
     def close(self) -> None:
         """Lets another process have the list."""
-        self._list.close()
+        self.book.close()
 
     def sign(self, issuer_name: str, profile_name: str, tbs: bytes, journal: Position) -> bytes:
-        """The signature. Raises Refused, OSError; after an OSError nothing has been signed, or the same order may be repeated."""
-        # Step 1.
-        if issuer_name not in self._issuers:
-            raise Refused(Reason.ISSUER_UNKNOWN, issuer_name)
-        issuer, key = self._issuers[issuer_name]
-        profile = issuer.profile(profile_name)
-        # Steps 2 to 5.
-        certificate = self._checked(issuer, profile, tbs)
-        # Step 6.
-        serial = certificate.serial_number
-        if serial in self._ordered and self._order(serial).tbs != tbs:
+        """The signature.
+
+        Raises Refused; KeyFailed, OSError: after those nothing has been signed, or the same order may be repeated.
+        """
+        # Step 1. Whatever has changed since, the certificate exists: it is not for us to say that it does not.
+        serial = _serial_of(tbs)
+        ordered = self.book.order(serial)
+        if ordered is not None and ordered.tbs != tbs:
             raise Refused(Reason.SERIAL_USED, f"{serial:x}")
-        if serial in self._signed:
-            return self._signature(serial)
-        self._verify_forward(journal)
+        if ordered is not None and (before := self.book.signature(serial)):
+            return before
+        # Step 2.
+        issuer, key = self._issuer(issuer_name)
+        profile = issuer.profile(profile_name)
+        # Steps 3 to 6.
+        self._verify(issuer, profile, tbs)
         # Step 7.
-        if serial not in self._ordered:
-            self._list.append(_Ordered(self._clock(), f"{serial:x}", issuer_name, profile_name, tbs, journal))
+        if self.book.is_revoked(serial):
+            raise Refused(Reason.ALREADY_REVOKED, f"{serial:x}")
+        self.book.verify_forward(journal)
         # Step 8.
-        signature = sign(key, tbs)
-        self._list.append(_Signed(self._clock(), f"{serial:x}", signature))
+        if ordered is None:
+            self.book.add_order(Ordered(self._clock(), f"{serial:x}", issuer_name, profile_name, tbs, journal))
+        # Step 9.
+        signature = _signed(key, tbs)
+        self.book.add_signature(serial, signature, self._clock())
         return signature
 
     def sign_revocation_list(self, issuer_name: str, tbs: bytes) -> bytes:
-        """The signature over a list's body, if it is newer than the one before and forgets nothing. Raises Refused, OSError."""
-        if issuer_name not in self._issuers:
-            raise Refused(Reason.ISSUER_UNKNOWN, issuer_name)
-        issuer, key = self._issuers[issuer_name]
+        """The signature over a list's body, if it is newer than the one before and forgets nothing.
+
+        Raises Refused, KeyFailed, OSError.
+        """
+        issuer, key = self._issuer(issuer_name)
         now = self._clock()
         found = read_revocation_list(tbs, issuer, now)
-        before = self._crl_numbers.get((issuer_name, found.scope), 0)
-        if found.number <= before:
-            raise Refused(Reason.CRL_NUMBER, f"{found.number} after {before}")
-        for serial in self._revoked:
+        self._verify_scope(issuer, found.scope)
+        self._verify_newer(issuer_name, found)
+        for serial in self.book.revoked():
             facts = self._facts(serial)
-            if facts is None or facts[0] != issuer_name or facts[1] <= now or serial in found.serials:
+            if facts is None or facts.issuer != issuer_name or facts.ends <= now or serial in found.serials:
                 continue
-            if not found.scope or issuer.publication.crl_url_of(serial) == found.scope:
+            # What the certificate itself says counts, not how lists are divided today.
+            if not found.scope or facts.address == found.scope:
                 raise Refused(Reason.CRL_FORGETS, f"{serial:x}")
         digest = hashlib.sha256(tbs).digest()
-        self._list.append(_ListSigned(now, issuer_name, found.scope, found.number, digest))
-        return sign(key, tbs)
+        self.book.add_list(Listed(now, issuer_name, found.scope, found.number, digest, found.this_update))
+        return _signed(key, tbs)
 
     def remember(self, journal: Position, revoked: str = "") -> None:
         """Never to believe a journal that has not got here, nor a list without `revoked`. Raises Refused, OSError."""
-        self._verify_forward(journal)
-        if not set(revoked) <= _HEX_DIGITS or len(revoked) > _MAX_SERIAL_DIGITS:
-            raise Refused(Reason.LINT, "what is to be remembered is no serial number")  # it could never be read again
-        if journal != self.remembered:
-            self._list.append(_Remembered(self._clock(), journal, revoked))
+        self.book.remember(journal, revoked, self._clock())
 
-    def _facts(self, serial: int) -> tuple[str, datetime.datetime] | None:
-        """Issuer and end of a certificate that was revoked; None for one that was never signed here."""
-        if self._revoked[serial] is None and serial in self._ordered:
-            order = self._order(serial)
-            self._revoked[serial] = (order.issuer, unsigned_certificate(order.tbs).not_valid_after_utc)
+    def _issuer(self, name: str) -> tuple[Issuer, PrivateKey]:
+        if name not in self._issuers:
+            raise Refused(Reason.ISSUER_UNKNOWN, name)
+        return self._issuers[name]
+
+    def _verify_scope(self, issuer: Issuer, scope: str) -> None:
+        """A list is about everything, about a part as certificates are divided today, or as certificates say that exist."""
+        if not scope or issuer.publication.has_crl_url(scope) or (issuer.name, scope) in self._scopes:
+            return
+        address = scope.encode()
+        for order in self.book.orders():
+            # First the bytes: there may be a hundred thousand.
+            is_there = order.issuer == issuer.name and address in order.tbs
+            if is_there and crl_address(unsigned_certificate(order.tbs)) == scope:
+                self._scopes.add((issuer.name, scope))
+                return
+        raise Refused(Reason.CRL_SCOPE, scope)
+
+    def _verify_newer(self, issuer_name: str, found: RevocationListBody) -> None:
+        before = self.book.last_list(issuer_name, found.scope)
+        if before is None:
+            return
+        if found.number <= before.number:
+            raise Refused(Reason.CRL_NUMBER, f"{found.number} after {before.number}")
+        if before.this_update is not None and found.this_update <= before.this_update:
+            # OpenSSL goes on with the old list then.
+            raise Refused(Reason.CRL_TIME, f"{found.this_update} after {before.this_update}")
+
+    def _facts(self, serial: int) -> "_Facts | None":
+        """Of a certificate that was revoked; None for one that was never signed here."""
+        if self._revoked.get(serial) is None:
+            order = self.book.order(serial)
+            if order is None:
+                return None
+            certificate = unsigned_certificate(order.tbs)
+            self._revoked[serial] = _Facts(order.issuer, certificate.not_valid_after_utc, crl_address(certificate))
         return self._revoked[serial]
 
-    def listed(self, start: int) -> tuple[list[SignedEntry], int]:
-        """Orders from number `start` on, oldest first, and where to go on (0: that was all)."""
-        wanted = list(itertools.islice(self._ordered, start, start + _LISTED_AT_ONCE))
-        entries = [
-            SignedEntry(
-                f"{serial:x}",
-                self._order(serial).issuer,
-                self._order(serial).tbs,
-                self._signature(serial) if serial in self._signed else b"",
-            )
-            for serial in wanted
-        ]
-        end = start + len(wanted)
-        return entries, end if end < len(self._ordered) else 0
-
-    def _order(self, serial: int) -> _Ordered:
-        record = self._list.read(self._ordered[serial])
-        assert isinstance(record, _Ordered)
-        return record
-
-    def _signature(self, serial: int) -> bytes:
-        record = self._list.read(self._signed[serial])
-        assert isinstance(record, _Signed)
-        return record.signature
-
-    def _verify_forward(self, journal: Position) -> None:
-        seen = self.remembered
-        if journal.sequence < seen.sequence or (journal.sequence == seen.sequence and journal.digest != seen.digest):
-            raise Refused(Reason.JOURNAL_STEP_BACK, f"{journal.sequence} after {seen.sequence}")
-
-    def _checked(self, issuer: Issuer, profile: CertificateProfile, tbs: bytes) -> x509.Certificate:
-        # Step 2.
+    def _verify(self, issuer: Issuer, profile: CertificateProfile, tbs: bytes) -> None:
+        # Step 3.
         try:
             certificate = unsigned_certificate(tbs)
             verify_algorithm(certificate, issuer.public_key)
             subject, hosts = _subject_of(certificate), _hosts_of(certificate)
         except (ValueError, *_UNREADABLE) as error:
             raise Refused(Reason.LINT, str(error)) from None
-        # Step 3.
-        issuer.verify_names(profile, subject, hosts)
         # Step 4.
-        now = self._clock()
-        end = certificate.not_valid_after_utc
-        if not now < end <= now + profile.lifetime + _CLOCK_TOLERANCE:
-            raise Refused(Reason.LINT, f"ends at {end}")
+        if certificate.subject != subject.name():
+            raise Refused(
+                Reason.LINT, f"subject-part: {certificate.subject.rfc4514_string()} has more than one of a kind"
+            )
+        issuer.verify_names(profile, subject, hosts)
         # Step 5.
         findings = lint(certificate, profile, issuer=issuer.certificate)
         if findings:
             raise Refused(Reason.LINT, "; ".join(f"{finding.code}: {finding.text}" for finding in findings))
-        return certificate
+        if not names_publication(certificate, issuer.publication):
+            raise Refused(Reason.LINT, "publication: it names other addresses than this issuing CA publishes at")
+        if spki_sha256(certificate_key(certificate)) in self._authority_keys:
+            raise Refused(Reason.KEY_OF_AUTHORITY)
+        # Step 6.
+        now, end = self._clock(), certificate.not_valid_after_utc
+        if end <= now:
+            raise Refused(Reason.LINT, f"ends at {end}")
+        if end > now + profile.lifetime + _CLOCK_TOLERANCE:
+            raise Refused(
+                Reason.CLOCK, f"it is {now:%Y-%m-%d %H:%M:%S} here, and {profile.lifetime} later is before {end}"
+            )
 
-    def _apply(self, record: _ListRecord, sequence: int) -> None:
-        match record:
-            case _Ordered():
-                serial = int(record.serial, 16)
-                if serial in self._ordered:
-                    raise JournalDamaged(f"the signer's list orders serial number {record.serial} twice")
-                self._ordered[serial] = sequence
-                self._seen(record.journal)
-            case _Signed():
-                self._signed[int(record.serial, 16)] = sequence
-            case _ListSigned():
-                self._crl_numbers[record.issuer, record.scope] = record.number
-            case _Remembered():
-                self._seen(record.journal)
-                if record.revoked:
-                    self._revoked[int(record.revoked, 16)] = None
 
-    def _seen(self, journal: Position) -> None:
-        if journal.sequence >= self.remembered.sequence:
-            self.remembered = journal
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What counts of a revoked certificate. `address`: of the revocation list that it names."""
+
+    issuer: str
+    ends: datetime.datetime
+    address: str
+
+
+def _serial_of(tbs: bytes) -> int:
+    try:
+        return unsigned_certificate(tbs).serial_number
+    except (ValueError, *_UNREADABLE) as error:
+        raise Refused(Reason.LINT, str(error)) from None
+
+
+def _signed(key: PrivateKey, tbs: bytes) -> bytes:
+    """A signature that is one. A faulty one is written nowhere: it would stay, and with RSA it can give the key away."""
+    signature = sign(key, tbs)
+    try:
+        verify_signature(key.public_key(), signature, tbs)
+    except ValueError:
+        raise KeyFailed("the key, or the hardware that has it, made a signature that is none") from None
+    return signature
 
 
 def _subject_of(certificate: x509.Certificate) -> Subject:

@@ -8,12 +8,16 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from pki.errors import Misconfigured, SignerUnavailable
 from pki.signer.client import SignerClient
 from pki.signer.server import SOCKET_NAME, bind_socket
 
 __all__ = ["signer_for"]
+
+_LONGEST_ADDRESS: Final = 107
+"""Bytes in the path of a Unix socket."""
 
 
 @contextlib.contextmanager
@@ -32,6 +36,8 @@ def signer_for(directory: Path) -> Iterator[SignerClient]:
 
 
 def _answers(path: Path) -> bool:
+    if len(os.fsencode(path)) > _LONGEST_ADDRESS:
+        return False  # nobody can listen there
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(str(path))

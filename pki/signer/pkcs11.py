@@ -4,7 +4,7 @@ The key never leaves the token. Hashing is done here (CKM_ECDSA and CKM_RSA_PKCS
 token has the mechanisms that hash as well. One thread at a time may use a session, and none across a fork.
 """
 
-import errno
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa, utils
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from pki.errors import Misconfigured
+from pki.errors import KeyFailed, Misconfigured
 from pki.kept_keys import KeptECKey, KeptRSAKey, require_pkcs1v15
 from pki.keys import KeyKind, PrivateKey
 
@@ -38,24 +38,35 @@ def _digest(data: bytes, algorithm: Any) -> tuple[bytes, str]:
     return context.finalize(), algorithm.name
 
 
-def _signed(handle: Any, data: bytes, mechanism: Any) -> bytes:
-    """Raises OSError if the token does not answer as it should: it may be asked again later."""
-    try:
-        return bytes(handle.sign(data, mechanism=mechanism))
-    except pkcs11.exceptions.PKCS11Error as error:
-        raise OSError(errno.EIO, f"the token does not sign: {type(error).__name__}") from None
+class _Handle:
+    """A private key in a token. `open_again` finds it anew: a token that was away for a moment has ended the session."""
+
+    def __init__(self, key: Any, open_again: Callable[[], Any]) -> None:
+        self.key = key
+        self._open_again = open_again
+
+    def sign(self, data: bytes, mechanism: Any) -> bytes:
+        """Raises KeyFailed if the token does not answer as it should: it may be asked again later."""
+        try:
+            try:
+                return bytes(self.key.sign(data, mechanism=mechanism))
+            except pkcs11.exceptions.PKCS11Error:
+                self.key = self._open_again()
+                return bytes(self.key.sign(data, mechanism=mechanism))
+        except (pkcs11.exceptions.PKCS11Error, Misconfigured) as error:
+            raise KeyFailed(f"the token does not sign: {type(error).__name__}") from None
 
 
 class TokenECKey(KeptECKey):
     """An EC key in a token."""
 
-    def __init__(self, handle: Any, public: ec.EllipticCurvePublicKey) -> None:
+    def __init__(self, handle: _Handle, public: ec.EllipticCurvePublicKey) -> None:
         super().__init__(public)
         self._handle = handle
 
     def sign(self, data: Any, signature_algorithm: ec.EllipticCurveSignatureAlgorithm) -> bytes:
         digest, _ = _digest(bytes(data), signature_algorithm.algorithm)
-        raw = _signed(self._handle, digest, pkcs11.Mechanism.ECDSA)
+        raw = self._handle.sign(digest, pkcs11.Mechanism.ECDSA)
         half = len(raw) // 2
         return utils.encode_dss_signature(int.from_bytes(raw[:half], "big"), int.from_bytes(raw[half:], "big"))
 
@@ -63,14 +74,14 @@ class TokenECKey(KeptECKey):
 class TokenRSAKey(KeptRSAKey):
     """An RSA key in a token; signs PKCS#1 v1.5."""
 
-    def __init__(self, handle: Any, public: rsa.RSAPublicKey) -> None:
+    def __init__(self, handle: _Handle, public: rsa.RSAPublicKey) -> None:
         super().__init__(public)
         self._handle = handle
 
     def sign(self, data: Any, padding: Any, algorithm: Any) -> bytes:
         require_pkcs1v15(padding)
         digest, name = _digest(bytes(data), algorithm)
-        return _signed(self._handle, _DIGEST_INFO[name] + digest, pkcs11.Mechanism.RSA_PKCS)
+        return self._handle.sign(_DIGEST_INFO[name] + digest, pkcs11.Mechanism.RSA_PKCS)
 
 
 def _session(module: Path, token: str, pin: str) -> Any:
@@ -86,15 +97,19 @@ def _session(module: Path, token: str, pin: str) -> Any:
         raise Misconfigured(f"token {token!r} of {module}: {type(error).__name__} {error}".rstrip()) from None
 
 
+def _private(session: Any, label: str) -> Any:
+    return session.get_key(object_class=pkcs11.ObjectClass.PRIVATE_KEY, label=label)
+
+
 def open_token_key(module: Path, token: str, label: str, pin: str) -> PrivateKey:
     """The key with this label. Raises Misconfigured, also for one that can be taken out."""
     session = _session(module, token, pin)
     try:
-        handle = session.get_key(object_class=pkcs11.ObjectClass.PRIVATE_KEY, label=label)
+        handle = _private(session, label)
         public = session.get_key(object_class=pkcs11.ObjectClass.PUBLIC_KEY, label=label)
         if handle[pkcs11.Attribute.EXTRACTABLE] or not handle[pkcs11.Attribute.SENSITIVE]:
             raise Misconfigured(f"key {label!r} in token {token!r} can be taken out: make one that cannot")
-        return _as_key(handle, public)
+        return _as_key(_Handle(handle, lambda: _private(_session(module, token, pin), label)), public)
     except (pkcs11.exceptions.PKCS11Error, ValueError) as error:
         raise Misconfigured(f"key {label!r} in token {token!r}: {type(error).__name__} {error}".rstrip()) from None
 
@@ -129,12 +144,12 @@ def generate_in_token(module: Path, token: str, label: str, pin: str, kind: KeyK
                 capabilities=pkcs11.MechanismFlag.SIGN | pkcs11.MechanismFlag.VERIFY,
                 private_template=kept,
             )
-        return _as_key(private, public)
+        return _as_key(_Handle(private, lambda: _private(_session(module, token, pin), label)), public)
     except pkcs11.exceptions.PKCS11Error as error:
         raise Misconfigured(f"token {token!r}: {type(error).__name__} {error}".rstrip()) from None
 
 
-def _as_key(private: Any, public: Any) -> PrivateKey:
+def _as_key(private: _Handle, public: Any) -> PrivateKey:
     if public.key_type is pkcs11.KeyType.EC:
         loaded = load_der_public_key(pkcs11.util.ec.encode_ec_public_key(public))
         assert isinstance(loaded, ec.EllipticCurvePublicKey)

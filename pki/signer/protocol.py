@@ -10,13 +10,17 @@ from pki.errors import SignerUnavailable
 
 __all__ = [
     "Answer",
+    "Digest",
+    "DigestAt",
     "Failed",
     "IssuerFacts",
+    "ListRevoked",
     "ListSigned",
     "Question",
     "Refusal",
     "Remember",
     "Remembered",
+    "RevokedList",
     "Sign",
     "SignRevocationList",
     "Signature",
@@ -67,7 +71,19 @@ class ListSigned(msgspec.Struct, frozen=True, tag="list"):
     start: int
 
 
-Question = StatusQuestion | Sign | SignRevocationList | Remember | ListSigned
+class ListRevoked(msgspec.Struct, frozen=True, tag="list-revoked"):
+    """Which serial numbers were you told are revoked, from your n-th on?"""
+
+    start: int
+
+
+class DigestAt(msgspec.Struct, frozen=True, tag="digest-at"):
+    """What is the digest of the record of your list with this number?"""
+
+    sequence: int
+
+
+Question = StatusQuestion | Sign | SignRevocationList | Remember | ListSigned | ListRevoked | DigestAt
 
 
 class IssuerFacts(msgspec.Struct, frozen=True):
@@ -92,16 +108,21 @@ class Status(msgspec.Struct, frozen=True, tag="status"):
     issuers: list[IssuerFacts]
     signed: int
     remembered: Position
+    place: Position
+    """Of its own list, as far as nothing of it may be lost."""
 
 
 class Signature(msgspec.Struct, frozen=True, tag="signature"):
-    """The signature over the body."""
+    """The signature over the body, and how far that has brought the list."""
 
     signature: bytes
+    place: Position
 
 
 class Remembered(msgspec.Struct, frozen=True, tag="remembered"):
     """It is on the disk."""
+
+    place: Position
 
 
 class SignedEntry(msgspec.Struct, frozen=True):
@@ -120,6 +141,19 @@ class SignedList(msgspec.Struct, frozen=True, tag="signed"):
     next: int
 
 
+class RevokedList(msgspec.Struct, frozen=True, tag="revoked"):
+    """A part of them, in hex; `next` is where to go on, 0 if that was all."""
+
+    serials: list[str]
+    next: int
+
+
+class Digest(msgspec.Struct, frozen=True, tag="digest"):
+    """Of that record; empty if there is none."""
+
+    digest: bytes
+
+
 class Refusal(msgspec.Struct, frozen=True, tag="refusal"):
     """The signer does not sign that."""
 
@@ -133,7 +167,7 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
     detail: str
 
 
-Answer = Status | Signature | Remembered | SignedList | Refusal | Failed
+Answer = Status | Signature | Remembered | SignedList | RevokedList | Digest | Refusal | Failed
 
 _encoder = msgspec.msgpack.Encoder()
 

@@ -1,28 +1,35 @@
 """The signer's process: a Unix socket before the core. One order at a time; a peer that hangs holds nobody up for long."""
 
+import contextlib
 import datetime
 import os
 import socket
 import struct
 import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import msgspec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from pki.errors import JournalDamaged, Refused, SignerUnavailable
+from pki.errors import PKIError, Refused, SignerUnavailable
 from pki.issuer import Issuer
 from pki.signer.core import SigningCore
 from pki.signer.protocol import (
     Answer,
+    Digest,
+    DigestAt,
     Failed,
     IssuerFacts,
+    ListRevoked,
     ListSigned,
     Question,
     Refusal,
     Remember,
     Remembered,
+    RevokedList,
     Sign,
     Signature,
     SignedList,
@@ -40,7 +47,9 @@ SOCKET_NAME: Final = "socket"
 LIST_NAME: Final = "signed"
 _MAX_CONNECTIONS: Final = 16
 _BACKLOG: Final = 128
+_MAX_DETAIL: Final = 500
 _IDLE_S: Final = 3600.0
+_SILENT_S: Final = 5.0
 _QUESTIONS: "Final[msgspec.msgpack.Decoder[Question]]" = msgspec.msgpack.Decoder(Question)
 
 
@@ -65,23 +74,67 @@ def bind_socket(path: Path, *, others: bool = False) -> socket.socket:
     return listener
 
 
-def serve(listener: socket.socket, core: SigningCore, allowed: frozenset[int] = frozenset()) -> None:
-    """Answers until the listener is closed. `allowed`: users (uid) who may ask besides this one and root."""
-    lock, slots = threading.Lock(), threading.Semaphore(_MAX_CONNECTIONS)
+class _Connections:
+    """Those there are, at most so many. One that asks nothing makes room for one that waits."""
+
+    def __init__(self, silent_s: float) -> None:
+        self._silent_s = silent_s
+        self._slots = threading.Semaphore(_MAX_CONNECTIONS)
+        self._lock = threading.Lock()
+        self._silent_since: dict[socket.socket, float] = {}
+
+    def admit(self) -> None:
+        """Returns when there is room for one more."""
+        while not self._slots.acquire(timeout=self._silent_s / 2):
+            latest = time.monotonic() - self._silent_s
+            with self._lock:
+                for connection in [each for each, since in self._silent_since.items() if since <= latest][:1]:
+                    del self._silent_since[connection]
+                    with contextlib.suppress(OSError):
+                        connection.shutdown(socket.SHUT_RDWR)
+
+    def leave(self) -> None:
+        """There is room again."""
+        self._slots.release()
+
+    @contextlib.contextmanager
+    def silent(self, connection: socket.socket) -> Iterator[None]:
+        """While nothing is asked."""
+        with self._lock:
+            self._silent_since[connection] = time.monotonic()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._silent_since.pop(connection, None)
+
+
+def serve(
+    listener: socket.socket,
+    core: SigningCore,
+    allowed: frozenset[int] = frozenset(),
+    *,
+    silent_s: float = _SILENT_S,
+) -> None:
+    """Answers until the listener is closed. `allowed`: users (uid) who may ask besides this one and root.
+
+    `silent_s`: after this a connection that asks nothing is closed if another one waits.
+    """
+    lock, connections = threading.Lock(), _Connections(silent_s)
     while True:
         try:
             connection, _ = listener.accept()
         except OSError:
             return
-        slots.acquire()
-        threading.Thread(target=_converse, args=(connection, core, lock, slots, allowed), daemon=True).start()
+        connections.admit()
+        threading.Thread(target=_converse, args=(connection, core, lock, connections, allowed), daemon=True).start()
 
 
 def _converse(
     connection: socket.socket,
     core: SigningCore,
     lock: threading.Lock,
-    slots: threading.Semaphore,
+    connections: _Connections,
     allowed: frozenset[int],
 ) -> None:
     try:
@@ -90,7 +143,8 @@ def _converse(
             if _peer(connection) not in {0, os.geteuid(), *allowed}:
                 return
             while True:
-                question = receive(connection, _QUESTIONS)
+                with connections.silent(connection):
+                    question = receive(connection, _QUESTIONS)
                 if question is None:
                     return
                 with lock:
@@ -99,7 +153,7 @@ def _converse(
     except (OSError, SignerUnavailable):
         return
     finally:
-        slots.release()
+        connections.leave()
 
 
 def _peer(connection: socket.socket) -> int:
@@ -111,22 +165,35 @@ def _peer(connection: socket.socket) -> int:
 
 def _answer(core: SigningCore, question: Question) -> Answer:
     try:
-        match question:
-            case StatusQuestion():
-                return Status([_facts(issuer) for issuer in core.issuers], core.signed_count, core.remembered)
-            case Sign():
-                return Signature(core.sign(question.issuer, question.profile, question.tbs, question.journal))
-            case SignRevocationList():
-                return Signature(core.sign_revocation_list(question.issuer, question.tbs))
-            case Remember():
-                core.remember(question.journal, question.revoked)
-                return Remembered()
-            case ListSigned():
-                return SignedList(*core.listed(question.start))
+        return _answered(core, question)
     except Refused as refused:
         return Refusal(refused.reason.code, refused.detail)
-    except (OSError, JournalDamaged) as error:
+    except (OSError, PKIError) as error:
         return Failed(str(error))
+    except Exception as error:  # noqa: BLE001  whoever asks is answered, whatever a token's library raises
+        return Failed(f"a defect, {type(error).__name__}: {error}"[:_MAX_DETAIL])
+
+
+def _answered(core: SigningCore, question: Question) -> Answer:
+    book = core.book
+    match question:
+        case StatusQuestion():
+            facts = [_facts(issuer) for issuer in core.issuers]
+            return Status(facts, book.signed_count, book.remembered, book.place)
+        case Sign():
+            signature = core.sign(question.issuer, question.profile, question.tbs, question.journal)
+            return Signature(signature, book.place)
+        case SignRevocationList():
+            return Signature(core.sign_revocation_list(question.issuer, question.tbs), book.place)
+        case Remember():
+            core.remember(question.journal, question.revoked)
+            return Remembered(book.place)
+        case ListSigned():
+            return SignedList(*book.listed(question.start))
+        case ListRevoked():
+            return RevokedList(*book.listed_revoked(question.start))
+        case DigestAt():
+            return Digest(book.digest_at(question.sequence) or b"")
 
 
 def _facts(issuer: Issuer) -> IssuerFacts:

@@ -1,20 +1,24 @@
 """The signer's directory: one TOML file for each issuing CA, as a ceremony writes it, with its certificates beside it."""
 
 import datetime
+import importlib
+import os
 from pathlib import Path
+from types import ModuleType
 from typing import Final
 
 import msgspec
 from cryptography import x509
 
 from pki.errors import Misconfigured
+from pki.file_modes import verify_only_owner_writes
 from pki.issuer import Issuer
 from pki.keys import PrivateKey
 from pki.profiles import END_ENTITY_PROFILES, CertificateProfile
 from pki.secrets_at_rest import credential_path, load_private_key, read_secret
 from pki.template import Publication
 
-__all__ = ["KeySettings", "TokenSettings", "load_issuers", "open_key"]
+__all__ = ["KeySettings", "TokenSettings", "load_issuers", "open_key", "pkcs11_keys", "read_pin"]
 
 _MAX_FILE_BYTES: Final = 100_000
 _MAX_LIFETIME_DAYS: Final = 3660
@@ -67,8 +71,8 @@ def load_issuers(directory: Path) -> dict[str, tuple[Issuer, PrivateKey]]:
 
 def _load(file: Path) -> tuple[Issuer, PrivateKey]:
     try:
-        settings = msgspec.toml.decode(file.read_bytes()[:_MAX_FILE_BYTES], type=_IssuerSettings)
-        certificates = x509.load_pem_x509_certificates((file.parent / settings.certificate).read_bytes())
+        settings = msgspec.toml.decode(_read(file)[:_MAX_FILE_BYTES], type=_IssuerSettings)
+        certificates = x509.load_pem_x509_certificates(_read(file.parent / settings.certificate))
     except (msgspec.MsgspecError, ValueError) as error:
         raise Misconfigured(f"{file}: {error}") from None
     except OSError as error:
@@ -91,6 +95,13 @@ def _load(file: Path) -> tuple[Issuer, PrivateKey]:
     return issuer, open_key(settings.key, file.parent, str(file))
 
 
+def _read(path: Path) -> bytes:
+    """Of a file that nobody else can change."""
+    with path.open("rb") as file:
+        verify_only_owner_writes(path, os.fstat(file.fileno()))
+        return file.read()
+
+
 def _profile(file: Path, settings: _IssuerSettings, name: str) -> CertificateProfile:
     profile = END_ENTITY_PROFILES.get(name)
     if profile is None:
@@ -108,16 +119,22 @@ def open_key(settings: KeySettings, directory: Path, where: str) -> PrivateKey:
     if bool(settings.file) == (settings.pkcs11 is not None):
         raise Misconfigured(f"{where}: key needs either a file or pkcs11")
     if settings.pkcs11 is not None:
-        # Only where a token is configured: the library comes with an extra.
-        from pki.signer.pkcs11 import open_token_key
-
         token = settings.pkcs11
         pin = read_pin(token, directory, where)
-        return open_token_key(Path(token.module), token.token, token.label, pin)
+        key: PrivateKey = pkcs11_keys().open_token_key(Path(token.module), token.token, token.label, pin)
+        return key
     secret = _secret(settings, directory)
     if secret is None and not settings.unsafe_unencrypted:
         raise Misconfigured(f"{where}: key needs a secret_file or a secret_credential")
     return load_private_key(directory / settings.file, secret)
+
+
+def pkcs11_keys() -> ModuleType:
+    """`pki.signer.pkcs11`, imported only where a token is configured. Raises Misconfigured without its library."""
+    try:
+        return importlib.import_module("pki.signer.pkcs11")
+    except ImportError:
+        raise Misconfigured("keys in PKCS#11 tokens need another package: pip install 'ocpp-gateway[pkcs11]'") from None
 
 
 def _secret(settings: KeySettings, directory: Path) -> bytes | None:

@@ -41,6 +41,7 @@ OTHERS = [
     "policy.reload_failed",
     "policy.denied",
     "charging.over_limit",
+    "detect.enumeration",
     "ocpp.msg",
     "session.revoked",
     "audit.start",
@@ -96,6 +97,7 @@ def test_the_judge_judges() -> None:
         ("audit.gap", 1008),
         ("audit.throttled", 6003),
         ("policy.denied", 6003),
+        ("detect.enumeration", 2004),
     ],
 )
 def test_classes(kind: str, class_uid: int) -> None:

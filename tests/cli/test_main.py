@@ -36,7 +36,7 @@ def commands(group: click.Group, prefix: tuple[str, ...] = ()) -> list[tuple[tup
 
 
 ALL = commands(ROOT)
-OF_NO_GATEWAY = {"init", "demo", "pki", "simulate"}
+OF_NO_GATEWAY = {"init", "demo", "firmware", "pki", "simulate"}
 WITHOUT_CONFIG = {
     ("audit", "witness"),
     ("policy", "lint"),
@@ -54,6 +54,7 @@ ARGUMENTS = {
     "remove": ("X", "--yes"),
     "call": ("X", "Heartbeat"),
     "certificate": ("X",),
+    "password": ("X",),
     "import": ("-",),
     "revoke-certificate": ("--sha256", "00" * 32, "--reason", "lost"),
     "why": ("X",),

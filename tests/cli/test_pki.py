@@ -22,6 +22,7 @@ from tests.pki.ceremony.test_ceremony import ISSUING, ROOT, SERVERS, Room
 from tests.pki.hierarchy import NOW
 from tests.pki.request_material import csr_pem
 from tests.pki.signer_directory import signer_process
+from tests.support.judges import judge
 
 SN1 = ("--common-name", "SN-1", "--organization", "Example CPO")
 
@@ -339,6 +340,7 @@ def test_a_directory_that_is_no_ca_is_told(name: str, cli: Cli, tmp_path: Path) 
         "approve": ("x",),
         "deny": ("x", "--note", "n"),
         "revoke": ("12", "--reason", "superseded"),
+        "ocsp": ("--out", tmp_path),
     }
     result = cli("pki", name, *words.get(name, ()), "--ca", tmp_path)
     assert result.code == USAGE
@@ -372,3 +374,74 @@ def test_a_signer_that_hangs_up_is_unreachable(place: Place, monkeypatch: pytest
     assert place("status").code == UNREACHABLE
     thread.join()
     listener.close()
+
+
+class TestCRL:
+    def test_they_are_missing_until_they_are_signed(self, place: Place) -> None:
+        first = place("crl", "--json")
+        assert first.code == NOT_OK
+        assert {(each["issuer"], each["state"]) for each in first.json()} == {
+            ("charge-points", "missing"),
+            ("servers", "missing"),
+        }
+        signed = place("crl", "--sign", "--json")
+        assert signed.code == OK
+        assert {each["state"] for each in signed.json()} == {"current"}
+        assert place("crl").code == OK
+
+    def test_one_that_leaves_somebody_out_is_said_to_be_incomplete(self, place: Place) -> None:
+        serial = place.issue()["serial"]
+        place("crl", "--sign")
+        place("revoke", serial, "--reason", "superseded")
+        result = place("crl", "--issuer", "charge-points", "--json")
+        [found] = result.json()
+        assert (result.code, found["state"], found["not_named"]) == (NOT_OK, "incomplete", 1)
+
+    def test_openssl_verifies_against_the_files(self, place: Place) -> None:
+        lost, kept = place.issue(), place.issue()
+        place("revoke", lost["serial"], "--reason", "keyCompromise")
+        result = place("crl", "--sign", "--issuer", "charge-points", "--out", place.directory)
+        assert result.code == OK, result
+        chain = place.ca / "signer" / "charge-points.pem"
+        crl = place.directory / "list.pem"
+        made = x509.load_der_x509_crl((place.directory / "charge-points-0.crl").read_bytes())
+        crl.write_bytes(made.public_bytes(Encoding.PEM))
+        codes = []
+        for name, each in (("lost", lost), ("kept", kept)):
+            leaf = place.directory / f"{name}.pem"
+            leaf.write_text(each["chain"])
+            codes.append(judge("openssl", "verify", "-crl_check", "-CAfile", chain, "-CRLfile", crl, leaf).returncode)
+        assert codes == [2, 0]
+
+    def test_what_cannot_be(self, place: Place) -> None:
+        assert "no issuing CA nobody" in place("crl", "--issuer", "nobody").err
+        assert "is not a directory" in place("crl", "--out", place.directory / "nowhere").err
+
+
+class TestOCSP:
+    def test_openssl_believes_what_is_written(self, place: Place) -> None:
+        lost, kept = place.issue(), place.issue()
+        place("revoke", lost["serial"], "--reason", "keyCompromise")
+        written = place("ocsp", "--out", place.directory, "--json").json()["written"]
+        assert len(written) == 4
+        chain = place.ca / "signer" / "charge-points.pem"
+        for each, status in ((lost, "revoked"), (kept, "good")):
+            leaf, issuing = place.directory / "leaf.pem", place.directory / "issuing.pem"
+            leaf.write_text(each["chain"])
+            issuing.write_bytes(x509.load_pem_x509_certificates(chain.read_bytes())[0].public_bytes(Encoding.PEM))
+            for kind in ("sha1", "sha256"):
+                response = place.directory / "charge-points" / f"{each['serial']}.{kind}.der"
+                about = f"-{kind}", "-issuer", issuing, "-cert", leaf, "-no_nonce"
+                done = judge("openssl", "ocsp", *about, "-respin", response, "-CAfile", chain)
+                assert b"Response verify OK" in done.stderr
+                assert f"{leaf}: {status}".encode() in done.stdout
+
+    def test_only_for_those_that_are_named(self, place: Place) -> None:
+        one, _ = place.issue(), place.issue()
+        written = place("ocsp", one["serial"], "--out", place.directory, "--json").json()["written"]
+        assert {Path(each).name for each in written} == {f"{one['serial']}.{kind}.der" for kind in ("sha1", "sha256")}
+        assert "knows no certificate 1234" in place("ocsp", "1234", "--out", place.directory).err
+
+    def test_servers_have_no_responder(self, place: Place) -> None:
+        result = place("ocsp", "--issuer", "servers", "--out", place.directory)
+        assert (result.code, "has the profile OCSPResponder" in result.err) == (NOT_OK, True)

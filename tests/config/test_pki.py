@@ -48,3 +48,13 @@ def test_times_are_positive(site: Site) -> None:
     site.append("[pki]\nkey_patience_s = 0.0\nretire_old_after_s = -1.0\n")
     found = errors(site.file)
     assert [each.endswith(": must be a number greater than 0") for each in found] == [True, True]
+
+
+def test_what_is_published_is_good_for_long_enough_and_not_for_too_long(site: Site) -> None:
+    site.append("[pki]\ncrl_lifetime_s = 59.0\nocsp_lifetime_s = 864001.0\n")
+    assert [each.partition(": ")[2] for each in errors(site.file)] == [
+        "pki.crl_lifetime_s: must be between 60 s and 100 days",
+        "pki.ocsp_lifetime_s: must be between 60 s and 10 days",
+    ]
+    site.write(GOOD + "[pki]\ncrl_lifetime_s = 60.0\nocsp_lifetime_s = 864000.0\n")
+    assert errors(site.file) == []

@@ -284,10 +284,12 @@ class TestQueue:
         queue, done = AuditQueue(1_000_000), Durable()
         queue.put(self.pending(GROUP), 1)
         queue.put(self.pending(SYNC, done=done), 1)
-        assert len(queue.refuse_waiting()) == 1
+        assert len(queue.refuse_waiting(0)) == 1
         assert not queue.put(self.pending(SYNC, done=done), 1)
         assert queue.put(self.pending(SYNC), 1)
-        assert queue.take_gap() is None
+        gap = queue.take_gap()
+        assert gap is not None
+        assert gap.by_class == {"refused": 2}, "their numbers are announced"
         queue.accept_waiting()
         assert queue.put(self.pending(SYNC, done=done), 1)
 
@@ -337,7 +339,7 @@ class TestFailureModes:
         until(lambda: len(done.indexes) == 2)
         audit.close()
         assert [record["n"] for record in log_of(tmp_path) if "n" in record] == [2, 3]
-        assert kinds(tmp_path) == ["audit.start", "audit.stop", "audit.start", "audit.stop"]
+        assert kinds(tmp_path) == ["audit.start", "audit.stop", "audit.start", "audit.gap", "audit.stop"]
 
 
 class TestAtTheStart:
@@ -365,7 +367,7 @@ class TestAtTheStart:
         until(lambda: len(done.indexes) == 2)
         audit.close()
         assert [record["n"] for record in log_of(tmp_path) if "n" in record] == [1, 2, 4]
-        assert kinds(tmp_path) == ["audit.start", "audit.stop", "audit.start", "audit.stop"]
+        assert kinds(tmp_path) == ["audit.start", "audit.stop", "audit.start", "audit.gap", "audit.stop"]
 
     def test_admits_nobody_where_the_operator_wants_that(self, tmp_path: Path) -> None:
         with pytest.raises(DiskFull):

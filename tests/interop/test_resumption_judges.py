@@ -1,7 +1,5 @@
 """Resumed TLS sessions and revocation, with `openssl s_client -sess_out` and `-sess_in` against a real gateway."""
 
-import asyncio
-import contextlib
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -13,15 +11,13 @@ import pytest_asyncio
 
 from tests.support.fleet import until
 from tests.support.judges import needs_openssl
-from tests.support.peer import upgrade
 from tests.support.rig import OPERATOR, Rig, shared_authority
+from tests.support.s_client import SClient
 from tests.support.site import Site, running
-from tests.support.tls_material import Issued
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module"), needs_openssl]
 VERSIONS = {"tls1_2": "1", "tls1_3": "2"}
 ENGINES = ("mtls", "stdlib")
-WAIT_S = 20.0
 
 
 def serial(version: str, listener: str) -> str:
@@ -39,38 +35,6 @@ def prepare(rig: Rig) -> None:
 async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
     async with running(tmp_path_factory.mktemp("resumption"), prepare) as made:
         yield made
-
-
-class SClient:
-    """One connection of `openssl s_client` that asks for an upgrade."""
-
-    def __init__(self, site: Site, work: Path, shown: Issued, version: str, listener: str) -> None:
-        self.site, self.work, self.version, self.listener = site, work, version, listener
-        (work / "client.pem").write_bytes(shown.pem + shown.key_pem)
-
-    @contextlib.asynccontextmanager
-    async def asks(self, *options: str) -> AsyncIterator[str]:
-        """What it printed, up to the answer of the gateway."""
-        host, port = self.site.gateway.address(self.listener)
-        process = await asyncio.create_subprocess_exec(
-            *("openssl", "s_client", "-connect", f"{host}:{port}", f"-{self.version}", "-ign_eof"),
-            *("-cert", str(self.work / "client.pem"), *options),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(upgrade(f"/ocpp/CP-{self.version}-{self.listener}"))
-        try:
-            async with asyncio.timeout(WAIT_S):
-                said = await process.stdout.readuntil(b"HTTP/1.1 ")
-                said += await process.stdout.readline()
-            yield said.decode(errors="replace")
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.communicate()
 
 
 def revoke(site: Site, file: Path) -> None:
@@ -95,7 +59,7 @@ async def test_a_saved_session_is_worth_nothing_once_its_certificate_is_revoked(
 ) -> None:
     identity = f"CP-{version}-{listener}"
     shown = shared_authority().charge_point(serial(version, listener), OPERATOR)
-    client, saved = SClient(site, tmp_path, shown, version, listener), str(tmp_path / "session.pem")
+    client, saved = SClient(site, tmp_path, shown, version, listener, identity), str(tmp_path / "session.pem")
     async with client.asks("-sess_out", saved) as said:
         assert "New, TLSv1" in said
         assert " 101 " in said

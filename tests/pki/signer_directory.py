@@ -53,8 +53,15 @@ class NearSigner:
     def issuers(self) -> list[Issuer]:
         return self.core.issuers
 
+    @property
+    def place(self) -> Position:
+        return self.core.book.place
+
     def remembered(self) -> tuple[Position, int]:
-        return self.core.remembered, self.core.signed_count
+        return self.core.book.remembered, self.core.book.signed_count
+
+    def digest_at(self, sequence: int) -> bytes | None:
+        return self.core.book.digest_at(sequence)
 
     def sign(self, issuer: str, profile: str, tbs: bytes, journal: Position) -> bytes:
         return self.core.sign(issuer, profile, tbs, journal)
@@ -62,10 +69,13 @@ class NearSigner:
     def remember(self, journal: Position, revoked: str = "") -> None:
         self.core.remember(journal, revoked)
 
+    def revoked(self) -> list[int]:
+        return list(self.core.book.revoked())
+
     def signed(self) -> list[SignedEntry]:
-        found, start = self.core.listed(0)
+        found, start = self.core.book.listed(0)
         while start:
-            more, start = self.core.listed(start)
+            more, start = self.core.book.listed(start)
             found += more
         return found
 

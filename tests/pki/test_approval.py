@@ -12,6 +12,7 @@ from pki.approval import (
     Operator,
     PresentedCertificate,
     Rule,
+    Standing,
     Unproven,
     decide_approval,
 )
@@ -35,7 +36,7 @@ def held(
 ) -> CertificateEntry:
     request = RequestEntry(
         id="r", sequence=1, at=NOW, profile=profile, issuer="i", subject=subject, names=(), spki_sha256=b"", csr_sha256=b"",
-        rule="", applicant="", notes=(), state=RequestState.ISSUED, serial=1,
+        rule="", applicant="", notes=(), state=RequestState.ISSUED, approved_at=NOW, serial=1,
     )  # fmt: skip
     revocation = Revocation(NOW, RevocationReason.SUPERSEDED, "a", 9) if revoked else None
     return CertificateEntry(
@@ -62,7 +63,22 @@ def held(
     ],
 )
 def test_a_certificate_that_is_shown_is_good_for_its_own_renewal_only(entry, old, new, rule: Rule) -> None:
-    decision = decide_approval(PresentedCertificate(1), entry, old, ("P", ME, new), ApprovalRules(), NOW)
+    standing = None if old is None else Standing(key=old)
+    decision = decide_approval(PresentedCertificate(1), entry, standing, ("P", ME, new), ApprovalRules(), NOW)
+    assert decision == Decision(rule is not Rule.RENEWAL, rule)
+
+
+@pytest.mark.parametrize(
+    ("standing", "rule"),
+    [
+        (Standing(key=P256, is_distrusted=True), Rule.IDENTITY_REVOKED),
+        (Standing(key=P256, key_is_blocked=True), Rule.BLOCKED_KEY),
+        (Standing(key=P256, automatic_today=5), Rule.TOO_MANY),
+        (Standing(key=P256, automatic_today=4), Rule.RENEWAL),
+    ],
+)
+def test_what_is_known_besides_can_hold_a_renewal(standing: Standing, rule: Rule) -> None:
+    decision = decide_approval(PresentedCertificate(1), held(), standing, ("P", ME, P256), ApprovalRules(), NOW)
     assert decision == Decision(rule is not Rule.RENEWAL, rule)
 
 
@@ -72,7 +88,7 @@ def test_operators_need_nobody_and_everybody_else_does() -> None:
         False, Rule.BY_OPERATOR
     )
     # A certificate that happens to be known does not make up for not having shown it.
-    assert decide_approval(Unproven("basic"), held(), P256, wanted, ApprovalRules(), NOW) == Decision(
+    assert decide_approval(Unproven("basic"), held(), Standing(key=P256), wanted, ApprovalRules(), NOW) == Decision(
         True, Rule.FIRST_ENROLMENT
     )
 

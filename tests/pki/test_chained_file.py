@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pki.chained_file import START, ChainedFile, chain_digest
-from pki.errors import JournalDamaged, JournalInUse
+from pki.errors import JournalDamaged, JournalInUse, Misconfigured
 
 
 class Note(msgspec.Struct, frozen=True):
@@ -194,3 +194,64 @@ class TestDamage:
         path.write_bytes(chain_digest(bytes(32), body).hex().encode() + b" " + body + b"\n")
         with pytest.raises(JournalDamaged, match="record 1"):
             Log(path)
+
+
+def torn(path: Path) -> Path:
+    """A file whose last line is torn; where that is kept."""
+    write(path, "a")
+    size = path.stat().st_size
+    path.write_bytes(path.read_bytes() + b"torn")
+    return path.with_name(f"journal.torn-{size}")
+
+
+def test_a_torn_line_is_not_written_through_a_link(path: Path, tmp_path: Path) -> None:
+    kept, victim = torn(path), tmp_path / "victim"
+    victim.write_text("precious")
+    kept.symlink_to(victim)
+    with Log(path) as log:
+        assert log.file.cut_off_bytes == 4
+    assert victim.read_text() == "precious"
+    assert (kept.is_symlink(), kept.read_bytes(), stat.S_IMODE(kept.stat().st_mode)) == (False, b"torn", 0o600)
+
+
+def test_a_torn_line_that_cannot_be_kept_is_cut_off_all_the_same(path: Path) -> None:
+    kept = torn(path)
+    kept.mkdir()  # nothing can be written there, as on a full disk
+    write(path, "b")
+    with Log(path) as log:
+        assert log.seen == [("a", 1), ("b", 2)]
+
+
+@pytest.mark.parametrize(("mode", "remedy"), [(0o620, "chmod go-w"), (0o602, "chmod go-w"), (0o644, "")])
+def test_a_file_that_others_can_change_is_not_believed(path: Path, mode: int, remedy: str) -> None:
+    write(path, "a")
+    path.chmod(mode)
+    if not remedy:
+        write(path, "b")
+        return
+    with pytest.raises(Misconfigured, match=f"{remedy} {path}"):
+        Log(path)
+    with pytest.raises(Misconfigured):
+        ChainedFile(path, Note, lambda *_: None, read_only=True)
+
+
+@pytest.mark.parametrize(("mode", "is_believed"), [(0o777, False), (0o770, False), (0o1777, True), (0o755, True)])
+def test_nor_one_in_a_directory_where_others_can_replace_it(path: Path, mode: int, is_believed: bool) -> None:
+    write(path, "a")
+    path.parent.chmod(mode)
+    if is_believed:
+        write(path, "b")
+        return
+    with pytest.raises(Misconfigured, match=f"can be replaced by others: chmod go-w {path.parent}"):
+        Log(path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give a file away")
+def test_what_root_begins_belongs_to_whom_the_directory_belongs(path: Path) -> None:
+    os.chown(path.parent, 12345, 12346)
+    write(path, "a")
+    assert (path.stat().st_uid, path.stat().st_gid) == (12345, 12346)
+    write(path, "b")
+    os.chown(path, 12399, -1)
+    with pytest.raises(Misconfigured, match="belongs to another user"):
+        Log(path)

@@ -22,7 +22,7 @@ from pki.profiles import (
     V2G_SECC,
     CertificateProfile,
 )
-from pki.template import Contents, certificate_builder
+from pki.template import Contents, Publication, certificate_builder
 from tests.pki.hierarchy import DAY, HOUR, NOW, Hierarchy, openssl_verify, write_pem
 
 CA = Hierarchy()
@@ -41,6 +41,17 @@ SERVERS = Issuer(
     organizations=("CPO",),
     domains=("example.com",),
 )
+
+
+def by_root(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
+    """The issuing CA's certificate with another key."""
+    old = CA.issuing
+    builder = x509.CertificateBuilder(
+        old.issuer, old.subject, key.public_key(), old.serial_number, old.not_valid_before_utc, old.not_valid_after_utc
+    )
+    for extension in old.extensions:
+        builder = builder.add_extension(extension.value, extension.critical)
+    return builder.sign(CA.keys["root"], hashes.SHA256())
 
 
 class TestContradictions:
@@ -65,6 +76,33 @@ class TestContradictions:
         with pytest.raises(Misconfigured, match=problem):
             dataclasses.replace(GOOD, **changes)
 
+    @pytest.mark.parametrize(
+        ("domains", "problem"),
+        [
+            (("example.org",), "name constraints do not permit the domain example.org"),
+            (("example.com", "notexample.com"), "do not permit the domain notexample.com"),
+            (("com",), "do not permit the domain com"),
+            (("*.example.com",), "is not one"),
+            (("",), "is not one"),
+        ],
+    )
+    def test_a_server_issuer_serves_only_domains_that_its_certificate_permits(self, domains, problem: str) -> None:
+        with pytest.raises(Misconfigured, match=problem):
+            dataclasses.replace(SERVERS, domains=domains)
+        assert dataclasses.replace(SERVERS, domains=("example.com", "ev.Example.com")).domains
+
+    def test_a_chain_that_has_only_the_right_names_is_broken(self) -> None:
+        with pytest.raises(Misconfigured, match="chain is broken above"):
+            dataclasses.replace(GOOD, chain=(Hierarchy().root,))
+        assert dataclasses.replace(GOOD, chain=()).latest_end() == CA.issuing.not_valid_after_utc
+
+    def test_a_key_of_a_kind_that_signs_nothing_here(self) -> None:
+        key = ec.generate_private_key(ec.SECP256K1())
+        with pytest.raises(Misconfigured, match="its key is not one of ec-p256"):
+            dataclasses.replace(GOOD, certificate=by_root(key))
+        other = by_root(ec.generate_private_key(ec.SECP521R1()))
+        assert dataclasses.replace(GOOD, certificate=other).public_key == other.public_key()
+
     def test_a_leaf_is_no_issuer(self) -> None:
         with pytest.raises(Misconfigured, match="not that of a CA"):
             dataclasses.replace(GOOD, certificate=signed_by_rogue(CHARGE_POINT, Subject("SN-1", "CPO")), chain=())
@@ -88,6 +126,17 @@ class TestNames:
             (SERVERS, CSMS, Subject("gw.example.org", "CPO"), (), Reason.NAME_OTHER_DOMAIN),
             (SERVERS, CSMS, Subject("gw.example.com", "CPO"), ("evilexample.com",), Reason.NAME_OTHER_DOMAIN),
             (SERVERS, CSMS, Subject("*.example.com", "CPO"), (), Reason.NAME_NOT_A_HOST_NAME),
+            (GOOD, CHARGE_POINT, Subject("SN-1", "CPO", unit="x"), (), Reason.NAME_CHARACTER),
+            (GOOD, CHARGE_POINT, Subject("SN-1", "CPO", country="DE"), (), Reason.NAME_CHARACTER),
+            (
+                GOOD,
+                V2G_SECC,
+                Subject("SN-1", "CPO", country="Germany", domain_component="CPO"),
+                (),
+                Reason.NAME_CHARACTER,
+            ),
+            (GOOD, CHARGE_POINT, Subject("SN-1", "CPO"), ("gw.example.com",), Reason.NAME_NOT_FOR_PROFILE),
+            (GOOD, OCSP_RESPONDER, Subject("R", "CPO"), (), Reason.PROFILE_NOT_SERVED),
         ],
     )
     def test_names_that_are_not_the_issuers_are_refused(self, issuer, profile, subject, names, reason: Reason) -> None:
@@ -96,6 +145,9 @@ class TestNames:
         assert refused.value.reason is reason
 
     def test_its_own_pass(self) -> None:
+        GOOD.verify_names(V2G_SECC, Subject("SN-1", "CPO", country="DE", domain_component="CPO"), ())
+        asked = dataclasses.replace(GOOD, publication=Publication(ocsp_url="http://o.example/"))
+        asked.verify_names(OCSP_RESPONDER, Subject("R", "CPO"), ())
         GOOD.verify_names(CHARGE_POINT, Subject("SN-1", "CPO"), ())
         SERVERS.verify_names(
             CSMS, Subject("gw.example.com", "CPO"), ("gw.example.com", "example.com", "a.b.EXAMPLE.com")

@@ -41,7 +41,7 @@ def books(tmp_path: Path):
 
 
 def found(ca: Issuance, signed: list[SignedEntry]) -> list[tuple[str, bool]]:
-    return [(each.code, each.repairable) for each in reconcile(ca.inventory, ca.signed_parts, signed)]
+    return [(each.code, each.repairable) for each in reconcile(ca.inventory, ca.signed_parts, signed, ())]
 
 
 def test_what_agrees_is_silent(books) -> None:
@@ -51,7 +51,7 @@ def test_what_agrees_is_silent(books) -> None:
 def test_a_signature_that_nobody_journalled_is_told(books) -> None:
     ca, signed = books
     stranger = SignedEntry("1234", "issuing", b"body", b"signature")
-    assert list(reconcile(ca.inventory, ca.signed_parts, [*signed, stranger])) == [
+    assert list(reconcile(ca.inventory, ca.signed_parts, [*signed, stranger], ())) == [
         Discrepancy("not-journalled", 0x1234, "the signer was asked to sign it, and the journal does not know it")
     ]
 

@@ -61,3 +61,39 @@ def test_a_key_comes_back_with_its_secret_and_with_no_other(tmp_path: Path) -> N
 def test_other_kinds_of_keys_are_told(tmp_path: Path) -> None:
     data = ed25519.Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     assert "neither an RSA nor an EC key" in problem(load_private_key, private(tmp_path / "k", data), None)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, whose files systemd's credentials are")
+@pytest.mark.parametrize(
+    ("mode", "place", "is_taken"),
+    [
+        (0o440, 0o550, True),  # systemd 254 and later with User=: an access list lets the service read it
+        (0o440, 0o500, True),
+        (0o400, 0o500, True),
+        (0o444, 0o500, False),
+        (0o460, 0o500, False),
+        (0o440, 0o555, False),
+        (0o440, 0o770, False),
+    ],
+)
+def test_a_credential_of_systemd_may_be_readable_by_its_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, place: int, is_taken: bool
+) -> None:
+    directory = tmp_path / "credentials"
+    directory.mkdir()
+    path = private(directory / "ca", SECRET)
+    path.chmod(mode)
+    directory.chmod(place)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(directory))
+    if is_taken:
+        assert read_secret(path) == SECRET
+    else:
+        assert "can be read by others" in problem(read_secret, path)
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY")
+    if mode & 0o040:
+        assert "can be read by others" in problem(read_secret, path)
+
+
+def test_a_pipe_is_no_secret_and_nobody_waits_for_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    assert "is not a file" in problem(read_secret, tmp_path / "pipe")

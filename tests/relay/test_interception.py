@@ -9,8 +9,8 @@ import pytest
 from gateway.config.ocpp_schemas import schema_gate
 from gateway.identity.evidence import CertificateProof
 from gateway.ocpp.vocabulary import OCPPVersion
-from gateway.relay.effects import FORWARD, Effects, Reply, ReportEvent, TakeRequest
-from gateway.relay.interception import MAX_CSR_CHARS, CertificateDuty
+from gateway.relay.effects import FORWARD, Effects, LearnPassword, Reply, ReportEvent, TakeRequest
+from gateway.relay.interception import MAX_CSR_CHARS, CertificateDuty, Owned
 from gateway.relay.relay import Relay
 from tests.relay.scenario import CSMS, LIMITS, ChargePoint, Scenario, Wait, make_admission
 
@@ -203,3 +203,128 @@ def test_a_session_for_renewal_alone_asks_the_gateway_as_well() -> None:
         scenario >> ChargePoint(call("SignCertificate", {"csr": CSR})) << TakeRequest("1", CSR, "", None)
         scenario >> ChargePoint(call("Heartbeat", {}))
         assert replied(scenario.effects())[0] == "state.renewal_only"
+
+
+def variable(component: str, name: str, value: str = "x") -> dict[str, Any]:
+    item = {"component": {"name": component}, "variable": {"name": name}, "attributeValue": value}
+    return {"setVariableData": [item]}
+
+
+class TestOwners:
+    """Per kind of message, whoever owns the certificates."""
+
+    @staticmethod
+    def owned(version: OCPPVersion, *kinds: Owned) -> Scenario:
+        scenario = Scenario(version)
+        duty = CertificateDuty(may_ask=True, owned=frozenset(kinds))
+        scenario.relay = Relay(make_admission(), version, LIMITS, duty=duty)
+        return scenario
+
+    @VERSIONS
+    def test_what_is_installed_is_nobodys_business(self, version: OCPPVersion) -> None:
+        root = "CentralSystemRootCertificate" if version is V1_6 else ["CSMSRootCertificate"]
+        asked = call("GetInstalledCertificateIds", {"certificateType": root})
+        with self.owned(version, "GetInstalledCertificateIds") as scenario:
+            scenario >> CSMS(asked)
+            answer = replied(scenario.effects())
+            assert answer == ("certificate.not_yours", [3, "1", {"status": "NotFound"}])
+            assert schema_gate(version).check("GetInstalledCertificateIds", "result", answer[1][2]) is None
+        with self.owned(version, "InstallCertificate") as scenario:
+            scenario >> CSMS(asked) << FORWARD
+
+    @pytest.mark.parametrize(
+        ("version", "kinds", "goes_on"),
+        [
+            (V1_6, "ManufacturerRootCertificate", True),
+            (V2_0_1, ["V2GRootCertificate", "V2GCertificateChain"], True),
+            (V2_0_1, ["V2GRootCertificate", "CSMSRootCertificate"], False),
+            (V2_0_1, [], False),
+            (V2_0_1, None, False),
+        ],
+    )
+    def test_lists_of_others_go_on(self, version: OCPPVersion, kinds: Any, *, goes_on: bool) -> None:
+        payload = {} if kinds is None else {"certificateType": kinds}
+        with self.owned(version, "GetInstalledCertificateIds") as scenario:
+            scenario >> CSMS(call("GetInstalledCertificateIds", payload))
+            assert (scenario.effects() is FORWARD) is goes_on
+
+    def test_roots_may_stay_with_the_csms_where_certificates_do_not(self) -> None:
+        with self.owned(V2_0_1, "SignCertificate", "CertificateSigned") as scenario:
+            root = {"certificateType": "CSMSRootCertificate", "certificate": "x"}
+            scenario >> CSMS(call("InstallCertificate", root, "1")) << FORWARD
+            scenario >> CSMS(call("DeleteCertificate", {}, "2")) << FORWARD
+            scenario >> ChargePoint(call("SignCertificate", {"csr": CSR})) << TakeRequest("1", CSR, "", None)
+
+    def test_certificates_may_stay_with_the_csms_where_roots_do_not(self) -> None:
+        with self.owned(V2_0_1, "InstallCertificate") as scenario:
+            scenario >> ChargePoint(call("SignCertificate", {"csr": CSR})) << FORWARD
+            scenario >> CSMS(call("InstallCertificate", {"certificateType": "CSMSRootCertificate", "certificate": "x"}))
+            assert replied(scenario.effects())[1] == [3, "1", {"status": "Rejected"}]
+
+    @pytest.mark.requirement("A01.FR.04")
+    @pytest.mark.parametrize(
+        ("version", "action", "payload"),
+        [
+            (V1_6, "ChangeConfiguration", {"key": "authorizationKey", "value": "00" * 16}),
+            (V2_0_1, "SetVariables", variable("SecurityCtrlr", "BasicAuthPassword")),
+            (V2_1, "SetVariables", variable("NetworkConfiguration", "BasicAuthPassword")),
+        ],
+    )
+    def test_passwords(self, version: OCPPVersion, action: str, payload: dict[str, Any]) -> None:
+        with self.owned(version, "passwords") as scenario:
+            scenario >> CSMS(call(action, payload))
+            event, answer = replied(scenario.effects())
+            assert event == "setting.not_yours"
+            assert schema_gate(version).check(action, "result", answer[2]) is None
+            assert "Rejected" in str(answer)
+        with self.owned(version, "security-settings") as scenario:
+            scenario >> CSMS(call(action, payload))
+            (effect,) = scenario.effects()
+            assert isinstance(effect, LearnPassword)
+
+    @pytest.mark.parametrize(
+        ("version", "action", "payload"),
+        [
+            (V1_6, "ChangeConfiguration", {"key": "SecurityProfile", "value": "2"}),
+            (V1_6, "ChangeConfiguration", {"key": "CpoName", "value": "Somebody"}),
+            (V1_6, "ChangeConfiguration", {"key": "NetworkConnectionProfile1", "value": "x"}),
+            (V2_0_1, "SetVariables", variable("SecurityCtrlr", "OrganizationName")),
+            (V2_0_1, "SetVariables", variable("OCPPCommCtrlr", "NetworkConfigurationPriority", "1,2")),
+            (V2_1, "SetVariables", variable("NetworkConfiguration", "OcppCsmsUrl")),
+            (V2_0_1, "SetNetworkProfile", {"configurationSlot": 1, "connectionData": {}}),
+        ],
+    )
+    def test_security_settings(self, version: OCPPVersion, action: str, payload: dict[str, Any]) -> None:
+        with self.owned(version, "security-settings") as scenario:
+            scenario >> CSMS(call(action, payload))
+            event, answer = replied(scenario.effects())
+            assert event == "setting.not_yours"
+            assert schema_gate(version).check(action, "result", answer[2]) is None
+        with self.owned(version, "passwords") as scenario:
+            scenario >> CSMS(call(action, payload)) << FORWARD
+
+    @pytest.mark.parametrize(
+        ("version", "action", "payload"),
+        [
+            (V1_6, "ChangeConfiguration", {"key": "HeartbeatInterval", "value": "2"}),
+            (V1_6, "ChangeConfiguration", {"key": 5}),
+            (V2_0_1, "SetVariables", variable("OCPPCommCtrlr", "HeartbeatInterval")),
+            (V2_0_1, "SetVariables", variable("ISO15118Ctrlr", "OrganizationName")),
+            (V2_0_1, "SetVariables", {"setVariableData": "x"}),
+            (V2_0_1, "GetVariables", {}),
+        ],
+    )
+    def test_all_other_settings_go_on(self, version: OCPPVersion, action: str, payload: dict[str, Any]) -> None:
+        with self.owned(version, "passwords", "security-settings") as scenario:
+            scenario >> CSMS(call(action, payload)) << FORWARD
+
+    def test_as_a_signed_message(self) -> None:
+        with self.owned(V2_0_1, "passwords", "security-settings") as scenario:
+            scenario >> CSMS(signed("SetVariables", variable("SecurityCtrlr", "OrganizationName")))
+            event, answer = replied(scenario.effects())
+            assert (event, answer[:3]) == ("setting.not_yours", [4, "1", "NotSupported"])
+            scenario >> CSMS(signed("SetVariables", variable("OCPPCommCtrlr", "HeartbeatInterval"))) << FORWARD
+
+    def test_a_charge_point_is_not_the_csms(self) -> None:
+        with self.owned(V1_6, "passwords", "InstallCertificate") as scenario:
+            scenario >> ChargePoint(call("ChangeConfiguration", {"key": "AuthorizationKey", "value": "x"})) << FORWARD

@@ -27,10 +27,16 @@ OPERATOR = "CPO"
 Key = ec.EllipticCurvePrivateKey
 
 
-def with_ca(rig: Rig) -> Hierarchy:
-    """The rig's gateway gives charge points their certificates from now on, and believes its own CA."""
+def with_ca(rig: Rig, publication: str = "") -> Hierarchy:
+    """The rig's gateway gives charge points their certificates from now on, and believes its own CA.
+
+    `publication`: lines of that table in the issuing CA's settings.
+    """
     hierarchy = Hierarchy()
-    make_signer_directory(rig.work / "ca" / "signer", hierarchy)
+    directory = make_signer_directory(rig.work / "ca" / "signer", hierarchy)
+    if publication:
+        with (directory / "issuing.toml").open("a") as file:
+            file.write(f"[publication]\n{publication}")
     (rig.work / "cp-root.pem").write_bytes(hierarchy.root.public_bytes(Encoding.PEM))
     rig.config["pki"] = {"ca": str(rig.work / "ca")}
     rig.config["csms"][0]["certificates"] = "gateway"

@@ -48,27 +48,40 @@ def export(
     root = log_directory(directory, config_path, as_json=as_json)
     if as_json and output is None:
         fail("--json needs -o: without it the records go to standard output.", USAGE, as_json=True)
-    count = _export(root, form, (since or 0, _END_US if until is None else until), output, as_json=as_json)
+    window = (since or 0, _END_US if until is None else until)
+    count, unsaid = _export(root, form, window, output, as_json=as_json)
     if as_json:
-        print_json({"records": count, "output": str(output), "format": form})
-    return 0
+        print_json({"records": count, "unsaid": unsaid, "output": str(output), "format": form})
+    elif unsaid:
+        click.echo(f"{unsaid} records cannot be said in {form}; the log has them.", err=True)
+    return NOT_OK if unsaid else 0
 
 
-def _export(root: Path, form: Format, window: tuple[int, int], output: Path | None, *, as_json: bool) -> int:
-    from gateway.audit.canonical import NotCanonical
+def _export(
+    root: Path, form: Format, window: tuple[int, int], output: Path | None, *, as_json: bool
+) -> tuple[int, int]:
+    """How many were written, and how many have no words in that format."""
+    from gateway.audit.note import NoteInvalid
     from gateway.audit.siem import Located, render
     from gateway.control.trail.reader import RecordMissing, ShardReader, decoded
 
-    count = 0
+    count = unsaid = 0
     with click.open_file(str(output) if output else "-", "wb") as file:
         try:
             for shard in shards_of(root, as_json=as_json):
                 origin = shard.read_keys()[0].name
                 for index, data in ShardReader(shard).records():
                     record = decoded(data)
-                    if window[0] <= int(record.get("ts") or 0) < window[1]:
-                        file.write(render(Located(origin, index, record), form, __version__) + b"\n")
-                        count += 1
-        except (RecordMissing, NotCanonical) as error:
-            fail(str(error), NOT_OK, as_json=as_json)
-    return count
+                    ts = record.get("ts")
+                    if not window[0] <= (ts if isinstance(ts, int) and abs(ts) < _END_US else 0) < window[1]:
+                        continue
+                    try:
+                        line = render(Located(origin, index, record), form, __version__)
+                    except (AttributeError, TypeError, ValueError):
+                        unsaid += 1
+                        continue
+                    file.write(line + b"\n")
+                    count += 1
+        except (RecordMissing, NoteInvalid, IndexError) as error:
+            fail(str(error) or "The log does not say its own name.", NOT_OK, as_json=as_json)
+    return count, unsaid

@@ -14,6 +14,7 @@ from gateway.cli.output import fail, json_option, print_json, shown
 
 if TYPE_CHECKING:
     from gateway.control.trail.index import Cursor, Hit
+    from gateway.control.trail.layout import Shard
 
 __all__ = ["search"]
 
@@ -60,6 +61,8 @@ def search(
     The index is made from the log at the first search and follows it at the next ones; it can be deleted at any time.
     Exit code 1 if nothing was found.
     """
+    import sqlite3
+
     from gateway.control.trail.index import Query, SearchIndex
     from gateway.control.trail.reader import RecordMissing
 
@@ -72,15 +75,19 @@ def search(
     query = Query(since_us=since, until_us=until, **wanted)
     path = index_path or root / "index.sqlite"
     try:
-        index = SearchIndex(path)
-    except OSError as error:
-        fail(f"{shown(path)}: {error.strerror}. Name a place with --index.", NOT_OK, as_json=as_json)
+        # Where the log is, nothing but the index has this name; elsewhere a file may be anything.
+        index = SearchIndex(path, may_replace=index_path is None)
+    except (OSError, sqlite3.Error) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        fail(f"{shown(path)}: {why}. Name another place with --index.", NOT_OK, as_json=as_json)
     try:
         index.follow(shards, _progress())
         hits = index.search(query)
-        records = [_record(root, hit, as_json=as_json) for hit in hits]
+        records = _records(shards, hits)
     except RecordMissing as error:
         fail(str(error), NOT_OK, as_json=as_json)
+    except sqlite3.Error as error:
+        fail(f"{shown(path)}: {error}. Delete it, or name another place with --index.", NOT_OK, as_json=as_json)
     finally:
         index.close()
     _tell(records, hits, query.limit, as_json=as_json)
@@ -93,12 +100,14 @@ def _progress() -> Any:
     return lambda shard, done: click.echo(f"\rindex: {shard}, {done} records", nl=False, err=True)
 
 
-def _record(root: Path, hit: "Hit", *, as_json: bool) -> tuple[str, int, dict[str, Any]]:
-    """From the log itself: an index can be wrong."""
+def _records(shards: "list[Shard]", hits: "list[Hit]") -> list[tuple[str, int, dict[str, Any]]]:
+    """From the log itself: an index can be wrong. Raises RecordMissing."""
     from gateway.control.trail.reader import ShardReader, decoded
 
-    shard = next(each for each in shards_of(root, as_json=as_json) if each.name == hit.shard)
-    return hit.shard, hit.index, decoded(ShardReader(shard).record(hit.index))
+    readers = {shard.name: ShardReader(shard) for shard in shards}
+    return [
+        (hit.shard, hit.index, decoded(readers[hit.shard].record(hit.index))) for hit in hits if hit.shard in readers
+    ]
 
 
 def _tell(records: list[tuple[str, int, dict[str, Any]]], hits: "list[Hit]", limit: int, *, as_json: bool) -> None:

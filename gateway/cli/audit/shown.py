@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from gateway.audit.record import part
 from gateway.cli.output import shown
 
 __all__ = ["line_of", "moment", "moment_us", "place_of", "stamp_us"]
@@ -30,20 +31,25 @@ def place_of(shard: str, index: int) -> str:
 
 def line_of(shard: str, index: int, record: dict[str, Any]) -> str:
     """The gist of a record."""
-    decision = record.get("dec") or {}
+    decision = part(record, "dec")
     parts = [
         place_of(shard, index),
         stamp_us(record.get("ts")),
         record.get("sev") or "-",
         record.get("type") or "?",
         record.get("cp") or "-",
-        (record.get("ocpp") or {}).get("action") or "",
+        part(record, "ocpp").get("action") or "",
         decision.get("verdict") or decision.get("act") or "",
         decision.get("rule") or decision.get("reason") or "",
         f"x{record['n']}" if record.get("n") else "",
         record.get("text") or "",
+        _rests_on(part(record, "ref").get("records")),
     ]
     return "  ".join(shown(part) for part in parts if part)
+
+
+def _rests_on(places: Any) -> str:
+    return f"[{', '.join(map(str, places))}]" if isinstance(places, list) and places else ""
 
 
 def moment_us(text: str, now_us: int) -> int:

@@ -71,6 +71,7 @@ def verify(
     if directory is None and keys_directory is None:
         keys_directory = Path(read_config(config_path, as_json=as_json).audit.keys_directory)
     texts = _texts(root, shards, keys_directory)
+    reports += _missing(root, [shard.name for shard in shards], [_origin(data) for data in earlier])
     if as_json:
         print_json(_document(root, reports, texts))
     else:
@@ -100,6 +101,22 @@ def _print_texts(texts: "PayloadReport | None") -> None:
     click.echo(f"texts of messages: {texts.readable} are what was recorded, {texts.destroyed} are gone: no key is left")
     for finding in texts.findings:
         click.echo(f"  {shown(finding)}")
+
+
+def _missing(root: Path, names: list[str], kept: list[str]) -> "list[ShardReport]":
+    """Shards are numbered without a gap, and a kept checkpoint is of one of them: one that is not here was taken away."""
+    from gateway.control.trail.verify import Finding, ShardReport
+
+    whys: dict[str, str] = {}
+    if len(names) > 1:
+        whys |= {name: f"a checkpoint of {name} was kept" for name in (each.rpartition("/")[2] for each in kept)}
+    if root / names[-1] != root and names[-1].isdecimal() and (root / names[-1]).is_dir():
+        whys |= {f"{number:04d}": f"shard {names[-1]} is here" for number in range(1, int(names[-1]))}
+    return [
+        ShardReport(shard=name, findings=[Finding("shard-missing", f"shard {name}", f"is not here, and {why}")])
+        for name, why in whys.items()
+        if name not in names
+    ]
 
 
 def _read(file: Path, *, as_json: bool) -> bytes:

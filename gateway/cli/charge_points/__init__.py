@@ -21,6 +21,7 @@ class _Commands(LazyGroup):
         "import": ("gateway.cli.charge_points.transfer", "import_charge_points"),
         "export": ("gateway.cli.charge_points.transfer", "export_charge_points"),
         "call": ("gateway.cli.charge_points.call", "call"),
+        "password": ("gateway.cli.charge_points.password", "password"),
         "certificate": ("gateway.cli.charge_points.certificate", "certificate"),
         "revoke-certificate": ("gateway.cli.charge_points.revoke", "revoke_certificate"),
     }

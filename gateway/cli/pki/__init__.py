@@ -19,6 +19,8 @@ class _Commands(LazyGroup):
         "approve": ("gateway.cli.pki.decide", "approve"),
         "deny": ("gateway.cli.pki.decide", "deny"),
         "revoke": ("gateway.cli.pki.revoke", "revoke"),
+        "crl": ("gateway.cli.pki.crl", "crl"),
+        "ocsp": ("gateway.cli.pki.ocsp", "ocsp"),
         "lint": ("gateway.cli.pki.lint", "lint"),
         "export": ("gateway.cli.pki.export", "export"),
         "reconcile": ("gateway.cli.pki.reconcile", "reconcile"),

@@ -4,7 +4,6 @@ import contextlib
 import datetime
 import getpass
 import secrets
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +14,9 @@ from gateway.cli.exit_codes import NOT_OK, UNREACHABLE, USAGE
 from gateway.cli.output import fail, shown
 
 if TYPE_CHECKING:
-    from pki.inventory import CertificateEntry, RequestEntry
+    from pki.inventory import CertificateEntry, Inventory, RequestEntry
     from pki.issuance import Issuance
+    from pki.issuer import Issuer
     from pki.journal import Journal
     from pki.signer.client import SignerClient
 
@@ -24,7 +24,10 @@ __all__ = [
     "ca_option",
     "certificate_state",
     "errors_explained",
+    "existing_directory",
+    "inventory_read",
     "issuance_opened",
+    "issuers_named",
     "journal_read",
     "now",
     "operator_name",
@@ -32,11 +35,11 @@ __all__ = [
     "public_certificate",
     "public_request",
     "signer_asked",
+    "write_public",
 ]
 
 _JOURNAL, _SIGNER = "journal", "signer"
 _WAIT_FOR_TURN_S = 15.0
-_POLL_S = 0.1
 
 ca_option = click.option(
     "--ca",
@@ -95,36 +98,24 @@ def issuance_opened(ca_path: str, *, as_json: bool) -> "Iterator[Issuance]":
 
     What a crash has left half-done is finished first.
     """
+    from pki.opened import issuance_in_turn
+
     directory = _directory(ca_path, as_json=as_json)
-    with errors_explained(as_json=as_json), contextlib.ExitStack() as entered:
-        ca = _enter_in_turn(entered, directory)
+    with (
+        errors_explained(as_json=as_json),
+        issuance_in_turn(directory, now, lambda: secrets.token_hex(6), _WAIT_FOR_TURN_S) as ca,
+    ):
         ca.resume(now())
         yield ca
-
-
-def _enter_in_turn(entered: contextlib.ExitStack, directory: Path) -> "Issuance":
-    """Wait for a gateway that issues at this moment. Raises PKIError if it goes on for long."""
-    from pki.errors import JournalInUse, Misconfigured
-    from pki.opened import issuance_in
-
-    deadline = time.monotonic() + _WAIT_FOR_TURN_S
-    while True:
-        try:
-            return entered.enter_context(issuance_in(directory, now(), lambda: secrets.token_hex(6)))
-        except (JournalInUse, Misconfigured) as error:
-            in_use = isinstance(error, JournalInUse) or str(error).endswith("is in use by another process")
-            if not in_use or time.monotonic() > deadline:
-                raise
-        time.sleep(_POLL_S)
 
 
 @contextlib.contextmanager
 def signer_asked(ca_path: str, *, as_json: bool) -> "Iterator[SignerClient]":
     """The signer that runs, or one for this command. Raises Failure."""
-    from pki.signer.launch import signer_for
+    from pki.opened import signer_in_turn
 
     directory = _directory(ca_path, as_json=as_json)
-    with errors_explained(as_json=as_json), signer_for(directory / _SIGNER) as signer:
+    with errors_explained(as_json=as_json), signer_in_turn(directory, _WAIT_FOR_TURN_S) as signer:
         yield signer
 
 
@@ -142,6 +133,41 @@ def journal_read(ca_path: str, *, as_json: bool) -> "Iterator[Journal]":
             yield journal
         finally:
             journal.close()
+
+
+def issuers_named(signer: "SignerClient", name: str | None, *, as_json: bool) -> "list[Issuer]":
+    """All issuing CAs of a signer, or the one of this name. Raises Failure."""
+    found = [each for each in signer.issuers() if name in (None, each.name)]
+    if not found:
+        fail(f"There is no issuing CA {shown(str(name))} here.", NOT_OK, as_json=as_json)
+    return found
+
+
+def inventory_read(ca_path: str, *, as_json: bool) -> "Inventory":
+    """What the journal amounts to; nothing where nothing has been issued yet. Raises Failure."""
+    from pki.inventory import Inventory
+
+    if not (Path(ca_path) / _JOURNAL).exists():
+        return Inventory()
+    with journal_read(ca_path, as_json=as_json) as journal:
+        return journal.inventory
+
+
+def existing_directory(path: str, *, as_json: bool) -> Path:
+    """A directory that files go to. Raises Failure."""
+    if not Path(path).is_dir():
+        fail(f"{shown(path)} is not a directory.", USAGE, as_json=as_json)
+    return Path(path)
+
+
+def write_public(path: Path, data: bytes, *, as_json: bool) -> None:
+    """A file that everybody may read, whole or not at all. Raises Failure."""
+    from pki.own_crls import write_public_file
+
+    try:
+        write_public_file(path, data)
+    except OSError as error:
+        fail(f"{shown(path)} cannot be written: {error.strerror or error}", NOT_OK, as_json=as_json)
 
 
 def parse_serial(text: str) -> int:

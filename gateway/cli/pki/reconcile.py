@@ -46,12 +46,13 @@ def _compared(ca_path: str, *, as_json: bool) -> "tuple[list[Discrepancy], int]"
     with signer_asked(ca_path, as_json=as_json) as signer:
         # The list first: whatever is on it has been journalled before.
         entries = list(signer.signed())
+        told = list(signer.revoked())
         remembered, _ = signer.remembered()
         with journal_read(ca_path, as_json=as_json) as journal:
             if journal.digest_at(remembered.sequence) != remembered.digest:
                 text = f"The journal is not the one whose record {remembered.sequence} the signer remembers: an old copy was put back"
                 fail(f"{shown(text)}.", NOT_OK, as_json=as_json)
-            found = list(compare(journal.inventory, journal.signed_parts, entries))
+            found = list(compare(journal.inventory, journal.signed_parts, entries, told))
             count = journal.inventory.issued_count
         if any(each.code == "not-on-list" for each in found):
             # Issued since the list was read?

@@ -10,7 +10,7 @@ from gateway.control.trail.disk import Disk
 from gateway.control.trail.layout import Shard, shards_in
 from gateway.control.trail.reader import ShardReader, decoded
 
-__all__ = ["LogCursor", "Position"]
+__all__ = ["LogCursor", "Position", "read_batch"]
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -18,6 +18,35 @@ class Position(msgspec.Struct, frozen=True):
 
     shard: str
     index: int
+
+    @classmethod
+    def before_the_end(cls, root: Path, records: int) -> "Position":
+        """So many records, at most, before the end of the newest shard. Raises OSError, msgspec.MsgspecError."""
+        shards = shards_in(root)
+        published = shards[-1].read_published() if shards else None
+        return cls(shards[-1].name if shards else "", max(0, published.size - records) if published else 0)
+
+
+def read_batch(root: Path, position: Position, most: int) -> tuple[list[Located], Position]:
+    """At most `most` published records, and where to go on after them. Raises RecordMissing, NoteInvalid, OSError."""
+    for shard in shards_in(root):
+        if shard.name < position.shard:
+            continue
+        start = position.index if shard.name == position.shard else 0
+        published = shard.read_published()
+        size = published.size if published else 0
+        if start < size:
+            found = list(_located(shard, start, min(size, start + most)))
+            return found, Position(shard.name, found[-1].index + 1 if found else start)
+    return [], position
+
+
+def _located(shard: Shard, start: int, end: int) -> Iterator[Located]:
+    origin = shard.read_keys()[0].name
+    for index, data in ShardReader(shard).records(start):
+        if index >= end:
+            break
+        yield Located(origin, index, decoded(data))
 
 
 class LogCursor:
@@ -37,25 +66,8 @@ class LogCursor:
             return Position("", 0)
 
     def batch(self, most: int) -> tuple[list[Located], Position]:
-        """At most `most` records, and where to go on after them. Raises RecordMissing, OSError."""
-        for shard in shards_in(self._root):
-            if shard.name < self.position.shard:
-                continue
-            start = self.position.index if shard.name == self.position.shard else 0
-            published = shard.read_published()
-            size = published.size if published else 0
-            if start < size:
-                found = list(self._located(shard, start, min(size, start + most)))
-                return found, Position(shard.name, found[-1].index + 1 if found else start)
-        return [], self.position
-
-    @staticmethod
-    def _located(shard: Shard, start: int, end: int) -> Iterator[Located]:
-        origin = shard.read_keys()[0].name
-        for index, data in ShardReader(shard).records(start):
-            if index >= end:
-                break
-            yield Located(origin, index, decoded(data))
+        """At most `most` records, and where to go on after them. Raises RecordMissing, NoteInvalid, OSError."""
+        return read_batch(self._root, self.position, most)
 
     def save(self, position: Position) -> None:
         """These records have been delivered. Raises OSError."""

@@ -1,7 +1,7 @@
 """Numbers and clocks of records: a number that is missing is a record that is missing, a clock that jumps is told."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeGuard
 
 __all__ = ["Continuity"]
 
@@ -23,10 +23,10 @@ class Continuity:
     def add(self, index: int, record: dict[str, Any]) -> None:
         """One record; those without a number count for nothing."""
         if record.get("type") == "audit.gap":
-            self._announced += int(record.get("log", {}).get("count", 0))
+            self._announced += _announced(record.get("log"))
         who = (str(record.get("boot", "")), str(record.get("worker", "")))
         seq, ts, mono = record.get("seq"), record.get("ts"), record.get("mono")
-        if not (isinstance(seq, int) and isinstance(ts, int) and isinstance(mono, int)):
+        if not (_is_number(seq) and _is_number(ts) and _is_number(mono)):
             return
         before = self._last.get(who)
         if before is not None and seq != before[0] + 1:
@@ -51,3 +51,13 @@ class Continuity:
         elif self._announced:
             notes.append(f"{self._announced} records are announced as lost (audit.gap)")
         notes += self._jumps[:_MOST_NOTES]
+
+
+def _is_number(value: Any) -> TypeGuard[int]:
+    return type(value) is int
+
+
+def _announced(log: Any) -> int:
+    """How many records an ``audit.gap`` says were lost; what is no number says nothing."""
+    count = log.get("count") if isinstance(log, dict) else None
+    return max(0, count) if _is_number(count) else 0

@@ -4,6 +4,7 @@ Hits name records by shard and index; whoever shows one reads it from the log.
 """
 
 import contextlib
+import errno
 import hashlib
 import sqlite3
 from collections.abc import Callable, Iterable
@@ -12,15 +13,19 @@ from typing import Any, Final
 
 import msgspec
 
+from gateway.audit.record import part
 from gateway.audit.tree import leaf_hash
 from gateway.control.trail.layout import Shard
 from gateway.control.trail.reader import RecordMissing, ShardReader, decoded
 
 __all__ = ["Cursor", "Hit", "Query", "SearchIndex"]
 
-_VERSION: Final = 1
+_APPLICATION: Final = 0x4F435058
+"""Marks the file as ours."""
+_VERSION: Final = 2
 _BATCH: Final = 10_000
 _MAX_TEXT_CHARS: Final = 400
+_END_OF_TIME_US: Final = 1 << 62
 _TABLES: Final = """
 create table record (
     shard text, at integer, ts integer, cp text, kind text, action text, verdict text, rule text, session text,
@@ -82,31 +87,29 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
 class SearchIndex:
     """One SQLite file."""
 
-    def __init__(self, path: Path) -> None:
-        """Open or make it. Raises OSError."""
+    def __init__(self, path: Path, *, may_replace: bool = False) -> None:
+        """Open or make it. Raises OSError, sqlite3.Error.
+
+        `may_replace`: whatever lies there may go, because nothing but an index has a place there. Without it a file that
+        is no index of ours is FileExistsError.
+        """
         self._path = path
         path.touch(mode=0o600, exist_ok=True)
-        self._db = self._opened()
+        self._db = self._opened(may_replace=may_replace)
 
-    def _opened(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self._path, isolation_level=None)
-        try:
-            db.execute("pragma journal_mode = wal")
-            # A crash costs nothing but the time to build it again.
-            db.execute("pragma synchronous = off")
-            (version,) = db.execute("pragma user_version").fetchone()
-        except sqlite3.DatabaseError:
-            version = -1
-        if version == _VERSION:
-            return db
-        db.close()
+    def _opened(self, *, may_replace: bool) -> sqlite3.Connection:
+        kind, version = _kind_of(self._path)
+        if (kind, version) == (_APPLICATION, _VERSION):
+            return _connected(self._path)
+        if kind != _APPLICATION and self._path.stat().st_size and not may_replace:
+            raise FileExistsError(errno.EEXIST, "is there already, and no search index", str(self._path))
         for suffix in ("", "-wal", "-shm"):
             Path(f"{self._path}{suffix}").unlink(missing_ok=True)
         self._path.touch(mode=0o600)
-        db = sqlite3.connect(self._path, isolation_level=None)
-        db.execute("pragma journal_mode = wal")
-        db.execute("pragma synchronous = off")
-        db.executescript(f"begin; {_TABLES} pragma user_version = {_VERSION}; commit;")
+        db = _connected(self._path)
+        db.executescript(
+            f"begin; {_TABLES} pragma application_id = {_APPLICATION}; pragma user_version = {_VERSION}; commit;"
+        )
         return db
 
     def close(self) -> None:
@@ -168,6 +171,26 @@ class SearchIndex:
         return [Hit(*row) for row in found]
 
 
+def _kind_of(path: Path) -> tuple[int, int]:
+    """Application id and version of an SQLite file, -1 for what is none. Changes nothing."""
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+            ((kind,), (version,)) = (
+                db.execute(f"pragma {each}").fetchone() for each in ("application_id", "user_version")
+            )
+    except sqlite3.DatabaseError:
+        return -1, -1
+    return kind, version
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, isolation_level=None, timeout=60.0)
+    db.execute("pragma journal_mode = wal")
+    # A crash costs nothing but the time to build it again.
+    db.execute("pragma synchronous = off")
+    return db
+
+
 def _fingerprint(shard: Shard) -> str:
     try:
         return hashlib.sha256(shard.keys.read_bytes()).hexdigest()
@@ -177,13 +200,19 @@ def _fingerprint(shard: Shard) -> str:
 
 def _row(shard: str, index: int, data: bytes) -> tuple[Any, ...]:
     record = decoded(data)
-    ocpp, decision, peer = (record.get(name) or {} for name in ("ocpp", "dec", "peer"))
-    words = [record.get("text"), decision.get("reason"), peer.get("ip"), *(record.get("subj") or ())]
+    ocpp, decision, peer = (part(record, name) for name in ("ocpp", "dec", "peer"))
+    subjects = record.get("subj")
+    words = [
+        record.get("text"),
+        decision.get("reason"),
+        peer.get("ip"),
+        *(subjects if isinstance(subjects, list) else ()),
+    ]
     ts = record.get("ts")
     return (
         shard,
         index,
-        ts if isinstance(ts, int) else 0,
+        ts if isinstance(ts, int) and abs(ts) < _END_OF_TIME_US else 0,
         str(record.get("cp") or ""),
         str(record.get("type") or ""),
         str(ocpp.get("action") or ""),

@@ -14,7 +14,10 @@
         state/published      size and root of the last checkpoint, written before it
 """
 
+import errno
+import os
 import re
+import stat
 from pathlib import Path
 from typing import Final
 
@@ -23,9 +26,18 @@ import msgspec
 from gateway.audit.note import NoteInvalid, VerifierKey, parse_vkey
 from gateway.audit.tiles import Tile
 
-__all__ = ["Published", "Shard", "shards_in"]
+__all__ = ["Published", "Shard", "read_file", "shards_in"]
 
 _NAME: Final = re.compile(r"[0-9]{4}", re.ASCII)
+
+
+def read_file(path: Path) -> bytes:
+    """All of a regular file; a pipe or a device, which might keep us waiting for ever, is an OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    with open(descriptor, "rb") as file:  # noqa: PTH123  a descriptor, not a path
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "is no regular file", str(path))
+        return file.read()
 
 
 class Published(msgspec.Struct, frozen=True):
@@ -54,33 +66,35 @@ class Shard:
     def read_tile(self, tile: Tile) -> bytes:
         """A tile, or as much of its full successor. Raises OSError."""
         try:
-            return self.tile(tile).read_bytes()
+            return read_file(self.tile(tile))
         except FileNotFoundError:
             if tile == tile.full:
                 raise
             # Whoever wrote the full one meanwhile may have removed this one (c2sp.org/tlog-tiles, partial tiles).
-            return self.tile(tile.full).read_bytes()[: tile.width * 32]
+            return read_file(self.tile(tile.full))[: tile.width * 32]
 
     def read_published(self) -> Published | None:
         """The head published last, None if there is none yet. Raises OSError, msgspec.MsgspecError."""
         try:
-            return msgspec.json.decode(self.published.read_bytes(), type=Published)
+            return msgspec.json.decode(read_file(self.published), type=Published)
         except FileNotFoundError:
             return None
 
     def read_settled(self) -> int | None:
         """How many records are in tiles for good; None if no segment has gone yet. Raises OSError, MsgspecError."""
         try:
-            return msgspec.json.decode(self.settled.read_bytes(), type=int)
+            return msgspec.json.decode(read_file(self.settled), type=int)
         except FileNotFoundError:
             return None
 
     def read_keys(self) -> tuple[VerifierKey, ...]:
         """The keys as the shard itself states them. Raises OSError, NoteInvalid."""
         try:
-            lines = self.keys.read_text("ascii").splitlines()
+            *lines, end = read_file(self.keys).decode("ascii").split("\n")
         except UnicodeDecodeError as error:
             raise NoteInvalid("a file of keys that is not ASCII") from error
+        if end:
+            raise NoteInvalid("a file of keys whose last line does not end")
         return tuple(parse_vkey(line) for line in lines)
 
 

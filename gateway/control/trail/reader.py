@@ -1,15 +1,18 @@
 """Records of a log, in order and by index: those in bundles, and those that are still on their way into one."""
 
+import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from gateway.audit.tiles import ENTRIES, TILE_WIDTH, BundleInvalid, Tile, decode_bundle
-from gateway.control.trail.layout import Shard
+from gateway.control.trail.layout import Shard, read_file
 from gateway.control.trail.segment import read_segment, segments_in
 
 __all__ = ["RecordMissing", "ShardReader", "decoded"]
+
+_WIDTH: Final = re.compile(r"[1-9][0-9]{0,2}", re.ASCII)
 
 
 class RecordMissing(Exception):  # noqa: N818  a state
@@ -20,7 +23,7 @@ def decoded(record: bytes) -> dict[str, Any]:
     """A record as a value; one that is no JSON object (`verify` says so) as an empty one."""
     try:
         return msgspec.json.decode(record, type=dict[str, Any])
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return {}
 
 
@@ -75,16 +78,19 @@ class ShardReader:
     def _read_bundle(self, number: int) -> list[bytes]:
         """A bundle, the widest there is of it; empty if there is none. Raises RecordMissing."""
         tile = Tile(ENTRIES, number)
-        path = self.shard.tile(tile)
         try:
-            if path.exists():
-                return decode_bundle(path.read_bytes(), TILE_WIDTH)
-            parts = path.with_name(f"{path.name}.p")
-            widths = [int(each.name) for each in parts.iterdir() if each.name.isdecimal()] if parts.is_dir() else []
-            if not widths:
-                return []
-            return decode_bundle((parts / str(max(widths))).read_bytes(), max(widths))
-        except FileNotFoundError:
-            return self._read_bundle(number)  # it has become full
+            try:
+                return self._widest(tile)
+            except FileNotFoundError:
+                return self._widest(tile)  # it has become wider or full meanwhile
         except (BundleInvalid, OSError) as error:
             raise RecordMissing(f"{tile.path} cannot be read: {error}. Run 'ocpp-gateway audit verify'.") from error
+
+    def _widest(self, tile: Tile) -> list[bytes]:
+        """Raises BundleInvalid, OSError."""
+        path = self.shard.tile(tile)
+        if path.exists():
+            return decode_bundle(read_file(path), TILE_WIDTH)
+        parts = path.with_name(f"{path.name}.p")
+        widths = [int(each.name) for each in parts.iterdir() if _WIDTH.fullmatch(each.name)] if parts.is_dir() else []
+        return decode_bundle(read_file(parts / str(max(widths))), max(widths)) if widths else []

@@ -16,9 +16,11 @@ import msgspec
 from gateway.audit.checkpoint import LogSigner
 from gateway.audit.note import NoteInvalid
 from gateway.audit.record import envelope
+from gateway.audit.tiles import MAX_ENTRY_BYTES
 from gateway.control.trail.disk import Disk
 from gateway.control.trail.keys import KeyUnusable, load_or_make_keys
-from gateway.control.trail.layout import Published, Shard, shards_in
+from gateway.control.trail.layout import Published, Shard, read_file, shards_in
+from gateway.control.trail.reader import RecordMissing, ShardReader, decoded
 from gateway.control.trail.recovery import HistoryDiffers, Recovered, open_shard
 from gateway.control.trail.shard_writer import ShardWriter, TrailBroken
 from gateway.control.trail.stamp import Stamper, node_name
@@ -26,6 +28,8 @@ from gateway.control.trail.stamp import Stamper, node_name
 __all__ = ["Anchor", "LogRefused", "TrailRoot", "begin_new_history"]
 
 _FIRST: Final = "0001"
+_MAX_CHECKPOINT_BYTES: Final = 16_384
+_BEGUN: Final = "audit.new_history"
 
 
 class LogRefused(Exception):  # noqa: N818  a state
@@ -70,6 +74,8 @@ class TrailRoot:
             shard = shards[-1]
             if anchor is not None and anchor.shard > shard.name:
                 raise HistoryDiffers("smaller", f"shard {anchor.shard} was published, and it is gone")
+            if shard.name != _FIRST:
+                _require_named(shard)
             heads = [Published(anchor.size, anchor.root)] if anchor and anchor.shard == shard.name else []
             return self._open(shard, origin, now_s, heads, later, may_make_keys=False)
         except HistoryDiffers as error:
@@ -132,6 +138,29 @@ class TrailRoot:
         self._disk.replace(self._anchor, msgspec.json.encode(anchor), durable=False)
 
 
+def _last_words(shard: Shard) -> str:
+    """The checkpoint of a shard that is given up, whatever it has become."""
+    try:
+        found = read_file(shard.checkpoint)
+    except OSError:
+        return ""
+    return found.decode("utf-8", "replace") if len(found) <= _MAX_CHECKPOINT_BYTES else ""
+
+
+def _require_named(shard: Shard) -> None:
+    """A shard after the first begins with the record that somebody has begun it by name. Raises HistoryDiffers.
+
+    Without this, an empty directory made beside a log that was cut off would be a new history that nobody asked for.
+    """
+    try:
+        first = decoded(ShardReader(shard).record(0))
+    except (RecordMissing, OSError) as error:
+        raise HistoryDiffers("damaged", f"shard {shard.name} has no beginning: {error}") from error
+    log = first.get("log")
+    if first.get("type") != _BEGUN or not isinstance(log, dict) or log.get("shard") != shard.name:
+        raise HistoryDiffers("different", f"nobody has begun shard {shard.name} by name")
+
+
 def _locked(path: Path) -> int:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
     try:
@@ -158,12 +187,13 @@ def begin_new_history(directory: Path, keys: Path, origin: str, given_up: str, r
             raise LogRefused(f"The newest shard is {newest}, not {given_up}: name that one.")
         shard = Shard(directory / f"{int(newest) + 1:04d}")
         signer = root._signer(shard, origin, may_make=True)  # noqa: SLF001  of this module
-        writer, _ = open_shard(shard, signer, disk, now_s)
-        before = shards[-1].checkpoint if shards else None
-        checkpoint = before.read_text("utf-8", "replace") if before is not None and before.exists() else ""
-        facts = {"given_up": given_up, "reason": reason, "checkpoint": checkpoint}
+        checkpoint = _last_words(shards[-1]) if shards else ""
+        facts = {"shard": shard.name, "given_up": given_up, "reason": reason, "checkpoint": checkpoint}
         stamp = Stamper("audit", os.urandom(8).hex()).stamp()
-        record = [envelope("audit.new_history", stamp, sev="critical", text=reason, log=facts)]
+        record = [envelope(_BEGUN, stamp, sev="critical", text=reason, log=facts)]
+        if len(record[0]) > MAX_ENTRY_BYTES:
+            raise LogRefused("The reason is too long for a record.")
+        writer, _ = open_shard(shard, signer, disk, now_s)
         writer.commit(record)
         writer.grow(record)
         root.note(shard, writer.publish(now_s))

@@ -188,10 +188,15 @@ class ShardWriter:
             for directory in directories:
                 with contextlib.suppress(FileNotFoundError):
                     self._disk.sync_directory(directory)
-            self._disk.replace(self.shard.settled, msgspec.json.encode(size), durable=True)
         except OSError as error:
             self._break(error)
             return
+        try:
+            self._disk.replace(self.shard.settled, msgspec.json.encode(size), durable=True)
+        except OSError as error:
+            if error.errno not in _FULL:
+                self._break(error)
+            return  # without the note nothing goes; when the next segment is succeeded, all of it does
         for tile in tiles:
             if tile == tile.full:
                 shutil.rmtree(f"{self.shard.tile(tile)}.p", ignore_errors=True)

@@ -46,3 +46,7 @@ class Stamper:
             worker=self._worker,
             seq=self._seq,
         )
+
+    def take_back(self) -> None:
+        """The last stamp is on no record; its number is used again, as a missing one means a record taken away."""
+        self._seq -= 1

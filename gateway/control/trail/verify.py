@@ -8,6 +8,7 @@
 6. In each run of each worker the records' numbers have no gap that no ``audit.gap`` speaks of.
 """
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -27,7 +28,7 @@ from gateway.audit.tiles import (
     parse_tile_path,
 )
 from gateway.control.trail.continuity import Continuity
-from gateway.control.trail.layout import Shard
+from gateway.control.trail.layout import Shard, read_file
 from gateway.control.trail.segment import read_segment, segments_in
 
 __all__ = ["Finding", "ShardReport", "State", "verify_shard"]
@@ -43,7 +44,7 @@ State = Literal[
     "record-lost",
     "record-unreadable",
     "rolled-back",
-    "segment-damaged",
+    "shard-missing",
     "split-view",
     "state-damaged",
     "tile-altered",
@@ -141,7 +142,7 @@ def _head(
     shard: Shard, keys: Iterable[VerifierKey], witnesses: Iterable[VerifierKey], report: ShardReport
 ) -> VerifiedCheckpoint:
     try:
-        head = verify_checkpoint(shard.checkpoint.read_bytes(), keys, witnesses)
+        head = verify_checkpoint(read_file(shard.checkpoint), keys, witnesses)
     except OSError as error:
         report.find("checkpoint-missing", "checkpoint", error.strerror or str(error))
         raise _Stop from error
@@ -187,8 +188,7 @@ class _Reading:
         self._tree, self._bundle, self._continuity = GrowingTree(), list[bytes](), Continuity()
         self._suspects: list[tuple[Tile, list[int]]] = []
         """Tiles that are not what the records make, and where they differ."""
-        tiles = (shard.directory / "tile").rglob("*")
-        self._unread = {path for path in tiles if path.is_file() and not path.name.endswith(".part")}
+        self._unread = set(_files_below(shard.directory / "tile"))
         self._partial: dict[Path, list[Path]] = {}
         for path in sorted(path for path in self._unread if path.parent.name.endswith(".p")):
             self._partial.setdefault(path.parent, []).append(path)
@@ -225,7 +225,7 @@ class _Reading:
         for each in dict.fromkeys((tile, tile.full)):
             path = self._shard.tile(each)
             try:
-                return decode_bundle(path.read_bytes(), each.width)[: tile.width]
+                return decode_bundle(read_file(path), each.width)[: tile.width]
             except FileNotFoundError:
                 continue
             except (BundleInvalid, OSError) as error:
@@ -298,11 +298,17 @@ class _Reading:
                 self._compare_file(named, older, _beginning(data, named))
 
     def _compare_file(self, tile: Tile, path: Path, data: bytes) -> None:
-        try:
-            found = path.read_bytes()
-        except FileNotFoundError:
-            found = data  # a partial one whose full one has come
         self._unread.discard(path)
+        try:
+            found = read_file(path)
+        except FileNotFoundError:
+            if tile != tile.full and self._shard.tile(tile.full).exists():
+                return  # a partial one whose full one has come
+            self._report.find("entry-missing" if tile.level == ENTRIES else "tile-missing", tile.path, "is missing")
+            return
+        except OSError as error:
+            self._report.find("file-unknown", tile.path, error.strerror or str(error))
+            return
         if found != data:
             differing = [at // 32 for at in range(0, len(data), 32) if found[at : at + 32] != data[at : at + 32]]
             self._suspects.append((tile, differing))
@@ -348,8 +354,17 @@ class _Reading:
         name = str(path.relative_to(self._shard.directory))
         tile = parse_tile_path(name)
         # A writer that is running has made it since we began.
-        if path.exists() and not (self._live and tile is not None):
+        if os.path.lexists(path) and not (self._live and tile is not None):
             self._report.find("file-unknown", name, "is no part of this log")
+
+
+def _files_below(directory: Path) -> Iterator[Path]:
+    """Everything that is no directory, also behind links to directories; not what is being written."""
+    seen: set[str] = set()
+    for place, directories, files in os.walk(directory, followlinks=True):
+        seen.add(os.path.realpath(place))
+        directories[:] = [each for each in directories if os.path.realpath(os.path.join(place, each)) not in seen]  # noqa: PTH118
+        yield from (Path(place, name) for name in files if not name.endswith(".part"))
 
 
 def _beginning(data: bytes, tile: Tile) -> bytes:

@@ -18,6 +18,7 @@ from gateway.control.trail.layout import Published, Shard
 from gateway.control.trail.recovery import HistoryDiffers
 from gateway.control.trail.segment import frames, header, read_segment, segments_in
 from gateway.control.trail.shard_writer import DiskFull, TrailBroken
+from gateway.control.trail.verify import verify_shard
 from tests.support.trail import (
     NOW_S,
     ORIGIN,
@@ -346,6 +347,30 @@ class TestFailures:
         assert stopped >= 6
         assert entries_on_disk(tmp_path, 3600) == records(0, 3600)
         assert head(tmp_path).root == plain_root(records(0, 3600))
+
+    def test_a_disk_that_is_full_when_a_segment_is_given_up_can_go_on(self, tmp_path: Path) -> None:
+        """Its tiles are on the disk; only the note that they are has no room."""
+        disk = FailingDisk()
+        writer, _ = opened(tmp_path, disk=disk)
+
+        def grow(first: int) -> None:
+            writer.commit(records(first, 300))
+            writer.grow(records(first, 300))
+            writer.publish(NOW_S)
+
+        grow(0)
+        kept = set(segments_in(tmp_path / "state"))
+        disk.faults = [Fault("write", disk.calls.count("write") + 1, errno.ENOSPC)]
+        writer.begin_segment()
+        assert kept < set(segments_in(tmp_path / "state"))
+        grow(300)
+        writer.begin_segment()
+        assert not kept & set(segments_in(tmp_path / "state")), "the next one to be given up takes it along"
+        grow(600)
+        writer.close()
+        assert verify_shard(Shard(tmp_path)).findings == []
+        again, _ = opened(tmp_path)
+        assert again.size == 900
 
     def test_what_fails_when_a_segment_is_given_up_is_told_at_the_next_write(self, tmp_path: Path) -> None:
         disk = FailingDisk()

@@ -13,12 +13,12 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from pki.errors import Misconfigured
+from pki.errors import KeyFailed, Misconfigured
 from pki.keys import KeyKind
 from pki.names import Subject
 from pki.profiles import CHARGE_POINT, CHARGE_POINT_ISSUING_CA, OCSP_RESPONDER
 from pki.signatures import sign
-from pki.signer.settings import load_issuers
+from pki.signer.settings import KeySettings, TokenSettings, load_issuers, open_key
 from pki.template import Contents, certificate_builder
 from tests.pki.hierarchy import HOUR, NOW, Hierarchy, openssl_verify
 from tests.pki.signer.softhsm import Token, make_token
@@ -62,7 +62,7 @@ def test_it_cannot_be_taken_out(token: Token, kind: KeyKind) -> None:
     assert copy.deepcopy(key) is key
     secret = pkcs11.Attribute.VALUE if kind == "ec-p256" else pkcs11.Attribute.PRIVATE_EXPONENT
     with pytest.raises(pkcs11.exceptions.AttributeSensitive):
-        key._handle[secret]  # type: ignore[union-attr]
+        key._handle.key[secret]  # type: ignore[union-attr]
 
 
 def test_cryptography_takes_it_for_certificates_requests_and_revocation_lists(token: Token, tmp_path: Path) -> None:
@@ -131,6 +131,40 @@ def test_a_signer_with_its_key_in_a_token(token: Token, tmp_path: Path) -> None:
     (tmp_path / "hsm.toml").write_text(settings.replace('pin_file = "pin"\n', ""))
     with pytest.raises(Misconfigured, match="needs a pin_file or a pin_credential"):
         load_issuers(tmp_path)
+
+
+def test_a_token_that_was_away_for_a_moment_signs_again(token: Token) -> None:
+    from pki.signer.pkcs11 import generate_in_token, open_token_key
+
+    generate_in_token(token.module, token.label, "away", token.pin, "ec-p256")
+    key: Any = open_token_key(token.module, token.label, "away", token.pin)
+    key._handle.key.session.close()
+    public = key.public_key()
+    public.verify(sign(key, b"body"), b"body", ec.ECDSA(hashes.SHA256()))
+
+
+def test_a_key_that_is_gone_is_told_as_such_to_whoever_asks(token: Token) -> None:
+    from pki.signer.pkcs11 import generate_in_token, open_token_key
+
+    generate_in_token(token.module, token.label, "gone", token.pin, "ec-p256")
+    key: Any = open_token_key(token.module, token.label, "gone", token.pin)
+    session = key._handle.key.session
+    for each in list(session.get_objects({})):
+        if each.label == "gone":
+            each.destroy()
+    with pytest.raises(KeyFailed, match="the token does not sign"):
+        sign(key, b"body")
+
+
+def test_without_the_library_it_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("pkcs11", "pki.signer.pkcs11"):
+        monkeypatch.setitem(sys.modules, name, None)
+    pin = tmp_path / "pin"
+    pin.touch(0o600)
+    pin.write_text("1234")
+    there = TokenSettings(module="/m.so", token="t", label="l", pin_file="pin")
+    with pytest.raises(Misconfigured, match=r"pip install 'ocpp-gateway\[pkcs11\]'"):
+        open_key(KeySettings(pkcs11=there), tmp_path, "key")
 
 
 class TestProblems:

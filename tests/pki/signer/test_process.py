@@ -12,21 +12,25 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pki.approval import Operator
 from pki.chained_file import Position
-from pki.errors import Reason, Refused, SignerUnavailable
+from pki.errors import Reason, Refused, SignerFailed, SignerUnavailable
 from pki.inventory import RequestState
 from pki.issuance import Application, Issuance, IssuancePolicy
 from pki.names import Subject
 from pki.profiles import CHARGE_POINT
 from pki.signer.client import SignerClient
 from pki.signer.launch import signer_for
+from pki.signer.server import bind_socket, open_core, serve
 from tests.pki.hierarchy import NOW, Hierarchy, openssl_verify
 from tests.pki.request_material import csr_pem
+from tests.pki.signer import test_core
+from tests.pki.signer.test_core import body
 from tests.pki.signer_directory import make_signer_directory, signer_process
 
 pytestmark = pytest.mark.integration
@@ -220,6 +224,15 @@ def test_it_leaves_no_core_dump_with_keys_in_it(directory: Path) -> None:
     assert line.split()[4:6] == ["0", "0"]
 
 
+def test_its_own_user_cannot_look_into_its_memory() -> None:
+    program = (
+        "import ctypes\nfrom pki.signer.__main__ import _keep_others_out\nis_dumpable = lambda: ctypes.CDLL(None).prctl(3, 0, 0, 0, 0)\n"
+        "before = is_dumpable()\n_keep_others_out()\nprint(before, is_dumpable())"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["1", "0"]
+
+
 def test_sigterm_ends_it(directory: Path) -> None:
     with signer_process(directory) as process:
         process.send_signal(signal.SIGTERM)
@@ -237,3 +250,116 @@ def test_what_lies_in_the_working_directory_does_not_run_beside_the_keys(
     with signer_for(directory) as client:
         assert len(client.issuers()) == 2
     assert not (place / "ran").exists()
+
+
+@contextlib.contextmanager
+def served(directory: Path, silent_s: float) -> Iterator[Path]:
+    """The signer's own loop on a thread of this process; the socket where it is asked."""
+    core = open_core(directory)
+    path = directory / "near"
+    listener = bind_socket(path)
+    thread = threading.Thread(target=serve, args=(listener, core), kwargs={"silent_s": silent_s}, daemon=True)
+    thread.start()
+    try:
+        yield path
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join()
+        core.close()
+
+
+def test_connections_that_ask_nothing_make_room_for_one_that_does(directory: Path) -> None:
+    with served(directory, 0.05) as path, contextlib.ExitStack() as held:
+        for _ in range(16):
+            held.enter_context(socket.socket(socket.AF_UNIX)).connect(str(path))
+        client = SignerClient(path, timeout_s=20)
+        assert len(client.issuers()) == 2
+        client.close()
+
+
+def test_one_that_was_closed_while_it_asked_nothing_is_made_anew(directory: Path) -> None:
+    with served(directory, 0.05) as path, contextlib.ExitStack() as held:
+        first = SignerClient(path, timeout_s=20)
+        assert len(first.issuers()) == 2
+        for _ in range(16):
+            each = held.enter_context(contextlib.closing(SignerClient(path, timeout_s=20)))
+            assert len(each.issuers()) == 2
+        assert len(first.issuers()) == 2
+        first.close()
+
+
+def test_what_a_token_s_library_raises_is_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = make_signer_directory(tmp_path / "signer", test_core.CA)
+
+    def broken(*_: object) -> bytes:
+        raise RuntimeError("CKR_DEVICE_REMOVED")
+
+    with served(directory, 5.0) as path:
+        client = SignerClient(path)
+        monkeypatch.setattr("pki.signer.core.sign", broken)
+        tbs = body()
+        with pytest.raises(SignerFailed, match="CKR_DEVICE_REMOVED"):
+            client.sign("issuing", CHARGE_POINT.name, tbs, Position(1, b"x" * 32))
+        monkeypatch.undo()
+        assert client.sign("issuing", CHARGE_POINT.name, tbs, Position(1, b"x" * 32))
+        client.close()
+
+
+def test_a_path_too_long_for_a_socket_has_no_signer_and_gets_one_for_a_while(tmp_path: Path) -> None:
+    deep = make_signer_directory(tmp_path / ("d" * 90) / "signer", CA)
+    with signer_for(deep) as client:
+        assert len(client.issuers()) == 2
+
+
+AS_SOMEBODY_ELSE = """
+import datetime, os, secrets, shutil, sys, tomllib
+from pathlib import Path
+from pki.approval import Operator
+from pki.issuance import Application
+from pki.names import Subject
+from pki.opened import issuance_in
+from pki.records import RevocationReason
+os.setgid(int(sys.argv[2])); os.setuid(int(sys.argv[2]))
+now = datetime.datetime.now(datetime.UTC)
+wanted = Application(profile="ChargePointCertificate", subject=Subject("SN-1", "CPO"), applicant=Operator("alice"))
+ca = Path(sys.argv[1])
+with issuance_in(ca, now, lambda: secrets.token_hex(8)) as issuance:
+    issued = issuance.issue(issuance.request(sys.stdin.read(), wanted, now).id, now)
+    issuance.revoke(issued.certificate.serial_number, RevocationReason.SUPERSEDED, by="alice", note="", now=now)
+for name in ("issuing.key", "secret", "signed"):
+    try:
+        (ca / "signer" / name).read_bytes()
+    except PermissionError:
+        print("closed", end=" ")
+"""
+SIGNER_AS_SOMEBODY_ELSE = """
+import os, shutil, sys, tomllib  # all before: the interpreter may be in a closed directory
+from pki.signer.__main__ import main
+os.setgid(12345); os.setuid(12345)
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be two others")
+def test_the_signer_is_one_user_and_issuance_another_who_sees_no_key() -> None:
+    ca = Path(tempfile.mkdtemp())
+    place = make_signer_directory(ca / "signer", CA)
+    for path in (place, *place.iterdir()):
+        os.chown(path, 12345, 12345)
+    place.chmod(0o711)
+    os.chown(ca, 12346, 12346)
+    ca.chmod(0o755)
+    read, write = os.pipe()
+    command = [sys.executable, "-c", SIGNER_AS_SOMEBODY_ELSE, "--directory", str(place), "--client-user", "12346"]
+    with subprocess.Popen([*command, "--ready-fd", str(write)], pass_fds=(write,)) as process:
+        os.close(write)
+        with os.fdopen(read) as ready:
+            assert ready.readline() == "ready\n"
+        asked = [sys.executable, "-c", AS_SOMEBODY_ELSE, str(ca), "12346"]
+        done = subprocess.run(asked, input=csr_pem(), capture_output=True, text=True, check=False)
+        assert done.stdout.split() == ["closed"] * 3, done.stderr
+        stranger = subprocess.run([*asked[:-1], "12347"], input=csr_pem(), capture_output=True, text=True, check=False)
+        assert (stranger.returncode, stranger.stdout) == (1, "")
+        process.terminate()
+    shutil.rmtree(ca)

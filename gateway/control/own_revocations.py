@@ -1,0 +1,124 @@
+"""What the embedded CA revokes, whoever has it revoke: from its journal into the registry, and so to every node and edge.
+
+The journal is read beside whoever writes it. The registry keeps what was learnt: a journal that cannot be read any more
+takes back nothing.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from gateway.config.model import Config
+from gateway.control.background import in_background
+from gateway.control.part import NodePart
+from gateway.control.store_thread import StoreThread
+from gateway.store.errors import StoreError
+from gateway.store.inventory import OwnRevocation
+from pki.errors import PKIError
+from pki.journal_follower import JournalFollower, RevokedNews
+from pki.opened import JOURNAL
+
+__all__ = ["OwnRevocations"]
+
+_NAMED_AT_ONCE: Final = 20
+"""More that are new at the same time, as after a restore, are one event with their number."""
+_AGAIN_S: Final = 10.0
+"""After a failure: a damaged journal of a large fleet is not read all through twice a second."""
+_log = structlog.get_logger("control.own_revocations")
+
+Report = Callable[[str, str, str, str], None]
+"""event, severity, decision, detail"""
+
+
+class OwnRevocations(NodePart):
+    """Follows the journal in one directory."""
+
+    name = "own_revocations"
+    tick_every_s = 0.2
+    """The registry is followed twice a second, so that a revocation is everywhere within a second."""
+
+    def __init__(self, store: StoreThread, report: Report, directory: str) -> None:
+        """`directory`: of the CA, as `use` takes it from the configuration."""
+        self._store = store
+        self._report = report
+        self._directory = ""
+        self._follower: JournalFollower | None = None
+        self._found: list[OwnRevocation] = []
+        """Read, and not in the registry yet."""
+        self._failure = ""
+        self._not_before = 0.0
+        self._follow_in(directory)
+
+    async def load(self) -> None:
+        """What was revoked while no gateway ran is in the registry before anybody is admitted."""
+        await self.tick()
+
+    def use(self, config: Config) -> None:
+        """Follow the CA of this configuration from the next tick on, if there is one."""
+        self._follow_in(config.pki.ca)
+
+    def _follow_in(self, directory: str) -> None:
+        if directory != self._directory:
+            self._directory = directory
+            self._follower = JournalFollower(Path(directory) / JOURNAL, self._revoked) if directory else None
+            self._failure, self._not_before = "", 0.0
+
+    async def tick(self) -> None:
+        """Look whether there is something new; in the registry when it returns, unless the registry cannot be written."""
+        follower = self._follower
+        if follower is None or time.monotonic() < self._not_before:
+            return
+        if follower.has_news():
+            await self._read(follower)
+        if not self._found:
+            return
+        entries, self._found = self._found, []
+        try:
+            added = await self._store.call(lambda registry: registry.inventory.revoke(entries))
+        except StoreError as error:
+            self._found = entries + self._found
+            _log.warning("revocations_not_written", count=len(entries), error=str(error))
+            return
+        self._announce(added)
+
+    async def _read(self, follower: JournalFollower) -> None:
+        try:
+            await in_background(follower.read)
+        except (PKIError, OSError, ValueError) as error:
+            self._not_before = time.monotonic() + _AGAIN_S
+            self._failed(str(error))
+        else:
+            self._failed("")
+
+    def _failed(self, why: str) -> None:
+        if why and why != self._failure:
+            detail = f"{why}; what it revoked before stays revoked, what it revokes from now on is not seen"
+            self._report("trust.journal_failed", "critical", "keep_last_good", detail)
+        self._failure = why
+
+    def _revoked(self, news: RevokedNews) -> None:
+        """On the thread that reads; nobody else touches the list meanwhile, as a tick waits for it."""
+        note = f": {news.note}" if news.note else ""
+        self._found.append(
+            OwnRevocation(
+                issuer=news.issuer,
+                serial=f"{news.serial:x}",
+                reason=f"{news.reason}, by {news.by}{note}",
+                revoked_at=news.at.timestamp(),
+            )
+        )
+
+    def _announce(self, added: list[OwnRevocation]) -> None:
+        for each in added[:_NAMED_AT_ONCE]:
+            detail = f"serial {each.serial} of {each.issuer}: {each.reason}"
+            self._report("certificate.revoked", "high", "deny", detail)
+        if len(added) > _NAMED_AT_ONCE:
+            detail = f"{len(added) - _NAMED_AT_ONCE} more were revoked in the journal of the CA"
+            self._report("certificate.revoked", "high", "deny", detail)
+
+    def status(self) -> dict[str, str] | None:
+        """Which CA is followed, and why it cannot be."""
+        return {"ca": self._directory, "failure": self._failure} if self._directory else None

@@ -1,0 +1,69 @@
+"""All parts of a node, made once: what each is given, and in which order they hear of a session."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from gateway.audit.event import SecurityEvent
+from gateway.config.model import Config
+from gateway.control.audit_trail import AuditTrail
+from gateway.control.credentials import PasswordVerifier
+from gateway.control.detections import LogDetections
+from gateway.control.directory import Directory
+from gateway.control.enrolments import Enrolments
+from gateway.control.own_call_requests import CallRequests
+from gateway.control.own_calls import OwnCalls
+from gateway.control.own_publication import OwnPublication
+from gateway.control.own_revocations import OwnRevocations
+from gateway.control.part import NodePart
+from gateway.control.passwords import Passwords
+from gateway.control.privacy import Privacy
+from gateway.control.renewals import Renewals
+from gateway.control.sessions import Sessions
+from gateway.control.store_thread import StoreThread
+from gateway.control.upgrades import Upgrades
+from gateway.link.tasks import TaskOwner
+
+__all__ = ["Parts", "Surroundings"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What parts are made of: the node's own things, one of each."""
+
+    config: Config
+    store: StoreThread
+    directory: Directory
+    sessions: Sessions
+    calls: OwnCalls
+    verifier: PasswordVerifier
+    trail: AuditTrail
+    tasks: TaskOwner
+    report: Callable[..., None]
+    """`report(event, severity, decision, detail[, charge_point_id])`: an event of the gateway's own."""
+    add_event: Callable[[SecurityEvent], None]
+
+
+class Parts:
+    """The parts; those by name that the node itself has to do with."""
+
+    def __init__(self, around: Surroundings) -> None:
+        store, directory, sessions, calls = around.store, around.directory, around.sessions, around.calls
+        report, tasks = around.report, around.tasks
+        self.upgrades = Upgrades(store, directory, report, tasks)
+        self.passwords = Passwords(store, directory, sessions, calls, around.verifier, report, tasks)
+        self.publication = OwnPublication(report)
+        self._all: tuple[NodePart, ...] = (
+            CallRequests(calls, directory, sessions),
+            Renewals(calls, sessions, tasks),
+            Enrolments(store, directory, sessions, calls, report, tasks),
+            self.upgrades,
+            self.passwords,
+            LogDetections(around.trail.directory, around.config.audit.detections, around.add_event),
+            OwnRevocations(store, report, around.config.pki.ca),
+            self.publication,
+            Privacy(around.trail.shredding, report, around.trail.may_happen, around.trail.relayed.in_turn),
+        )
+
+    def __iter__(self) -> Iterator[NodePart]:
+        """In the order in which they hear of a session."""
+        return iter(self._all)

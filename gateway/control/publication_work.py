@@ -1,0 +1,220 @@
+"""What the embedded CA publishes, made: lists and OCSP responses as they become due. On a thread that may wait and compute.
+
+It reads the journal beside whoever writes it, and has the signer for as long as it signs lists.
+"""
+
+import datetime
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from gateway.control.publication import Publications, PublishedCRL
+from pki.crl import CRLTooSoon
+from pki.inventory import Inventory
+from pki.issuer import Issuer
+from pki.journal import Journal
+from pki.opened import JOURNAL, issuance_in_turn, signer_in_turn
+from pki.own_crls import OwnList, is_due, lists_in, next_list, read_list, revoked_by_shard, write_list
+from pki.own_ocsp import OwnOCSP, has_responder, new_signer
+
+__all__ = ["PublicationWork", "Signed"]
+
+_PATIENCE_S: Final = 15.0
+_SIGN_FOR_S: Final = 0.25
+"""OCSP responses at once: a quarter of a core, so that a fleet's worth of them is signed beside everything else."""
+_PLAN_EVERY_S: Final = 30.0
+
+
+@dataclass(slots=True)
+class Signed:
+    """What one step has done."""
+
+    lists: list[OwnList] = field(default_factory=list)
+    responses: int = 0
+
+
+class PublicationWork:
+    """One CA's directory."""
+
+    def __init__(
+        self,
+        directory: Path,
+        crl_lifetime: datetime.timedelta,
+        ocsp_lifetime: datetime.timedelta,
+        clock: Callable[[], datetime.datetime],
+    ) -> None:
+        self.directory = directory
+        self._crl_lifetime = crl_lifetime
+        self._ocsp_lifetime = ocsp_lifetime
+        self._clock = clock
+        self._journal: Journal | None = None
+        self._inode = 0
+        self._issuers: list[Issuer] = []
+        self._lists: dict[tuple[str, int], OwnList | None] = {}
+        self._serving: dict[str, OwnOCSP] = {}
+        self._coming: dict[str, OwnOCSP] = {}
+        """Responders that have not answered for every certificate yet."""
+        self._planned_at = 0.0
+        self._pressing = False
+        """A list that is due could not be made yet."""
+
+    def step(self) -> Signed:
+        """Do what is due. Raises PKIError, OSError: then it is to be tried again later."""
+        has_changed = self._read_journal()
+        now, done = self._clock(), Signed()
+        if has_changed or self._pressing or time.monotonic() - self._planned_at > _PLAN_EVERY_S:
+            self._know_issuers()
+            self._pressing = not self._sign_lists(now, done)
+            self._replace_responders(now)
+            for each in self._responders():
+                each.plan(self._inventory, now)
+            self._planned_at = time.monotonic()
+        self._sign_responses(now, done)
+        return done
+
+    def close(self) -> None:
+        """Forget the journal."""
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
+
+    @property
+    def _inventory(self) -> Inventory:
+        return Inventory() if self._journal is None else self._journal.inventory
+
+    def _read_journal(self) -> bool:
+        """True if there is something new in it, or nothing was read before."""
+        path = self.directory / JOURNAL
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            self.close()
+            return not self._planned_at
+        if self._journal is None or found.st_ino != self._inode:
+            self.close()
+            self._journal, self._inode = Journal(path, read_only=True), found.st_ino
+            return True
+        before = self._journal.head
+        try:
+            if found.st_size != self._journal.size_bytes:
+                self._journal.catch_up()
+        except BaseException:
+            self.close()
+            raise
+        return self._journal.head != before
+
+    def _know_issuers(self) -> None:
+        """Those of the start: an issuing CA that is added needs a restart, as its signer does."""
+        if self._issuers:
+            return
+        with signer_in_turn(self.directory, _PATIENCE_S) as signer:
+            self._issuers = signer.issuers()
+        for issuer in self._issuers:
+            for shard, found in lists_in(self.directory, issuer).items():
+                self._lists[issuer.name, shard] = found
+
+    # -- lists
+
+    def _sign_lists(self, now: datetime.datetime, done: Signed) -> bool:
+        """False if one that is due has to wait for the second in which the last one was made to be over."""
+        due = []
+        for issuer in self._issuers:
+            for shard, entries in revoked_by_shard(issuer, self._inventory, now, self._crl_lifetime).items():
+                if is_due(self._current(issuer, shard, now), entries, now):
+                    due.append((issuer, shard, entries))
+        if not due:
+            return True
+        is_done = True
+        with signer_in_turn(self.directory, _PATIENCE_S) as signer:
+            for issuer, shard, entries in due:
+                key, before = signer.revocation_key(issuer), self._lists[issuer.name, shard]
+                try:
+                    made = next_list(issuer, shard, entries, before, key, now, self._crl_lifetime)
+                except CRLTooSoon:
+                    is_done = False
+                    continue
+                write_list(self.directory, made)
+                self._lists[issuer.name, shard] = made
+                done.lists.append(made)
+        return is_done
+
+    def _current(self, issuer: Issuer, shard: int, now: datetime.datetime) -> OwnList | None:
+        """The newest list: a command may have made one beside us."""
+        found = self._lists.get((issuer.name, shard))
+        if found is None or is_due(found, (), now):
+            found = self._lists[issuer.name, shard] = read_list(self.directory, issuer, shard)
+        return found
+
+    # -- OCSP
+
+    def _responders(self) -> list[OwnOCSP]:
+        return [*self._serving.values(), *self._coming.values()]
+
+    def _replace_responders(self, now: datetime.datetime) -> None:
+        for issuer in self._issuers:
+            if not issuer.publication.ocsp_url or not has_responder(issuer) or issuer.name in self._coming:
+                continue
+            found = self._serving.get(issuer.name)
+            if found is not None and found.signer_ends - now > 2 * self._ocsp_lifetime:
+                continue
+            with issuance_in_turn(self.directory, self._clock, lambda: secrets.token_hex(6), _PATIENCE_S) as ca:
+                signer, ends = new_signer(ca, issuer, "gateway", now)
+            self._coming[issuer.name] = OwnOCSP(issuer, signer, ends, self._ocsp_lifetime)
+
+    def _sign_responses(self, now: datetime.datetime, done: Signed) -> None:
+        until = time.monotonic() + _SIGN_FOR_S
+        for each in self._responders():
+            done.responses += each.sign(now, lambda: time.monotonic() < until)
+        for name, coming in list(self._coming.items()):
+            if coming.is_complete or name not in self._serving:
+                self._serving[name] = coming
+            if coming.is_complete:
+                del self._coming[name]
+
+    # -- what comes of it
+
+    def content(self) -> Publications:
+        """Everything that is to be served."""
+        return Publications(
+            certificates={each.name: each.certificate.public_bytes(Encoding.DER) for each in self._issuers},
+            crls={
+                key: PublishedCRL(found.der, found.stamp.this_update, found.stamp.next_update)
+                for key, found in self._lists.items()
+                if found is not None
+            },
+            ocsp={name: each.responses for name, each in self._serving.items()},
+        )
+
+    def seconds_left(self) -> dict[str, float]:
+        """By issuing CA: for how long the list that ends first is good; negative where one has ended or is missing."""
+        now, found = self._clock(), dict[str, float]()
+        for (name, _), each in self._lists.items():
+            left = -1.0 if each is None else (each.stamp.next_update - now).total_seconds()
+            found[name] = min(left, found.get(name, left))
+        return found
+
+    def status(self) -> dict[str, object]:
+        """For `ocpp-gateway status`: lists and responders, shortly."""
+        return {
+            "lists": [
+                {
+                    "issuer": name,
+                    "shard": shard,
+                    "number": each.stamp.number,
+                    "revoked": len(each.serials),
+                    "this_update": each.stamp.this_update.timestamp(),
+                    "next_update": each.stamp.next_update.timestamp(),
+                }
+                for (name, shard), each in self._lists.items()
+                if each is not None
+            ],
+            "ocsp": [
+                {"issuer": name, "responses": len(each), "waiting": each.waiting, "ends": each.signer_ends.timestamp()}
+                for name, each in self._serving.items()
+            ],
+        }
