@@ -4,7 +4,7 @@ The procedure of `parse_csr`; each step has reasons of its own:
 
 (1) at most 5500 characters                       OCPP: csr is string[0..5500]
 (2) exactly one PEM block, strict base64          RFC 7468; line ends and line lengths are free
-(3) DER, within limits, and nothing after it
+(3) DER, within limits, and nothing after it      what real stacks do otherwise: `pki.csr_dialects`
 (4) the key policy                                before anything is computed with the key
 (5) the request's own signature                   proof that its maker has the private key
 (6) one CN, at most one O, no character that deceives
@@ -17,6 +17,7 @@ import base64
 import binascii
 import hashlib
 import re
+import unicodedata
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,9 +25,11 @@ from asn1crypto import csr as asn1_csr
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
+from pki.csr_dialects import Readable, pem_text, readable_request
 from pki.der_limits import TooComplex, verify_der_limits
 from pki.errors import Reason, Refused
 from pki.key_policy import KeyPolicy, verify_rsa_numbers
@@ -59,16 +62,17 @@ class CertificateRequest:
     """Empty if the request names none."""
     ignored: tuple[str, ...]
     """Requested extensions and attributes that have no effect, for the record."""
+    departures: tuple[str, ...] = ()
+    """In what its form is not as the standards have it, for the record."""
 
 
 def parse_csr(text: str, policy: KeyPolicy) -> CertificateRequest:
     """A checked request from PEM text. Raises Refused."""
-    der = _der(text)
+    der, departures = _der(text)
     try:
-        request = x509.load_der_x509_csr(der)
-        subject = request.subject
-        key = _public_key(request, der, policy)
-        common_name, organization = _names(subject)
+        request, readable = _loaded(der)
+        key = _public_key(request, readable, policy)
+        common_name, organization = _names(request.subject)
         ignored = _ignored(request)
     except (ValueError, UnsupportedAlgorithm, TypeError, x509.InvalidVersion) as error:
         raise Refused(Reason.CSR_BAD_DER, _first_line(error)) from None
@@ -79,6 +83,7 @@ def parse_csr(text: str, policy: KeyPolicy) -> CertificateRequest:
         common_name=common_name,
         organization=organization,
         ignored=ignored,
+        departures=(*departures, *readable.departures),
     )
 
 
@@ -89,15 +94,18 @@ def verify_subject(request: CertificateRequest, subject: Subject, *, compare_org
     """
     if request.common_name != subject.common_name:
         raise Refused(Reason.CSR_OTHER_COMMON_NAME, request.common_name)
-    if compare_organization and request.organization not in {"", subject.organization}:
+    # One text may be composed in two ways (UAX 15): what looks the same, and is the same, is the same here.
+    organization = unicodedata.normalize("NFC", request.organization)
+    if compare_organization and organization not in {"", unicodedata.normalize("NFC", subject.organization)}:
         raise Refused(Reason.CSR_OTHER_ORGANIZATION, request.organization)
 
 
-def _der(text: str) -> bytes:
+def _der(text: str) -> tuple[bytes, tuple[str, ...]]:
     # Step 1.
     if len(text) > MAX_CSR_CHARACTERS:
         raise Refused(Reason.CSR_TOO_LONG, f"{len(text)} characters")
     # Step 2.
+    text, departures = pem_text(text)
     block = _BLOCK.fullmatch(text)
     if block is None or text.count("-----BEGIN") != 1 or block[1] != block[3]:
         raise Refused(Reason.CSR_NOT_ONE_PEM_BLOCK)
@@ -114,12 +122,19 @@ def _der(text: str) -> bytes:
         raise Refused(Reason.CSR_BAD_DER, str(error)) from None
     if end != len(der):
         raise Refused(Reason.CSR_TRAILING_DATA, f"{len(der) - end} bytes")
-    return der
+    return der, departures
 
 
-def _public_key(request: x509.CertificateSigningRequest, der: bytes, policy: KeyPolicy) -> PublicKey:
+def _loaded(der: bytes) -> tuple[x509.CertificateSigningRequest, Readable]:
+    readable = readable_request(der)
+    request = x509.load_der_x509_csr(readable.der)
+    assert request.subject is not None  # read now: what cannot be read is no request
+    return request, readable
+
+
+def _public_key(request: x509.CertificateSigningRequest, readable: Readable, policy: KeyPolicy) -> PublicKey:
     # Step 4. RSA numbers before the library, which has limits of its own and no reasons.
-    algorithm, numbers = _key_numbers(der)
+    algorithm, numbers = _key_numbers(readable.der)
     if numbers is not None:
         verify_rsa_numbers(*numbers)
     try:
@@ -137,13 +152,25 @@ def _public_key(request: x509.CertificateSigningRequest, der: bytes, policy: Key
     if not isinstance(hash_algorithm, _HASHES):  # A00.FR.504
         name = request.signature_algorithm_oid.dotted_string if hash_algorithm is None else hash_algorithm.name
         raise Refused(Reason.CSR_SIGNATURE_ALGORITHM, name)
-    try:
-        valid = request.is_signature_valid
-    except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
-        valid = False
-    if not valid:
+    if not _is_signed(request, readable, key, hash_algorithm):
         raise Refused(Reason.CSR_BAD_SIGNATURE)
     return key
+
+
+def _is_signed(
+    request: x509.CertificateSigningRequest, readable: Readable, key: PublicKey, algorithm: hashes.HashAlgorithm
+) -> bool:
+    """Over the bytes as they came."""
+    try:
+        if not readable.departures:
+            return request.is_signature_valid
+        if isinstance(key, ec.EllipticCurvePublicKey):
+            key.verify(readable.signature, readable.signed, ec.ECDSA(algorithm))
+        else:
+            key.verify(readable.signature, readable.signed, padding.PKCS1v15(), algorithm)
+    except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
+        return False
+    return True
 
 
 def _key_numbers(der: bytes) -> tuple[str, tuple[int, int] | None]:

@@ -19,10 +19,12 @@ from pki.records import (
     JournalRecord,
     Noted,
     Opened,
+    Received,
     Requested,
     Reserved,
     RevocationReason,
     Revoked,
+    TurnedDown,
 )
 from pki.revocation import RevokedCertificate
 
@@ -135,6 +137,12 @@ class Inventory:
         """Requests for certificates of this use under this name, oldest first."""
         return self._by_identity.get((profile, subject), [])
 
+    def others_valid(self, entry: CertificateEntry, now: datetime.datetime) -> list[CertificateEntry]:
+        """Further certificates of the same identity and use that are valid, oldest first."""
+        same = self.of_identity(entry.request.profile, entry.request.subject)
+        found = [self.certificates[each.serial] for each in same if each.serial is not None]
+        return [each for each in found if each is not entry and each.is_valid_at(now)]
+
     def started(self) -> list[RequestEntry]:
         """Requests that wait for nobody and are not done."""
         return [request for request in self.requests.values() if request.state.is_started]
@@ -167,16 +175,11 @@ class Inventory:
             raise ValueError("the first record, and no other, opens the journal")
         match record:
             case Opened():
-                if record.format != 1:
-                    raise ValueError(f"format {record.format} is of a later release")
-                self._opened = True
+                self._begin(record)
             case Requested():
                 self._requested(record, sequence)
             case Decided():
-                request = self._request(record.request, RequestState.HELD)
-                request.approved_at = record.at
-                request.state = RequestState.APPROVED if record.approved else RequestState.DENIED
-                request.reason = "" if record.approved else record.note
+                self._decided(record)
             case Reserved():
                 self._reserved(record)
             case Intended():
@@ -195,6 +198,13 @@ class Inventory:
                 self._abandoned(record)
             case Revoked():
                 self._revoked(record, sequence)
+            case Received() | TurnedDown():
+                self._decided_elsewhere(record, sequence)
+
+    def _begin(self, record: Opened) -> None:
+        if record.format != 1:
+            raise ValueError(f"format {record.format} is of a later release")
+        self._opened = True
 
     def _requested(self, record: Requested, sequence: int) -> None:
         if record.request in self.requests:
@@ -234,6 +244,38 @@ class Inventory:
         if entry.request.id != record.request or entry.issued:
             raise ValueError("it does not belong to the request, or was issued")
         entry.request.state, entry.request.reason = RequestState.ABANDONED, record.reason
+
+    def _decided(self, record: Decided) -> None:
+        request = self._request(record.request, RequestState.HELD)
+        request.approved_at = record.at
+        request.state = RequestState.APPROVED if record.approved else RequestState.DENIED
+        request.reason = "" if record.approved else record.note
+
+    def _decided_elsewhere(self, record: Received | TurnedDown, sequence: int) -> None:
+        if isinstance(record, Received):
+            self._received(record, sequence)
+            return
+        request = self._request(record.request, RequestState.APPROVED)
+        request.state, request.reason = RequestState.ABANDONED, record.reason
+
+    def _received(self, record: Received, sequence: int) -> None:
+        request = self.requests[record.request]
+        if request.state not in {RequestState.APPROVED, RequestState.ABANDONED} or request.serial is not None:
+            raise ValueError(f"request {record.request} is {request.state.value}")
+        leaf = x509.load_der_x509_certificate(record.chain[0])
+        serial = leaf.serial_number
+        if serial in self.certificates:
+            raise ValueError(f"serial number {serial:x} is used already")
+        self.certificates[serial] = CertificateEntry(
+            serial=serial,
+            request=request,
+            intended=sequence,
+            issued=sequence,
+            not_before=leaf.not_valid_before_utc,
+            not_after=leaf.not_valid_after_utc,
+        )
+        request.serial, request.state, request.reason = serial, RequestState.ISSUED, ""
+        self.issued_count += 1
 
     def _revoked(self, record: Revoked, sequence: int) -> None:
         entry = self.certificates[int(record.serial, 16)]

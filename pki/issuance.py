@@ -131,6 +131,9 @@ class _Token:
 class Issuance:
     """The procedure over one journal and one signer. One thread at a time."""
 
+    issues_itself = True
+    """False for a registration authority, which hands approved requests to another CA."""
+
     def __init__(
         self,
         journal: Path,
@@ -184,9 +187,7 @@ class Issuance:
         checked = parse_csr(csr, self._policy.keys)
         # Step 2.
         verify_subject(checked, application.subject, compare_organization=self._policy.compare_organization)
-        issuer = self._issuer_for(application, checked.public_key, now)
-        profile = issuer.profile(application.profile)
-        issuer.verify_names(profile, application.subject, application.names)
+        issuer = self._issuer_name(application, checked.public_key, now)
         # Step 3.
         known, notes = self._known(checked, application, now)
         if known is not None:
@@ -201,7 +202,7 @@ class Issuance:
             at=now,
             request=self._make_id(),
             profile=application.profile,
-            issuer=issuer.name,
+            issuer=issuer,
             subject=application.subject,
             names=application.names,
             spki=checked.spki,
@@ -209,7 +210,7 @@ class Issuance:
             applicant=_described(application.applicant),
             held=decision.held,
             rule=decision.rule.value,
-            notes=(*(f"ignored: {each}" for each in checked.ignored), *notes),
+            notes=(*_notes(checked), *notes),
         )
         before = self.inventory.held(application.profile, application.subject)
         self._journal.append(record)
@@ -297,6 +298,12 @@ class Issuance:
         return entry
 
     # What stands behind.
+
+    def _issuer_name(self, application: Application, key: PublicKey, now: datetime.datetime) -> str:
+        """Of the one that is to sign, and may certify these names. Raises Refused."""
+        issuer = self._issuer_for(application, key, now)
+        issuer.verify_names(issuer.profile(application.profile), application.subject, application.names)
+        return issuer.name
 
     def _issuer_for(self, application: Application, key: PublicKey, now: datetime.datetime) -> Issuer:
         """Of several the one that lives long enough, then one of the family of the key: some charge points know one only."""
@@ -456,6 +463,13 @@ class Issuance:
 
 def _without_root(certificates: tuple[x509.Certificate, ...]) -> tuple[x509.Certificate, ...]:
     return tuple(each for each in certificates if each.subject != each.issuer)
+
+
+def _notes(checked: CertificateRequest) -> tuple[str, ...]:
+    return (
+        *(f"ignored: {each}" for each in checked.ignored),
+        *(f"tolerated: {each}" for each in checked.departures),
+    )
 
 
 def _described(applicant: Applicant) -> str:

@@ -9,7 +9,7 @@ from pki.chained_file import ChainedFile, Position
 from pki.errors import Reason, Refused
 from pki.inventory import Inventory, RequestEntry
 from pki.keys import PublicKey
-from pki.records import Intended, Issued, JournalRecord, Requested
+from pki.records import Intended, Issued, JournalRecord, Received, Requested
 from pki.signing import certificate_of
 
 __all__ = ["Journal"]
@@ -61,6 +61,9 @@ class Journal:
         if entry is None or not entry.intended:
             return b"", b""
         intent = self._file.read(entry.intended)
+        if isinstance(intent, Received):
+            received = x509.load_der_x509_certificate(intent.chain[0])
+            return received.tbs_certificate_bytes, received.signature
         issued = self._file.read(entry.issued) if entry.issued else None
         assert isinstance(intent, Intended)
         return intent.tbs, issued.signature if isinstance(issued, Issued) else b""
@@ -71,6 +74,14 @@ class Journal:
         if not signature:
             raise Refused(Reason.CERTIFICATE_UNKNOWN, f"{serial:x}")
         return x509.load_der_x509_certificate(certificate_of(tbs, signature))
+
+    def received_chain(self, serial: int) -> tuple[x509.Certificate, ...]:
+        """One that another CA has issued, with those above it as they came. Raises Refused."""
+        entry = self.inventory.certificates.get(serial)
+        record = self._file.read(entry.issued) if entry is not None and entry.issued else None
+        if not isinstance(record, Received):
+            raise Refused(Reason.CERTIFICATE_UNKNOWN, f"{serial:x}")
+        return tuple(map(x509.load_der_x509_certificate, record.chain))
 
     def key_of(self, request: RequestEntry) -> PublicKey:
         """The public key that a request came with; the policy that it met may have changed since."""

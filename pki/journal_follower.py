@@ -2,17 +2,22 @@
 
 import datetime
 import sys
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from cryptography import x509
 
 from pki.chained_file import START, ChainedFile, Position
-from pki.records import Intended, Issued, JournalRecord, Requested, Revoked
+from pki.records import Intended, Issued, JournalRecord, Received, Requested, Revoked
 from pki.signing import certificate_of, unsigned_certificate
 
 __all__ = ["IssuedNews", "JournalFollower", "RevokedNews"]
+
+_AT_ONCE: Final = 1_000
+"""Certificates told by one `read`: a fleet's worth of them would be a hundred megabytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,20 +56,26 @@ class JournalFollower:
         self._path = path
         self._on_revoked = on_revoked
         self._on_issued = on_issued
-        self._known = known
         self._file: ChainedFile[JournalRecord] | None = None
         self._inode = 0
         self._profiles: dict[str, str] = {}
         """Of requests that have no certificate yet."""
         self._intended: dict[int, int] = {}
         """Record with the body of each serial number."""
-        self._untold: list[tuple[int, str]] = []
-        """Records, and the profile of what they issued."""
+        self._issued: deque[tuple[int, str]] = deque()
+        """Records that are not told yet, with the profile of what they issued."""
+        self._revoked: list[int] = []
+        self._told = known
 
     @property
     def head(self) -> Position:
         """How far it has read."""
         return START if self._file is None else self._file.head
+
+    @property
+    def told(self) -> Position:
+        """Up to where everything issued has been told; it goes on from there if that is given as `known`."""
+        return self._told
 
     def has_news(self) -> bool:
         """True if `read` may have something to tell; so cheap that it can be asked all the time."""
@@ -74,10 +85,17 @@ class JournalFollower:
             return self._file is not None
         except OSError:
             return True
-        return self._file is None or (found.st_ino, found.st_size) != (self._inode, self._file.size_bytes)
+        return (
+            self._file is None
+            or bool(self._issued)
+            or (found.st_ino, found.st_size) != (self._inode, self._file.size_bytes)
+        )
 
     def read(self) -> None:
-        """Tell what is new. A journal that is not there has nothing. Raises JournalDamaged, OSError."""
+        """Tell what is new: all that was revoked, and of what was issued as much as is told at once.
+
+        A journal that is not there has nothing. Raises JournalDamaged, OSError.
+        """
         try:
             found = self._path.stat()
         except FileNotFoundError:
@@ -102,10 +120,10 @@ class JournalFollower:
     def _open(self, inode: int) -> None:
         self.close()
         self._inode = inode
-        self._profiles, self._intended, self._untold = {}, {}, []
+        self._profiles, self._intended, self._issued, self._revoked = {}, {}, deque(), []
         self._file = ChainedFile(self._path, JournalRecord, self._noted, read_only=True)
-        if self._file.digest_at(self._known.sequence) != self._known.digest:
-            self._known = START  # another journal than the caller knows
+        if self._file.digest_at(self._told.sequence) != self._told.digest:
+            self._told = START  # another journal than the caller knows
 
     def _noted(self, record: JournalRecord, sequence: int) -> None:
         match record:
@@ -114,35 +132,58 @@ class JournalFollower:
             case Intended():
                 self._intended[int(record.serial, 16)] = sequence
             case Issued():
-                self._untold.append((sequence, self._profiles.pop(record.request, "")))
+                self._issued.append((sequence, self._profiles.pop(record.request, "")))
+            case Received():
+                leaf = x509.load_der_x509_certificate(record.chain[0])
+                self._intended[leaf.serial_number] = sequence
+                self._issued.append((sequence, self._profiles.pop(record.request, "")))
             case Revoked():
-                self._untold.append((sequence, ""))
+                self._revoked.append(sequence)
             case _:
                 pass
 
     def _tell(self) -> None:
-        file, untold = self._file, self._untold
+        file, revoked = self._file, self._revoked
         assert file is not None
-        self._untold = []
-        for sequence, profile in untold:
-            record = file.read(sequence) if not profile or sequence > self._known.sequence else None
-            if isinstance(record, Revoked):
-                self._on_revoked(self._revoked(record))
-            elif isinstance(record, Issued) and self._on_issued is not None:
-                self._on_issued(self._issued(record, profile))
-        self._known = file.head
+        self._revoked = []
+        for sequence in revoked:
+            record = file.read(sequence)
+            assert isinstance(record, Revoked)
+            self._on_revoked(self._revocation(record))
+        if self._on_issued is None:
+            self._issued.clear()
+        self._tell_issued(file, self._on_issued or (lambda _: None))
+
+    def _tell_issued(self, file: ChainedFile[JournalRecord], on_issued: Callable[[IssuedNews], None]) -> None:
+        told = 0
+        while self._issued and told < _AT_ONCE:
+            sequence, profile = self._issued.popleft()
+            if sequence <= self._told.sequence:
+                continue
+            record = file.read(sequence)
+            assert isinstance(record, Issued | Received)
+            on_issued(self._certificate(record, profile))
+            digest = file.digest_at(sequence)
+            assert digest is not None
+            self._told = Position(sequence, digest)
+            told += 1
 
     def _body(self, serial: str) -> bytes:
         assert self._file is not None
         intent = self._file.read(self._intended[int(serial, 16)])
+        if isinstance(intent, Received):
+            return x509.load_der_x509_certificate(intent.chain[0]).tbs_certificate_bytes
         assert isinstance(intent, Intended)
         return intent.tbs
 
-    def _issued(self, record: Issued, profile: str) -> IssuedNews:
+    def _certificate(self, record: Issued | Received, profile: str) -> IssuedNews:
+        if isinstance(record, Received):
+            certificate = x509.load_der_x509_certificate(record.chain[0])
+            return IssuedNews(certificate=certificate, profile=profile, at=record.at)
         der = certificate_of(self._body(record.serial), record.signature)
         return IssuedNews(certificate=x509.load_der_x509_certificate(der), profile=profile, at=record.at)
 
-    def _revoked(self, record: Revoked) -> RevokedNews:
+    def _revocation(self, record: Revoked) -> RevokedNews:
         body = unsigned_certificate(self._body(record.serial))
         return RevokedNews(
             issuer=body.issuer.rfc4514_string(),

@@ -22,7 +22,9 @@ __all__ = [
 
 _MAX_CHARACTERS: Final = 64
 """ub-common-name and ub-organization-name of X.520."""
-_CHARGE_POINT_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:*|@+-]*")
+_CHARGE_POINT_NAME: Final = re.compile(r"[A-Za-z0-9*_=:+|@.-][A-Za-z0-9 *_=:+|@.-]*")
+"""identifierString of OCPP 2.0.1, and spaces between: serial numbers are identities with most."""
+_PORT: Final = re.compile(r":\d{1,5}")
 _LABEL: Final = r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)"
 _HOST_NAME: Final = re.compile(rf"(?:{_LABEL}\.)+(?!\d+$){_LABEL}")
 _BIDI: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -87,12 +89,13 @@ def verify_charge_point_name(value: str) -> None:
     if "://" in value or value.lower().startswith("www."):
         raise Refused(Reason.NAME_IS_ADDRESS, value)
     try:
-        ipaddress.ip_address(value)
+        ipaddress.ip_address(_PORT.sub("", value) if value.count(":") == 1 else value)
     except ValueError:
         pass
     else:
         raise Refused(Reason.NAME_IS_ADDRESS, value)
-    if not _CHARGE_POINT_NAME.fullmatch(value) or value != value.strip():
+    # `A+O=B` would read as two parts of a name wherever names are shown as text.
+    if not _CHARGE_POINT_NAME.fullmatch(value) or value != value.strip() or {"+", "="} <= set(value):
         raise Refused(Reason.NAME_CHARACTER, value)
 
 

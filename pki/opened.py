@@ -1,4 +1,7 @@
-"""A CA's directory, opened for issuing: journal, table of blocked keys, and the signer that runs or one for a while."""
+"""A CA's directory, opened for issuing: journal, table of blocked keys, and the signer that runs or one for a while.
+
+Where another CA signs, the directory has no signer but a file that names that CA (`pki.registration_authority`).
+"""
 
 import contextlib
 import datetime
@@ -12,6 +15,7 @@ from pki.blocked_keys import parse_blocked_keys
 from pki.errors import JournalInUse, Misconfigured
 from pki.issuance import Issuance, IssuancePolicy
 from pki.key_policy import KeyPolicy
+from pki.registration_authority import MARK, RegistrationAuthority
 from pki.signer.client import SignerClient
 from pki.signer.launch import signer_for
 
@@ -31,6 +35,12 @@ def issuance_in(directory: Path, now: datetime.datetime, make_id: Callable[[], s
     Raises Misconfigured, JournalDamaged, JournalInUse, RolledBack, SignerUnavailable, OSError.
     """
     policy = _policy(directory)
+    if (directory / MARK).exists():
+        name = (directory / MARK).read_text("utf-8", "replace").strip()
+        registration = RegistrationAuthority(directory / JOURNAL, name, policy, now, make_id)
+        with contextlib.closing(registration):
+            yield registration
+        return
     with signer_for(directory / SIGNER) as signer:
         ca = Issuance(directory / JOURNAL, signer, policy, now, make_id)
         try:

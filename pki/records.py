@@ -3,6 +3,8 @@
     Opened
     Requested -> Decided (if held) -> Reserved -> Intended -> Issued -> Revoked
                                            or Abandoned
+    Requested -> Decided (if held) -> Received -> Revoked                       where another CA signs
+                                   or TurnedDown
     Noted                                     at any time
 
 Serial numbers are in hex without leading zeros, as OCPP has them; times in UTC.
@@ -24,10 +26,12 @@ __all__ = [
     "JournalRecord",
     "Noted",
     "Opened",
+    "Received",
     "Requested",
     "Reserved",
     "RevocationReason",
     "Revoked",
+    "TurnedDown",
 ]
 
 
@@ -123,6 +127,20 @@ class Abandoned(_Record, tag="abandoned", frozen=True, kw_only=True):
     reason: str
 
 
+class Received(_Record, tag="received", frozen=True, kw_only=True):
+    """Another CA has issued this, and it is what was asked for: DER, the certificate first, then those above it."""
+
+    request: str
+    chain: tuple[bytes, ...]
+
+
+class TurnedDown(_Record, tag="turned-down", frozen=True, kw_only=True):
+    """Another CA refuses, has sent what must not be used, or nobody waits for it any more."""
+
+    request: str
+    reason: str
+
+
 class Revoked(_Record, tag="revoked", frozen=True, kw_only=True):
     """For good."""
 
@@ -132,4 +150,6 @@ class Revoked(_Record, tag="revoked", frozen=True, kw_only=True):
     note: str = ""
 
 
-JournalRecord = Opened | Requested | Decided | Reserved | Intended | Issued | Abandoned | Revoked | Noted
+JournalRecord = (
+    Opened | Requested | Decided | Reserved | Intended | Issued | Abandoned | Received | TurnedDown | Revoked | Noted
+)

@@ -24,6 +24,8 @@ _SAID_BY_CERTIFICATE_CHECKS = (
     "wildcard certificate",
     "the chain is out of order",
     "the chain includes the root",
+    "is not among its subjectAltNames",
+    "has no serverAuth",
     "certificate: charge points that support only that",
 )
 """Warnings of the configuration that come again, with more to them; a new one is shown rather than lost."""
@@ -55,7 +57,7 @@ def doctor(config_path: str | None, as_json: bool) -> int:
 
 
 def _examine(path: str) -> Iterator["Check"]:
-    from gateway.cli.checkup import certificates, check, machine, network, registry, trust
+    from gateway.cli.checkup import authority, certificates, check, machine, network, registry, trust
     from gateway.cli.checkup.gateway import addresses_held, check_gateway
     from gateway.config.load import ConfigError, load_config_with_warnings, load_unchecked
 
@@ -77,6 +79,7 @@ def _examine(path: str) -> Iterator["Check"]:
     yield from machine.check_clock(path)
     yield from certificates.check_certificates(config, datetime.datetime.now(datetime.UTC))
     yield from trust.check_trust_bundles(config, datetime.datetime.now(datetime.UTC))
+    yield from authority.check_authority(config)
     yield from machine.check_state_directory(config)
     yield from machine.check_workers(config)
     found = registry.read_registry(config)

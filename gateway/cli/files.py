@@ -50,18 +50,25 @@ def read_text(name: str, *, hint: str = "", as_json: bool = False) -> str:
 
 
 def write_text(
-    path: Path, text: str, *, mode: int, overwrite: bool, make_directory: bool = False, as_json: bool = False
+    path: Path,
+    text: str,
+    *,
+    mode: int,
+    overwrite: bool,
+    make_directory: bool = False,
+    as_json: bool = False,
+    remedy: str = "--force replaces it",
 ) -> None:
     """The whole text or nothing: another file beside it takes its place. Raises Failure.
 
-    `mode` is reduced by the umask. What exists and is no regular file is never replaced.
+    `mode` is reduced by the umask. What exists and is no regular file is never replaced. `remedy`: for a file that exists.
     """
     try:
         with contextlib.suppress(FileNotFoundError):
             if not stat.S_ISREG(path.lstat().st_mode) and not path.is_file():
                 fail(f"{shown(path)} exists and is not a file.", NOT_OK, as_json=as_json)
             if not overwrite:
-                fail(f"{shown(path)} exists already; --force replaces it.", NOT_OK, as_json=as_json)
+                fail(f"{shown(path)} exists already; {remedy}.", NOT_OK, as_json=as_json)
         target = path.resolve()
         if make_directory:
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -31,6 +31,8 @@ class _Commands(LazyGroup):
         "demo": ("gateway.cli.demo", "demo"),
         "simulate": ("gateway.cli.simulate", "simulate"),
         "charge-point": ("gateway.cli.charge_points", "charge_point"),
+        "campaign": ("gateway.cli.campaigns", "campaign"),
+        "capability": ("gateway.cli.capabilities", "capability"),
         "policy": ("gateway.cli.policy", "policy"),
         "firmware": ("gateway.cli.firmware", "firmware"),
         "pki": ("gateway.cli.pki", "pki"),

@@ -15,6 +15,7 @@ from cryptography.x509.oid import NameOID
 from gateway.config.findings import Findings
 from gateway.config.model import CertificateFiles
 from gateway.config.positions import Path
+from gateway.config.server_lint import server_findings
 
 __all__ = ["check_client_pair", "check_listener_certificates", "check_pem", "check_private_file", "check_trust"]
 
@@ -154,6 +155,8 @@ def check_listener_certificates(
                 else ""
             )
             _check_leaf(leaf, place, findings)
+            for text in server_findings(x509.load_pem_x509_certificates(FilePath(files.certificate).read_bytes())):
+                findings.warning((*place, "certificate"), text)
     missing = {"RSA", "ECDSA"} - kinds
     if kinds and missing:
         findings.warning(

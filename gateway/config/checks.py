@@ -18,6 +18,7 @@ from gateway.config.certificates import (
 )
 from gateway.config.findings import Findings
 from gateway.config.model import CSMS, LARGEST_MESSAGE_BYTES, Config, Detections, Listener
+from gateway.config.own_certificate_checks import check_own_certificates, check_source_of_certificates
 from gateway.config.pki import check_pki
 from gateway.config.positions import Path
 from gateway.config.recording import check_recording
@@ -65,8 +66,10 @@ def check(config: Config, findings: Findings) -> None:
         _check_csms(csms, ("csms", index), findings)
     check_trust_bundles(config, findings, _check_positive)
     check_pki(config, findings, _check_positive)
+    check_own_certificates(config, findings)
     _check_numbers(config, findings)
     check_audit(config.audit, findings)
+    _check_detections(config.audit.detections, findings)
     check_recording(config, findings)
     check_sinks(config.sinks, findings)
 
@@ -168,8 +171,7 @@ def _check_tls(config: Config, listener: Listener, path: Path, findings: Finding
     check_trust_of_listener(config, tls, place, findings)
     if tls.cipher_policy == "legacy-quarantine" and not listener.allowed_networks:
         findings.error((*path, "allowed_networks"), "cipher_policy legacy-quarantine needs allowed_networks")
-    if not tls.certificates:
-        findings.error((*place, "certificates"), "no [[listener.tls.certificates]]")
+    check_source_of_certificates(tls, place, findings)
     check_listener_certificates(tls.certificates, place, findings, allow_dev=config.unsafe_dev_certificates)
 
 

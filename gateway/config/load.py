@@ -7,6 +7,7 @@ from typing import Any, TypeVar, get_args, get_origin
 
 import msgspec
 
+from gateway.config.authorities import CMP, EST, Vault
 from gateway.config.checks import Findings, check
 from gateway.config.model import (
     CSMS,
@@ -26,6 +27,7 @@ from gateway.config.model import (
     Trust,
     WebSocketSettings,
 )
+from gateway.config.own_certificates import ServerCertificates
 from gateway.config.positions import Path, find_positions
 from gateway.config.problems import ConfigError, Problem
 from gateway.config.suggest import did_you_mean
@@ -42,6 +44,7 @@ _TABLES: dict[str, type[msgspec.Struct]] = {
     "security_events": SecurityEvents,
     "audit": Audit,
     "pki": PKI,
+    "server_certificates": ServerCertificates,
     "policy": Policy,
     "recording": Recording,
 }
@@ -59,7 +62,11 @@ _FILES = {
     CertificateFiles: ("certificate", "key"),
     CSMS: ("password_file", "ca", "certificate", "key"),
     Trust: ("roots", "crl"),
-    PKI: ("ca",),
+    PKI: ("ca", "roots"),
+    ServerCertificates: ("ca",),
+    EST: ("server_roots", "password_file", "certificate", "key", "client_secret_file"),
+    Vault: ("server_roots", "token_file"),
+    CMP: ("server_roots", "secret_file", "certificate", "key"),
     Policy: ("site",),
     Sink: ("ca", "certificate", "key", "secret_file"),
     Recording: ("path",),

@@ -8,6 +8,8 @@ from typing import Final, Literal
 
 import msgspec
 
+from gateway.config.authorities import CMP, EST, BackendName, Command, Vault
+from gateway.config.own_certificates import ServerCertificates
 from gateway.identity.trust import TrustUse
 from gateway.ocpp.vocabulary import OCPPVersion, SecurityProfile
 
@@ -51,8 +53,10 @@ class CertificateFiles(msgspec.Struct, frozen=True, kw_only=True):
 class ListenerTLS(msgspec.Struct, frozen=True, kw_only=True):
     """TLS of a listener."""
 
-    certificates: tuple[CertificateFiles, ...]
+    certificates: tuple[CertificateFiles, ...] = ()
     """Give an RSA and an ECDSA certificate: charge points may support only one of them (A00.FR.318/421)."""
+    automatic_certificates: bool = False
+    """In place of files: what the gateway gets for itself, as `[server_certificates]` says."""
     client_certificate: ClientCertificate = "none"
     """``required`` for profile 3 alone, ``optional`` for profiles 2 and 3 on one port."""
     client_trust: tuple[str, ...] = ()
@@ -366,10 +370,28 @@ class Sink(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PKI(msgspec.Struct, frozen=True, kw_only=True):
-    """The embedded CA, where the gateway gives charge points their certificates (docs/provisioning.md)."""
+    """The CA, where the gateway gives charge points their certificates (docs/provisioning.md)."""
 
     ca: str = ""
-    """The CA's directory, as `ocpp-gateway pki ceremony` makes it (docs/pki.md). Empty: none."""
+    """The CA's directory, as `ocpp-gateway pki ceremony` makes it (docs/pki.md). For another CA: where requests and
+    their approvals are kept, made if missing. Empty: none."""
+    backend: BackendName = "embedded"
+    """Who signs: ``embedded``, or another CA behind its own table, `[pki.est]`, `[pki.vault]`, `[pki.command]` or
+    `[pki.cmp]` (docs/backends.md)."""
+    roots: tuple[str, ...] = ()
+    """For another CA: PEM files with the roots that its certificates must chain to."""
+    min_validity_days: float = 45.0
+    """For another CA: a certificate with less is not delivered, as charge points renew a month before the end."""
+    max_validity_days: float = 825.0
+    """For another CA: nor one with more."""
+    est: EST | None = None
+    """How to reach it, for ``est``."""
+    vault: Vault | None = None
+    """The same for ``vault``."""
+    command: Command | None = None
+    """The same for ``command``."""
+    cmp: CMP | None = None
+    """The same for ``cmp``."""
     chain: Literal["leaf+subs", "+root", "leaf"] = "leaf+subs"
     """What a charge point is sent beside its certificate: the CAs above it, the root as well, or nothing."""
     key_patience_s: float = 3_600.0
@@ -434,6 +456,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     audit: Audit = Audit()
     sinks: tuple[Sink, ...] = ()
     pki: PKI = PKI()
+    server_certificates: ServerCertificates = ServerCertificates()
     policy: Policy = Policy()
     recording: Recording = Recording()
     operator_names: tuple[str, ...] = ()

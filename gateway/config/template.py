@@ -14,7 +14,8 @@ from typing import Any, Final, Literal, NamedTuple, get_args, get_origin
 
 import msgspec
 
-from gateway.config import model
+from gateway.config import authorities, model, own_certificates
+from gateway.config.authorities import CMP, EST, Command, Vault
 from gateway.config.load import _Gateway
 from gateway.config.model import (
     CSMS,
@@ -35,6 +36,7 @@ from gateway.config.model import (
     Trust,
     WebSocketSettings,
 )
+from gateway.config.own_certificates import ServerCertificates
 from gateway.ocpp.vocabulary import SecurityProfile
 
 __all__ = ["explanations", "render_template"]
@@ -131,7 +133,37 @@ _TABLES: Final = (
         {"name": "siem", "kind": "syslog", "target": "siem.example.com:6514", "format": "cef"},
         example=True,
     ),
-    _Table("[pki]", PKI),
+    _Table("[pki]", PKI, apart=("est", "vault", "command", "cmp")),
+    _Table(
+        "[pki.est]",
+        EST,
+        {
+            "url": "https://est.example.com/.well-known/est",
+            "server_roots": "{certificates}/est-server-roots.pem",
+            "username": "gateway",
+            "password_file": "est-password",
+        },
+        example=True,
+    ),
+    _Table(
+        "[pki.vault]",
+        Vault,
+        {
+            "address": "https://vault.example.com:8200",
+            "role": "charge-points",
+            "token_file": "vault-token",
+            "server_roots": "{certificates}/vault-server-roots.pem",
+        },
+        example=True,
+    ),
+    _Table("[pki.command]", Command, {"command": ("/usr/local/bin/ask-ca",)}, example=True),
+    _Table(
+        "[pki.cmp]",
+        CMP,
+        {"server": "http://cmp.example.com:8080", "reference": "gateway", "secret_file": "cmp-secret"},
+        example=True,
+    ),
+    _Table("[server_certificates]", ServerCertificates),
     _Table("[policy]", Policy),
     _Table("[recording]", Recording),
 )
@@ -140,7 +172,8 @@ _TABLES: Final = (
 def explanations() -> dict[str, dict[str, str]]:
     """The docstrings of the model: by struct and field; the struct's own under an empty name."""
     found: dict[str, dict[str, str]] = {}
-    for node in ast.parse(inspect.getsource(model)).body:
+    sources = (inspect.getsource(module) for module in (model, authorities, own_certificates))
+    for node in (node for source in sources for node in ast.parse(source).body):
         if not isinstance(node, ast.ClassDef):
             continue
         texts = {"": ast.get_docstring(node) or ""}

@@ -19,6 +19,7 @@ import structlog
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from gateway.config.model import PKI
 from gateway.ocpp.vocabulary import ChargePointId
 from gateway.provisioning.enrolment import Given
 from pki.approval import Applicant, PresentedCertificate, Unproven
@@ -33,7 +34,7 @@ from pki.names import Subject
 from pki.opened import JOURNAL, issuance_in
 from pki.profiles import CHARGE_POINT
 
-__all__ = ["Asked", "CertificateAuthority", "Held", "Outcome", "Turned", "Unavailable"]
+__all__ = ["Approved", "Asked", "CertificateAuthority", "Held", "Outcome", "Turned", "Unavailable", "Waiting"]
 
 _IDLE_S: Final = 1.0
 _AT_A_TIME_S: Final = 10.0
@@ -65,6 +66,19 @@ class Held(msgspec.Struct, frozen=True):
     rule: str
 
 
+class Approved(msgspec.Struct, frozen=True):
+    """Nobody has to look at it any more, and another CA has yet to be asked for it."""
+
+    request: str
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """Another CA has it and has not decided yet."""
+
+    request: str
+    retry_after_s: float
+
+
 class Turned(msgspec.Struct, frozen=True):
     """There will be no certificate. `code` for machines, `why` for people."""
 
@@ -78,7 +92,7 @@ class Unavailable(msgspec.Struct, frozen=True):
     why: str
 
 
-Outcome = Given | Held | Turned | Unavailable
+Outcome = Given | Held | Approved | Waiting | Turned | Unavailable
 
 
 class CertificateAuthority:
@@ -92,6 +106,9 @@ class CertificateAuthority:
         self._ca: Issuance | None = None
         self._used_at = self._opened_at = self._closed_until = 0.0
         self._seen: tuple[int, int] = (0, 0)
+
+    def use(self, pki: PKI) -> None:
+        """The configuration was read again. The embedded CA has settings of its own."""
 
     async def ask(self, asked: Asked) -> Outcome:
         """Ask for a certificate, or for what has become of this very request. Raises nothing of the PKI."""
@@ -196,6 +213,9 @@ class CertificateAuthority:
             return Held(entry.id, entry.rule)
         if entry.state is RequestState.DENIED:
             return Turned("denied", entry.reason or "an operator has denied it")
+        return self._issued_for(ca, entry)
+
+    def _issued_for(self, ca: Issuance, entry: RequestEntry) -> Outcome:
         found = ca.issue(entry.id, _now())
         leaf = found.certificate
         above = ca.issuers[entry.issuer]

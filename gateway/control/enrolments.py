@@ -6,20 +6,28 @@ rests on it is said to anybody, so that a process which takes over reads it and 
 
 import asyncio
 import time
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
 import structlog
 
 from gateway.config.model import Config
-from gateway.control.certificate_authority import Asked, CertificateAuthority, Held, Turned, Unavailable
+from gateway.control.certificate_authority import (
+    Approved,
+    Asked,
+    CertificateAuthority,
+    Held,
+    Turned,
+    Unavailable,
+    Waiting,
+)
 from gateway.control.certificate_calls import CertificateCalls
 from gateway.control.directory import Directory
 from gateway.control.enrolment_events import Report, report_state
 from gateway.control.link_server import EdgeLink
 from gateway.control.operator_requests import OperatorRequest, RequestRefused
+from gateway.control.other_authority import authority_of
 from gateway.control.own_calls import OwnCalls
 from gateway.control.part import NodePart
 from gateway.control.sessions import Entry, Sessions
@@ -77,6 +85,8 @@ class Enrolments(NodePart):
         self._tasks = tasks
         self._timing = Timing()
         self._operator_names: tuple[str, ...] = ()
+        self.on_change: Callable[[Enrolment | None, Enrolment], None] | None = None
+        """Hears of every state that an enrolment comes into, and what was the newest of the charge point before."""
         self._newest: dict[ChargePointId, Enrolment] = {}
         """Of the charge points whose newest enrolment may still change."""
         self._locks: dict[ChargePointId, asyncio.Lock] = {}
@@ -85,7 +95,7 @@ class Enrolments(NodePart):
         """Generation of the session in which the charge point has registered."""
         self._ticks = 0
         self._ca: CertificateAuthority | None = None
-        self._ca_directory = ""
+        self._ca_place = ("", "embedded")
 
     # -- life
 
@@ -100,12 +110,14 @@ class Enrolments(NodePart):
         self._timing = Timing(key_patience_s=pki.key_patience_s, retire_old_after_s=pki.retire_old_after_s)
         self._calls.shape = pki.chain
         self._operator_names = config.operator_names
-        if pki.ca == self._ca_directory:
+        if (pki.ca, pki.backend) == self._ca_place:
+            if self._ca is not None:
+                self._ca.use(pki)
             return
         if self._ca is not None:
             self._tasks.start(self._ca.close(), "close-ca")
-        self._ca = CertificateAuthority(Path(pki.ca), self._directory.owner_of) if pki.ca else None
-        self._ca_directory = pki.ca
+        self._ca = authority_of(pki, self._directory.owner_of)
+        self._ca_place = (pki.ca, pki.backend)
 
     async def close(self) -> None:
         """The signer ends, the journal is free."""
@@ -167,6 +179,14 @@ class Enrolments(NodePart):
         if entry.charge_point_id in self._newest:
             self._settled[entry.charge_point_id] = entry.generation
             self._wake(entry.charge_point_id)
+
+    def known(self, charge_point_id: ChargePointId) -> Enrolment | None:
+        """Its newest enrolment if it may still change; None says nothing about others."""
+        return self._newest.get(charge_point_id)
+
+    async def newest(self, charge_point_id: ChargePointId) -> Enrolment | None:
+        """Its newest enrolment. Raises StoreError."""
+        return await self._current(charge_point_id)
 
     async def renew(self, charge_point_id: str) -> str:
         """An operator wants a new certificate for it. Empty, or why that cannot be. Raises StoreError."""
@@ -317,6 +337,10 @@ class Enrolments(NodePart):
             case Held(request=request, rule=rule):
                 if step is Step.SUBMIT:
                     await self._change(enrolment, core.held(enrolment, now, request, rule))
+            case Approved():
+                await self._change(enrolment, core.released(enrolment, now, self._timing))
+            case Waiting(request=request, retry_after_s=retry_after_s):
+                await self._change(enrolment, core.waiting(enrolment, now, request, retry_after_s, self._timing))
             case Turned(code=code, why=why):
                 await self._change(enrolment, core.denied(enrolment, now, f"{code}: {why}"))
             case Unavailable(why=why) if step is Step.SUBMIT:
@@ -374,6 +398,8 @@ class Enrolments(NodePart):
             known = self._newest.get(each.charge_point_id)
             if known is None or (known.number, known.state) != (each.number, each.state):
                 report_state(self._report, each)
+                if self.on_change is not None:
+                    self.on_change(known, each)
             self._newest[each.charge_point_id] = each
         return stored[-1]
 

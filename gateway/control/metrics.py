@@ -35,9 +35,13 @@ _HELP: Final = {
     "ocpp_gateway_sink_dead_letters_total": "Records that a sink's format cannot say",
     "ocpp_gateway_policy_info": "Revision of the rule packs in force, as a label",
     "ocpp_gateway_revocation_list_seconds_left": "How long the revocation list of another CA is good; negative: run out",
+    "ocpp_gateway_server_certificate_seconds_left": "How long a certificate of the listeners' own is good",
+    "ocpp_gateway_server_certificate_renewal_failures": "How often in a row its renewal has failed",
     "ocpp_gateway_ocsp_failures_total": "Questions to OCSP responders of other CAs that gave no answer to be believed",
     "ocpp_gateway_own_revocation_list_seconds_left": "How long the published list of an issuing CA of ours is good",
     "ocpp_gateway_own_ocsp_responses": "Certificates of an issuing CA of ours with an OCSP response",
+    "ocpp_gateway_certificates": "Certificates that the registry knows, by state",
+    "ocpp_gateway_certificate_days_to_nearest_end": "Days until the first certificate in force ends that has no successor",
     "ocpp_gateway_messages_total": "Messages relayed or judged, by who sent them",
     "ocpp_gateway_message_bytes_total": "Payload bytes of those messages",
 }

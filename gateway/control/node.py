@@ -123,6 +123,7 @@ class Node:
                 tasks=self._tasks,
                 report=self._events.own_event,
                 add_event=self._events.add,
+                recertify=self._recertify,
             )
         )
         self._desk.keeps_candidate = self.parts.passwords.keeps_candidate
@@ -388,6 +389,15 @@ class Node:
             )
 
     # -- reload
+
+    async def _recertify(self) -> str:
+        """The gateway's own certificates have changed on the disk. Empty, or why they are not in force."""
+        async with self._changing:
+            why = await self._in_force.recertify(self._config, self._directory.revocations())
+            if not why and (settings := self._in_force.current) is not None:
+                for part in self.parts:
+                    part.follow(settings)
+        return why
 
     async def reload(self, config: Config) -> str:
         """Put a configuration into force, with files and registry read anew. Empty, or why nothing has changed."""

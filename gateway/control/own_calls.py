@@ -76,6 +76,8 @@ class OwnCalls:
         may_happen: Callable[[], Awaitable[bool]],
     ) -> None:
         self.max_message_bytes = max_message_bytes
+        self.on_answer: Callable[[str, Any, CallAnswer], None] | None = None
+        """Hears charge point, payload and answer of every call that was sent."""
         self._report = report
         self._may_happen = may_happen
         self._pseudonym = partial(token_pseudonym, secrets.token_bytes(_KEY_BYTES))
@@ -114,7 +116,10 @@ class OwnCalls:
             became = f"{done.outcome} {printable(done.error, 64)}".rstrip()
         finally:
             self._report("gateway.call", "medium", "allow", f"{said}: {became}", charge_point_id)
-        return _answer(charge_point_id, prepared, done)
+        answer = _answer(charge_point_id, prepared, done)
+        if self.on_answer is not None:
+            self.on_answer(charge_point_id, payload, answer)
+        return answer
 
     def refuse_unknown(self, charge_point_id: str, action: str) -> NoReturn:
         """Nobody is registered under this identity. Raises CallRefused."""

@@ -49,12 +49,14 @@ class OwnPublication(NodePart):
     def use(self, config: Config) -> None:
         """Publish what this configuration says, from the next tick on."""
         pki = config.pki
-        made_from = pki.ca, pki.crl_lifetime_s, pki.ocsp_lifetime_s, bool(config.publication.address)
+        # Another CA publishes for itself.
+        is_ours = pki.ca and pki.backend == "embedded"
+        made_from = is_ours, pki.ca, pki.crl_lifetime_s, pki.ocsp_lifetime_s, bool(config.publication.address)
         if made_from == self._made_from:
             return
         self._made_from = made_from
         self._work = None
-        if pki.ca and config.publication.address:
+        if is_ours and config.publication.address:
             crl, ocsp = (datetime.timedelta(seconds=each) for each in (pki.crl_lifetime_s, pki.ocsp_lifetime_s))
             self._work = PublicationWork(Path(pki.ca), crl, ocsp, _now)
         self._not_before = 0.0

@@ -1,4 +1,4 @@
-"""What the embedded CA revokes, whoever has it revoke: from its journal into the registry, and so to every node and edge.
+"""What the embedded CA issues and revokes, whoever has it do so: from its journal into the registry, and so to every node.
 
 The journal is read beside whoever writes it. The registry keeps what was learnt: a journal that cannot be read any more
 takes back nothing.
@@ -13,12 +13,14 @@ import structlog
 
 from gateway.config.model import Config
 from gateway.control.background import in_background
+from gateway.control.certificate_facts import known_certificate
 from gateway.control.part import NodePart
 from gateway.control.store_thread import StoreThread
 from gateway.store.errors import StoreError
-from gateway.store.inventory import OwnRevocation
+from gateway.store.inventory import JournalPosition, KnownCertificate, OwnRevocation
+from pki.chained_file import START, Position
 from pki.errors import PKIError
-from pki.journal_follower import JournalFollower, RevokedNews
+from pki.journal_follower import IssuedNews, JournalFollower, RevokedNews
 from pki.opened import JOURNAL
 
 __all__ = ["OwnRevocations"]
@@ -48,6 +50,7 @@ class OwnRevocations(NodePart):
         self._follower: JournalFollower | None = None
         self._found: list[OwnRevocation] = []
         """Read, and not in the registry yet."""
+        self._issued: list[KnownCertificate] = []
         self._failure = ""
         self._not_before = 0.0
         self._follow_in(directory)
@@ -62,27 +65,26 @@ class OwnRevocations(NodePart):
 
     def _follow_in(self, directory: str) -> None:
         if directory != self._directory:
-            self._directory = directory
-            self._follower = JournalFollower(Path(directory) / JOURNAL, self._revoked) if directory else None
+            self._directory, self._follower = directory, None
             self._failure, self._not_before = "", 0.0
 
     async def tick(self) -> None:
         """Look whether there is something new; in the registry when it returns, unless the registry cannot be written."""
-        follower = self._follower
-        if follower is None or time.monotonic() < self._not_before:
+        if not self._directory or time.monotonic() < self._not_before:
             return
-        if follower.has_news():
-            await self._read(follower)
-        if not self._found:
-            return
-        entries, self._found = self._found, []
         try:
-            added = await self._store.call(lambda registry: registry.inventory.revoke(entries))
+            follower = self._follower = self._follower or await self._begun(self._directory)
+            if follower.has_news():
+                await self._read(follower)
+            await self._write(follower)
         except StoreError as error:
-            self._found = entries + self._found
-            _log.warning("revocations_not_written", count=len(entries), error=str(error))
-            return
-        self._announce(added)
+            _log.warning("journal_not_taken_over", revocations=len(self._found), error=str(error))
+
+    async def _begun(self, directory: str) -> JournalFollower:
+        """From where another control process, or an earlier life of this one, has got."""
+        position = await self._store.call(lambda registry: registry.inventory.journal_position(directory))
+        known = START if position is None else Position(position.sequence, bytes.fromhex(position.digest))
+        return JournalFollower(Path(directory) / JOURNAL, self._revoked, self._was_issued, known)
 
     async def _read(self, follower: JournalFollower) -> None:
         try:
@@ -92,6 +94,19 @@ class OwnRevocations(NodePart):
             self._failed(str(error))
         else:
             self._failed("")
+
+    async def _write(self, follower: JournalFollower) -> None:
+        """Revocations first, and they are what somebody waits for. Raises StoreError; nothing that was read is lost."""
+        if self._found:
+            entries = list(self._found)
+            added = await self._store.call(lambda registry: registry.inventory.revoke(entries))
+            self._found = []
+            self._announce(added)
+        if self._issued:
+            issued, told = list(self._issued), follower.told
+            position = JournalPosition(self._directory, told.sequence, told.digest.hex())
+            await self._store.call_later(lambda registry: registry.inventory.record(issued, position))
+            self._issued = []
 
     def _failed(self, why: str) -> None:
         if why and why != self._failure:
@@ -110,6 +125,9 @@ class OwnRevocations(NodePart):
                 revoked_at=news.at.timestamp(),
             )
         )
+
+    def _was_issued(self, news: IssuedNews) -> None:
+        self._issued.append(known_certificate(news.certificate, "issued", news.at.timestamp(), news.profile))
 
     def _announce(self, added: list[OwnRevocation]) -> None:
         for each in added[:_NAMED_AT_ONCE]:

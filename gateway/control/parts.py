@@ -1,17 +1,20 @@
 """All parts of a node, made once: what each is given, and in which order they hear of a session."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
 from gateway.audit.event import SecurityEvent
 from gateway.config.model import Config
 from gateway.control.audit_trail import AuditTrail
+from gateway.control.campaign_parts import campaign_parts
+from gateway.control.certificate_inventory import CertificateInventory
 from gateway.control.credentials import PasswordVerifier
 from gateway.control.detections import LogDetections
 from gateway.control.directory import Directory
 from gateway.control.enrolments import Enrolments
 from gateway.control.own_call_requests import CallRequests
 from gateway.control.own_calls import OwnCalls
+from gateway.control.own_certificates import OwnCertificates
 from gateway.control.own_publication import OwnPublication
 from gateway.control.own_revocations import OwnRevocations
 from gateway.control.part import NodePart
@@ -41,6 +44,8 @@ class Surroundings:
     report: Callable[..., None]
     """`report(event, severity, decision, detail[, charge_point_id])`: an event of the gateway's own."""
     add_event: Callable[[SecurityEvent], None]
+    recertify: Callable[[], Awaitable[str]]
+    """Gives the edges the gateway's own certificates as they are on the disk. Empty, or why they keep what they have."""
 
 
 class Parts:
@@ -52,15 +57,19 @@ class Parts:
         self.upgrades = Upgrades(store, directory, report, tasks)
         self.passwords = Passwords(store, directory, sessions, calls, around.verifier, report, tasks)
         self.publication = OwnPublication(report)
+        enrolments = Enrolments(store, directory, sessions, calls, report, tasks)
         self._all: tuple[NodePart, ...] = (
             CallRequests(calls, directory, sessions),
             Renewals(calls, sessions, tasks),
-            Enrolments(store, directory, sessions, calls, report, tasks),
+            enrolments,
             self.upgrades,
             self.passwords,
             LogDetections(around.trail.directory, around.config.audit.detections, around.add_event),
             OwnRevocations(store, report, around.config.pki.ca),
             self.publication,
+            OwnCertificates(around.config, report, around.recertify),
+            CertificateInventory(store),
+            *campaign_parts(store, directory, sessions, enrolments, calls, report, tasks),
             Privacy(around.trail.shredding, report, around.trail.may_happen, around.trail.relayed.in_turn),
         )
 

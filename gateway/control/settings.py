@@ -9,6 +9,7 @@ import msgspec
 from gateway.config.model import CSMS, Audit, Config, Listener, Trust
 from gateway.config.policy_site import load_policy
 from gateway.config.problems import ConfigError
+from gateway.control.own_certificate_files import own_pems
 from gateway.control.recordings import recording_settings
 from gateway.link.messages import (
     AuditSettings,
@@ -34,11 +35,12 @@ def _trust(bundle: Trust) -> TrustSettings:
     return TrustSettings(bundle, b"\n".join(_read(path) for path in bundle.roots))
 
 
-def _listener(listener: Listener, bundles: dict[str, bytes]) -> ListenerSettings:
+def _listener(listener: Listener, bundles: dict[str, bytes], own: tuple[CertificatePEM, ...]) -> ListenerSettings:
     tls = listener.tls
     if tls is None:
         return ListenerSettings(listener, (), b"")
-    certificates = tuple(CertificatePEM(_read(entry.certificate), _read(entry.key)) for entry in tls.certificates)
+    files = tuple(CertificatePEM(_read(entry.certificate), _read(entry.key)) for entry in tls.certificates)
+    certificates = own if tls.automatic_certificates else files
     trusted = [*(_read(path) for path in tls.client_trust), *(bundles[name] for name in tls.trust)]
     return ListenerSettings(listener, certificates, b"\n".join(trusted))
 
@@ -99,7 +101,8 @@ class SettingsBuilder:
         """
         trust = tuple(_trust(bundle) for bundle in config.trust)
         pems = {bundle.trust.name: bundle.roots_pem for bundle in trust}
-        listeners = tuple(_listener(listener, pems) for listener in config.listeners)
+        own = own_pems(config) if any(x.tls and x.tls.automatic_certificates for x in config.listeners) else ()
+        listeners = tuple(_listener(listener, pems, own) for listener in config.listeners)
         csms = tuple(_csms(entry) for entry in config.csms)
         policy = _policy(config)
         recording = self._recording(config)
@@ -113,6 +116,18 @@ class SettingsBuilder:
         """The same settings after a change of revocations. No file is read: what is in force was accepted once."""
         generation, trust_generation = self._count(settings.listeners, revocations)
         return msgspec.structs.replace(settings, generation=generation, trust_generation=trust_generation)
+
+    def recertified(self, settings: EdgeSettings, config: Config, revocations: Revocations) -> EdgeSettings:
+        """The same settings with the newest of the gateway's own certificates. No other file is read."""
+        own = own_pems(config)
+        listeners = tuple(
+            msgspec.structs.replace(each, certificates=own)
+            if each.listener.tls is not None and each.listener.tls.automatic_certificates
+            else each
+            for each in settings.listeners
+        )
+        renewed = msgspec.structs.replace(settings, listeners=listeners)
+        return self.renewed(renewed, revocations)
 
     def _count(self, listeners: tuple[ListenerSettings, ...], revocations: Revocations) -> tuple[int, int]:
         """The next generation, and the trust generation.

@@ -67,6 +67,14 @@ class SettingsInForce:
             self._push(self._current)
         return why
 
+    async def recertify(self, config: Config, revocations: Revocations) -> str:
+        """Let the edges show the newest of the gateway's own certificates. Empty, or why they keep what they have."""
+        current = self._current
+        if current is None:
+            return "the node has not started"
+        newest = await in_background(partial(self._builder.recertified, current, config, revocations))
+        return await self.come_into_force(newest)
+
     def succeeded(self) -> None:
         """A reload is through."""
         self.last_reload = {"ok": True, "time": time.time(), "why": ""}

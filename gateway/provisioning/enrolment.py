@@ -39,12 +39,14 @@ __all__ = [
     "old_retired",
     "put_off",
     "reconnected",
+    "released",
     "seen",
     "station_accepted",
     "superseded",
     "trigger_lost",
     "trigger_refused",
     "trigger_sent",
+    "waiting",
     "wanted",
 ]
 
@@ -298,6 +300,35 @@ def approved(enrolment: Enrolment, now: float, given: Given, timing: Timing) -> 
     """Somebody has approved what was held, perhaps long after the charge point has thrown the key away."""
     released = {"released_by": f"approval of {given.request}", "released_until": now + timing.released_for_s}
     return msgspec.structs.replace(issued(enrolment, now, given), **released)
+
+
+def released(enrolment: Enrolment, now: float, timing: Timing) -> Enrolment:
+    """Somebody has approved what was held, and another CA has yet to be asked for it."""
+    return _to(
+        State.CSR_RECEIVED,
+        enrolment,
+        now,
+        released_by=f"approval of {enrolment.ca_request}",
+        released_until=now + timing.released_for_s,
+        attempts=0,
+        due_at=now,
+        detail="approved",
+    )
+
+
+def waiting(enrolment: Enrolment, now: float, ca_request: str, retry_after_s: float, timing: Timing) -> Enrolment:
+    """Another CA has not decided yet. As long as it does not, an approval goes on to count."""
+    due_at = now + retry_after_s
+    return _to(
+        State.CSR_RECEIVED,
+        enrolment,
+        now,
+        ca_request=ca_request,
+        released_until=due_at + timing.released_for_s if enrolment.released_by else enrolment.released_until,
+        attempts=0,
+        due_at=due_at,
+        detail="the CA has not decided yet",
+    )
 
 
 def denied(enrolment: Enrolment, now: float, why: str) -> Enrolment:

@@ -54,7 +54,8 @@ FOLLOWS: Final[dict[State, frozenset[State]]] = {
     State.TRIGGER_WANTED: frozenset({State.TRIGGER_SENT, State.CSR_RECEIVED, *_ENDS}),
     State.TRIGGER_SENT: frozenset({State.TRIGGER_SENT, State.TRIGGER_WANTED, State.CSR_RECEIVED, *_ENDS}),
     State.CSR_RECEIVED: frozenset({State.CSR_RECEIVED, State.HELD, State.ISSUED, State.DENIED, *_ENDS}),
-    State.HELD: frozenset({State.HELD, State.ISSUED, State.DENIED, *_ENDS}),
+    # Back to CSR_RECEIVED once approved, where another CA has yet to be asked.
+    State.HELD: frozenset({State.HELD, State.CSR_RECEIVED, State.ISSUED, State.DENIED, *_ENDS}),
     State.ISSUED: frozenset({State.ISSUED, State.DELIVERY_SENT, State.SEEN_IN_HANDSHAKE, *_ENDS}),
     State.DELIVERY_SENT: frozenset(
         {

@@ -80,7 +80,7 @@ def _put(connection: Connection, enrolment: Enrolment) -> Enrolment:
     if enrolment.number:
         number = enrolment.number
         where = enrolments.c.number == number
-        before = connection.execute(select(enrolments.c.state).where(where)).scalar_one_or_none()
+        before = connection.execute(select(enrolments.c.state, enrolments.c.detail).where(where)).one_or_none()
         if before is None:
             raise NotFound(enrolment.charge_point_id)
         connection.execute(update(enrolments).where(where).values(**row))
@@ -92,7 +92,12 @@ def _put(connection: Connection, enrolment: Enrolment) -> Enrolment:
             raise NotFound(enrolment.charge_point_id) from None
         assert key is not None
         number = key[0]
-    if before != enrolment.state.value or enrolment.detail:
+    # What is said again and again while another CA thinks about it, or is away, is one step.
+    if (
+        before is None
+        or before.state != enrolment.state.value
+        or (enrolment.detail and enrolment.detail != before.detail)
+    ):
         connection.execute(
             insert(enrolment_steps).values(
                 enrolment=number, at=enrolment.changed_at, state=enrolment.state.value, detail=enrolment.detail

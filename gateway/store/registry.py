@@ -10,21 +10,22 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, Self
 
 import msgspec
-from sqlalchemy import Connection, Select, bindparam, delete, func, insert, or_, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Select, bindparam, delete, func, insert, or_, select, update
 
 from gateway.audit.event import printable
 from gateway.identity.claim import fold
 from gateway.identity.record import ChargePointRecord, StoredPassword
 from gateway.ocpp.vocabulary import ChargePointId, SecurityProfile
-from gateway.store import certificates, changes, refusals, schema
+from gateway.store import certificates, changes, one_row, refusals, schema
+from gateway.store.campaigns import CampaignTable
+from gateway.store.capabilities import CapabilityTable
 from gateway.store.certificates import Revocations
 from gateway.store.database import Database, open_database
 from gateway.store.enrolments import EnrolmentTable
-from gateway.store.errors import AlreadyExists, BelowFloor, DamagedRow, NotFound, StoreError
+from gateway.store.errors import DamagedRow, StoreError
 from gateway.store.inventory import CertificateTable
 from gateway.store.refusals import RefusalEntry
-from gateway.store.rows import checked, from_row, to_row
+from gateway.store.rows import LoweredFloor, checked, from_row
 from gateway.store.tables import bound_keys, charge_points, lowered_floors
 
 __all__ = ["LoweredFloor", "PasswordSlot", "Registry"]
@@ -50,16 +51,6 @@ _LEARN = (
 _LEARN_ROWS = 500
 
 
-class LoweredFloor(msgspec.Struct, frozen=True, kw_only=True):
-    """One operator act that lowered a floor."""
-
-    charge_point_id: ChargePointId
-    from_floor: SecurityProfile
-    to_floor: SecurityProfile | None
-    reason: str
-    lowered_at: float
-
-
 class Registry:
     """The one door to the database."""
 
@@ -69,6 +60,8 @@ class Registry:
         self._clock = clock
         self.enrolments = EnrolmentTable(database)
         self.inventory = CertificateTable(database)
+        self.campaigns = CampaignTable(database)
+        self.capabilities = CapabilityTable(database)
 
     @classmethod
     def open(cls, url: str, *, migrate: bool = True, clock: Callable[[], float] = time.time) -> Self:
@@ -101,13 +94,13 @@ class Registry:
     def load(self, ids: Iterable[ChargePointId]) -> dict[ChargePointId, ChargePointRecord]:
         """The records of these identities in one transaction; removed ones are missing from the answer."""
         with self._database.reading() as connection:
-            found = (_row(connection, charge_point_id) for charge_point_id in ids)
+            found = (one_row.find(connection, charge_point_id) for charge_point_id in ids)
             return {record.charge_point_id: record for record in found if record is not None}
 
     def get(self, charge_point_id: str) -> ChargePointRecord | None:
         """The record of exactly this identity, or None."""
         with self._database.reading() as connection:
-            return _row(connection, charge_point_id)
+            return one_row.find(connection, charge_point_id)
 
     def find(
         self, text: str = "", *, group: str | None = None, limit: int | None = None, offset: int = 0
@@ -181,14 +174,14 @@ class Registry:
         with self._database.writing() as connection:
             changes.lock(connection)
             for record in to_add:
-                _insert(connection, record, now)
+                one_row.add(connection, record, now)
             for record in to_replace:
-                registered = _existing(connection, record.charge_point_id)
+                registered = one_row.existing(connection, record.charge_point_id)
                 floor = max((each for each in (registered.floor, record.floor) if each), default=None)
                 created_at = record.created_at or registered.created_at
-                _store(connection, msgspec.structs.replace(record, floor=floor, created_at=created_at), now)
+                one_row.replace(connection, msgspec.structs.replace(record, floor=floor, created_at=created_at), now)
             for charge_point_id, fields in to_change.items():
-                _change_fields(connection, charge_point_id, fields, now)
+                one_row.change_fields(connection, charge_point_id, fields, now)
             ids = [*(record.charge_point_id for record in (*to_add, *to_replace)), *to_change]
             if ids:
                 changes.note_change(connection, ids)
@@ -204,17 +197,17 @@ class Registry:
             raise TypeError(f"update() cannot set {', '.join(wrong)}")
         with self._database.writing() as connection:
             changes.lock(connection)
-            old = _existing(connection, charge_point_id)
+            old = one_row.existing(connection, charge_point_id)
             new = checked(msgspec.structs.replace(old, **fields))
             if new == old:
                 return old
-            return _store_changed(connection, new, self._clock())
+            return one_row.replace_and_note(connection, new, self._clock())
 
     def remove(self, charge_point_id: str) -> None:
         """Remove the charge point with its key bindings. Raises NotFound. Revocations and refusals stay."""
         with self._database.writing() as connection:
             changes.lock(connection)
-            record = _existing(connection, charge_point_id)
+            record = one_row.existing(connection, charge_point_id)
             connection.execute(delete(charge_points).where(_identity == record.charge_point_id))
             changes.note_change(connection, [record.charge_point_id])
 
@@ -228,7 +221,7 @@ class Registry:
         now = self._clock()
         with self._database.writing() as connection:
             changes.lock(connection)
-            record = _existing(connection, charge_point_id)
+            record = one_row.existing(connection, charge_point_id)
             if record.floor is None or (to_floor is not None and to_floor >= record.floor):
                 floor = "none" if record.floor is None else str(int(record.floor))
                 raise StoreError(f"The floor of '{printable(charge_point_id)}' is {floor}; give one below that.")
@@ -240,7 +233,7 @@ class Registry:
             connection.execute(
                 insert(lowered_floors).values(charge_point_id=record.charge_point_id, reason=reason, **values)
             )
-            _store_changed(connection, msgspec.structs.replace(record, floor=to_floor), now)
+            one_row.replace_and_note(connection, msgspec.structs.replace(record, floor=to_floor), now)
 
     def lowered_floors(self, charge_point_id: str) -> list[LoweredFloor]:
         """Every time the floor of this identity was lowered, oldest first."""
@@ -253,7 +246,7 @@ class Registry:
 
     def raise_floor(self, charge_point_id: str, to_floor: SecurityProfile) -> None:
         """Never below `to_floor` again (A05.FR.09): durable on return, never lowers. Raises NotFound."""
-        self._change(charge_point_id, lambda record: _with_floor(record, to_floor))
+        self._change(charge_point_id, lambda record: one_row.with_floor(record, to_floor))
 
     def prove_upgrade(self, charge_point_id: str, proven: SecurityProfile) -> None:
         """An upgrade succeeded (A05): required profile and floor become `proven`, nothing is pending.
@@ -262,7 +255,7 @@ class Registry:
         """
 
         def change(record: ChargePointRecord) -> ChargePointRecord:
-            raised = _with_floor(record, proven)
+            raised = one_row.with_floor(record, proven)
             return msgspec.structs.replace(raised, security_profile=proven, pending_security_profile=None)
 
         self._change(charge_point_id, change)
@@ -373,7 +366,7 @@ class Registry:
                 return
         with self._database.writing() as connection:
             changes.lock(connection)
-            _existing(connection, charge_point_id)
+            one_row.existing(connection, charge_point_id)
             certificates.bind(connection, spki_sha256, owner, now)
 
     def bound_keys(self) -> dict[str, ChargePointId]:
@@ -425,68 +418,10 @@ class Registry:
     def _change(self, charge_point_id: str, change: Callable[[ChargePointRecord], ChargePointRecord]) -> None:
         with self._database.writing() as connection:
             changes.lock(connection)
-            old = _existing(connection, charge_point_id)
+            old = one_row.existing(connection, charge_point_id)
             new = change(old)
             if new != old:
-                _store_changed(connection, new, self._clock())
-
-
-def _row(connection: Connection, charge_point_id: str) -> ChargePointRecord | None:
-    row = connection.execute(select(charge_points).where(_identity == charge_point_id)).mappings().one_or_none()
-    return None if row is None else from_row(row)
-
-
-def _existing(connection: Connection, charge_point_id: str) -> ChargePointRecord:
-    record = _row(connection, charge_point_id)
-    if record is None:
-        raise NotFound(charge_point_id, _spelling(connection, charge_point_id) or "")
-    return record
-
-
-def _spelling(connection: Connection, charge_point_id: str) -> str | None:
-    """How the identity is spelled in the registry, whatever its case; None if it is free."""
-    query = select(_identity).where(charge_points.c.fold == fold(charge_point_id))
-    return connection.execute(query).scalar_one_or_none()
-
-
-def _insert(connection: Connection, record: ChargePointRecord, now: float) -> None:
-    existing = _spelling(connection, record.charge_point_id)
-    if existing is not None:
-        raise AlreadyExists(record.charge_point_id, existing)
-    _verify_above_floor(record)
-    stamped = msgspec.structs.replace(record, created_at=record.created_at or now, updated_at=now)
-    try:
-        connection.execute(insert(charge_points).values(**to_row(stamped)))
-    except IntegrityError:
-        raise AlreadyExists(record.charge_point_id, record.charge_point_id) from None
-
-
-def _store_changed(connection: Connection, record: ChargePointRecord, now: float) -> ChargePointRecord:
-    changes.note_change(connection, [record.charge_point_id])
-    return _store(connection, record, now)
-
-
-def _store(connection: Connection, record: ChargePointRecord, now: float) -> ChargePointRecord:
-    _verify_above_floor(record)
-    stamped = msgspec.structs.replace(record, updated_at=now)
-    connection.execute(update(charge_points).where(_identity == record.charge_point_id).values(**to_row(stamped)))
-    return stamped
-
-
-def _change_fields(connection: Connection, charge_point_id: str, fields: Mapping[str, Any], now: float) -> None:
-    old, floor = _existing(connection, charge_point_id), fields.get("floor")
-    new = msgspec.structs.replace(old, **{**fields, "floor": old.floor})
-    _store(connection, checked(new if floor is None else _with_floor(new, floor)), now)
-
-
-def _verify_above_floor(record: ChargePointRecord) -> None:
-    if record.floor is not None and record.security_profile < record.floor:
-        raise BelowFloor(record.charge_point_id, record.security_profile, record.floor)
-
-
-def _with_floor(record: ChargePointRecord, floor: SecurityProfile) -> ChargePointRecord:
-    higher = floor if record.floor is None else max(record.floor, floor)
-    return msgspec.structs.replace(record, floor=higher)
+                one_row.replace_and_note(connection, new, self._clock())
 
 
 def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:

@@ -13,10 +13,10 @@ from gateway.audit.event import printable
 from gateway.identity.claim import fold
 from gateway.identity.evidence import Tolerance
 from gateway.identity.record import ChargePointRecord, StoredPassword
-from gateway.ocpp.vocabulary import OCPPVersion
+from gateway.ocpp.vocabulary import ChargePointId, OCPPVersion, SecurityProfile
 from gateway.store.errors import DamagedRow, StoreError
 
-__all__ = ["checked", "from_row", "to_row"]
+__all__ = ["LoweredFloor", "checked", "from_row", "to_row"]
 
 _LISTS = ("operator_names", "ocpp_versions", "tolerances")
 _PASSWORDS = ("password", "pending_password")
@@ -24,6 +24,16 @@ _KNOWN: dict[str, frozenset[str]] = {
     "tolerances": frozenset(get_args(Tolerance)),
     "ocpp_versions": frozenset(version.value for version in OCPPVersion),
 }
+
+
+class LoweredFloor(msgspec.Struct, frozen=True, kw_only=True):
+    """One operator act that lowered a floor."""
+
+    charge_point_id: ChargePointId
+    from_floor: SecurityProfile
+    to_floor: SecurityProfile | None
+    reason: str
+    lowered_at: float
 
 
 def checked(record: ChargePointRecord) -> ChargePointRecord:

@@ -25,6 +25,8 @@ __all__ = [
     "charge_points",
     "enrolment_steps",
     "enrolments",
+    "journal_positions",
+    "known_certificates",
     "lowered_floors",
     "meta",
     "metadata",
@@ -126,7 +128,41 @@ revoked_certificates = Table(
     Column("reason", Text, nullable=False),
     Column("revoked_at", Float, nullable=False),
     UniqueConstraint("sha256", "issuer", "serial", name="uq_revoked_certificates"),
+    Index("ix_revoked_certificates_serial", "serial"),
 )
+
+known_certificates = Table(
+    "known_certificates",
+    metadata,
+    Column("sha256", String(64), primary_key=True),
+    Column("issuer", Text, nullable=False),
+    Column("serial", String(64), nullable=False),
+    Column("common_name", Text, nullable=False),
+    Column("organization", Text, nullable=False),
+    Column("spki_sha256", String(64), nullable=False),
+    Column("profile", String(64), nullable=False),
+    Column("source", String(16), nullable=False),
+    Column("charge_point_id", String(255), nullable=False),
+    Column("not_before", Float, nullable=False),
+    Column("not_after", Float, nullable=False),
+    Column("recorded_at", Float, nullable=False),
+    Column("first_seen_at", Float, nullable=False),
+    Column("last_seen_at", Float, nullable=False),
+    Column("superseded_by", String(64), nullable=False),
+    Index("ix_known_certificates_serial", "serial"),
+    Index("ix_known_certificates_common_name", "common_name"),
+    Index("ix_known_certificates_not_after", "not_after"),
+)
+"""Certificates that were issued here, seen in an admission, or imported. No foreign keys: they outlive charge points."""
+
+journal_positions = Table(
+    "journal_positions",
+    metadata,
+    Column("directory", Text, primary_key=True),
+    Column("sequence", Integer, nullable=False),
+    Column("digest", String(64), nullable=False),
+)
+"""Up to where in the journal of each CA's directory certificates have been taken over."""
 
 enrolments = Table(
     "enrolments",

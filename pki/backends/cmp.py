@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from cryptography import x509
 
@@ -28,6 +29,7 @@ from pki.chains import chain_from
 __all__ = ["CMPBackend", "CMPSettings"]
 
 _POLL_S: Final = 30.0
+_CONNECT_S: Final = 10.0
 _REJECTED: Final = ("PKIStatus: rejection", "request rejected")
 _PLACE: Final = re.compile(r"^.*?(?=CMP (?:error|warning)|error:)")
 _WAITING: Final = ("total timeout", "received 'waiting'")
@@ -105,6 +107,18 @@ class CMPBackend:
     async def chain(self) -> tuple[x509.Certificate, ...]:
         """CMP could ask for them by a general message, which few servers answer: the pinned roots are what is known."""
         return self._settings.anchors
+
+    async def verify_access(self) -> bool:
+        """Somebody listens there; secret and certificate are looked at by a request alone."""
+        parts = urlsplit(self._settings.server)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        try:
+            async with asyncio.timeout(_CONNECT_S):
+                _, writer = await asyncio.open_connection(parts.hostname, port)
+        except (OSError, TimeoutError) as error:
+            raise BackendUnavailable(f"{self._settings.server}: {error.strerror or 'no answer'}") from None
+        writer.close()
+        return False
 
     async def revoke(self, serial_number: int, reason: x509.ReasonFlags) -> None:
         """Not through this client: a CMP revocation request names the certificate itself."""

@@ -36,6 +36,7 @@ __all__ = ["CommandBackend", "CommandSettings", "Finished", "run"]
 
 _OK, _TEMPFAIL, _NOPERM = 0, 75, 77
 _DEFAULT_RETRY_S: Final = 60.0
+_MIN_RETRY_S: Final = 5.0
 _MAX_RETRY_S: Final = 86_400.0
 _MAX_OUTPUT_BYTES: Final = 262_144
 _ENVIRONMENT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TZ")
@@ -164,6 +165,10 @@ class CommandBackend:
         except BackendMisbehaved as error:
             raise BackendUnavailable(str(error)) from None
 
+    async def verify_access(self) -> bool:
+        """Only the command knows what it shows to whom."""
+        return False
+
     async def revoke(self, serial_number: int, reason: x509.ReasonFlags) -> None:
         """``{"action": "revoke", "serial_number": hex, "reason": as in RFC 5280}``."""
         wanted = {"action": "revoke", "serial_number": format(serial_number, "x"), "reason": reason.value}
@@ -188,4 +193,4 @@ def _certificates(output: bytes) -> list[x509.Certificate]:
 
 def _retry_after_s(output: bytes) -> float:
     first = output.split(b"\n", 1)[0].strip()
-    return min(float(first), _MAX_RETRY_S) if first.isdigit() else _DEFAULT_RETRY_S
+    return min(max(float(first), _MIN_RETRY_S), _MAX_RETRY_S) if first.isdigit() else _DEFAULT_RETRY_S

@@ -35,8 +35,11 @@ __all__ = ["ESTBackend", "ESTSettings", "OAuth2Client"]
 
 _DEFAULT_RETRY_S: Final = 60.0
 _MAX_RETRY_S: Final = 86_400.0
-_OK, _ACCEPTED, _UNAUTHORIZED, _TOO_MANY = 200, 202, 401, 429
-_REFUSALS: Final = range(400, 500)
+_OK, _ACCEPTED, _UNAUTHORIZED = 200, 202, 401
+_ABOUT_US: Final = frozenset({401, 403, 404, 405, 407, 408, 429})
+"""Our credentials, our address, our haste: nothing that the request could be denied for."""
+_REFUSALS: Final = frozenset(range(400, 500)) - _ABOUT_US
+_MIN_RETRY_S: Final = 5.0
 _SEQUENCE: Final = b"\x30"
 
 
@@ -83,9 +86,10 @@ class ESTBackend:
             return verified_answer(_certificates(answer.body), request, self._settings.anchors, self._now())
         if answer.status == _ACCEPTED:
             return Pending(self._retry_after_s(answer))
-        if answer.status == _TOO_MANY or answer.status not in _REFUSALS:
-            raise BackendUnavailable(f"HTTP status {answer.status}")
-        return Denied(printable_reason(answer.body.decode("utf-8", "replace")) or f"HTTP status {answer.status}")
+        said = printable_reason(answer.body.decode("utf-8", "replace"))
+        if answer.status not in _REFUSALS:
+            raise BackendUnavailable(f"HTTP status {answer.status}" + (f": {said}" if said else ""))
+        return Denied(said or f"HTTP status {answer.status}")
 
     async def chain(self) -> tuple[x509.Certificate, ...]:
         """The CA certificates (cacerts). To show to people; trust in them comes from elsewhere."""
@@ -96,6 +100,14 @@ class ESTBackend:
             return tuple(_certificates(answer.body))
         except BackendMisbehaved as error:
             raise BackendUnavailable(str(error)) from None
+
+    async def verify_access(self) -> bool:
+        """A token is fetched; Basic and certificates are looked at by simpleenroll alone."""
+        oauth2 = self._settings.oauth2
+        if oauth2 is None:
+            return False
+        self._token = await _bearer_token(oauth2, self._settings.tls)
+        return True
 
     async def revoke(self, serial_number: int, reason: x509.ReasonFlags) -> None:
         """EST has no revocation."""
@@ -129,13 +141,13 @@ class ESTBackend:
         """Seconds, or a date (RFC 9110, 10.2.3)."""
         text = answer.headers.get("retry-after", "")
         if text.isascii() and text.isdigit():
-            return min(float(text), _MAX_RETRY_S)
+            return min(max(float(text), _MIN_RETRY_S), _MAX_RETRY_S)
         try:
             moment = email.utils.parsedate_to_datetime(text)
             left = (moment - self._now()).total_seconds()
         except (ValueError, TypeError):
             return _DEFAULT_RETRY_S
-        return min(max(left, 1.0), _MAX_RETRY_S)
+        return min(max(left, _MIN_RETRY_S), _MAX_RETRY_S)
 
 
 def _basic(username: str, password: str) -> str:

@@ -1,6 +1,7 @@
 """What a certificate authority looks like to whoever wants a certificate for a charge point.
 
-    BackendUnavailable   no answer, or none that settles anything: ask again later, nothing is decided
+    BackendUnavailable   no answer, or none that settles anything, as that our credentials are not taken: ask again
+                         later, nothing is decided about the request
     BackendMisbehaved    an answer that must not be used: a certificate that is not what was asked for. An alarm
 
 A CA's "no" is no error: it is `Denied`.
@@ -101,6 +102,12 @@ class Backend(Protocol):
 
     async def chain(self) -> tuple[x509.Certificate, ...]:
         """The CA's own certificates, in no order that could be relied on. Raises BackendUnavailable."""
+
+    async def verify_access(self) -> bool:
+        """True if the CA has taken our credentials; False if only a request for a certificate could tell.
+
+        Raises BackendUnavailable.
+        """
 
     async def revoke(self, serial_number: int, reason: x509.ReasonFlags) -> None:
         """Raises BackendUnavailable; also, with words for the operator, where the CA offers no such thing."""

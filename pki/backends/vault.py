@@ -27,9 +27,9 @@ from pki.backends.returned import verified_answer
 
 __all__ = ["VaultBackend", "VaultSettings"]
 
-_OK, _TOO_MANY = 200, 429
-_TEMPORARY: Final = frozenset({429, 472, 473})
-"""Too many requests, and standby nodes."""
+_OK: Final = 200
+_TEMPORARY: Final = frozenset({401, 403, 404, 405, 429, 472, 473})
+"""A token that has run out or lacks a policy, a mount that is not there, too many requests, standby nodes."""
 _REFUSALS: Final = range(400, 500)
 
 
@@ -67,12 +67,10 @@ class VaultBackend:
         }
         answer = await self._ask("POST", f"sign/{self._settings.role}", wanted)
         if answer.status in _TEMPORARY or answer.status not in {_OK, *_REFUSALS}:
-            raise BackendUnavailable(f"HTTP status {answer.status}")
+            raise BackendUnavailable(_status(answer))
         found = _json(answer.body)
         if answer.status != _OK:
-            errors = found.get("errors")
-            said = "; ".join(map(str, errors)) if isinstance(errors, list) else ""
-            return Denied(printable_reason(said) or f"HTTP status {answer.status}")
+            return Denied(_errors(found) or f"HTTP status {answer.status}")
         return verified_answer(_certificates(found), request, self._settings.anchors, self._now())
 
     async def chain(self) -> tuple[x509.Certificate, ...]:
@@ -85,15 +83,21 @@ class VaultBackend:
         except ValueError:
             raise BackendUnavailable("an answer that holds no certificates") from None
 
+    async def verify_access(self) -> bool:
+        """The token is one; whether its policies are enough is not looked at."""
+        url = f"{self._settings.address.rstrip('/')}/v1/auth/token/lookup-self"
+        answer = await ask("GET", url, tls=self._settings.tls, headers=self._headers())
+        if answer.status != _OK:
+            raise BackendUnavailable(f"the token is not taken: {_status(answer)}")
+        return True
+
     async def revoke(self, serial_number: int, reason: x509.ReasonFlags) -> None:
         """Vault keeps no reason."""
         del reason
         octets = serial_number.to_bytes((serial_number.bit_length() + 7) // 8, "big")
         answer = await self._ask("POST", "revoke", {"serial_number": octets.hex(":")})
         if answer.status != _OK:
-            raise BackendUnavailable(
-                f"HTTP status {answer.status}: {printable_reason(answer.body.decode('utf-8', 'replace'))}"
-            )
+            raise BackendUnavailable(_status(answer))
 
     def revocation_source(self) -> RevocationSource:
         """The mount's own list."""
@@ -102,14 +106,32 @@ class VaultBackend:
     def _url(self, path: str) -> str:
         return f"{self._settings.address.rstrip('/')}/v1/{self._settings.mount}/{path}"
 
-    async def _ask(self, method: str, path: str, body: dict[str, Any] | None) -> Answer:
+    def _headers(self) -> dict[str, str]:
         headers = {"X-Vault-Token": self._settings.token, "X-Vault-Request": "true"}
         if self._settings.namespace:
             headers["X-Vault-Namespace"] = self._settings.namespace
+        return headers
+
+    async def _ask(self, method: str, path: str, body: dict[str, Any] | None) -> Answer:
+        headers = self._headers()
         if body is not None:
             headers["Content-Type"] = "application/json"
         encoded = msgspec.json.encode(body) if body is not None else None
         return await ask(method, self._url(path), tls=self._settings.tls, headers=headers, body=encoded)
+
+
+def _status(answer: Answer) -> str:
+    """With Vault's own words, where there are any."""
+    try:
+        said = _errors(_json(answer.body))
+    except BackendUnavailable:
+        said = ""
+    return f"HTTP status {answer.status}" + (f": {said}" if said else "")
+
+
+def _errors(found: dict[str, Any]) -> str:
+    errors = found.get("errors")
+    return printable_reason("; ".join(map(str, errors))) if isinstance(errors, list) else ""
 
 
 def _json(body: bytes) -> dict[str, Any]:

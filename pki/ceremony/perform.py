@@ -13,6 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
 from pki.blocked_keys import spki_sha256
+from pki.ceremony.checks import serial_number, verify_plan
 from pki.ceremony.plan import (
     Ceremony,
     CRLCeremony,
@@ -23,10 +24,10 @@ from pki.ceremony.plan import (
     RootCeremony,
     SigningCA,
 )
+from pki.ceremony.writing import verify_nothing_there, write_made
 from pki.errors import Misconfigured, Refused
-from pki.issuer import Issuer
 from pki.key_policy import DEFAULT_KEY_POLICY, key_description
-from pki.keys import PrivateKey, PublicKey, certificate_key, generate_key, write_key
+from pki.keys import PrivateKey, PublicKey, certificate_key, generate_key
 from pki.lint import lint
 from pki.names import Subject
 from pki.profiles import (
@@ -40,14 +41,22 @@ from pki.profiles import (
 )
 from pki.secrets_at_rest import read_secret
 from pki.signatures import signature_hash
-from pki.signer.settings import KeySettings, open_key, pkcs11_keys, read_pin
+from pki.signer.settings import KeySettings, open_key, parse_settings, pkcs11_keys, read_pin
 from pki.signing import random_serial
-from pki.template import Constraints, Contents, Publication, certificate_builder
+from pki.template import Constraints, Contents, certificate_builder
 
 __all__ = ["perform"]
 
-_PUBLIC_MODE: Final = 0o644
 _DAY: Final = datetime.timedelta(days=1)
+_NEW_WITH_OLD: Final = "new-with-old"
+_OLD_WITH_NEW: Final = "old-with-new"
+_ENDINGS: Final = {
+    KeyCeremony: (".pub.pem",),
+    RootCeremony: (".pem",),
+    IssuingCeremony: (".pem", ".toml"),
+    CRLCeremony: (".crl",),
+}
+"""Of the files that a ceremony names after itself."""
 
 
 @dataclass(slots=True)
@@ -57,6 +66,8 @@ class _Made:
     files: dict[str, bytes] = field(default_factory=dict)
     keys: list[tuple[Path, PrivateKey, bytes | None]] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
+    token_label: str = ""
+    """Of the key that was made in a token."""
 
     def certificate(self, name: str, certificate: x509.Certificate, *above: x509.Certificate) -> None:
         """Adds a PEM file and its line in the record."""
@@ -70,8 +81,12 @@ def perform(plan: Ceremony, text: str, base: Path, now: datetime.datetime) -> tu
     `text`: the reviewed file, for the record. `base`: what its paths are relative to. Raises PKIError, OSError.
     """
     now = now.replace(microsecond=0)
-    made = _make(plan, base, now)
     digest = hashlib.sha256(text.encode()).hexdigest()
+    record_name = f"record-{plan.__struct_config__.tag}-{digest[:12]}.json"
+    verify_plan(plan)
+    verify_nothing_there(_written(plan, base, record_name))
+    _rehearsed(plan, base, now)
+    made = _make(plan, base, now)
     record = {
         "ceremony": plan.__struct_config__.tag,
         "purpose": plan.purpose,
@@ -82,9 +97,34 @@ def perform(plan: Ceremony, text: str, base: Path, now: datetime.datetime) -> tu
         **made.facts,
         "files": {name: hashlib.sha256(data).hexdigest() for name, data in made.files.items()},
     }
-    return _write(
-        base / plan.directory, made, record, f"record-{plan.__struct_config__.tag}-{digest[:12]}.json"
-    ), record
+    try:
+        return write_made(base / plan.directory, made.files, made.keys, record_name, record), record
+    except OSError as error:
+        if made.token_label:
+            raise Misconfigured(
+                f"{error.filename}: {error.strerror}. The key {made.token_label!r} is in its token already: take it from there by"
+                " leaving key.generate out"
+            ) from None
+        raise
+
+
+def _rehearsed(plan: Ceremony, base: Path, now: datetime.datetime) -> None:
+    """A key in a token is made for good: everything is made once with a key in memory, and thrown away. Raises Misconfigured."""
+    if isinstance(plan, KeyCeremony | RootCeremony | IssuingCeremony) and plan.key.generate and plan.key.at.pkcs11:
+        nowhere = KeySettings(file="nowhere", unsafe_unencrypted=True)
+        _make(msgspec.structs.replace(plan, key=msgspec.structs.replace(plan.key, at=nowhere)), base, now)
+
+
+def _written(plan: Ceremony, base: Path, record_name: str) -> list[Path]:
+    """Everything that the ceremony will write."""
+    if isinstance(plan, CrossCeremony):
+        names = [f"{_NEW_WITH_OLD}.pem", f"{_OLD_WITH_NEW}.pem"]
+    else:
+        names = [f"{plan.name}{ending}" for ending in _ENDINGS[type(plan)]]
+    found = [base / plan.directory / name for name in (*names, record_name)]
+    if isinstance(plan, KeyCeremony | RootCeremony | IssuingCeremony) and plan.key.generate and plan.key.at.file:
+        found.append(base / plan.key.at.file)
+    return found
 
 
 def _make(plan: Ceremony, base: Path, now: datetime.datetime) -> _Made:
@@ -128,15 +168,11 @@ def _issuing(plan: IssuingCeremony, base: Path, now: datetime.datetime) -> _Made
     if plan.subject.subject().name() == root.subject:
         raise Misconfigured("subject is that of the root: the issuing CA needs a name of its own")
     is_csms = plan.use == "csms"
-    if is_csms and not plan.limits.domains:
-        raise Misconfigured("limits.domains: a CA for servers needs the domains that it is limited to")
     limits = Constraints(
         organizations=plan.limits.organizations,
         domains=plan.limits.domains,
         exclude_hosts=not is_csms and not plan.limits.unsafe_permit_host_names,
     )
-    if not plan.limits.organizations:
-        raise Misconfigured("limits.organizations: a CA that is not limited can certify other operators' charge points")
     profile = dataclasses.replace(
         CSMS_ISSUING_CA if is_csms else CHARGE_POINT_ISSUING_CA,
         name_constraints_critical=not plan.limits.unsafe_not_critical,
@@ -144,21 +180,19 @@ def _issuing(plan: IssuingCeremony, base: Path, now: datetime.datetime) -> _Made
     contents = _contents(profile, plan.subject.subject(), plan.not_before, plan.not_after, now, above=root)
     contents = dataclasses.replace(contents, constraints=limits.extension())
     certificate = _signed(contents, public, root.subject, root_key, root)
-    issued = (CSMS,) if is_csms else (CHARGE_POINT, OCSP_RESPONDER)
-    lifetime = plan.lifetime_days * _DAY
-    # The signer will check the same when it starts; whoever leaves the offline room should know now.
-    Issuer(
-        name=plan.name,
-        certificate=certificate,
-        chain=(root,),
-        profiles=tuple(each.with_lifetime(lifetime) if each is not OCSP_RESPONDER else each for each in issued),
-        organizations=plan.limits.organizations,
-        domains=plan.limits.domains,
-        publication=Publication(**msgspec.structs.asdict(plan.publication)),
-    )
+    if certificate.not_valid_after_utc < now + plan.lifetime_days * _DAY:
+        raise Misconfigured(
+            f"lifetime_days: the CA itself ends on {certificate.not_valid_after_utc:%Y-%m-%d}, before that"
+        )
+    # Whoever has its key can say that all is well: a responder is certified only where charge points are told to ask one.
+    responder = (OCSP_RESPONDER.name,) if plan.publication.ocsp_url else ()
+    issued = (CSMS.name if is_csms else CHARGE_POINT.name, *responder)
+    text = _settings(plan, issued, base)
+    # As the signer will read it when it starts; whoever leaves the offline room should know now.
+    issuer = parse_settings(text, f"{plan.name}.toml").issuer(plan.name, [certificate, root], f"{plan.name}.toml")
     made.certificate(f"{plan.name}.pem", certificate, root)
-    made.files[f"{plan.name}.toml"] = _settings(plan, tuple(each.name for each in issued), base)
-    warnings = issued[0].with_lifetime(lifetime).warnings()
+    made.files[f"{plan.name}.toml"] = text
+    warnings = issuer.profiles[0].warnings()
     if warnings:
         made.facts["warnings"] = list(warnings)
     return made
@@ -170,7 +204,7 @@ def _cross(plan: CrossCeremony, base: Path, now: datetime.datetime) -> _Made:
     new, new_key = _signing_ca(plan.new, base, "new")
     if old.public_key() == new.public_key():
         raise Misconfigured("old and new have the same key")
-    for name, subject, issuer, key in (("new-with-old", new, old, old_key), ("old-with-new", old, new, new_key)):
+    for name, subject, issuer, key in ((_NEW_WITH_OLD, new, old, old_key), (_OLD_WITH_NEW, old, new, new_key)):
         ends = min(subject.not_valid_after_utc, issuer.not_valid_after_utc)
         contents = _contents(ROOT_CA, Subject("", ""), plan.not_before, plan.not_after or ends, now, above=issuer)
         contents = dataclasses.replace(contents, existing_name=subject.subject)
@@ -186,7 +220,7 @@ def _crl(plan: CRLCeremony, base: Path, now: datetime.datetime) -> _Made:
     this_update = plan.this_update or now
     if plan.next_update <= max(this_update, now):
         raise Misconfigured("next_update is not in the future")
-    revoked = {_serial(each.serial): each for each in plan.revoked}
+    revoked = {serial_number(each.serial): each for each in plan.revoked}
     _verify_previous(plan, base, root, set(revoked))
     builder = (
         x509.CertificateRevocationListBuilder()
@@ -208,13 +242,6 @@ def _crl(plan: CRLCeremony, base: Path, now: datetime.datetime) -> _Made:
     return made
 
 
-def _serial(text: str) -> int:
-    try:
-        return int(text, 16)
-    except ValueError:
-        raise Misconfigured(f"revoked.serial {text!r} is not a number in hex") from None
-
-
 def _verify_previous(plan: CRLCeremony, base: Path, root: x509.Certificate, revoked: set[int]) -> None:
     if not plan.previous:
         if plan.number != 1:
@@ -226,7 +253,10 @@ def _verify_previous(plan: CRLCeremony, base: Path, root: x509.Certificate, revo
         raise Misconfigured(f"previous {plan.previous}: {error}") from None
     if not before.is_signature_valid(certificate_key(root)):
         raise Misconfigured(f"previous {plan.previous} is not of this root")
-    number = before.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+    try:
+        number = before.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+    except (x509.ExtensionNotFound, ValueError):
+        raise Misconfigured(f"previous {plan.previous} has no number") from None
     if plan.number <= number:
         raise Misconfigured(f"number {plan.number} is not above {number}, that of the list before")
     forgotten = {entry.serial_number for entry in before} - revoked
@@ -306,6 +336,8 @@ def _generated(key: NewKey, base: Path, made: _Made) -> PrivateKey:
         made_there: PrivateKey = pkcs11_keys().generate_in_token(
             Path(token.module), token.token, token.label, pin, key.generate
         )
+        made.token_label = token.label
+        made.facts["made_in_token"] = {"token": token.token, "label": token.label}
         return made_there
     secret = None if at.unsafe_unencrypted else read_secret(base / at.secret_file) if at.secret_file else None
     if secret is None and not at.unsafe_unencrypted:
@@ -361,24 +393,3 @@ def _facts(certificate: x509.Certificate) -> dict[str, str]:
         "spki_sha256": spki_sha256(certificate_key(certificate)).hex(),
         "sha256": hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest(),
     }
-
-
-def _write(directory: Path, made: _Made, record: dict[str, Any], record_name: str) -> Path:
-    paths = [directory / name for name in (*made.files, record_name)] + [path for path, _, _ in made.keys]
-    there = [path for path in paths if path.exists()]
-    if there:
-        raise Misconfigured(f"{there[0]} is there already, and a ceremony replaces nothing")
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for path, key, secret in made.keys:
-        write_key(key, path, secret)
-    for name, data in made.files.items():
-        _write_public(directory / name, data)
-    path = directory / record_name
-    _write_public(path, msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
-    return path
-
-
-def _write_public(path: Path, data: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(data)
-    path.chmod(_PUBLIC_MODE)

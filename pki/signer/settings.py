@@ -2,6 +2,7 @@
 
 import datetime
 import importlib
+import math
 import os
 from pathlib import Path
 from types import ModuleType
@@ -18,10 +19,21 @@ from pki.profiles import END_ENTITY_PROFILES, CertificateProfile
 from pki.secrets_at_rest import credential_path, load_private_key, read_secret
 from pki.template import Publication
 
-__all__ = ["KeySettings", "TokenSettings", "load_issuers", "open_key", "pkcs11_keys", "read_pin"]
+__all__ = [
+    "MAX_LIFETIME_DAYS",
+    "IssuerSettings",
+    "KeySettings",
+    "TokenSettings",
+    "load_issuers",
+    "open_key",
+    "parse_settings",
+    "pkcs11_keys",
+    "read_pin",
+]
 
 _MAX_FILE_BYTES: Final = 100_000
-_MAX_LIFETIME_DAYS: Final = 3660
+MAX_LIFETIME_DAYS: Final = 3660
+"""Of any certificate that is issued here."""
 
 
 class TokenSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -51,7 +63,9 @@ class _PublicationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
     issuer_url: str = ""
 
 
-class _IssuerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class IssuerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An issuing CA, as a ceremony writes it."""
+
     certificate: str
     profiles: tuple[str, ...]
     organizations: tuple[str, ...]
@@ -59,6 +73,24 @@ class _IssuerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     domains: tuple[str, ...] = ()
     lifetime_days: dict[str, float] = {}
     publication: _PublicationSettings = _PublicationSettings()
+
+    def issuer(self, name: str, certificates: list[x509.Certificate], where: str) -> Issuer:
+        """The issuing CA, with its certificate and those above it. Raises Misconfigured."""
+        publication = self.publication
+        return Issuer(
+            name=name,
+            certificate=certificates[0],
+            chain=tuple(certificates[1:]),
+            profiles=tuple(_profile(self, each, where) for each in self.profiles),
+            organizations=self.organizations,
+            domains=self.domains,
+            publication=Publication(
+                crl_url=publication.crl_url,
+                crl_shards=publication.crl_shards,
+                ocsp_url=publication.ocsp_url,
+                issuer_url=publication.issuer_url,
+            ),
+        )
 
 
 def load_issuers(directory: Path) -> dict[str, tuple[Issuer, PrivateKey]]:
@@ -71,28 +103,22 @@ def load_issuers(directory: Path) -> dict[str, tuple[Issuer, PrivateKey]]:
 
 def _load(file: Path) -> tuple[Issuer, PrivateKey]:
     try:
-        settings = msgspec.toml.decode(_read(file)[:_MAX_FILE_BYTES], type=_IssuerSettings)
+        settings = parse_settings(_read(file), str(file))
         certificates = x509.load_pem_x509_certificates(_read(file.parent / settings.certificate))
-    except (msgspec.MsgspecError, ValueError) as error:
+        issuer = settings.issuer(file.stem, certificates, str(file))
+    except ValueError as error:
         raise Misconfigured(f"{file}: {error}") from None
     except OSError as error:
         raise Misconfigured(f"{error.filename}: {error.strerror}") from None
-    publication = settings.publication
-    issuer = Issuer(
-        name=file.stem,
-        certificate=certificates[0],
-        chain=tuple(certificates[1:]),
-        profiles=tuple(_profile(file, settings, name) for name in settings.profiles),
-        organizations=settings.organizations,
-        domains=settings.domains,
-        publication=Publication(
-            crl_url=publication.crl_url,
-            crl_shards=publication.crl_shards,
-            ocsp_url=publication.ocsp_url,
-            issuer_url=publication.issuer_url,
-        ),
-    )
     return issuer, open_key(settings.key, file.parent, str(file))
+
+
+def parse_settings(data: bytes, where: str) -> IssuerSettings:
+    """An issuing CA's file. Raises Misconfigured."""
+    try:
+        return msgspec.toml.decode(data[:_MAX_FILE_BYTES], type=IssuerSettings)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise Misconfigured(f"{where}: {error}") from None
 
 
 def _read(path: Path) -> bytes:
@@ -102,15 +128,15 @@ def _read(path: Path) -> bytes:
         return file.read()
 
 
-def _profile(file: Path, settings: _IssuerSettings, name: str) -> CertificateProfile:
+def _profile(settings: IssuerSettings, name: str, where: str) -> CertificateProfile:
     profile = END_ENTITY_PROFILES.get(name)
     if profile is None:
-        raise Misconfigured(f"{file}: no certificate profile {name!r}; there are {', '.join(END_ENTITY_PROFILES)}")
+        raise Misconfigured(f"{where}: no certificate profile {name!r}; there are {', '.join(END_ENTITY_PROFILES)}")
     days = settings.lifetime_days.get(name)
     if days is None:
         return profile
-    if days > _MAX_LIFETIME_DAYS:
-        raise Misconfigured(f"{file}: lifetime_days of {name} is more than {_MAX_LIFETIME_DAYS}")
+    if not math.isfinite(days) or days > MAX_LIFETIME_DAYS:
+        raise Misconfigured(f"{where}: lifetime_days of {name} is more than {MAX_LIFETIME_DAYS}")
     return profile.with_lifetime(datetime.timedelta(days=days))
 
 

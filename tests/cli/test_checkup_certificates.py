@@ -16,6 +16,8 @@ from gateway.cli.checkup.certificates import check_certificates
 from gateway.cli.checkup.check import Check
 from gateway.config.load import load_unchecked
 from gateway.config.model import CSMS, CertificateFiles, Config, Listener, ListenerTLS
+from gateway.config.own_certificates import ServerCertificates
+from gateway.control.own_certificate_files import own_certificate_path, write_own
 from pki.authority import Authority, Issued, Subject
 from pki.keys import write_key
 from pki.profiles import CHARGE_POINT, ISSUING_CA
@@ -264,3 +266,39 @@ class TestTrustAndCSMS:
         assert levels(bench.check(csms={**good, "key": other.key}), "certificate-key") == ["error"]
         missing = bench.check(csms={**good, "certificate": "/nonexistent"})
         assert levels(missing, "certificate") == ["error"]
+
+
+class TestOwn:
+    """What the gateway has got for itself."""
+
+    def look(self, bench: Bench, age: float | None, mode: int = 0o600) -> list[Check]:
+        """`age`: how much of its life is over; None if there is none."""
+        listener = Listener(
+            name="tls",
+            address="127.0.0.1:0",
+            security_profiles=(),
+            csms="main",
+            tls=ListenerTLS(automatic_certificates=True),
+        )
+        own = ServerCertificates(names=(HOST,), keys=("ec-p256",))
+        config = msgspec.structs.replace(bench.base, listeners=(listener,), csms=(), server_certificates=own)
+        if age is not None:
+            path = own_certificate_path(config.state_dir, "ec-p256")
+            path.parent.parent.mkdir(exist_ok=True)
+            made = bench.server(now=NOW, lifetime=DAY)
+            write_own(path, (made.certificate, bench.issuing.certificate), made.key)
+            path.chmod(mode)
+        return list(check_certificates(config, NOW + DAY * (age or 0.0)))
+
+    @pytest.mark.parametrize(("age", "level"), [(0.0, "ok"), (0.7, "ok"), (0.8, "warning"), (1.1, "error")])
+    def test_it_should_be_renewed_before_three_quarters_are_over(self, bench: Bench, age: float, level: str) -> None:
+        found = self.look(bench, age)
+        assert levels(found, "server-certificate") == [level]
+        assert {each.level for each in found if each.check != "server-certificate"} == {"ok"}
+
+    def test_one_that_is_not_there_yet(self, bench: Bench) -> None:
+        (check,) = self.look(bench, None)
+        assert (check.check, check.level) == ("server-certificate", "warning")
+
+    def test_a_key_that_others_can_read(self, bench: Bench) -> None:
+        assert "error" in levels(self.look(bench, 0.0, 0o644), "server-certificate")

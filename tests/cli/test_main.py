@@ -60,7 +60,15 @@ ARGUMENTS = {
     "why": ("X",),
     "prove": ("1", "-o", "kit.zip"),
     "new-history": ("0001", "--reason", "because"),
+    "plan": ("X", "--kind", "certificate", "--all"),
+    **dict.fromkeys(("approve", "start", "pause", "resume", "abort", "watch", "report"), ("X",)),
 }
+OF_A_GROUP: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("campaign", "remove"): ("X",),
+    ("capability", "show"): ("X", "Y"),
+    ("capability", "export"): ("x.json",),
+}
+"""What a command needs whose name another group has, too."""
 
 
 def run(*words: str, **kwargs: object) -> subprocess.CompletedProcess[bytes]:
@@ -91,7 +99,7 @@ def test_missing_configuration_is_a_sentence_and_as_json_one_document(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("OCPP_GATEWAY_CONFIG", raising=False)
-    words = (*path, *(ARGUMENTS.get(path[-1], ()) if path[0] != "policy" else ()))
+    words = (*path, *OF_A_GROUP.get(path[:2], () if path[0] == "policy" else ARGUMENTS.get(path[-1], ())))
     if Path("/etc/ocpp-gateway/gateway.toml").exists():
         pytest.skip("this machine has a gateway")
     result = cli(*words)

@@ -1,12 +1,16 @@
 """`pki`: from two ceremony files to certificates, held requests, revocation and books that agree, with a real signer."""
 
+import datetime
 import itertools
 import json
+import os
+import pwd
 import secrets
 import shutil
 import subprocess
 from pathlib import Path
 
+import click
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -14,16 +18,21 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from gateway.cli.exit_codes import NOT_OK, OK, UNREACHABLE, USAGE
 from gateway.cli.pki import pki
 from pki.approval import Unproven
+from pki.crl import build_crl, next_stamp
+from pki.der_limits import assemble_signed, children
 from pki.issuance import Application, Issuance, IssuancePolicy
 from pki.names import Subject
 from pki.signer.launch import signer_for
 from tests.cli.conftest import Cli
 from tests.pki.ceremony.test_ceremony import ISSUING, ROOT, SERVERS, Room
-from tests.pki.hierarchy import NOW
+from tests.pki.hierarchy import DAY, NOW
 from tests.pki.request_material import csr_pem
+from tests.pki.signer.test_core import body
 from tests.pki.signer_directory import signer_process
 from tests.support.judges import judge
 
+SECOND = datetime.timedelta(seconds=1)
+ALGORITHM = children(body())[2]
 SN1 = ("--common-name", "SN-1", "--organization", "Example CPO")
 
 
@@ -149,6 +158,17 @@ class TestIssue:
         csr = place.csr()
         assert place.issue(csr=csr) == place.issue(csr=csr)
 
+    def test_a_file_that_exists_is_not_replaced_and_no_option_is_promised(self, place: Place) -> None:
+        csr, path = place.csr(), place.directory / "there.pem"
+        path.write_text("precious")
+        result = place("issue", csr, *SN1, "--out", path)
+        assert (result.code, path.read_text(), "--force" in result.err) == (NOT_OK, "precious", False)
+        assert place("issue", csr, *SN1, "--out", place.directory / "other.pem").code == OK
+
+    def test_a_charge_point_has_no_alternative_names(self, place: Place) -> None:
+        result = place("issue", place.csr(), *SN1, "--name", "gw.example.com", "--json")
+        assert result.json()["details"] == {"reason": "name-not-for-profile"}
+
     def test_a_refusal_has_its_reason(self, place: Place) -> None:
         result = place("issue", place.csr(common_name="SN-2"), *SN1, "--json")
         assert result.code == NOT_OK
@@ -261,6 +281,32 @@ class TestRevoke:
         }
         assert place("issue", csr, *SN1, "--json").json()["details"] == {"reason": "key-revoked"}
 
+    def test_what_else_is_valid_of_this_identity_is_named(self, place: Place) -> None:
+        first, second = place.issue()["serial"], place.issue()["serial"]
+        place.issue("--common-name", "SN-2", "--organization", "Example CPO", csr=place.csr(common_name="SN-2"))
+        result = place("revoke", first, "--reason", "keyCompromise")
+        assert result.err.startswith(f"warning: {second} of SN-1 is still valid, until ")
+        assert len(result.err.splitlines()) == 1
+        assert place("revoke", second, "--reason", "keyCompromise", "--json").json()["others_valid"] == []
+
+    def test_whoever_did_it_is_known_by_the_kernel(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+        serial = place.issue()["serial"]
+        monkeypatch.setenv("LOGNAME", "mallory")
+        place("revoke", serial, "--reason", "superseded")
+        (shown,) = place("show", serial, "--json").json()
+        assert shown["revoked"]["by"].split()[-1] == pwd.getpwuid(os.geteuid()).pw_name
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, as whom sudo runs a command")
+    def test_behind_sudo_whoever_called_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from gateway.cli.pki.ca import operator_name
+
+        monkeypatch.setenv("SUDO_UID", str(pwd.getpwnam("nobody").pw_uid))
+        assert operator_name() == "nobody as root"
+        monkeypatch.setenv("SUDO_UID", "4242424")
+        assert operator_name() == "uid 4242424 as root"
+        monkeypatch.setenv("SUDO_UID", "x")
+        assert operator_name() == "root"
+
     def test_nonsense_is_told(self, place: Place) -> None:
         assert place("revoke", "xyz", "--reason", "superseded").code == USAGE
         assert place("revoke", "12", "--reason", "because").code == USAGE
@@ -284,6 +330,27 @@ class TestReconcile:
         place.issue()
         assert "All 1 certificates" in place("reconcile").out
         assert place("reconcile", "--json").json()["ok"] is True
+
+    def test_a_list_that_has_only_lost_its_last_crl(self, place: Place) -> None:
+        place.issue()
+        signed = place.ca / "signer" / "signed"
+        shutil.copy(signed, place.directory / "backup")
+        with signer_for(place.ca / "signer") as signer:
+            (issuer,) = [each for each in signer.issuers() if each.name == "charge-points"]
+            moment = datetime.datetime.now(datetime.UTC)
+            stamp = next_stamp(None, moment, datetime.timedelta(days=1))
+            build_crl(issuer.certificate, signer.revocation_key(issuer), [], stamp)
+        place.issue()  # notes it
+        with signer_for(place.ca / "signer") as signer:
+            build_crl(issuer.certificate, signer.revocation_key(issuer), [], next_stamp(stamp, moment + SECOND, DAY))
+        shutil.copy(signed, place.directory / "newest")
+        place("list")
+        assert place("reconcile").code == place("status").code == OK
+        shutil.copy(place.directory / "backup", signed)
+        assert place("reconcile").code == place("status").code == NOT_OK
+        assert "list is an old copy" in place("status").err
+        shutil.copy(place.directory / "newest", signed)
+        assert place("reconcile").code == OK
 
     def test_it_works_while_somebody_issues(self, place: Place) -> None:
         place.issue()
@@ -319,7 +386,8 @@ class TestLint:
         assert place._cli("pki", "lint", path, "--issuer", issuing).code == OK
         result = place._cli("pki", "lint", path, "--profile", "CSMSCertificate", "--json")
         assert result.code == NOT_OK
-        assert {finding["code"] for finding in result.json()["findings"]} == {"common-name", "extension"}
+        codes = {finding["code"] for finding in result.json()["findings"]}
+        assert codes == {"common-name", "extension", "charge-points"}
         der = place.directory / "leaf.der"
         der.write_bytes(x509.load_pem_x509_certificate(path.read_bytes()).public_bytes(Encoding.DER))
         assert place._cli("pki", "lint", der).code == OK
@@ -328,10 +396,16 @@ class TestLint:
         (tmp_path / "x").write_text("hello")
         assert cli("pki", "lint", tmp_path / "x").err.strip() == f"{tmp_path}/x is not a certificate."
         assert cli("pki", "lint", tmp_path / "y").code == NOT_OK
+        fifth = assemble_signed(body().replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x04", 1), ALGORITHM, b"")
+        (tmp_path / "v5").write_bytes(fifth)
+        assert cli("pki", "lint", tmp_path / "v5").err.strip() == f"{tmp_path}/v5 is not a certificate."
         assert "there are ChargePointCertificate" in cli("pki", "lint", tmp_path / "x", "--profile", "X").err
 
 
-@pytest.mark.parametrize("name", [name for name in pki.list_commands(None) if name not in {"ceremony", "lint"}])  # type: ignore[arg-type]
+WITHOUT_A_CA = {"ceremony", "lint", "import"}
+
+
+@pytest.mark.parametrize("name", sorted(set(pki.list_commands(click.Context(pki))) - WITHOUT_A_CA))
 def test_a_directory_that_is_no_ca_is_told(name: str, cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "csr").write_text(csr_pem())
     words = {
@@ -341,6 +415,7 @@ def test_a_directory_that_is_no_ca_is_told(name: str, cli: Cli, tmp_path: Path) 
         "deny": ("x", "--note", "n"),
         "revoke": ("12", "--reason", "superseded"),
         "ocsp": ("--out", tmp_path),
+        "renew": ("12",),
     }
     result = cli("pki", name, *words.get(name, ()), "--ca", tmp_path)
     assert result.code == USAGE
@@ -445,3 +520,37 @@ class TestOCSP:
     def test_servers_have_no_responder(self, place: Place) -> None:
         result = place("ocsp", "--issuer", "servers", "--out", place.directory)
         assert (result.code, "has the profile OCSPResponder" in result.err) == (NOT_OK, True)
+
+
+class TestRenewByHand:
+    def test_names_are_those_of_the_certificate_and_the_old_one_stays(self, place: Place) -> None:
+        old = place.issue()
+        out = place.directory / "new.pem"
+        made = place("renew", old["serial"], "--csr", place.csr(), "--out", out, "--json").json()
+        leaf = x509.load_pem_x509_certificates(out.read_bytes())[0]
+        assert leaf.subject.rfc4514_string() == "CN=SN-1,O=Example CPO"
+        assert (made["instead_of"], made["serial"]) == (old["serial"], f"{leaf.serial_number:x}")
+        assert {each["state"] for each in place("list", "--json").json()} == {"valid"}
+        assert len(place("list", "--json").json()) == 2
+
+    @pytest.mark.parametrize(
+        ("options", "said"),
+        [({"common_name": "SN-2"}, "SN-2"), ({"organization": "Other"}, "Other")],
+        ids=["another name", "another organisation"],
+    )
+    def test_a_request_in_another_name_is_refused(self, place: Place, options: dict[str, str], said: str) -> None:
+        result = place("renew", place.issue()["serial"], "--csr", place.csr(**options))
+        assert (result.code, result.out, said in result.err) == (NOT_OK, "", True)
+
+    def test_the_old_key_is_no_renewal(self, place: Place) -> None:
+        csr = place.csr()
+        old = place.issue(csr=csr)
+        result = place("renew", old["serial"], "--csr", csr)
+        assert (result.code, "needs a new key" in result.err) == (NOT_OK, True)
+
+    def test_of_a_revoked_one_and_an_unknown_one_there_is_none(self, place: Place) -> None:
+        old = place.issue()["serial"]
+        place("revoke", old, "--reason", "keyCompromise")
+        assert "is revoked" in place("renew", old, "--csr", place.csr()).err
+        assert "knows no certificate 1234" in place("renew", "1234", "--csr", place.csr()).err
+        assert place("renew", old, "--out", "x").code == USAGE

@@ -29,6 +29,7 @@ TABLE_OF = {
     "Audit": "audit",
     "Sink": "sink",
     "PKI": "pki",
+    "ServerCertificates": "server_certificates",
     "Policy": "policy",
     "Publication": "publication",
     "Recording": "recording",

@@ -178,7 +178,9 @@ class TestTLSListener:
         text = GOOD[: GOOD.index("[[listener.tls.certificates]]")].replace(
             "[listener.tls]", "[listener.tls]\ncertificates = []"
         )
-        assert errors(site.write(text)) == ["17:1: listener.tls.certificates: no [[listener.tls.certificates]]"]
+        assert errors(site.write(text)) == [
+            "17:1: listener.tls.certificates: no [[listener.tls.certificates]], and no automatic_certificates"
+        ]
 
 
 def csms(site: Site, text: str) -> Path:

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from gateway.config import model
+from gateway.config.authorities import CMP, EST, Command, Vault
 from gateway.config.load import _Gateway, load_config_with_warnings
 from gateway.config.model import (
     CSMS,
@@ -47,6 +48,10 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "[audit.detections]": Detections,
     "[[sink]]": Sink,
     "[pki]": PKI,
+    "[pki.est]": EST,
+    "[pki.vault]": Vault,
+    "[pki.command]": Command,
+    "[pki.cmp]": CMP,
     "[policy]": Policy,
     "[publication]": Publication,
     "[recording]": Recording,
@@ -68,7 +73,7 @@ def structs() -> list[type[msgspec.Struct]]:
 
 
 def test_every_struct_of_the_model_has_its_section() -> None:
-    assert set(structs()) - {Config} == set(SECTIONS.values()) - {_Gateway}
+    assert set(structs()) - {Config} == set(SECTIONS.values()) - {_Gateway, EST, Vault, Command, CMP}
 
 
 @pytest.mark.parametrize("kind", structs())
@@ -99,8 +104,9 @@ def plain(field: msgspec.structs.FieldInfo) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def test_none_is_the_default_of_tls_alone() -> None:
-    assert [key for section in SECTIONS for key, (default, _) in rows(section).items() if default == "none"] == ["tls"]
+def test_none_is_the_default_of_tables_alone() -> None:
+    absent = [key for section in SECTIONS for key, (default, _) in rows(section).items() if default == "none"]
+    assert absent == ["tls", "est", "vault", "command", "cmp"]
     assert ListenerTLS in get_args({field.name: field for field in msgspec.structs.fields(Listener)}["tls"].type)
 
 
@@ -114,6 +120,7 @@ def test_none_is_the_default_of_tls_alone() -> None:
         (Trust, "use"),
         (Trust, "revocation"),
         (CSMS, "authentication"),
+        (PKI, "backend"),
         (Audit, "failure_mode"),
         (Sink, "kind"),
         (Sink, "format"),

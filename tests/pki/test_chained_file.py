@@ -255,3 +255,19 @@ def test_what_root_begins_belongs_to_whom_the_directory_belongs(path: Path) -> N
     os.chown(path, 12399, -1)
     with pytest.raises(Misconfigured, match="belongs to another user"):
         Log(path)
+
+
+def test_a_new_file_is_in_its_directory_for_good(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file whose directory was not synced can be gone after a power cut, with all that was acknowledged in it."""
+    synced, directories = os.fsync, []
+
+    def watched(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            directories.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        synced(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    write(path, "a")
+    assert directories == [str(path.parent)]
+    write(path, "b")
+    assert len(directories) == 1

@@ -63,7 +63,7 @@ class TestPEM:
             "",
             GOOD + GOOD,
             GOOD + "x",
-            "Subject: CN=SN-1\n" + GOOD,
+            "-----Subject: CN=SN-1\n" + GOOD,
             GOOD.replace("-----END CERTIFICATE REQUEST-----\n", ""),
             GOOD.replace("-----END CERTIFICATE", "-----END NEW CERTIFICATE"),
             GOOD.replace("CERTIFICATE REQUEST", "CERTIFICATE"),

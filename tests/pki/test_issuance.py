@@ -130,6 +130,11 @@ class TestIssued:
         assert certificate.not_valid_before_utc == NOW + 4 * HOUR
         assert certificate.not_valid_after_utc == NOW + 5 * HOUR + 90 * DAY
 
+    def test_it_does_not_begin_before_its_issuer(self, site: Site) -> None:
+        site.now = NOW - HOUR / 2
+        certificate = site.issue().certificate
+        assert certificate.not_valid_before_utc == CA.issuing.not_valid_before_utc == NOW - HOUR
+
     def test_serial_numbers_are_random_and_fit(self, site: Site) -> None:
         serials = {site.issue().certificate.serial_number for _ in range(5)}
         assert len(serials) == 5

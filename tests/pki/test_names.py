@@ -17,7 +17,21 @@ def refusal(check, value: str) -> Reason | None:
 @pytest.mark.requirement("A00.FR.511")
 class TestChargePoint:
     @pytest.mark.parametrize(
-        "value", ["SN-4711", "AL.P123.7", "DE*ABC*E1", "a" * 64, "1 2", "0004A30B001C0530", "x:y@z_1+|"]
+        "value",
+        [
+            "SN-4711",
+            "AL.P123.7",
+            "DE*ABC*E1",
+            "a" * 64,
+            "1 2",
+            "0004A30B001C0530",
+            "x:y@z_1+|",
+            "A=1",
+            "_x",
+            "*SN",
+            "10.0.0.1:x",
+            "AB:12",
+        ],
     )
     def test_serial_numbers_pass(self, value: str) -> None:
         assert refusal(verify_charge_point_name, value) is None
@@ -35,9 +49,11 @@ class TestChargePoint:
             ("SN\0", Reason.NAME_CONTROL_CHARACTER),
             ("\u202eSN", Reason.NAME_BIDI_CHARACTER),
             ("SN/1", Reason.NAME_CHARACTER),
-            ("SN=1", Reason.NAME_CHARACTER),
+            ("SN+O=1", Reason.NAME_CHARACTER),
+            ("(SN)", Reason.NAME_CHARACTER),
+            ("10.0.0.1:80", Reason.NAME_IS_ADDRESS),
+            ("10.0.0.1:65535", Reason.NAME_IS_ADDRESS),
             ("SN,1", Reason.NAME_CHARACTER),
-            ("*SN", Reason.NAME_CHARACTER),
             ("SN ", Reason.NAME_CHARACTER),
             ("ЅN-1", Reason.NAME_CHARACTER),
         ],

@@ -51,6 +51,11 @@ def gone(*_: object) -> None:
 
 
 class TestRevocations:
+    def test_the_signer_is_told_before_anybody_hears_that_it_is_done(self, site: Site) -> None:
+        serial = site.issue().certificate.serial_number
+        revoke(site, serial)
+        assert site.signer.revoked() == [serial]
+
     def test_one_that_the_signer_was_not_told_is_told_even_if_the_journal_has_gone_on(self, site: Site) -> None:
         serial = site.issue().certificate.serial_number
         site.ca._signer = Unreachable(site.signer, remember=gone)

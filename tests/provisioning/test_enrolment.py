@@ -200,6 +200,28 @@ class TestApproval:
         assert step(held, 100.0 + 30 * 86_400.0) is Step.EXPIRE
 
 
+class TestAnotherCA:
+    """It is asked after the approval, and again for as long as it thinks."""
+
+    def test_what_was_held_is_asked_for_at_once_when_it_is_approved(self) -> None:
+        released = core.released(core.held(requested(), 100.0, "r1", "first-enrolment"), 200.0, TIMING)
+        assert step(released, 200.0) is Step.SUBMIT
+        assert core.is_released(released, 200.0)
+        assert released.released_by == "approval of r1"
+
+    def test_it_is_asked_again_when_it_said_and_not_before(self) -> None:
+        waits = core.waiting(requested(), 100.0, "r1", 300.0, TIMING)
+        assert [step(waits, now) for now in (399.0, 400.0)] == [Step.WAIT, Step.SUBMIT]
+        assert (waits.ca_request, waits.attempts) == ("r1", 0)
+
+    def test_an_approval_outlives_a_ca_that_thinks_for_long_and_nothing_else_becomes_one(self) -> None:
+        released = core.released(core.held(requested(), 100.0, "r1", "first-enrolment"), 200.0, TIMING)
+        late = 200.0 + 5 * TIMING.released_for_s
+        waits = core.waiting(released, late - 10.0, "r1", 5.0, TIMING)
+        assert core.is_released(waits, late)
+        assert not core.is_released(core.waiting(requested(), late, "r1", 5.0, TIMING), late)
+
+
 class TestTrigger:
     def test_gives_up_after_six_times(self) -> None:
         enrolment, now = core.wanted(CP, 100.0, ""), 100.0

@@ -37,11 +37,14 @@ def request_for(common_name: str = "SN-1", key: Key | None = None, **changes: An
 
 @dataclass
 class OtherCA:
-    """Root, sub, and how it answers. `spoil` changes what is issued."""
+    """Root, sub, and what it certifies: never what a request asks for."""
 
     root: Issued = field(default_factory=lambda: certificate("Other Root", ca=True, end=400 * DAY))
     sub: Issued = field(init=False)
-    asked: list[web.Request] = field(default_factory=list)
+    common_name: str = "SN-1"
+    changes: dict[str, Any] = field(default_factory=dict)
+    """Of `certificate`: what it does otherwise than it should."""
+    issued: list[x509.Certificate] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.sub = certificate("Other Sub", issuer=self.root, ca=True, path_length=0, end=390 * DAY)
@@ -50,7 +53,9 @@ class OtherCA:
     def anchors(self) -> tuple[x509.Certificate, ...]:
         return (self.root.certificate,)
 
-    def issue(self, csr: x509.CertificateSigningRequest, common_name: str = "SN-1", **changes: Any) -> x509.Certificate:
+    def issue(
+        self, csr: x509.CertificateSigningRequest | Key, common_name: str = "", **changes: Any
+    ) -> x509.Certificate:
         options: dict[str, Any] = {
             "issuer": self.sub,
             "usage": CLIENT,
@@ -58,7 +63,9 @@ class OtherCA:
             "end": 90 * DAY,
             "public_key": csr.public_key(),
         }
-        return certificate(common_name, **{**options, **changes}).certificate
+        made = certificate(common_name or self.common_name, **{**options, **self.changes, **changes}).certificate
+        self.issued.append(made)
+        return made
 
 
 def certs_only(*certificates: x509.Certificate, line_length: int = 64) -> bytes:

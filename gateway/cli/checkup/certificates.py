@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -22,6 +23,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsag
 
 from gateway.cli.checkup.check import Check, error, ok, warning
 from gateway.config.model import CertificateFiles, Config, Listener
+from gateway.control.own_certificate_files import own_certificate_path, read_own
 
 __all__ = ["check_anchors", "check_certificates"]
 
@@ -41,6 +43,8 @@ def check_certificates(config: Config, now: datetime.datetime) -> Iterator[Check
     for listener in config.listeners:
         if listener.tls is not None:
             yield from _listener(listener, roots, now)
+    if any(listener.tls is not None and listener.tls.automatic_certificates for listener in config.listeners):
+        yield from _own(config, roots, now)
     for csms in config.csms:
         if csms.certificate and csms.key:
             files = CertificateFiles(certificate=csms.certificate, key=csms.key)
@@ -69,6 +73,28 @@ def _listener(listener: Listener, roots: Sequence[x509.Certificate], now: dateti
         )
     for path in listener.tls.client_trust:
         yield from check_anchors(f"trust of listener {listener.name}", path, now)
+
+
+def _own(config: Config, roots: Sequence[x509.Certificate], now: datetime.datetime) -> Iterator[Check]:
+    """What the gateway has got for itself. A quarter of its life before the end it should have another one."""
+    for kind in config.server_certificates.keys:
+        path = own_certificate_path(config.state_dir, kind)
+        what, found = f"the gateway's own {kind} certificate", read_own(path)
+        if found is None:
+            remedy = (
+                "Start the gateway; ocpp-gateway status and the event server_certificate.renewal_failed say why not."
+            )
+            yield warning("server-certificate", f"{what} is not there yet", remedy)
+            continue
+        leaf = found.chain[0]
+        quarter = (leaf.not_valid_after_utc - leaf.not_valid_before_utc) / 4
+        check = _validity("server-certificate", what, found.chain, now, quarter)
+        remedy = "It should have been renewed: see ocpp-gateway status and the event server_certificate.renewal_failed."
+        yield check if check.level == "ok" else msgspec.structs.replace(check, remedy=remedy)
+        if path.stat().st_mode & 0o077:
+            yield error("server-certificate", f"{path} can be read by others", f"chmod 600 {path}")
+        yield from _chain(what, found.chain, roots)
+        yield from _name(what, leaf)
 
 
 def _pair(what: str, files: CertificateFiles, now: datetime.datetime) -> Iterator[Check]:

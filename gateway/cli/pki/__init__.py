@@ -19,9 +19,11 @@ class _Commands(LazyGroup):
         "approve": ("gateway.cli.pki.decide", "approve"),
         "deny": ("gateway.cli.pki.decide", "deny"),
         "revoke": ("gateway.cli.pki.revoke", "revoke"),
+        "renew": ("gateway.cli.pki.renew", "renew"),
         "crl": ("gateway.cli.pki.crl", "crl"),
         "ocsp": ("gateway.cli.pki.ocsp", "ocsp"),
         "lint": ("gateway.cli.pki.lint", "lint"),
+        "import": ("gateway.cli.pki.importing", "import_certificates"),
         "export": ("gateway.cli.pki.export", "export"),
         "reconcile": ("gateway.cli.pki.reconcile", "reconcile"),
     }

@@ -2,7 +2,8 @@
 
 import contextlib
 import datetime
-import getpass
+import os
+import pwd
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,11 +58,19 @@ def now() -> datetime.datetime:
 
 
 def operator_name() -> str:
-    """Who runs the command, for the journal."""
+    """Who runs the command, for the journal: as the kernel knows, and behind sudo who has called it."""
+    user = _user(os.geteuid())
+    caller = os.environ.get("SUDO_UID", "")
+    if os.geteuid() == 0 and caller.isascii() and caller.isdecimal():
+        return f"{_user(int(caller))} as {user}"
+    return user
+
+
+def _user(uid: int) -> str:
     try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return "unknown"
+        return pwd.getpwuid(uid).pw_name
+    except (KeyError, OverflowError):
+        return f"uid {uid}"
 
 
 @contextlib.contextmanager

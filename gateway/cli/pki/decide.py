@@ -14,14 +14,20 @@ __all__ = ["approve", "deny"]
 @ca_option
 @json_option
 def approve(request: str, note: str, ca_path: str, as_json: bool) -> int:
-    """Approve a request that is held, and issue its certificate."""
+    """Approve a request that is held, and issue its certificate.
+
+    Where another CA issues, the gateway asks it then.
+    """
     with issuance_opened(ca_path, as_json=as_json) as ca:
         entry = ca.decide(request, approved=True, by=operator_name(), note=note, now=now())
-        ca.issue(request, now())
+        if ca.issues_itself:
+            ca.issue(request, now())
     if as_json:
         print_json(public_request(entry))
-    else:
+    elif ca.issues_itself:
         click.echo(f"Issued {entry.serial:x} to {shown(entry.subject.common_name)}.")
+    else:
+        click.echo(f"Approved {shown(entry.subject.common_name)}: the gateway asks {shown(entry.issuer)} for it.")
     return 0
 
 

@@ -2,20 +2,29 @@
 
 import click
 
+from gateway.cli.configuration import config_option
 from gateway.cli.output import json_option, print_json
 from gateway.cli.pki.ca import ca_option, journal_read, now, public_certificate
+from gateway.cli.pki.known import export_known, registry_option
 
 __all__ = ["export"]
 
 
 @click.command()
+@registry_option
+@click.option("--csv", "as_csv", is_flag=True, help="With --registry: CSV with a header.")
 @ca_option
+@config_option
 @json_option
-def export(ca_path: str, as_json: bool) -> int:
+def export(of_registry: bool, as_csv: bool, ca_path: str, config_path: str | None, as_json: bool) -> int:
     """Print every certificate with its state and, in PEM, itself.
 
-    One JSON document a line; with --json one list of them. Works while the gateway runs.
+    One JSON document a line; with --json one list of them. Works while the gateway runs. The registry has no PEM.
     """
+    if as_csv and (as_json or not of_registry):
+        raise click.UsageError("--csv goes with --registry, and not with --json.")
+    if of_registry:
+        return export_known(config_path, as_csv=as_csv, as_json=as_json)
     from cryptography.hazmat.primitives.serialization import Encoding
 
     moment = now()

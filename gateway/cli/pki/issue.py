@@ -63,7 +63,8 @@ def issue(
         issued = ca.issue(request.id, now())
     chain = "".join(each.public_bytes(Encoding.PEM).decode() for each in (issued.certificate, *issued.chain))
     if out is not None:
-        write_text(Path(out), chain, mode=_PUBLIC_MODE, overwrite=False, as_json=as_json)
+        remedy = "the certificate is issued: the same command with another name writes it"
+        write_text(Path(out), chain, mode=_PUBLIC_MODE, overwrite=False, as_json=as_json, remedy=remedy)
     warn(shown(note) for note in request.notes)
     serial = f"{issued.certificate.serial_number:x}"
     if as_json:

@@ -24,24 +24,36 @@ __all__ = ["lint"]
 def lint(file: str, profile: str, issuer: str | None, as_json: bool) -> int:
     """Check a certificate (PEM or DER) against a certificate profile.
 
-    Exit code 1 if there is anything to say. Its signature is not looked at.
+    Exit code 1 if there is anything to say. Its signature is not looked at. For CSMSCertificate the file may hold the
+    whole chain, leaf first, which is looked at with the eyes of charge points.
     """
+    from gateway.config.server_lint import server_findings
     from pki.lint import lint as findings_of
-    from pki.profiles import PROFILES
+    from pki.profiles import CSMS, PROFILES
 
     if profile not in PROFILES:
         raise click.UsageError(f"No certificate profile {profile!r}; there are {', '.join(PROFILES)}.")
     certificate = _read(file, as_json=as_json)
     above = None if issuer is None else _read(issuer, as_json=as_json)
-    findings = findings_of(certificate, PROFILES[profile], issuer=above)
+    findings = [(each.code, each.text) for each in findings_of(certificate, PROFILES[profile], issuer=above)]
+    if profile == CSMS.name:
+        findings += [("charge-points", text) for text in server_findings(_chain(file, certificate, as_json=as_json))]
     if as_json:
-        found = [{"code": finding.code, "text": finding.text} for finding in findings]
+        found = [{"code": code, "text": text} for code, text in findings]
         print_json({"ok": not findings, "profile": profile, "findings": found})
     else:
-        for finding in findings:
-            click.echo(f"{finding.code}: {shown(finding.text)}")
+        for code, text in findings:
+            click.echo(f"{code}: {shown(text)}")
         click.echo(f"{len(findings)} findings." if findings else f"{shown(file)} is as {profile} says.")
     return NOT_OK if findings else 0
+
+
+def _chain(name: str, leaf: "Certificate", *, as_json: bool) -> "list[Certificate]":
+    """As it would be sent."""
+    from cryptography import x509
+
+    data = read_bytes(name, as_json=as_json)
+    return x509.load_pem_x509_certificates(data) if b"-----BEGIN" in data else [leaf]
 
 
 def _read(name: str, *, as_json: bool) -> "Certificate":
@@ -52,5 +64,5 @@ def _read(name: str, *, as_json: bool) -> "Certificate":
         if b"-----BEGIN" in data:
             return x509.load_pem_x509_certificate(data)
         return x509.load_der_x509_certificate(data)
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         fail(f"{shown(name)} is not a certificate.", NOT_OK, as_json=as_json)

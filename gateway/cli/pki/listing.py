@@ -2,37 +2,53 @@
 
 import datetime
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from gateway.cli.configuration import config_option
 from gateway.cli.output import json_option, print_json, print_table
 from gateway.cli.pki.ca import ca_option, certificate_state, journal_read, now, public_certificate, public_request
+from gateway.cli.pki.known import DAYS, list_known, registry_option
 
 if TYPE_CHECKING:
     from pki.inventory import CertificateEntry, Inventory
 
 __all__ = ["list_certificates"]
 
-_STATES = ("valid", "expired", "revoked", "intended")
+_STATES = ("valid", "expiring", "superseded", "expired", "revoked", "intended")
+_OF_JOURNAL = ("valid", "expired", "revoked", "intended")
 
 
 @click.command("list")
 @click.argument("text", required=False, default="")
 @click.option("--state", type=click.Choice(_STATES), help="Only certificates in this state.")
-@click.option(
-    "--expiring", metavar="DAYS", type=click.IntRange(0, 36_500), help="Only valid ones that end within so many days."
-)
+@click.option("--expiring", metavar="DAYS", type=DAYS, help="Only valid ones that end within so many days: 30 or 30d.")
 @click.option("--requests", is_flag=True, help="Requests that wait for a decision, instead of certificates.")
+@registry_option
 @ca_option
+@config_option
 @json_option
 def list_certificates(
-    text: str, state: str | None, expiring: int | None, requests: bool, ca_path: str, as_json: bool
+    text: str,
+    state: Any,
+    expiring: int | None,
+    requests: bool,
+    of_registry: bool,
+    ca_path: str,
+    config_path: str | None,
+    as_json: bool,
 ) -> int:
     """List certificates, those that end first at the top.
 
     With TEXT those whose names or serial number contain it, in any case. Works while the gateway runs.
     """
+    if of_registry and (requests or state == "intended"):
+        raise click.UsageError("The registry has certificates only: no requests, and none that is only intended.")
+    if of_registry:
+        return list_known(config_path, text, state, expiring, as_json=as_json)
+    if state is not None and state not in _OF_JOURNAL:
+        raise click.UsageError(f"--state {state} needs --registry; a journal knows {', '.join(_OF_JOURNAL)}.")
     with journal_read(ca_path, as_json=as_json) as journal:
         if requests:
             return _list_requests(journal.inventory, text, as_json=as_json)

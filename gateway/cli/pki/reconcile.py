@@ -52,10 +52,14 @@ def _compared(ca_path: str, *, as_json: bool) -> "tuple[list[Discrepancy], int]"
             if journal.digest_at(remembered.sequence) != remembered.digest:
                 text = f"The journal is not the one whose record {remembered.sequence} the signer remembers: an old copy was put back"
                 fail(f"{shown(text)}.", NOT_OK, as_json=as_json)
+            noted = journal.inventory.noted
+            is_old = signer.digest_at(noted.sequence) != noted.digest
             found = list(compare(journal.inventory, journal.signed_parts, entries, told))
             count = journal.inventory.issued_count
         if any(each.code == "not-on-list" for each in found):
             # Issued since the list was read?
             later = {int(entry.serial, 16) for entry in signer.signed()}
             found = [each for each in found if each.code != "not-on-list" or each.serial not in later]
+    if is_old and not found:
+        fail("The signer's list is an old copy: it lacks revocation lists that were signed.", NOT_OK, as_json=as_json)
     return found, count

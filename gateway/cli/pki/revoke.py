@@ -3,7 +3,7 @@
 import click
 
 from gateway.cli.exit_codes import UNREACHABLE
-from gateway.cli.output import fail, json_option, print_json, shown
+from gateway.cli.output import fail, json_option, print_json, shown, warn
 from gateway.cli.pki.ca import ca_option, issuance_opened, now, operator_name, parse_serial, public_certificate
 
 __all__ = ["revoke"]
@@ -39,8 +39,13 @@ def revoke(serial: str, reason: str, note: str, ca_path: str, as_json: bool) -> 
         except SignerUnavailable as error:
             text = f"{number:x} is revoked, but the signer could not be told to remember it: {shown(error)}"
             fail(f"{text}. It will be told at the next start.", UNREACHABLE, as_json=as_json)
+    others = ca.inventory.others_valid(entry, now())
     if as_json:
-        print_json(public_certificate(entry, now()))
-    else:
-        click.echo(f"Revoked {number:x} of {shown(entry.request.subject.common_name)}.")
+        others_shown = [f"{each.serial:x}" for each in others]
+        print_json({**public_certificate(entry, now()), "others_valid": others_shown})
+        return 0
+    name = shown(entry.request.subject.common_name)
+    click.echo(f"Revoked {number:x} of {name}.")
+    # Whoever had the key may have renewed with it.
+    warn(f"{each.serial:x} of {name} is still valid, until {each.not_after}" for each in others)
     return 0

@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gateway.cli.configuration import config_option
 from gateway.cli.exit_codes import NOT_OK
 from gateway.cli.output import json_option, print_json, print_table, shown, warn
 from gateway.cli.pki.ca import ca_option, certificate_state, journal_read, now, signer_asked
+from gateway.cli.pki.known import registry_option, status_of_known
 
 if TYPE_CHECKING:
     from pki.inventory import Inventory
@@ -18,16 +20,21 @@ __all__ = ["status"]
 
 _RADAR_DAYS = (7, 30, 90)
 _WARN_ISSUER_DAYS = 180
+_RESPONDER = "OCSPResponder"
 
 
 @click.command()
+@registry_option
 @ca_option
+@config_option
 @json_option
-def status(ca_path: str, as_json: bool) -> int:
+def status(of_registry: bool, ca_path: str, config_path: str | None, as_json: bool) -> int:
     """Show the CA at a glance, and what ends soon.
 
     Works while the gateway runs. Exit code 1 if something needs attention.
     """
+    if of_registry:
+        return status_of_known(config_path, as_json=as_json)
     moment = now()
     with signer_asked(ca_path, as_json=as_json) as signer:
         issuers = signer.issuers()
@@ -38,6 +45,9 @@ def status(ca_path: str, as_json: bool) -> int:
                 facts["attention"].append(
                     "the journal is an old copy, or another one than the signer knows: nothing will start"
                 )
+            noted = journal.inventory.noted
+            if signer.digest_at(noted.sequence) != noted.digest:
+                facts["attention"].append("the signer's list is an old copy: nothing will start")
             facts["signed"] = signed
     attention = list(facts["attention"])
     if as_json:
@@ -90,6 +100,8 @@ def _counts(inventory: "Inventory", moment: datetime.datetime) -> dict[str, Any]
     states = dict.fromkeys(("valid", "expired", "revoked"), 0)
     ending = dict.fromkeys(_RADAR_DAYS, 0)
     for entry in inventory.issued():
+        if entry.request.profile == _RESPONDER:
+            continue  # they come and go with the gateway
         state = certificate_state(entry, moment)
         states[state] = states.get(state, 0) + 1
         if state == "valid" and entry.not_after is not None:

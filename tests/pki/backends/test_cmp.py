@@ -1,47 +1,20 @@
 """CMP through the openssl command, against openssl's own mock server."""
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.demo.ports import free_ports
 from pki.backends.cmp import CMPBackend, CMPSettings
 from pki.backends.interface import BackendMisbehaved, BackendUnavailable, Denied, Issued, Pending
 from tests.support.judges import needs_openssl
 from tests.support.other_ca import OtherCA, now, request_for
+from tests.support.other_ca_servers import CMP_SECRET, cmp_server
 
 pytestmark = needs_openssl
 CA = OtherCA()
-SECRET = "s3cret-between-us"
-
-
-@contextlib.asynccontextmanager
-async def mock_server(work: Path, leaf: x509.Certificate, *options: str) -> AsyncIterator[str]:
-    """`openssl cmp -port`, which gives this certificate to whoever knows the secret."""
-    (work / "issued.pem").write_bytes(leaf.public_bytes(Encoding.PEM))
-    (work / "sub.pem").write_bytes(CA.sub.pem)
-    (work / "secret").write_text(SECRET)
-    port = free_ports(1)[0]
-    process = await asyncio.create_subprocess_exec(
-        *("openssl", "cmp", "-port", str(port), "-srv_ref", "fleet", "-srv_secret", f"file:{work / 'secret'}"),
-        *("-rsp_cert", str(work / "issued.pem"), "-rsp_extracerts", str(work / "sub.pem"), *options),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    assert process.stdout is not None
-    try:
-        async with asyncio.timeout(20):
-            await process.stdout.readuntil(b"ACCEPT ")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.kill()
-        await process.wait()
 
 
 def backend(work: Path, server: str, **changes: Any) -> CMPBackend:
@@ -61,13 +34,13 @@ def backend(work: Path, server: str, **changes: Any) -> CMPBackend:
 async def test_a_certificate_is_issued_for_the_charge_points_own_csr(tmp_path: Path) -> None:
     request = request_for()
     leaf = CA.issue(request.csr)
-    async with mock_server(tmp_path, leaf) as server:
+    async with cmp_server(tmp_path, CA, leaf) as server:
         assert await backend(tmp_path, server).enroll(request) == Issued((leaf, CA.sub.certificate))
 
 
 async def test_a_rejection_is_denied(tmp_path: Path) -> None:
     request = request_for()
-    async with mock_server(tmp_path, CA.issue(request.csr), "-pkistatus", "2", "-failure", "2") as server:
+    async with cmp_server(tmp_path, CA, CA.issue(request.csr), "-pkistatus", "2", "-failure", "2") as server:
         denied = await backend(tmp_path, server).enroll(request)
     assert isinstance(denied, Denied)
     assert "PKIFailureInfo: badRequest" in denied.reason
@@ -75,20 +48,20 @@ async def test_a_rejection_is_denied(tmp_path: Path) -> None:
 
 async def test_a_ca_that_lets_us_wait_is_pending(tmp_path: Path) -> None:
     request = request_for()
-    async with mock_server(tmp_path, CA.issue(request.csr), "-poll_count", "100", "-check_after", "1") as server:
+    async with cmp_server(tmp_path, CA, CA.issue(request.csr), "-poll_count", "100", "-check_after", "1") as server:
         assert await backend(tmp_path, server, timeout_s=3.0).enroll(request) == Pending(30.0)
 
 
 async def test_a_certificate_for_another_key_is_an_alarm(tmp_path: Path) -> None:
     request = request_for()
-    async with mock_server(tmp_path, CA.issue(request.csr, "SN-2")) as server:
+    async with cmp_server(tmp_path, CA, CA.issue(request.csr, "SN-2")) as server:
         with pytest.raises(BackendMisbehaved, match="commonName"):
             await backend(tmp_path, server).enroll(request)
 
 
 async def test_a_server_that_does_not_know_the_secret_is_not_believed(tmp_path: Path) -> None:
     request = request_for()
-    async with mock_server(tmp_path, CA.issue(request.csr)) as server:
+    async with cmp_server(tmp_path, CA, CA.issue(request.csr)) as server:
         (tmp_path / "other").write_text("another secret")
         with pytest.raises(BackendUnavailable) as error:
             await backend(tmp_path, server, secret_file=str(tmp_path / "other")).enroll(request)
@@ -96,7 +69,7 @@ async def test_a_server_that_does_not_know_the_secret_is_not_believed(tmp_path: 
 
 
 async def test_nobody_there_settles_nothing(tmp_path: Path) -> None:
-    (tmp_path / "secret").write_text(SECRET)
+    (tmp_path / "secret").write_text(CMP_SECRET)
     port = free_ports(1)[0]
     with pytest.raises(BackendUnavailable):
         await backend(tmp_path, f"http://127.0.0.1:{port}", timeout_s=2.0).enroll(request_for())
@@ -105,5 +78,7 @@ async def test_nobody_there_settles_nothing(tmp_path: Path) -> None:
 async def test_what_cmp_does_not_offer_here_is_said(tmp_path: Path) -> None:
     made = backend(tmp_path, "http://127.0.0.1:1")
     assert await made.chain() == CA.anchors
+    with pytest.raises(BackendUnavailable, match=r"127\.0\.0\.1:1"):
+        await made.verify_access()
     with pytest.raises(BackendUnavailable, match="at the CA"):
         await made.revoke(1, x509.ReasonFlags.superseded)

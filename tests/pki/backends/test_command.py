@@ -66,6 +66,7 @@ async def test_what_it_prints_is_the_certificate(hook: Hook) -> None:
     [
         ("sys.exit(75)", Pending(60.0)),
         ("print(120); sys.exit(75)", Pending(120.0)),
+        ("print(0); sys.exit(75)", Pending(5.0)),
         ("print('later'); sys.exit(75)", Pending(60.0)),
         ("sys.stderr.write('not in the\\nasset list'); sys.exit(77)", Denied("not in the asset list")),
         ("sys.exit(77)", Denied("refused without a word")),

@@ -1,74 +1,18 @@
 """The Vault client against a server of the test's own that answers as the documentation of `pki/sign` says; no Vault was at hand."""
 
 import contextlib
-import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
 from cryptography import x509
 
 from pki.backends.http import TLSFiles
 from pki.backends.interface import BackendMisbehaved, BackendUnavailable, Denied, Issued, RevocationSource
 from pki.backends.vault import VaultBackend, VaultSettings
-from tests.support.other_ca import OtherCA, https, json_answer, now, request_for
-
-TOKEN = "hvs.s3cret"
-
-
-@dataclass
-class VaultServer:
-    """One mount with one role."""
-
-    ca: OtherCA = field(default_factory=OtherCA)
-    status: int = 200
-    errors: list[str] = field(default_factory=list)
-    with_chain: bool = True
-    asked: list[dict[str, Any]] = field(default_factory=list)
-    headers: list[dict[str, str]] = field(default_factory=list)
-
-    async def sign(self, request: web.Request) -> web.Response:
-        body = await self._note(request)
-        if request.headers.get("X-Vault-Token") != TOKEN:
-            return json_answer(403, {"errors": ["permission denied"]})
-        if self.status != 200:
-            return json_answer(self.status, {"errors": self.errors})
-        leaf = self.ca.issue(x509.load_pem_x509_csr(body["csr"].encode()), body["common_name"])
-        sub, root = (each.certificate for each in (self.ca.sub, self.ca.root))
-        data: dict[str, Any] = {"certificate": pem(leaf), "issuing_ca": pem(sub), "serial_number": "00"}
-        if self.with_chain:
-            data["ca_chain"] = [pem(sub), pem(root)]
-        return json_answer(200, {"data": data, "lease_id": "", "warnings": None})
-
-    async def chain(self, _: web.Request) -> web.Response:
-        return web.Response(body=self.ca.sub.pem + self.ca.root.pem)
-
-    async def revoke(self, request: web.Request) -> web.Response:
-        await self._note(request)
-        return json_answer(
-            self.status, {"data": {"revocation_time": 1}} if self.status == 200 else {"errors": self.errors}
-        )
-
-    async def _note(self, request: web.Request) -> dict[str, Any]:
-        self.headers.append(dict(request.headers))
-        self.asked.append(json.loads(await request.read()))
-        return self.asked[-1]
-
-    def routes(self) -> Any:
-        return {
-            ("POST", "/v1/pki/sign/charge-points"): self.sign,
-            ("GET", "/v1/pki/ca_chain"): self.chain,
-            ("POST", "/v1/pki/revoke"): self.revoke,
-        }
-
-
-def pem(certificate: x509.Certificate) -> str:
-    from cryptography.hazmat.primitives.serialization import Encoding
-
-    return certificate.public_bytes(Encoding.PEM).decode().strip()
+from tests.support.other_ca import https, now, request_for
+from tests.support.other_ca_servers import VAULT_TOKEN, VaultServer
 
 
 @contextlib.asynccontextmanager
@@ -77,7 +21,7 @@ async def serving(server: VaultServer, work: Path, **settings: Any) -> AsyncIter
         options: dict[str, Any] = {
             "address": address,
             "role": "charge-points",
-            "token": TOKEN,
+            "token": VAULT_TOKEN,
             "tls": TLSFiles(ca_pem=root),
             "anchors": server.ca.anchors,
         }
@@ -100,9 +44,17 @@ async def test_a_refusal_is_denied_in_vaults_words(tmp_path: Path) -> None:
     server = VaultServer(status=400, errors=["common name SN-1 not allowed by this role"])
     async with serving(server, tmp_path) as backend:
         assert await backend.enroll(request_for()) == Denied("common name SN-1 not allowed by this role")
+
+
+async def test_a_token_that_is_not_taken_is_ours_to_mend(tmp_path: Path) -> None:
     async with serving(VaultServer(), tmp_path, token="wr0ng") as backend:
-        assert await backend.enroll(request_for()) == Denied("permission denied")
+        with pytest.raises(BackendUnavailable, match="403: permission denied"):
+            await backend.enroll(request_for())
+        with pytest.raises(BackendUnavailable, match="not taken: HTTP status 403"):
+            await backend.verify_access()
         assert "wr0ng" not in repr(backend._settings)
+    async with serving(VaultServer(), tmp_path) as backend:
+        assert await backend.verify_access()
 
 
 @pytest.mark.parametrize("status", [429, 472, 473, 500, 503])

@@ -1,6 +1,7 @@
 """Ceremonies from their files to what the judges and the signer say of the outcome."""
 
 import datetime
+import errno
 import json
 import os
 import stat
@@ -153,7 +154,9 @@ class TestRoot:
             ('mode = "root"', 'mode = "root"\nnot_after = 2020-01-01T00:00:00', "time zone"),
             ('mode = "root"', 'mode = "root"\nnot_after = 2099-01-01T00:00:00Z', "validity"),
             ('organization = "Example CPO"', 'organization = ""', "organi"),
-            ('common_name = "Example Root 1"', 'common_name = "\\u202eRoot"', "common-name"),
+            ('common_name = "Example Root 1"', 'common_name = "\\u202eRoot"', "subject.common_name"),
+            ('common_name = "Example Root 1"', f'common_name = "{"x" * 65}"', "subject.common_name: a name is longer"),
+            ('mode = "root"', 'mode = "root"\nnot_before = 1900-01-01T00:00:00Z', "not_before is before 1950"),
         ],
     )
     def test_a_file_that_makes_no_sense_is_refused(self, room: Room, old: str, new: str, problem: str) -> None:
@@ -168,9 +171,18 @@ class TestIssuingCA:
         with_root.perform(SERVERS)
         issuers = {name: issuer for name, (issuer, _) in load_issuers(with_root.directory / "signer").items()}
         assert {name: [each.name for each in issuer.profiles] for name, issuer in issuers.items()} == {
-            "charge-points": ["ChargePointCertificate", "OCSPResponder"],
+            "charge-points": ["ChargePointCertificate"],
             "servers": ["CSMSCertificate"],
         }
+
+    def test_a_responder_is_certified_where_charge_points_are_told_to_ask_one(self, with_root: Room) -> None:
+        with_root.perform(
+            ISSUING.replace(
+                'use = "charge-points"', 'use = "charge-points"\npublication = { ocsp_url = "http://o.example/" }'
+            )
+        )
+        issuer, _ = load_issuers(with_root.directory / "signer")["charge-points"]
+        assert [each.name for each in issuer.profiles] == ["ChargePointCertificate", "OCSPResponder"]
 
     def test_its_certificate_limits_the_damage(self, with_root: Room, tmp_path: Path) -> None:
         with_root.perform(ISSUING)
@@ -259,6 +271,19 @@ class TestIssuingCA:
             ),
             ('mode = "issuing-ca"', 'mode = "issuing-ca"\nnot_after = 2060-01-01T00:00:00Z', "validity"),
             ('mode = "issuing-ca"', 'mode = "issuing-ca"\nlifetime_days = -1', "lifetime"),
+            ('mode = "issuing-ca"', 'mode = "issuing-ca"\nlifetime_days = nan', "lifetime_days is not between"),
+            ('mode = "issuing-ca"', 'mode = "issuing-ca"\nlifetime_days = inf', "lifetime_days is not between"),
+            ('mode = "issuing-ca"', 'mode = "issuing-ca"\nlifetime_days = 3661', "lifetime_days is not between"),
+            ('mode = "issuing-ca"', 'mode = "issuing-ca"\nlifetime_days = 3000', "the CA itself ends on"),
+            ('organizations = ["Example CPO"]', 'organizations = [""]', "limits.organizations: a name is empty"),
+            (
+                'organizations = ["Example CPO"]',
+                f'organizations = ["{"x" * 65}"]',
+                "limits.organizations: a name is longer",
+            ),
+            ('["Example CPO"] }', '["Example CPO"], domains = ["example.com"] }', "only a CA for servers has domains"),
+            ('mode = "issuing-ca"', 'mode = "issuing-ca"\npublication = { crl_shards = 0 }', "crl_shards"),
+            ('mode = "issuing-ca"', 'mode = "issuing-ca"\npublication = { crl_url = "http://ü/" }', "crl_url"),
         ],
     )
     def test_a_file_that_makes_no_sense_is_refused(self, with_root: Room, old: str, new: str, problem: str) -> None:
@@ -269,6 +294,32 @@ class TestIssuingCA:
                 with_root.perform(text)
             return
         assert problem in with_root.problem(text)
+
+    @pytest.mark.parametrize("domain", ["", "*.example.com", "exämple.com", ".example.com", "10.0.0.1", "example.com."])
+    def test_a_limit_that_is_no_domain_makes_no_ca(self, with_root: Room, domain: str) -> None:
+        assert "limits.domains" in with_root.problem(SERVERS.replace('["example.com"]', f'["{domain}"]'))
+
+    def test_the_longest_lifetime_that_its_ca_has_is_taken(self, with_root: Room) -> None:
+        with_root.perform("lifetime_days = 1800\n" + ISSUING)
+        assert list(load_issuers(with_root.directory / "signer")) == ["charge-points"]
+
+    def test_a_disk_that_is_full_leaves_nothing(self, with_root: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The last file cannot be written: the ones before, with the key, are taken away again."""
+        synced, before = os.fsync, with_root.tree()
+        left = [3]
+
+        def full(descriptor: int) -> None:
+            left[0] -= 1
+            if not left[0]:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            synced(descriptor)
+
+        monkeypatch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space left"):
+            with_root.perform(ISSUING)
+        monkeypatch.undo()
+        assert with_root.tree() == before
+        with_root.perform(ISSUING)
 
     def test_a_short_lifetime_is_warned_about_in_the_record(self, with_root: Room) -> None:
         record = with_root.perform("lifetime_days = 30\n" + ISSUING)
@@ -353,6 +404,34 @@ class TestCRL:
         assert "not above 1" in with_root.problem(with_previous.replace("number = 2", "number = 1") + revoked)
         with_root.perform(with_previous + revoked)
 
+    @pytest.mark.parametrize(
+        ("entry", "problem"),
+        [
+            ('serial = "-5"', "not a number in hex"),
+            ('serial = "0x1f"', "not a number in hex"),
+            ('serial = "1_0"', "not a number in hex"),
+            ('serial = "0"', "positive"),
+            (f'serial = "{"f" * 60}"', "at most 20 octets"),
+        ],
+    )
+    def test_a_serial_number_that_no_certificate_has_is_told(self, with_root: Room, entry: str, problem: str) -> None:
+        assert problem in with_root.problem(CRL + f"\n[[revoked]]\n{entry}\nat = {NOW.isoformat()}\n")
+
+    @pytest.mark.parametrize(
+        ("old", "new", "problem"),
+        [
+            ("number = 1", "number = 0", "number"),
+            ("number = 1", "number = -1", "number"),
+            ("number = 1", "number = 1\nthis_update = 1900-01-01T00:00:00Z", "this_update is before 1950"),
+        ],
+    )
+    def test_what_no_list_can_have_is_told(self, with_root: Room, old: str, new: str, problem: str) -> None:
+        assert problem in with_root.problem(CRL.replace(old, new, 1))
+
+    @pytest.mark.parametrize("at", ["1900-01-01T00:00:00Z", "2026-01-01T00:00:00"])
+    def test_a_revocation_at_no_time_is_told(self, with_root: Room, at: str) -> None:
+        assert "revoked.at" in with_root.problem(CRL + f'\n[[revoked]]\nserial = "1"\nat = {at}\n')
+
     def test_one_that_is_out_of_date_already_is_refused(self, with_root: Room) -> None:
         assert "not in the future" in with_root.problem(
             CRL.replace((NOW + 180 * DAY).isoformat(), (NOW - DAY).isoformat())
@@ -375,6 +454,13 @@ def test_a_whole_hierarchy_in_a_token(tmp_path: Path, tmp_path_factory: pytest.T
                 '{ file = "signer/charge-points.key", secret_file = "issuing.secret" }', at("charge-points")
             )
         )
+        in_token = SERVERS.replace('{ file = "root.key", secret_file = "root.secret" }', at("root")).replace(
+            '{ file = "signer/servers.key", secret_file = "issuing.secret" }', at("servers")
+        )
+        # A plan that cannot be carried out costs no key: the corrected one can still make it.
+        assert "limits.domains" in room.problem(in_token.replace(', domains = ["example.com"]', ""))
+        assert "validity" in room.problem("not_after = 2060-01-01T00:00:00Z\n" + in_token)
+        assert room.perform(in_token)["made_in_token"] == {"token": token.label, "label": "servers"}
         issuer, key = load_issuers(tmp_path / "signer")["charge-points"]
         assert key.public_key() == issuer.public_key
         assert openssl_verify(tmp_path, issuer.certificate, [], room.certificate("root.pem"), "any") == "OK"

@@ -1,0 +1,67 @@
+"""Checks of `[server_certificates]`, and of the listeners that live by it."""
+
+import re
+from pathlib import Path as FilePath
+from typing import Final
+
+from gateway.config.findings import Findings
+from gateway.config.model import Config, ListenerTLS
+from gateway.config.positions import Path
+
+__all__ = ["check_own_certificates", "check_source_of_certificates"]
+
+_LABEL: Final = r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)"
+_HOST_NAME: Final = re.compile(rf"(?:{_LABEL}\.)+(?!\d+$){_LABEL}")
+_MAX_CN_CHARACTERS: Final = 64
+_PLACE: Final = "server_certificates"
+
+
+def check_source_of_certificates(tls: ListenerTLS, path: Path, findings: Findings) -> None:
+    """A listener's certificates come from files, or are the gateway's own."""
+    if tls.automatic_certificates and tls.certificates:
+        findings.error((*path, "automatic_certificates"), "either files in certificates, or automatic_certificates")
+    elif not tls.automatic_certificates and not tls.certificates:
+        findings.error((*path, "certificates"), "no [[listener.tls.certificates]], and no automatic_certificates")
+
+
+def check_own_certificates(config: Config, findings: Findings) -> None:
+    """Add every error and warning to `findings`."""
+    own = config.server_certificates
+    users = [each.name for each in config.listeners if each.tls is not None and each.tls.automatic_certificates]
+    if not users:
+        if own.names:
+            findings.warning((_PLACE,), "no listener has automatic_certificates = true: nothing is asked for")
+        return
+    if not own.names:
+        findings.error((_PLACE, "names"), f"missing: which host names do charge points use for {', '.join(users)}?")
+    for name in own.names:
+        if name.startswith("*"):
+            findings.error((_PLACE, "names"), f"{name!r}: charge points refuse wildcards without AllowCSMSTLSWildcards")
+        elif not _HOST_NAME.fullmatch(name):
+            findings.error((_PLACE, "names"), f"{name!r} is not a fully qualified host name (A00.FR.309, 510)")
+    if own.names and len(own.names[0]) > _MAX_CN_CHARACTERS:
+        findings.error((_PLACE, "names"), f"the first is the CN, which may have {_MAX_CN_CHARACTERS} characters")
+    _check_keys(config, findings)
+    _check_embedded(config, findings)
+
+
+def _check_keys(config: Config, findings: Findings) -> None:
+    keys = config.server_certificates.keys
+    if len(set(keys)) != len(keys):
+        findings.error((_PLACE, "keys"), "one of them is there twice")
+    for family, words in (("ec-", "ECDSA"), ("rsa-", "RSA")):
+        if keys and not any(key.startswith(family) for key in keys):
+            findings.warning((_PLACE, "keys"), f"no {words} key: charge points that support only that cannot connect")
+    if not keys:
+        findings.error((_PLACE, "keys"), "empty: there would be no certificate")
+
+
+def _check_embedded(config: Config, findings: Findings) -> None:
+    own = config.server_certificates
+    directory = own.ca or config.pki.ca
+    if not directory:
+        findings.error((_PLACE, "ca"), "missing: the directory of a CA with an issuing CA for servers (docs/pki.md)")
+    elif not (FilePath(directory) / "signer").is_dir():
+        findings.error((_PLACE, "ca"), f"{directory} is not the directory of an embedded CA (docs/pki.md)")
+    if not own.organization and not config.operator_names:
+        findings.error((_PLACE, "organization"), "missing, and there are no operator_names to take it from")

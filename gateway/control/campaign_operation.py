@@ -1,0 +1,25 @@
+"""What a campaign does to a charge point, as the campaign sees it: three questions, whatever is done.
+
+All of it may be asked again after a crash: what is under way already is done, and never done twice.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from gateway.ocpp.vocabulary import ChargePointId
+from gateway.provisioning.campaign import Answer, Member, Observation
+
+__all__ = ["Operation"]
+
+
+class Operation(Protocol):
+    """One kind of campaign."""
+
+    async def prepare(self, member: Member) -> Answer:
+        """Bring it to where it can be switched, without harm if it never is. `Answer.mark` is what to remember."""
+
+    async def switch(self, member: Member) -> Answer:
+        """Tell it. What is told is on the disk of whoever performs it before it is told."""
+
+    async def observe(self, members: Sequence[Member]) -> Mapping[ChargePointId, Observation]:
+        """What is known by now of those that were told, perhaps. Whoever is left out is under way."""

@@ -1,0 +1,88 @@
+"""Campaigns of kind `certificate`: every charge point gets a new certificate, by `gateway.control.enrolments`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from gateway.control.directory import Directory
+from gateway.control.enrolments import Enrolments
+from gateway.control.sessions import Sessions
+from gateway.control.store_thread import StoreThread
+from gateway.identity.evidence import CertificateProof
+from gateway.ocpp.vocabulary import ChargePointId
+from gateway.provisioning.campaign import Answer, Member, Observation, Said, Seen
+from gateway.provisioning.campaign_states import MemberState
+from gateway.provisioning.enrolment import Enrolment
+from gateway.provisioning.states import State
+from gateway.store.registry import Registry
+
+__all__ = ["RenewalOperation"]
+
+_IN_USE: Final = frozenset({State.SEEN_IN_HANDSHAKE, State.OLD_RETIRED})
+_LOOK_EVERY: Final = 15
+"""Observations between two looks at those that only have to stay with it: nothing waits for them."""
+
+
+class RenewalOperation:
+    """`mark` is the number of the enrolment before: what comes after it is the campaign's."""
+
+    def __init__(self, enrolments: Enrolments, directory: Directory, sessions: Sessions, store: StoreThread) -> None:
+        self._enrolments = enrolments
+        self._directory = directory
+        self._sessions = sessions
+        self._store = store
+        self._looks = 0
+
+    async def prepare(self, member: Member) -> Answer:
+        """Nothing is done to it; it is only looked whether it can be told. Raises StoreError."""
+        newest = await self._enrolments.newest(member.charge_point_id)
+        if self._directory.get(member.charge_point_id) is None:
+            return Answer(Said.REFUSED, "it is not registered any more")
+        if newest is not None and newest.state.is_open and newest.state is not State.STATION_ACCEPTED:
+            return Answer(Said.NOT_NOW, f"an enrolment is under way already: {newest.state.value}")
+        return Answer(Said.DONE, mark=str(newest.number if newest is not None else 0))
+
+    async def switch(self, member: Member) -> Answer:
+        """Let it make a new key and ask. Raises StoreError."""
+        newest = await self._enrolments.newest(member.charge_point_id)
+        if newest is not None and newest.number > int(member.mark or 0):
+            return Answer(Said.DONE, "it has asked for a certificate already")
+        why = await self._enrolments.renew(member.charge_point_id)
+        return Answer(Said.REFUSED, why) if why else Answer(Said.DONE)
+
+    async def observe(self, members: Sequence[Member]) -> Mapping[ChargePointId, Observation]:
+        """By the newest enrolment of each, and the certificate that it is connected with. Raises StoreError."""
+        self._looks += 1
+        all_of_them = self._looks % _LOOK_EVERY == 0
+        wanted = [each for each in members if all_of_them or each.state is not MemberState.SOAK]
+        known = {each.charge_point_id: self._enrolments.known(each.charge_point_id) for each in wanted}
+        asked = [identity for identity, enrolment in known.items() if enrolment is None]
+
+        def read(registry: Registry) -> dict[ChargePointId, Enrolment | None]:
+            return {identity: registry.enrolments.newest(identity) for identity in asked}
+
+        if asked:
+            known |= await self._store.call_later(read)
+        return {each.charge_point_id: self._seen(each, known[each.charge_point_id]) for each in wanted}
+
+    def _seen(self, member: Member, newest: Enrolment | None) -> Observation:
+        record = self._directory.get(member.charge_point_id)
+        if record is None:
+            return Observation(Seen.BACK, "it is not registered any more")
+        if newest is None or newest.number <= int(member.mark or 0):
+            return Observation(Seen.NOTHING)
+        if newest.state in _IN_USE:
+            return self._in_use(member, newest)
+        if newest.state is State.STATION_ACCEPTED:
+            # On profile 2 it is never seen in a handshake: that it wants to use it is all there is to be known.
+            is_all = int(record.security_profile) < 3  # noqa: PLR2004
+            return Observation(Seen.PROVEN if is_all else Seen.UNDER_WAY, f"it has accepted {newest.serial}")
+        if newest.state.is_open:
+            return Observation(Seen.UNDER_WAY, f"{newest.state.value} {newest.detail}".rstrip())
+        return Observation(Seen.BACK, f"{newest.state.value}: {newest.detail}")
+
+    def _in_use(self, member: Member, newest: Enrolment) -> Observation:
+        entry = self._sessions.get(member.charge_point_id)
+        proof = entry.proof if entry is not None else None
+        if isinstance(proof, CertificateProof) and proof.sha256 != newest.certificate_sha256:
+            return Observation(Seen.BACK, f"connected with another certificate than {newest.serial}")
+        return Observation(Seen.PROVEN, f"connected with {newest.serial}")

@@ -1,0 +1,217 @@
+"""Performs what `gateway.provisioning.campaign_run` decides: on the disk first, then said. One loop for all campaigns.
+
+Operators leave their orders in the registry, where the next tick finds them: a campaign can be paused and looked at while
+no gateway runs, and a gateway that starts goes on where the one before it was.
+"""
+
+import datetime
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import structlog
+
+from gateway.control.campaign_operation import Operation
+from gateway.control.part import NodePart
+from gateway.control.sessions import Sessions
+from gateway.control.store_thread import StoreThread
+from gateway.identity.evidence import is_limited
+from gateway.link.tasks import TaskOwner
+from gateway.ocpp.vocabulary import ChargePointId
+from gateway.provisioning.campaign import (
+    Answer,
+    Campaign,
+    CampaignEffect,
+    CampaignEvent,
+    Member,
+    Note,
+    Observation,
+    Order,
+    Ordered,
+    OrderRefused,
+    Prepare,
+    PrepareDone,
+    Said,
+    StoreRows,
+    Switch,
+    SwitchDone,
+    Tick,
+)
+from gateway.provisioning.campaign_plan import Plan, Stratum
+from gateway.provisioning.campaign_run import CampaignRun
+from gateway.provisioning.campaign_window import is_open
+from gateway.provisioning.capability import Fact, campaign_fact
+from gateway.store.errors import StoreError
+from gateway.store.registry import Registry
+
+__all__ = ["Campaigns"]
+
+_log = structlog.get_logger("control.campaigns")
+
+
+class Campaigns(NodePart):
+    """One per node. `operations`: what can be done, by kind. `saw`: hears how it ended for one of a kind."""
+
+    name = "campaigns"
+    tick_every_s = 1.0
+
+    def __init__(
+        self,
+        store: StoreThread,
+        sessions: Sessions,
+        operations: Mapping[str, Operation],
+        report: Callable[[str, str, str, str, str], None],
+        saw: Callable[[Stratum, Fact], None],
+        tasks: TaskOwner,
+    ) -> None:
+        self._store = store
+        self._sessions = sessions
+        self._operations = operations
+        self._report = report
+        self._saw = saw
+        self._tasks = tasks
+        self._runs: dict[int, CampaignRun] = {}
+        self._busy: set[tuple[int, ChargePointId]] = set()
+        """Whom an operation is about at this moment, of whatever campaign object it was asked by."""
+        self._answers: dict[int, list[PrepareDone | SwitchDone]] = {}
+        self._unusable: set[int] = set()
+
+    async def tick(self) -> None:
+        """Every second: orders, what has been answered, and what time makes due. Raises StoreError."""
+        active = await self._store.call_later(lambda registry: registry.campaigns.active())
+        for number in self._runs.keys() - {campaign.number for campaign, _ in active}:
+            del self._runs[number]
+        for campaign, order in active:
+            await self._advance(campaign, order)
+
+    def status(self) -> list[dict[str, Any]]:
+        """What is under way."""
+        return [
+            {
+                "name": run.campaign.name,
+                "kind": run.campaign.kind,
+                "state": run.campaign.state.value,
+                "members": dict(Counter(each.state.value for each in run.members.values())),
+                "halted": [str(each.stratum) for each in run.campaign.strata if each.halted],
+            }
+            for run in self._runs.values()
+        ]
+
+    def metrics(self) -> dict[str, float]:
+        """How many are where, of all campaigns under way."""
+        counts = Counter(each.state.value for run in self._runs.values() for each in run.members.values())
+        halted = sum(1 for run in self._runs.values() for each in run.campaign.strata if each.halted)
+        found = {f'ocpp_gateway_campaign_charge_points{{state="{state}"}}': float(n) for state, n in counts.items()}
+        return found | ({"ocpp_gateway_campaign_strata_halted": float(halted)} if self._runs else {})
+
+    # -- one campaign
+
+    async def _advance(self, campaign: Campaign, order: Order | None) -> None:
+        operation = self._operations.get(campaign.kind)
+        if operation is None:
+            self._cannot(campaign, f"this release has no campaigns of kind {campaign.kind}")
+            return
+        run = self._runs.get(campaign.number)
+        if run is None:
+            run = await self._loaded(campaign)
+        if order is not None:
+            await self._obey(run, order)
+        number = campaign.number
+        events: list[CampaignEvent] = [*self._answers.pop(number, [])]
+        # Whom an operation is about right now may be between being told and being on record as told.
+        watched = [each for each in run.watched() if (number, each.charge_point_id) not in self._busy]
+        try:
+            observations = await operation.observe(watched) if watched else {}
+            await self._perform(run, [*events, self._now(run.campaign.plan, observations)])
+        except ZoneInfoNotFoundError:
+            self._cannot(campaign, f"this machine knows no time zone {campaign.plan.time_zone}")
+        except Exception:
+            # What the run has decided is not on the disk, so it did not happen: the rows are read again.
+            self._runs.pop(campaign.number, None)
+            raise
+
+    async def _loaded(self, campaign: Campaign) -> CampaignRun:
+        def read(registry: Registry) -> tuple[Campaign, list[Member]]:
+            return registry.campaigns.get(campaign.name)[0], registry.campaigns.members(campaign.number)
+
+        found, members = await self._store.call_later(read)
+        run = self._runs[campaign.number] = CampaignRun(found, members, time.time())
+        return run
+
+    async def _obey(self, run: CampaignRun, order: Order) -> None:
+        number = run.campaign.number
+        try:
+            if order.what == "start":
+                elsewhere = await self._store.call_later(lambda registry: registry.campaigns.members_elsewhere(number))
+                if elsewhere:
+                    raise OrderRefused(f"{len(elsewhere)} of its charge points are in another campaign by now")
+                approved = await self._store.call_later(lambda registry: registry.campaigns.get(run.campaign.name)[0])
+                run.campaign = approved
+            await self._perform(run, [Ordered(time.time(), order)], order)
+        except OrderRefused as refused:
+            self._report("campaign.order_refused", "medium", "deny", f"{run.campaign.name}: {refused}", "")
+            await self._store.call_later(lambda registry: registry.campaigns.drop_order(number, order))
+        except StoreError:
+            self._runs.pop(number, None)
+            raise
+
+    def _now(self, plan: Plan, observations: Mapping[ChargePointId, Observation]) -> Tick:
+        now = time.time()
+        zone = datetime.UTC if plan.time_zone == "UTC" else ZoneInfo(plan.time_zone)
+        connected = {
+            entry.charge_point_id
+            for entry in self._sessions
+            if entry.live is not None and entry.edge is not None and not is_limited(entry.proof)
+        }
+        return Tick(now, is_open(plan.windows, now, zone), connected, observations)
+
+    async def _perform(self, run: CampaignRun, events: list[CampaignEvent], done: Order | None = None) -> None:
+        """What follows from these events, in one transaction. Raises StoreError; then nothing of it is done."""
+        effects = [effect for event in events for effect in run.handle(event)]
+        members = [each for effect in effects if isinstance(effect, StoreRows) for each in effect.members]
+        campaign = run.campaign
+        if done is not None or any(isinstance(effect, StoreRows) for effect in effects):
+            await self._store.call_later(lambda registry: registry.campaigns.put(campaign, members, done))
+        for each in members:
+            fact = campaign_fact(campaign.kind, each.state)
+            if fact is not None:
+                self._saw(campaign.strata[each.stratum].stratum, fact)
+        for effect in effects:
+            self._do(campaign, effect)
+
+    def _do(self, campaign: Campaign, effect: CampaignEffect) -> None:
+        match effect:
+            case Note():
+                self._report(effect.event, effect.severity, effect.decision, effect.detail, effect.charge_point_id)
+            case Prepare(member=member) | Switch(member=member):
+                key = campaign.number, member.charge_point_id
+                # If one that was asked before the rows were read again is still at it, its answer is the answer.
+                if key not in self._busy:
+                    self._busy.add(key)
+                    self._tasks.start(self._ask(campaign, effect), "campaign")
+            case StoreRows():
+                pass
+
+    async def _ask(self, campaign: Campaign, effect: Prepare | Switch) -> None:
+        member, operation = effect.member, self._operations[campaign.kind]
+        answer = Answer(Said.UNKNOWN, "the gateway was stopped")
+        try:
+            if isinstance(effect, Prepare):
+                answer = await operation.prepare(member)
+            else:
+                answer = await operation.switch(member)
+        except Exception as error:  # noqa: BLE001  one charge point does not end a campaign, whatever it has met
+            _log.error("campaign_step_failed", campaign=campaign.name, error=repr(error), exc_info=error)
+            answer = Answer(Said.UNKNOWN, "it failed in the gateway; see its log")
+        finally:
+            kind = PrepareDone if isinstance(effect, Prepare) else SwitchDone
+            done = kind(time.time(), member.charge_point_id, answer)
+            self._answers.setdefault(campaign.number, []).append(done)
+            self._busy.discard((campaign.number, member.charge_point_id))
+
+    def _cannot(self, campaign: Campaign, why: str) -> None:
+        if campaign.number not in self._unusable:
+            self._unusable.add(campaign.number)
+            self._report("campaign.stuck", "high", "allow_alert", f"{campaign.name}: {why}", "")

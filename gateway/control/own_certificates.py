@@ -1,0 +1,197 @@
+"""The listeners' own certificates: issued, renewed at two thirds of their life, put into force without touching a session.
+
+What fails leaves the last good certificate where it is; an event and a metric say so, and it is tried again.
+"""
+
+import asyncio
+import datetime
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, ClassVar, Final, Protocol
+
+import structlog
+from typing_extensions import override
+
+from gateway.audit.event import printable
+from gateway.config.model import Config
+from gateway.control.background import in_background
+from gateway.control.own_certificate_files import (
+    OwnCertificate,
+    own_certificate_path,
+    own_pems,
+    read_own,
+    write_own,
+)
+from gateway.control.own_certificate_source import CertificateNotHad, OwnCertificateSource, source_of
+from gateway.control.part import NodePart
+from gateway.link.messages import CertificatePEM, EdgeSettings
+from pki.keys import KeyKind
+
+__all__ = ["OwnCertificates"]
+
+_RETRY_S: Final = 30.0
+_MAX_RETRY_S: Final = 3_600.0
+_START_S: Final = 30.0
+"""How long a start waits for a first certificate; afterwards it goes on without."""
+_SAY_AFTER: Final = 3
+"""Edges that come and go are no event; edges that go on refusing are."""
+_log = structlog.get_logger("control.own_certificates")
+
+
+class Report(Protocol):
+    """Puts an event on record."""
+
+    def __call__(self, event: str, severity: str, decision: str, detail: str, /) -> None: ...
+
+
+class OwnCertificates(NodePart):
+    """One per node. `put_into_force` gives the edges what is on the disk; empty, or why they keep what they have."""
+
+    name: ClassVar[str] = "server_certificates"
+    tick_every_s: ClassVar[float] = 2.0
+
+    def __init__(self, config: Config, report: Report, put_into_force: Callable[[], Awaitable[str]]) -> None:
+        self._config = config
+        self._report = report
+        self._put_into_force = put_into_force
+        self._source: OwnCertificateSource | None = None
+        self._have: dict[str, OwnCertificate] = {}
+        self._shown: tuple[CertificatePEM, ...] = ()
+        self._failed: dict[str, tuple[int, float, str]] = {}
+        """By kind of key: how often in a row, when to try again (monotonic), and why."""
+        self._refused = 0
+        self._asking = asyncio.Lock()
+
+    @override
+    async def load(self) -> None:
+        """A first certificate before anybody connects, if it can be had soon."""
+        if self._is_wanted():
+            self._source = source_of(self._config)
+            try:
+                async with asyncio.timeout(_START_S):
+                    await self._see_to_all()
+            except TimeoutError:
+                _log.warning("no_certificate_yet", after_s=_START_S)
+
+    @override
+    def use(self, config: Config) -> None:
+        # A reload may be what mends it: nothing waits any longer.
+        self._config, self._source, self._failed = config, source_of(config), {}
+
+    @override
+    def follow(self, settings: EdgeSettings) -> None:
+        shown = (each.certificates for each in settings.listeners if _is_automatic(each.listener.tls))
+        self._shown = next(shown, ())
+
+    @override
+    async def tick(self) -> None:
+        if not self._is_wanted():
+            return
+        await self._see_to_all()
+        if not self._have or await in_background(partial(own_pems, self._config)) == self._shown:
+            return
+        why = await self._put_into_force()
+        self._refused = self._refused + 1 if why else 0
+        if self._refused == _SAY_AFTER:
+            self._report("server_certificate.not_in_force", "high", "keep_last_good", why)
+
+    def _is_wanted(self) -> bool:
+        return any(_is_automatic(each.tls) for each in self._config.listeners)
+
+    # -- one kind of key
+
+    async def _see_to_all(self) -> None:
+        async with self._asking:
+            config = self._config
+            for kind in config.server_certificates.keys:
+                path = own_certificate_path(config.state_dir, kind)
+                found = await in_background(partial(read_own, path))
+                self._have.pop(kind, None)
+                if found is not None:
+                    self._have[kind] = found
+                if self._is_due(kind, found):
+                    await self._renew(kind)
+
+    def _is_due(self, kind: str, found: OwnCertificate | None) -> bool:
+        _, not_before, _ = self._failed.get(kind, (0, 0.0, ""))
+        if time.monotonic() < not_before:
+            return False
+        if found is None or set(found.names) != set(self._config.server_certificates.names):
+            return True
+        return _now() >= found.renewal_at
+
+    async def _renew(self, kind: KeyKind) -> None:
+        assert self._source is not None
+        config = self._config
+        try:
+            chain, key = await self._source.issue(kind)
+            await in_background(partial(write_own, own_certificate_path(config.state_dir, kind), chain, key))
+        except (CertificateNotHad, OSError) as error:
+            self._note_failure(kind, str(error))
+            return
+        self._failed.pop(kind, None)
+        found = read_own(own_certificate_path(config.state_dir, kind))
+        if found is not None:
+            self._have[kind] = found
+        until = chain[0].not_valid_after_utc
+        detail = f"{kind}: serial {chain[0].serial_number:x}, until {until:%Y-%m-%d %H:%M} UTC"
+        self._report("server_certificate.issued", "info", "allow", detail)
+
+    def _note_failure(self, kind: str, why: str) -> None:
+        times, _, _ = self._failed.get(kind, (0, 0.0, ""))
+        wait_s = min(_RETRY_S * 2.0**times, _MAX_RETRY_S)
+        self._failed[kind] = (times + 1, time.monotonic() + wait_s, why)
+        found = self._have.get(kind)
+        left = (
+            "there is none"
+            if found is None
+            else f"the last one ends {found.chain[0].not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
+        )
+        detail = f"{kind}: {printable(why, 300)}; {left}; tried again in {wait_s:.0f} s"
+        self._report("server_certificate.renewal_failed", "high", "keep_last_good", detail)
+
+    # -- for people
+
+    @override
+    def metrics(self) -> dict[str, float]:
+        if not self._is_wanted():
+            return {}
+        left = {
+            f'ocpp_gateway_server_certificate_seconds_left{{key="{kind}"}}': (
+                found.chain[0].not_valid_after_utc - _now()
+            ).total_seconds()
+            for kind, found in self._have.items()
+        }
+        failing = {
+            f'ocpp_gateway_server_certificate_renewal_failures{{key="{kind}"}}': float(self._failed.get(kind, (0,))[0])
+            for kind in self._config.server_certificates.keys
+        }
+        return left | failing
+
+    @override
+    def status(self) -> Any:
+        if not self._is_wanted():
+            return None
+        return [self._status_of(kind) for kind in self._config.server_certificates.keys]
+
+    def _status_of(self, kind: str) -> dict[str, Any]:
+        found, (_, _, why) = self._have.get(kind), self._failed.get(kind, (0, 0.0, ""))
+        told: dict[str, Any] = {"key": kind, "failing": why}
+        if found is not None:
+            leaf = found.chain[0]
+            told |= {
+                "serial": f"{leaf.serial_number:x}",
+                "not_after": leaf.not_valid_after_utc.isoformat(),
+                "renewal_at": found.renewal_at.isoformat(),
+                "in_force": found.pem in self._shown,
+            }
+        return told
+
+
+def _is_automatic(tls: Any) -> bool:
+    return tls is not None and tls.automatic_certificates
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)

@@ -1,0 +1,75 @@
+"""`[server_certificates]` and the listeners that live by it."""
+
+import pytest
+
+from tests.config.conftest import GOOD, Site
+from tests.config.test_checks import errors, warnings
+
+FILES = GOOD[GOOD.index("[[listener.tls.certificates]]") :]
+AUTOMATIC = GOOD.replace(FILES, "").replace("[listener.tls]\n", "[listener.tls]\nautomatic_certificates = true\n")
+NAMES = 'names = ["cp.example.com"]\n'
+CA = 'ca = "ca"\n'
+
+
+def found(site: Site, table: str, *, text: str = AUTOMATIC) -> list[str]:
+    (site.directory / "ca" / "signer").mkdir(parents=True, exist_ok=True)
+    site.write(f"{text}[server_certificates]\n{table}")
+    return [each.split(": ", 1)[1] for each in errors(site.file)]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        NAMES + CA,
+        NAMES + CA + 'keys = ["rsa-3072", "ec-p384"]\n',
+        CA + 'names = ["a.example.com", "b-1.example.com"]\n',
+    ],
+)
+def test_good_ones(site: Site, table: str) -> None:
+    assert found(site, table) == []
+    assert warnings(site.file) == []
+
+
+def test_the_ca_may_be_that_of_pki(site: Site) -> None:
+    assert found(site, NAMES + '[pki]\nca = "ca"\n') == []
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        (CA, "names: missing"),
+        (NAMES, "ca: missing"),
+        (NAMES + 'ca = "elsewhere"\n', "not the directory of an embedded CA"),
+        (CA + 'names = ["*.example.com"]\n', "charge points refuse wildcards"),
+        (CA + 'names = ["gateway"]\n', "not a fully qualified host name"),
+        (CA + 'names = ["10.0.0.1"]\n', "not a fully qualified host name"),
+        (CA + f'names = ["{"x" * 60}.example.com"]\n', "64 characters"),
+        (NAMES + CA + "keys = []\n", "keys: empty"),
+        (NAMES + CA + 'keys = ["ec-p256", "ec-p256"]\n', "there twice"),
+        (NAMES + CA + 'keys = ["rsa-1024"]\n', "rsa-1024"),
+    ],
+)
+def test_bad_ones(site: Site, table: str, words: str) -> None:
+    assert any(words in each for each in found(site, table)), errors(site.file)
+
+
+def test_one_kind_of_key_alone_is_warned_about(site: Site) -> None:
+    assert found(site, NAMES + CA + 'keys = ["ec-p256"]\n') == []
+    assert any("no RSA key" in each for each in warnings(site.file))
+
+
+def test_there_has_to_be_an_o(site: Site) -> None:
+    text = AUTOMATIC.replace('operator_names = ["Example CPO"]\n', "")
+    assert any("organization: missing" in each for each in found(site, NAMES + CA, text=text))
+    assert found(site, NAMES + CA + 'organization = "CPO"\n', text=text) == []
+
+
+def test_files_or_automatic_but_not_both_and_not_neither(site: Site) -> None:
+    assert any("either files" in each for each in found(site, NAMES + CA, text=AUTOMATIC + FILES))
+    neither = AUTOMATIC.replace("automatic_certificates = true", "")
+    assert any("and no automatic_certificates" in each for each in found(site, NAMES + CA, text=neither))
+
+
+def test_a_table_that_no_listener_uses_is_warned_about(site: Site) -> None:
+    assert found(site, NAMES + CA, text=GOOD) == []
+    assert any("nothing is asked for" in each for each in warnings(site.file))

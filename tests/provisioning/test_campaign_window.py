@@ -1,0 +1,76 @@
+"""Maintenance windows: how they are written, and when they are open by the wall clock of a place."""
+
+import datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from gateway.provisioning.campaign_window import Window, is_open, parse_window
+
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+def at(text: str, zone: ZoneInfo = BERLIN) -> float:
+    return datetime.datetime.fromisoformat(text).replace(tzinfo=zone).timestamp()
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("22:00-05:00", "mon,tue,wed,thu,fri,sat,sun 22:00-05:00"),
+        ("mon-fri 22:00-05:00", "mon,tue,wed,thu,fri 22:00-05:00"),
+        ("Sat,Sun 00:00-24:00", "sat,sun 00:00-24:00"),
+        ("fri-mon 10:30-11:00", "mon,fri,sat,sun 10:30-11:00"),
+    ],
+)
+def test_written_and_shown(text: str, shown: str) -> None:
+    assert str(parse_window(text)) == shown
+    assert parse_window(shown) == parse_window(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "22-5",
+        "22:00",
+        "24:00-05:00",
+        "10:00-24:01",
+        "10:60-11:00",
+        "10:00-10:00",
+        "xyz 10:00-11:00",
+        "mon- 10:00-11:00",
+    ],
+)
+def test_what_is_no_window_is_named(text: str) -> None:
+    with pytest.raises(ValueError, match=r"is no window|is empty|is no day"):
+        parse_window(text)
+
+
+@pytest.mark.parametrize(
+    ("time", "expected"),
+    [
+        ("2026-11-27T21:59", False),  # a Friday
+        ("2026-11-27T22:00", True),
+        ("2026-11-28T04:59", True),
+        ("2026-11-28T05:00", False),
+        ("2026-11-28T23:00", False),  # a Saturday
+        ("2026-11-30T04:00", False),  # Monday morning belongs to Sunday's window
+        ("2026-12-01T04:00", True),
+    ],
+)
+def test_over_midnight_it_belongs_to_the_day_on_which_it_begins(time: str, expected: bool) -> None:
+    assert is_open([parse_window("mon-fri 22:00-05:00")], at(time), BERLIN) is expected
+
+
+def test_summer_time_follows_the_wall_clock() -> None:
+    window = [Window(from_minute=60, to_minute=120)]
+    assert is_open(window, at("2026-07-01T01:30"), BERLIN)
+    assert is_open(window, at("2026-01-01T01:30"), BERLIN)
+    assert not is_open(window, at("2026-07-01T01:30"), datetime.UTC)  # 23:30 there
+
+
+def test_without_a_window_it_is_always_open_and_one_of_several_is_enough() -> None:
+    assert is_open([], 0.0, datetime.UTC)
+    windows = [parse_window("01:00-02:00"), parse_window("03:00-04:00")]
+    assert [is_open(windows, hour * 3600.0, datetime.UTC) for hour in range(5)] == [False, True, False, True, False]
