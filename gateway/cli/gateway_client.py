@@ -20,6 +20,7 @@ __all__ = [
     "Session",
     "Status",
     "admin_socket",
+    "ask_about_audit",
     "call_charge_point",
     "get_status",
     "renew_certificate",
@@ -138,6 +139,15 @@ def call_charge_point(
     request = {"charge_point_id": charge_point_id, "action": action, "payload": payload, "timeout_s": timeout_s}
     raw = _ask(config, "POST", "/call", CallResponse, msgspec.json.encode(request), timeout_s + _TIMEOUT_S)
     return msgspec.structs.replace(msgspec.convert(raw, CallResponse), raw=raw)
+
+
+class _AuditAnswer(msgspec.Struct, frozen=True):
+    refused: str = ""
+
+
+def ask_about_audit(config: Config, what: str, question: dict[str, Any], timeout_s: float) -> dict[str, Any]:
+    """Ask for something about the audit log: subject, shred or hold. ``refused`` says why not. Raises GatewayUnreachable."""
+    return _ask(config, "POST", f"/audit/{what}", _AuditAnswer, msgspec.json.encode(question), timeout_s)
 
 
 class _Order(msgspec.Struct, frozen=True):

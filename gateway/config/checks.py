@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from gateway.config.audit import check_audit
 from gateway.config.certificates import (
     check_client_pair,
     check_listener_certificates,
@@ -16,7 +17,7 @@ from gateway.config.certificates import (
     check_trust,
 )
 from gateway.config.findings import Findings
-from gateway.config.model import CSMS, LARGEST_MESSAGE_BYTES, Audit, Config, Detections, Listener
+from gateway.config.model import CSMS, LARGEST_MESSAGE_BYTES, Config, Detections, Listener
 from gateway.config.own_certificate_checks import check_own_certificates, check_source_of_certificates
 from gateway.config.pki import check_pki
 from gateway.config.positions import Path
@@ -31,8 +32,6 @@ __all__ = ["Findings", "check", "split_address"]
 _HEADER_VALUE = re.compile(r"[ -~]*")
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _PREFIX = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,=:@-]+)*/?")
-_ORIGIN = re.compile(r"[^\s+]{0,200}")
-_LEAST_QUEUE_BYTES = 1 << 20
 _OWN_HEADERS = {
     "host",
     "upgrade",
@@ -69,7 +68,8 @@ def check(config: Config, findings: Findings) -> None:
     check_pki(config, findings, _check_positive)
     check_own_certificates(config, findings)
     _check_numbers(config, findings)
-    _check_audit(config.audit, findings)
+    check_audit(config.audit, findings)
+    _check_detections(config.audit.detections, findings)
     check_recording(config, findings)
     check_sinks(config.sinks, findings)
 
@@ -261,20 +261,6 @@ def _check_numbers(config: Config, findings: Findings) -> None:
         findings.error(("websocket", "max_message_bytes"), "more than 16 MiB")
     if not FilePath(config.state_dir).parent.exists():
         findings.error(("gateway", "state_dir"), f"{FilePath(config.state_dir).parent} does not exist")
-
-
-def _check_audit(audit: Audit, findings: Findings) -> None:
-    if not _ORIGIN.fullmatch(audit.origin):
-        findings.error(("audit", "origin"), "at most 200 characters, without spaces and '+'")
-    if audit.max_queue_bytes < _LEAST_QUEUE_BYTES:
-        findings.error(("audit", "max_queue_bytes"), "less than 1 MiB")
-    if audit.reserve_bytes < 0:
-        findings.error(("audit", "reserve_bytes"), "less than 0")
-    for name in ("checkpoint_interval_s", "heartbeat_s"):
-        _check_positive(getattr(audit, name), ("audit", name), findings)
-    _check_detections(audit.detections, findings)
-    if audit.failure_mode == "open":
-        findings.warning(("audit", "failure_mode"), "while the log cannot be written, nothing is stopped for it")
 
 
 def _check_detections(detections: Detections, findings: Findings) -> None:

@@ -311,7 +311,7 @@ class Detections(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Audit(msgspec.Struct, frozen=True, kw_only=True):
-    """The audit log: what can be proven untouched later (docs/audit.md). Read at the start, not by a reload."""
+    """The audit log: what can be proven untouched later (docs/audit.md). A reload reads what concerns messages."""
 
     directory: str = ""
     """Empty: ``audit`` in the state directory. A local disk: not NFS."""
@@ -330,6 +330,20 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
     """How often the head is signed and published while the log grows."""
     heartbeat_s: float = 60.0
     """How often it is signed anew while it does not: silence can then be told from being cut off."""
+    level: Literal["full", "meta", "count"] = "meta"
+    """What is kept of a message that goes on: ``full`` its text too, without secrets, ``meta`` what it was, ``count`` a
+    number for each session and quarter of an hour. What is refused, and what a rule matches, is always kept in full."""
+    full: tuple[str, ...] = ("@disruptive", "@certificates", "@remote_start", "@logs", "@privacy", "@vendor")
+    """Actions, and classes of them, that are kept in full whatever `level` says. Answers go with their calls."""
+    counted: tuple[str, ...] = ("Heartbeat", "MeterValues")
+    """Actions that are only counted. What stands in `full` as well is kept in full."""
+    text_days: int = 90
+    """After so many days the texts of messages are destroyed, unless a hold is over them; 0 keeps them. Records stay."""
+    recorded_first: tuple[str, ...] = ("@disruptive", "@certificates", "@remote_start", "@vendor")
+    """Commands of the CSMS, and classes of them, that go on or are refused only once the log has them on its disk. Where it
+    cannot be written they are refused, in mode ``open`` they go on. Holds for connections made after a reload."""
+    record_timeout_s: float = 2.0
+    """How long such a command waits for its record at most, and a reload or a call of the gateway's own for theirs."""
     detections: Detections = Detections()
     """What is told about records that say something together."""
 

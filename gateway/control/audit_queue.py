@@ -27,6 +27,13 @@ class Pending(msgspec.Struct, frozen=True):
     envelope: bytes
     when_done: Callable[[int | None], None] | None
     """Told the record's index once it is durable, None if it is given up. Called in the writer's thread."""
+    keep: bool = False
+    """Nothing waits for it although somebody wants to be told: it is kept as long as there is room, as others are."""
+
+    @property
+    def is_awaited(self) -> bool:
+        """True if what it is the record of does not happen without it."""
+        return self.when_done is not None and not self.keep
 
 
 class Gap(msgspec.Struct, kw_only=True):
@@ -72,8 +79,9 @@ class AuditQueue:
     def put(self, pending: Pending, now_us: int) -> bool:
         """Add a record; False if there is no room for it or the queue is closed. Then it is counted as lost."""
         with self._changed:
-            if pending.when_done is not None and (self._refusing or not self.has_room(pending.record_class)):
-                self._announce(_REFUSED, now_us)
+            if pending.is_awaited and (self._refusing or not self.has_room(pending.record_class)):
+                if pending.envelope:
+                    self._announce(_REFUSED, now_us)
                 return False  # no loss: what it would be the record of does not happen
             if self._closed or not self.has_room(pending.record_class):
                 self._lose(pending, now_us)
@@ -114,11 +122,12 @@ class AuditQueue:
         with self._changed:
             self._refusing = True
             items = list(self._items)
-            self._items = deque(each for each in items if each.when_done is None)
-            refused = [each for each in items if each.when_done is not None]
+            self._items = deque(each for each in items if not each.is_awaited)
+            refused = [each for each in items if each.is_awaited]
             for each in refused:
                 self._bytes -= len(each.envelope) + _OVERHEAD_BYTES
-                self._announce(_REFUSED, now_us)
+                if each.envelope:
+                    self._announce(_REFUSED, now_us)
             self._urgent = sum(each.record_class is RecordClass.SYNC for each in self._items)
             return refused
 

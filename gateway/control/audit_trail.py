@@ -12,12 +12,20 @@ import structlog
 from gateway.audit.canonical import NotCanonical
 from gateway.audit.event import SecurityEvent, printable
 from gateway.audit.record import RecordClass, class_of_event, envelope, envelope_of_event
+from gateway.audit.relayed import Levels
 from gateway.config.model import Config
 from gateway.control.audit_writer import AuditWriter, LogRefused
+from gateway.control.frame_bodies import FrameBodies
+from gateway.control.relayed_log import RelayedLog
+from gateway.control.shredding import Shredding
 from gateway.control.sinks.follower import SinkFollower
+from gateway.control.trail.holds import Holds
+from gateway.control.trail.payloads import PayloadStore
+from gateway.control.trail.pseudonyms import PseudonymKeys
 from gateway.control.trail.shard_writer import DiskFull
 from gateway.control.trail.stamp import Stamper
 from gateway.link.messages import LiveSession, SessionClosed
+from gateway.policy.classes import spelt_out
 
 __all__ = ["AuditTrail"]
 
@@ -39,9 +47,24 @@ class AuditTrail:
         state, audit = Path(config.state_dir), config.audit
         settings = msgspec.structs.replace(audit, directory=audit.directory or str(state / "audit"))
         self.directory = Path(settings.directory)
-        self.writer = AuditWriter(settings, Path(audit.keys_directory or state / "audit-keys"))
+        keys = Path(audit.keys_directory or state / "audit-keys")
+        self.writer = AuditWriter(settings, keys)
         self._sinks = [SinkFollower(sink, Path(settings.directory), state / "sinks") for sink in config.sinks]
-        self._stamper = Stamper("control", os.urandom(8).hex())
+        boot = os.urandom(8).hex()
+        self._stamper = Stamper("control", boot)
+        payloads = PayloadStore(Path(settings.directory) / "payload", keys / "payload")
+        pseudonyms = PseudonymKeys(keys / "pseudonyms")
+        self.relayed = RelayedLog(self.writer.append, boot, FrameBodies(pseudonyms, payloads))
+        """Takes what edges relay."""
+        self.shredding = Shredding(Path(settings.directory), payloads, pseudonyms, Holds(keys / "holds"))
+        self._goes_on_without = self.relayed.goes_on_without = audit.failure_mode == "open"
+        self.use(config)
+
+    def use(self, config: Config) -> None:
+        """What a reload may change: how much of which messages is kept."""
+        audit = config.audit
+        self.relayed.levels = Levels(default=audit.level, full=spelt_out(audit.full), counted=spelt_out(audit.counted))
+        self._timeout_s = audit.record_timeout_s
 
     def open(self) -> None:
         """Recover the log and start to write. Blocks. Raises OSError, with a sentence where the log is refused."""
@@ -57,6 +80,7 @@ class AuditTrail:
 
     def close(self) -> None:
         """Write what waits, and let sinks that deliver have it. Blocks."""
+        self.relayed.close()
         self.writer.close()
         deadline = time.monotonic() + _LAST_DELIVERIES_S
         while time.monotonic() < deadline and any(not each.why and each.status()["behind"] for each in self._sinks):
@@ -67,6 +91,10 @@ class AuditTrail:
     def may_admit(self) -> bool:
         """May a charge point be admitted, whose messages would have to be recorded?"""
         return self.writer.may_proceed(RecordClass.GROUP)
+
+    async def may_happen(self) -> bool:
+        """What was just recorded is on the disk, or need not be (mode ``open``): now it may happen."""
+        return await self.writer.durable(self._timeout_s) or self._goes_on_without
 
     # -- what is recorded
 
@@ -100,6 +128,7 @@ class AuditTrail:
 
     def session_closed(self, message: SessionClosed) -> None:
         """And no longer."""
+        self.relayed.ended(message.session)
         self._session(
             "session.closed",
             message.charge_point_id,

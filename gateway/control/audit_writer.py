@@ -134,16 +134,22 @@ class AuditWriter:
     # -- the way in
 
     def append(
-        self, record_class: RecordClass, record: bytes, when_done: Callable[[int | None], None] | None = None
+        self,
+        record_class: RecordClass,
+        record: bytes,
+        when_done: Callable[[int | None], None] | None = None,
+        *,
+        keep: bool = False,
     ) -> bool:
         """Hand over one canonical envelope, from any thread; False if it is lost, which the log itself will say.
 
         `when_done`: told the record's index when it is on the disk, or None when it never will be. It is called in the
-        writer's thread, or right here when False is returned. Raises ValueError for more than 65535 bytes.
+        writer's thread, or right here when False is returned. `keep`: it waits for a disk without room as others do,
+        instead of being refused. Raises ValueError for more than 65535 bytes.
         """
         if len(record) > MAX_ENTRY_BYTES:
             raise ValueError(f"a record of {len(record)} bytes")
-        taken = self._queue.put(Pending(record_class, record, when_done), self._now_us())
+        taken = self._queue.put(Pending(record_class, record, when_done, keep), self._now_us())
         if not taken and when_done is not None:
             when_done(None)
         return taken
@@ -162,6 +168,20 @@ class AuditWriter:
         if index is None:
             raise AuditUnavailable(self.why or "no room")
         return index
+
+    async def durable(self, timeout_s: float) -> bool:
+        """Wait until everything that was appended so far is on the disk; False if it is not by then, or cannot be."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[int | None] = loop.create_future()
+
+        def tell(index: int | None) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and with it everybody who waits
+                loop.call_soon_threadsafe(lambda: None if done.done() else done.set_result(index))
+
+        self.append(RecordClass.SYNC, b"", tell)
+        with contextlib.suppress(TimeoutError):
+            return await asyncio.wait_for(done, timeout_s) is not None
+        return False
 
     def may_proceed(self, record_class: RecordClass) -> bool:
         """May something be done whose record has this class? The failure mode's answer."""
@@ -229,16 +249,18 @@ class AuditWriter:
 
     def _commit(self, batch: list[Pending]) -> None:
         """Durable, acknowledged, hashed: in this order. Raises DiskFull, TrailBroken."""
-        envelopes = [pending.envelope for pending in batch]
+        envelopes = [pending.envelope for pending in batch if pending.envelope]
         try:
-            first = self._shard.commit(envelopes)
+            index = self._shard.commit(envelopes) if envelopes else self._shard.size
         except (DiskFull, TrailBroken):
             self._queue.put_back(batch)
             raise
-        for index, pending in enumerate(batch, first):
+        for pending in batch:
             if pending.when_done is not None:
                 pending.when_done(index)
-        self._hash(envelopes)
+            index += bool(pending.envelope)  # one that is empty only asks whether those before it are there
+        if envelopes:
+            self._hash(envelopes)
 
     def _hash(self, envelopes: list[bytes]) -> None:
         """What was committed goes into the tree. Raises DiskFull, TrailBroken."""

@@ -21,15 +21,16 @@ from gateway.control.directory import Directory
 from gateway.control.event_log import EventLog, event_path
 from gateway.control.foreign_revocations import ForeignRevocations
 from gateway.control.link_server import EdgeLink
-from gateway.control.live_session import live_certificates, no_longer, recall
+from gateway.control.live_session import live_certificates, recall
 from gateway.control.metrics import MetricsPage
 from gateway.control.operator_requests import OperatorRequest
 from gateway.control.own_calls import OwnCalls
 from gateway.control.parts import Parts, Surroundings
 from gateway.control.recordings import Recordings
-from gateway.control.sessions import Entry, Sessions
+from gateway.control.sessions import Sessions
 from gateway.control.settings import PolicyInvalid
 from gateway.control.settings_in_force import SettingsInForce
+from gateway.control.standing_sessions import StandingSessions
 from gateway.control.status import edges_status, listeners_status, session_status
 from gateway.control.store_thread import StoreThread
 from gateway.control.trust import listener_facts, trust_of
@@ -43,7 +44,6 @@ from gateway.link.messages import (
     BudgetRequest,
     CertificateRequest,
     Counters,
-    Disconnect,
     EdgeMessage,
     EdgeSettings,
     GatewayCallDone,
@@ -58,8 +58,8 @@ from gateway.link.messages import (
     SessionOpened,
     SettingsApplied,
 )
+from gateway.link.relayed import RelayedFrames
 from gateway.link.tasks import TaskOwner
-from gateway.ocpp.vocabulary import ChargePointId
 from gateway.policy.budgets import FleetBudgets
 from gateway.store.errors import StoreError
 
@@ -95,6 +95,7 @@ class Node:
         )
         self._verifier = PasswordVerifier()
         self._authenticator = Authenticator(self._directory, self._verifier, self._limiter, time.time)
+        self._standing = StandingSessions(self._sessions, self._directory, self._authenticator, self._events.own_event)
         self._foreign = self._authenticator.foreign = self._foreign_revocations(config)
         self._desk = AdmissionDesk(
             directory=self._directory,
@@ -109,7 +110,7 @@ class Node:
         self._metrics = MetricsPage()
         self._recordings = Recordings()
         self._in_force = SettingsInForce(settings, first, self._links, self._events.own_event)
-        self._own_calls = OwnCalls(self._events.own_event, config.websocket.max_message_bytes)
+        self._own_calls = OwnCalls(self._events.own_event, config.websocket.max_message_bytes, self._trail.may_happen)
         self.parts = self._made_parts()
         self._budgets = FleetBudgets()
         self._changing = asyncio.Lock()
@@ -139,7 +140,7 @@ class Node:
         cache = Path(config.state_dir) / "revocation-lists"
         live = partial(live_certificates, self._sessions, self._authenticator.bundle_name)
         foreign = ForeignRevocations(cache, self._events.own_event, live)
-        foreign.on_change = partial(self._judge_again, frozenset(), revoked=True)
+        foreign.on_change = partial(self._standing.judge_changed, frozenset(), revoked=True)
         return foreign
 
     # -- life
@@ -161,6 +162,7 @@ class Node:
         self._tasks.start(self._repeat(_FLUSH_S, self._recordings.flush), "recordings")
         self._tasks.start(self._repeat(_OBSERVATIONS_S, self._store.flush), "store")
         self._tasks.start(self._repeat(_EXPIRE_S, self._expire), "expire")
+        self._tasks.start(self._repeat(_EXPIRE_S, self._trail.relayed.tick), "relayed")
         self._tasks.start(self._repeat(_POLL_REGISTRY_S, self._follow_registry), "registry")
         self._tasks.start(self._open_desk_after_a_while(), "open-desk")
         for part in self.parts:
@@ -186,6 +188,7 @@ class Node:
     def _use(self, config: Config, settings: EdgeSettings) -> None:
         """Put a configuration into force for admissions and for all parts."""
         self._config = config
+        self._trail.use(config)
         self._desk.limits = config.limits
         self._own_calls.max_message_bytes = config.websocket.max_message_bytes
         for part in self.parts:
@@ -224,7 +227,7 @@ class Node:
         self._sessions.expire()
         for entry in self._sessions:
             if isinstance(entry.proof, CertificateProof) and entry.proof.renewal_only == "expired":
-                self._judge_entry(entry)
+                self._standing.judge(entry)
         freeze_survivors()
 
     async def _flush_refusals(self, *, everything: bool = False) -> None:
@@ -263,8 +266,8 @@ class Node:
                 self._own_calls.done(message)
             case CertificateRequest() | PasswordSeen() | PasswordOutcome():
                 self._credential_seen(message, link)
-            case RecordedLines():
-                self._recordings.add(message)
+            case RecordedLines() | RelayedFrames():
+                self._relayed(link, message)
             case Hello():
                 self._hello(link, message)
             case BudgetRequest(request_id=number, asks=asks):
@@ -281,6 +284,12 @@ class Node:
             return
         for part in self.parts:
             part.asked_for_certificate(message, link)
+
+    def _relayed(self, link: EdgeLink, message: RecordedLines | RelayedFrames) -> None:
+        if isinstance(message, RelayedFrames):
+            self._trail.relayed.take(link, message)
+        else:
+            self._recordings.add(message)
 
     def _session_changed(
         self, link: EdgeLink, message: SessionOpened | SessionClosed | BootStateChanged | Registered
@@ -324,7 +333,7 @@ class Node:
         if record is not None:
             recall(entry, record)
             self.parts.passwords.recall(entry)
-        self._judge_entry(entry)
+        self._standing.judge(entry)
         for part in self.parts:
             part.opened(entry)
             if live.registered:
@@ -358,30 +367,12 @@ class Node:
             _log.warning("registry_not_read", error=str(error))
             return
         if changed or revoked:
-            self._judge_again(changed, revoked=revoked)
+            self._standing.judge_changed(changed, revoked=revoked)
         self._trust_is_stale |= revoked
         # A reload that is running does it with its own settings, or leaves it to the next round here.
         if self._trust_is_stale and not self._changing.locked():
             self._trust_is_stale = False
             self._in_force.renew_trust(self._directory.revocations())
-
-    def _judge_all_again(self) -> None:
-        self._judge_again(frozenset(entry.charge_point_id for entry in self._sessions), revoked=True)
-
-    def _judge_again(self, changed: frozenset[ChargePointId], *, revoked: bool) -> None:
-        """Sockets live for weeks: a session whose admission would not be given any more ends now."""
-        for entry in self._sessions:
-            if entry.charge_point_id in changed or (revoked and isinstance(entry.proof, CertificateProof)):
-                self._judge_entry(entry)
-
-    def _judge_entry(self, entry: Entry) -> None:
-        record = self._directory.get(entry.charge_point_id)
-        why = no_longer(entry, record, self._authenticator.no_longer, time.time())
-        if why and entry.edge is not None:
-            entry.edge.tell_disconnect(Disconnect(entry.session, why))
-            self._events.own_event(
-                "session.revoked", "medium", "disconnect", f"{printable(entry.charge_point_id)}: {why}"
-            )
 
     # -- reload
 
@@ -400,13 +391,18 @@ class Node:
             try:
                 # The registry first: what was revoked meanwhile belongs to the new settings.
                 self._trust_is_stale |= await self._directory.load(self._store)
-                self._judge_all_again()
+                self._standing.judge_all()
                 settings = await self._in_force.build(config, self._directory.revocations())
                 events = self._events.open(event_path(config))
             except (OSError, StoreError, ConfigError) as error:
                 if isinstance(error, PolicyInvalid):
                     self._events.own_event("policy.reload_failed", "high", "keep_last_good", str(error))
                 return self._in_force.failed(str(error))
+            change = f"to generation {settings.generation}, policy {settings.policy.revision[:12]}"
+            self._events.own_event("config.change", "info", "allow", change)
+            if not await self._trail.may_happen():
+                self._events.abandon(events)
+                return self._in_force.failed("the audit log cannot be written, and a change has to be recorded first")
             # From here on some edges have the new roots and some the old ones.
             self._authenticator.tried_out = trust_of(settings, config.operator_names)
             try:
@@ -418,7 +414,7 @@ class Node:
                 return self._in_force.failed(why)
             self._use(config, settings)
             self._events.use(event_path(config), events)
-        self._judge_all_again()
+        self._standing.judge_all()
         self._in_force.succeeded()
         return ""
 

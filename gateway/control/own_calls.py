@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final, NoReturn
 
@@ -64,13 +64,22 @@ class _Prepared(msgspec.Struct, frozen=True):
 
 
 class OwnCalls:
-    """One per node. `report(event, severity, decision, detail, charge_point_id)` puts each call on record."""
+    """One per node. `report(event, severity, decision, detail, charge_point_id)` puts each call on record.
 
-    def __init__(self, report: Callable[[str, str, str, str, str], None], max_message_bytes: int) -> None:
+    `may_happen`: what was reported is in the log for good, or need not be.
+    """
+
+    def __init__(
+        self,
+        report: Callable[[str, str, str, str, str], None],
+        max_message_bytes: int,
+        may_happen: Callable[[], Awaitable[bool]],
+    ) -> None:
         self.max_message_bytes = max_message_bytes
         self.on_answer: Callable[[str, Any, CallAnswer], None] | None = None
         """Hears charge point, payload and answer of every call that was sent."""
         self._report = report
+        self._may_happen = may_happen
         self._pseudonym = partial(token_pseudonym, secrets.token_bytes(_KEY_BYTES))
         self._waiting: dict[str, tuple[GatewayCall, EdgeLink, asyncio.Future[GatewayCallDone]]] = {}
 
@@ -100,6 +109,9 @@ class OwnCalls:
         )
         became = "unknown"
         try:
+            if not await self._may_happen():
+                became = "not sent: the audit log cannot be written"
+                raise CallRefused("the audit log cannot be written")
             done = await self._ask(prepared)
             became = f"{done.outcome} {printable(done.error, 64)}".rstrip()
         finally:

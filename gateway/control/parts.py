@@ -19,6 +19,7 @@ from gateway.control.own_publication import OwnPublication
 from gateway.control.own_revocations import OwnRevocations
 from gateway.control.part import NodePart
 from gateway.control.passwords import Passwords
+from gateway.control.privacy import Privacy
 from gateway.control.renewals import Renewals
 from gateway.control.sessions import Sessions
 from gateway.control.store_thread import StoreThread
@@ -69,6 +70,7 @@ class Parts:
             OwnCertificates(around.config, report, around.recertify),
             CertificateInventory(store),
             *campaign_parts(store, directory, sessions, enrolments, calls, report, tasks),
+            Privacy(around.trail.shredding, report, around.trail.may_happen, around.trail.relayed.in_turn),
         )
 
     def __iter__(self) -> Iterator[NodePart]:

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import msgspec
 
-from gateway.config.model import CSMS, Config, Listener, Trust
+from gateway.config.model import CSMS, Audit, Config, Listener, Trust
 from gateway.config.policy_site import load_policy
 from gateway.config.problems import ConfigError
 from gateway.control.own_certificate_files import own_pems
 from gateway.control.recordings import recording_settings
 from gateway.link.messages import (
+    AuditSettings,
     CertificatePEM,
     CSMSSettings,
     EdgeSettings,
@@ -20,6 +21,7 @@ from gateway.link.messages import (
     RecordingSettings,
     TrustSettings,
 )
+from gateway.policy.classes import spelt_out
 from gateway.store.certificates import Revocations
 
 __all__ = ["PolicyInvalid", "SettingsBuilder"]
@@ -59,6 +61,11 @@ def _policy(config: Config) -> PolicySettings:
     if bundle.errors:
         raise PolicyInvalid(list(bundle.errors))
     return PolicySettings(bundle.revision, bundle.packs, bundle.site)
+
+
+def _audit(audit: Audit) -> AuditSettings:
+    first = tuple(sorted(spelt_out(audit.recorded_first)))
+    return AuditSettings(first, audit.record_timeout_s, audit.failure_mode == "open")
 
 
 def _fingerprint(listeners: tuple[ListenerSettings, ...], revocations: Revocations) -> str:
@@ -101,8 +108,9 @@ class SettingsBuilder:
         recording = self._recording(config)
         generation, trust_generation = self._count(listeners, revocations)
         return EdgeSettings(
-            generation, trust_generation, listeners, csms, config.limits, config.websocket, policy, recording, trust
-        )
+            generation, trust_generation, listeners, csms, config.limits, config.websocket, policy, recording, trust,
+            _audit(config.audit),
+        )  # fmt: skip
 
     def renewed(self, settings: EdgeSettings, revocations: Revocations) -> EdgeSettings:
         """The same settings after a change of revocations. No file is read: what is in force was accepted once."""

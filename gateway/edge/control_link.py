@@ -25,6 +25,7 @@ from gateway.link.messages import (
     SessionClosed,
     SessionOpened,
 )
+from gateway.link.relayed import RelayedFrames
 
 __all__ = ["ControlLink", "RefusedByControl"]
 
@@ -147,7 +148,7 @@ class ControlLink:
         if transport is None:
             return False
         unsent = transport.get_write_buffer_size() + len(self._unsent)
-        if isinstance(message, Report | Counters | RecordedLines):
+        if isinstance(message, Report | Counters | RecordedLines | RelayedFrames):
             if unsent > _MAX_UNSENT_REPORT_BYTES:
                 return False
         elif unsent > _MAX_UNSENT_BYTES:

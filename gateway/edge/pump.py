@@ -397,7 +397,7 @@ class Bridge:
             case NoteBootState(state=state):
                 self.boot_state = state
                 self.owner.told(leg, effect, wire)
-            case _:
+            case _:  # all that the owner hears of (`Told`)
                 self.owner.told(leg, effect, wire)
 
     def answered(self, leg: Leg, ticket: int, answers: dict[str, bool], wire: bytes) -> Effects | None:

@@ -17,23 +17,14 @@ import structlog
 
 from gateway.audit.redaction import redacted, token_pseudonym
 from gateway.edge.control_link import ControlLink
+from gateway.edge.decisions import decision_of, match_of, reports_of, to_be_redacted
 from gateway.edge.events import Counts
 from gateway.edge.pump import Bridge, Leg
 from gateway.identity.evidence import Admission
 from gateway.link.messages import RecordedLines, RecordingSettings
 from gateway.ocpp.vocabulary import OCPPVersion, Origin
-from gateway.policy.recording import Decision, Match, Recorded, line_of
-from gateway.relay.effects import (
-    Answered,
-    AskFleet,
-    CloseBoth,
-    Effects,
-    Forward,
-    Judging,
-    NoteRegistered,
-    Reply,
-    ReportEvent,
-)
+from gateway.policy.recording import Recorded, line_of
+from gateway.relay.effects import AskFleet, Effects, Judging, NoteRegistered
 
 __all__ = ["LOST", "Recorder"]
 
@@ -79,12 +70,15 @@ class Recorder:
         revision: Callable[[], str],
         clock: Callable[[], float],
         monotonic: Callable[[], float],
+        outside: Callable[[Leg, Judging], Judging] = lambda _, judge: judge,
     ) -> None:
+        """`outside`: what listens to a leg around the recording, whether or not there is one."""
         self._link = link
         self._counts = counts
         self._revision = revision
         self._clock = clock
         self._monotonic = monotonic
+        self._outside = outside
         self._settings: RecordingSettings | None = None
         self._waiting: deque[_Taken] = deque()
         """In the order in which they came, those that wait for control too."""
@@ -108,7 +102,7 @@ class Recorder:
         wanted = settings is not None and (not settings.groups or bridge.admission.group in settings.groups)
         for leg in (bridge.charge_point, bridge.csms):
             judge = bridge.relay.judging(leg.origin)
-            leg.judge = partial(self._judged, leg, judge) if wanted else judge
+            leg.judge = self._outside(leg, partial(self._judged, leg, judge) if wanted else judge)
 
     def _judged(self, leg: Leg, judge: Judging, data: bytes, now: float) -> Effects:
         revision = self._revision()
@@ -189,8 +183,8 @@ class Recorder:
         settings = self._settings
         if settings is None:
             return b""
-        reports = [effect for effect in taken.effects if isinstance(effect, ReportEvent)]
-        also = {path for report in reports if report.rule is not None for path in report.rule.redact}
+        reports = reports_of(taken.effects)
+        also = to_be_redacted(reports)
         try:
             text = redacted(taken.data, taken.version, partial(token_pseudonym, settings.key), also).decode()
         except ValueError:
@@ -213,9 +207,9 @@ class Recorder:
                 session=admission.session,
                 size=len(taken.data),
                 digest=hmac.new(settings.key, taken.data, hashlib.sha256).hexdigest()[:32],
-                decision=_decision(taken.effects),
+                decision=decision_of(taken.effects),
                 revision=taken.revision[:_REVISION_DIGITS],
-                matches=tuple(_match(report) for report in reports),
+                matches=tuple(match_of(report) for report in reports),
                 lost=lost,
             )
         )
@@ -223,34 +217,3 @@ class Recorder:
 
 def _size(data: bytes) -> int:
     return len(data) + _FRAME_COST_BYTES
-
-
-def _decision(effects: Effects) -> Decision:
-    kinds = {type(effect) for effect in effects}
-    if Forward in kinds:
-        return "forward"
-    if CloseBoth in kinds:
-        return "close"
-    if AskFleet in kinds:
-        return "ask"
-    if Answered in kinds:
-        return "own"
-    refused = any(isinstance(each, ReportEvent) and _is_refusal(each.decision) for each in effects)
-    return "refuse" if Reply in kinds or refused else "queue"
-
-
-def _is_refusal(decision: str) -> bool:
-    return not decision.startswith("would:") and decision not in {"allow_alert", "allow", "alert"}
-
-
-def _match(report: ReportEvent) -> Match:
-    watches = report.decision.startswith("would:")
-    return Match(
-        event=report.event,
-        rule=report.rule.id if report.rule is not None else "",
-        severity=report.severity,
-        effect="" if watches else report.decision,
-        would=report.decision.removeprefix("would:") if watches else "",
-        # What a rule says about a match may repeat what the message says.
-        detail=report.detail if report.rule is None else "",
-    )

@@ -9,6 +9,7 @@ from gateway.link.messages import BootStateChanged, Registered
 from gateway.relay.effects import (
     Answered,
     AskFleet,
+    AwaitRecord,
     LearnPassword,
     NoteBootState,
     NoteRegistered,
@@ -84,6 +85,8 @@ class SessionDesk:
                 )
             case AskFleet(ticket=ticket, asks=asks):
                 self._worker.policy.ask(leg, ticket, asks, wire)
+            case AwaitRecord(ticket=ticket):
+                self._worker.frame_log.hold(leg, ticket, wire)
             case Answered():
                 self._worker.own_calls.answered(effect)
             case TakeRequest():

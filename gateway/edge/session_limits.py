@@ -1,6 +1,7 @@
 """What the settings mean for one session: the limits of its readers and of its relay."""
 
 from gateway.config.model import WebSocketSettings
+from gateway.link.messages import AuditSettings
 from gateway.relay.lanes import LaneLimits
 from gateway.relay.relay import RelayLimits
 from gateway.websocket.messages import ReaderLimits
@@ -19,7 +20,7 @@ def reader_limits(settings: WebSocketSettings) -> ReaderLimits:
     )
 
 
-def relay_limits(settings: WebSocketSettings) -> RelayLimits:
+def relay_limits(settings: WebSocketSettings, audit: AuditSettings) -> RelayLimits:
     """Of both directions."""
     return RelayLimits(
         messages_per_s=settings.messages_per_s,
@@ -31,4 +32,5 @@ def relay_limits(settings: WebSocketSettings) -> RelayLimits:
             max_waiting_bytes=settings.max_write_buffer_bytes,
             call_timeout_s=settings.call_timeout_s,
         ),
+        recorded_first=frozenset(audit.recorded_first),
     )

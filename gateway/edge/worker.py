@@ -16,12 +16,13 @@ from gateway.edge.csms import CSMSDialler, Dialled
 from gateway.edge.deadlines import STEPS_PER_S, Deadlines
 from gateway.edge.entrance import Entrance
 from gateway.edge.events import DROPPED, Counts, EventCollector
+from gateway.edge.frame_log import FrameLog
 from gateway.edge.listener import ListenerState, build_listeners
 from gateway.edge.own_calls import OwnCalls
 from gateway.edge.ownership import owned_messages
 from gateway.edge.password_changes import PasswordChanges
 from gateway.edge.policy_desk import PolicyDesk, wall_offset_s
-from gateway.edge.pump import Bridge
+from gateway.edge.pump import Bridge, Leg
 from gateway.edge.recorder import Recorder
 from gateway.edge.refusals import CLOSE_CODES
 from gateway.edge.session_desk import SessionDesk
@@ -53,9 +54,11 @@ from gateway.link.messages import (
     SettingsApplied,
     SettingsUpdate,
 )
+from gateway.link.relayed import FramesRecorded
 from gateway.link.tasks import TaskOwner
 from gateway.ocpp.vocabulary import OCPPVersion, SecurityProfile
 from gateway.policy.snapshot import Snapshot
+from gateway.relay.effects import Effects
 from gateway.relay.interception import CertificateDuty
 from gateway.relay.relay import Relay, RelayLimits
 from gateway.websocket.deflate import DeflateParameters
@@ -105,8 +108,11 @@ class Worker:
         self._numbers = count(1)
         self._boot = f"{os.getpid():x}{int(time.time()) & 0xFFFFFF:06x}"
         self.link = ControlLink(control_path, hello=self._hello, on_message=self._told, on_lost=self._control_lost)
-        self.recorder = Recorder(self.link, self.counts, lambda: self.policy.revision, time.time, time.monotonic)
-        self.policy = PolicyDesk(self.link, self.recorder.settled)
+        self.frame_log = FrameLog(self.link, self.counts, lambda: self.policy.revision, time.time, self._boot)
+        self.recorder = Recorder(
+            self.link, self.counts, lambda: self.policy.revision, time.time, time.monotonic, self.frame_log.around
+        )
+        self.policy = PolicyDesk(self.link, self._settled)
         self.own_calls = OwnCalls(self.link, self.bridges)
         self.certificate_requests = CertificateRequests(self.link)
         self.password_changes = PasswordChanges(self.link)
@@ -142,8 +148,10 @@ class Worker:
                 continue
             try:
                 self._send_events()
-                while self.recorder.flush():
-                    await asyncio.sleep(0)
+                self.frame_log.give_up(time.monotonic())
+                for part in (self.frame_log, self.recorder):
+                    while part.flush():
+                        await asyncio.sleep(0)
                 if number % _COUNTERS_EVERY_FLUSHES == 0:
                     await self._send_counters()
             except Exception:  # noqa: BLE001  the defect of one must not end events, recording and counters of all
@@ -173,6 +181,7 @@ class Worker:
         await asyncio.sleep(0)  # the aborted transports report now
         if self.link.connected:
             self._send_events()
+            self.frame_log.flush_all(time.monotonic())
             self.recorder.flush_all()
             await self._send_counters()
         await self.link.close(_LAST_WORDS_S)
@@ -180,10 +189,15 @@ class Worker:
     def _hello(self) -> Hello:
         # A control that does not know of an admission must not find it used: it may give another one meanwhile.
         self._turn_away(Refusal(Reason.CONTROL_DOWN, "control was replaced meanwhile"))
+        self.frame_log.again()
         return Hello(self.slot, os.getpid(), tuple(_live(bridge) for bridge in self.bridges.values()))
 
     def _control_lost(self) -> None:
         self.own_calls.control_lost()
+
+    def _settled(self, leg: Leg, ticket: int, effects: Effects | None) -> None:
+        self.frame_log.settled(leg, ticket, effects)
+        self.recorder.settled(leg, ticket, effects)
 
     def _turn_away(self, refusal: Refusal) -> None:
         for entrance in list(self.entering.values()):
@@ -207,11 +221,13 @@ class Worker:
         trust_changed = first or settings.trust_generation != self.settings.trust_generation
         listeners = build_listeners(settings, self.listeners, trust_changed)
         diallers = {entry.csms.name: self._dialler(entry.csms.name, entry) for entry in settings.csms}
+        self.frame_log.flush_all(time.monotonic())  # by the policy that decided
         self.policy.use(settings.policy, prepared)
         self.recorder.use(settings.recording, self.bridges.values())
         self.settings, self.listeners, self.diallers = settings, listeners, diallers
         self._reader_limits = reader_limits(settings.websocket)
-        self._relay_limits = relay_limits(settings.websocket)
+        self._relay_limits = relay_limits(settings.websocket, settings.audit)
+        self.frame_log.use(settings.audit)
         limits = settings.limits
         self.limits.max_handshakes = limits.max_handshakes
         self.limits.handshakes_per_address = limits.handshakes_per_address
@@ -376,6 +392,8 @@ class Worker:
                 self.own_calls.call(message)
             case CertificateRequestTaken():
                 self.certificate_requests.told(message)
+            case FramesRecorded():
+                self.frame_log.told(message)
             case PasswordNoted():
                 self.password_changes.told(message)
             case Drain(timeout_s=timeout_s):

@@ -12,6 +12,7 @@ import msgspec
 from gateway.audit.event import SecurityEvent
 from gateway.config.model import CSMS, Limits, Listener, Trust, WebSocketSettings
 from gateway.identity.evidence import Admission, Claim, Proof
+from gateway.link.relayed import FramesRecorded, RelayedFrames
 from gateway.ocpp.password_messages import Outcome
 from gateway.ocpp.vocabulary import BootState, ChargePointId, SecurityProfile
 from gateway.policy.rules import Pack
@@ -23,6 +24,7 @@ __all__ = [
     "AdmitGranted",
     "AdmitRefused",
     "AdmitRequest",
+    "AuditSettings",
     "BootStateChanged",
     "BudgetAnswer",
     "BudgetRequest",
@@ -120,6 +122,17 @@ class TrustSettings(msgspec.Struct, frozen=True, array_like=True):
     roots_pem: bytes
 
 
+class AuditSettings(msgspec.Struct, frozen=True, array_like=True):
+    """What waits for its record, and what happens without one."""
+
+    recorded_first: tuple[str, ...] = ()
+    """Actions of the CSMS whose effect waits until the log has them."""
+    timeout_s: float = 2.0
+    """How long it waits at most."""
+    goes_on_without: bool = False
+    """Whether it happens then."""
+
+
 class EdgeSettings(msgspec.Struct, frozen=True, array_like=True):
     """Everything an edge worker needs. Replaced as a whole; `generation` grows by one each time."""
 
@@ -134,6 +147,7 @@ class EdgeSettings(msgspec.Struct, frozen=True, array_like=True):
     recording: RecordingSettings | None = None
     """None: nothing is recorded."""
     trust: tuple[TrustSettings, ...] = ()
+    audit: AuditSettings = AuditSettings()
 
 
 class LiveSession(msgspec.Struct, frozen=True, array_like=True):
@@ -418,6 +432,7 @@ EdgeMessage = (
     | RecordedLines
     | GatewayCallDone
     | CertificateRequest
+    | RelayedFrames
     | PasswordSeen
     | PasswordOutcome
 )
@@ -431,5 +446,6 @@ ControlMessage = (
     | BudgetAnswer
     | GatewayCall
     | CertificateRequestTaken
+    | FramesRecorded
     | PasswordNoted
 )

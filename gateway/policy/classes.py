@@ -4,12 +4,13 @@ A rule on `@firmware` holds for UpdateFirmware, SignedUpdateFirmware and Publish
 they are judged by their inner call.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from gateway.ocpp.actions import lookup
 from gateway.ocpp.vocabulary import OCPPVersion
 
-__all__ = ["CLASSES", "expand", "is_class"]
+__all__ = ["CLASSES", "expand", "is_class", "spelt_out"]
 
 CLASSES: Final[dict[str, frozenset[str]]] = {
     name: frozenset(members.split())
@@ -64,3 +65,8 @@ def expand(names: tuple[str, ...], version: OCPPVersion) -> frozenset[str]:
         members = CLASSES[name] if is_class(name) else {name}
         found.update(member for member in members if lookup(version, member) is not None)
     return frozenset(found)
+
+
+def spelt_out(names: Iterable[str]) -> frozenset[str]:
+    """The actions that names of actions and of classes mean, in whatever version."""
+    return frozenset(action for name in names for action in CLASSES.get(name, (name,)))

@@ -16,6 +16,7 @@ __all__ = [
     "NOTHING",
     "Answered",
     "AskFleet",
+    "AwaitRecord",
     "CloseBoth",
     "Deliver",
     "Effect",
@@ -125,6 +126,14 @@ class AskFleet(msgspec.Struct, frozen=True, gc=False):
     asks: tuple[FleetAsk, ...]
 
 
+class AwaitRecord(msgspec.Struct, frozen=True):
+    """Nothing happens until the log has this message and its verdict: then `Relay.recorded(ticket, ...)`."""
+
+    ticket: int
+    then: "tuple[Effect, ...]"
+    """What was decided."""
+
+
 class LearnPassword(msgspec.Struct, frozen=True, gc=False):
     """The CSMS gives the charge point another password: the call waits for `Relay.password_noted(ticket, ...)`."""
 
@@ -154,11 +163,14 @@ Effect = (
     | AskFleet
     | Answered
     | TakeRequest
+    | AwaitRecord
     | LearnPassword
     | PasswordAnswered
 )
 Effects = tuple[Effect, ...]
-Told = NoteRegistered | NoteBootState | AskFleet | Answered | TakeRequest | LearnPassword | PasswordAnswered
+Told = (
+    NoteRegistered | NoteBootState | AskFleet | Answered | TakeRequest | LearnPassword | PasswordAnswered | AwaitRecord
+)
 """What the worker hears of, beyond the session."""
 
 Judging = Callable[[bytes, float], Effects]

@@ -3,14 +3,17 @@
 from collections.abc import Callable
 from typing import Final
 
-from gateway.ocpp.build import UNREADABLE_ID, build_call_error
+from gateway.ocpp.build import UNREADABLE_ID, build_call_error, build_call_result_error
 from gateway.ocpp.codec import MalformedFrame
 from gateway.ocpp.error_codes import ErrorMeaning, meaning_of
 from gateway.ocpp.frames import Call, CallError, CallResultError
 from gateway.ocpp.vocabulary import OCPPVersion
 from gateway.relay.effects import FORWARD, CloseBoth, Deliver, Effects, Reply, ReportEvent
 
-__all__ = ["answer_to_malformed", "cleaned", "too_many"]
+__all__ = ["REUSED", "UNSOLICITED", "answer_to_malformed", "cleaned", "instead_of_answer", "too_many"]
+
+REUSED: Final = ReportEvent("rpc.id_reused", "low", "allow_alert", "an open message id with another action")
+UNSOLICITED: Final[Effects] = (ReportEvent("rpc.unsolicited_result", "high", "drop"),)
 
 _MAX_DESCRIPTION_CHARS: Final = 255
 _MAX_DETAILS_BYTES: Final = 1_024
@@ -46,6 +49,15 @@ def answer_to_malformed(version: OCPPVersion, malformed: MalformedFrame) -> byte
         return build_call_error(version, UNREADABLE_ID, ErrorMeaning.RPC_FRAMEWORK, "not an OCPP-J message")
     meaning = _MEANINGS.get(malformed.event, ErrorMeaning.FORMAT if malformed.parsed else ErrorMeaning.RPC_FRAMEWORK)
     return build_call_error(version, malformed.message_id, meaning, malformed.detail)
+
+
+def instead_of_answer(version: OCPPVersion, malformed: MalformedFrame, message_id: str) -> Effects:
+    """What whoever waits for a malformed answer hears, and in 2.1 its sender too (FR.06)."""
+    instead = Deliver(build_call_error(version, message_id, ErrorMeaning.FORMAT, "the answer was malformed"))
+    if malformed.message_type == _CALL_RESULT and version is OCPPVersion.V2_1:
+        reply = build_call_result_error(version, message_id, ErrorMeaning.FORMAT, malformed.detail)
+        return (instead, Reply(reply))
+    return (instead,)
 
 
 def cleaned(version: OCPPVersion, error: CallError | CallResultError, build: Callable[..., bytes]) -> Effects:

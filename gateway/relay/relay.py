@@ -21,6 +21,7 @@ from gateway.relay.effects import (
     NOTHING,
     Answered,
     AskFleet,
+    AwaitRecord,
     CloseBoth,
     Deliver,
     Effects,
@@ -32,11 +33,12 @@ from gateway.relay.effects import (
     ReportEvent,
     goes_on,
 )
-from gateway.relay.errors import answer_to_malformed, cleaned, too_many
-from gateway.relay.held import Held
+from gateway.relay.errors import REUSED, UNSOLICITED, answer_to_malformed, cleaned, instead_of_answer, too_many
+from gateway.relay.held import AFTERWARDS, MAX_HELD, Held, Unrecorded, instead_of, waits_for_its_record
 from gateway.relay.interception import CertificateDuty, Interception
 from gateway.relay.judge import Judge, Ruling
-from gateway.relay.lanes import Entry, Lane, LaneLimits
+from gateway.relay.lanes import Entry, Lane
+from gateway.relay.limits import RelayLimits
 from gateway.relay.open_calls import AMBIGUOUS, OpenCall, opened
 from gateway.relay.passwords import PasswordWatch, password_answered
 from gateway.relay.registration import is_accepted, judge_boot_notification
@@ -55,21 +57,6 @@ _MALFORMED_PER_MINUTE: Final = 20
 _REMEMBERED_RESULTS: Final = 4
 _CALL_RESULT: Final = 3
 _CALL_ERROR: Final = 4
-_MAX_HELD: Final = 16
-_AFTERWARDS: Final = (ReportEvent, CloseBoth)
-"""What can still be done about an answer that has gone on."""
-_REUSED: Final = ReportEvent("rpc.id_reused", "low", "allow_alert", "an open message id with another action")
-_UNSOLICITED: Final[Effects] = (ReportEvent("rpc.unsolicited_result", "high", "drop"),)
-
-
-class RelayLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """Limits of one session, shared by all."""
-
-    messages_per_s: float
-    messages_burst: int
-    flood_grace_s: float
-    calls: LaneLimits = LaneLimits()
-    """Of each direction."""
 
 
 class Relay:
@@ -112,7 +99,7 @@ class Relay:
         self._throttled_since = 0.0
         self._judge = judge
         self._wall_offset_s = wall_offset_s
-        self._held: dict[int, Held] | None = None
+        self._held: dict[int, Held | Unrecorded] | None = None
         self._tickets = 0
 
     @property
@@ -215,8 +202,30 @@ class Relay:
             if boot is not FORWARD:
                 effects = (*boot[:-1], *effects)
         if effects is FORWARD or goes_on(effects):
-            return self._enter(call, opened(call, payload, inner, self._version, now), lane, effects, data, now)
-        return effects
+            return self._go_on(call, opened(call, payload, inner, self._version, now), lane, effects, data, now)
+        is_asking = bool(effects) and type(effects[-1]) is AskFleet
+        return effects if is_asking else self._go_on(call, None, lane, effects, data, now)
+
+    def _go_on(
+        self, call: Call, record: OpenCall | None, lane: Lane, effects: Effects, data: bytes, now: float
+    ) -> Effects:
+        """What was decided about a call, or that the log must have it first. `record`: None for one that is refused."""
+        first = self._limits.recorded_first
+        if first and lane is self._csms and waits_for_its_record(first, call, record, self._held):
+            if self._held is not None and len(self._held) >= MAX_HELD:
+                return too_many(self._version, call, keeps=False)
+            return (AwaitRecord(self._ticket(Unrecorded(call, record, effects, data)), effects),)
+        return effects if record is None else self._enter(call, record, lane, effects, data, now)
+
+    def recorded(self, ticket: int, now: float, *, may_go_on: bool) -> Effects:
+        """The log has what an AwaitRecord was about; or `may_go_on` is false, and the command does not happen."""
+        held = self._held.pop(ticket, None) if self._held is not None else None
+        if type(held) is not Unrecorded:
+            return NOTHING
+        if held.record is None or not may_go_on:
+            return instead_of(self._version, held)
+        held.record.since = now
+        return self._enter(held.call, held.record, self._csms, held.effects, held.text, now)
 
     def password_noted(self, ticket: int, now: float, *, stored: bool) -> Effects:
         """Control has the password of a LearnPassword, or will not have it: then the CSMS hears that it was rejected."""
@@ -252,7 +261,7 @@ class Relay:
             reply = build_call_error(self._version, call.message_id, ErrorMeaning.GENERIC, "message id in use")
             return (ReportEvent("rpc.id_reused", "high", "callerror", "the id of a call of the gateway"), Reply(reply))
         if entry is Entry.REUSED:
-            return (_REUSED, *effects)
+            return (REUSED, *effects)
         return tuple(effect for effect in effects if type(effect) is not Forward)
 
     def _and_next(self, effects: Effects, asker: Lane, now: float) -> Effects:
@@ -271,7 +280,7 @@ class Relay:
                 text = build_call_error(self._version, late.call.message_id, ErrorMeaning.GENERIC, "no answer in time")
                 effects += (ReportEvent("rpc.call_timeout", "low", "callerror", late.call.action), to_sender(text))
         for each, entry in lane.next(self._limits.calls, now):
-            reused = (_REUSED,) if entry is Entry.REUSED else ()
+            reused = (REUSED,) if entry is Entry.REUSED else ()
             effects += (*reused, to_receiver(each.text))
         return effects
 
@@ -303,11 +312,11 @@ class Relay:
     ) -> Effects:
         """Let the call wait for control. A session that has too many waiting is refused as if budgets were used up."""
         held = Held(call, payload, origin, ruling, data)
-        if self._held is not None and len(self._held) >= _MAX_HELD:
+        if self._held is not None and len(self._held) >= MAX_HELD:
             return self._settled(held, {}, now)
         return (AskFleet(self._ticket(held), ruling.asks),)
 
-    def _ticket(self, held: Held) -> int:
+    def _ticket(self, held: Held | Unrecorded) -> int:
         if self._held is None:
             self._held = {}
         self._tickets += 1
@@ -317,19 +326,17 @@ class Relay:
     def answered(self, ticket: int, answers: dict[str, bool], now: float) -> Effects:
         """What control says of an AskFleet; an empty answer is what comes when control is away."""
         held = self._held.pop(ticket, None) if self._held is not None else None
-        if held is None:
+        if type(held) is not Held:
             return NOTHING
         effects, call = self._settled(held, answers, now), held.frame
         if type(call) is Send:
             return effects
         if type(call) is not Call:
             said = held.ruling.effects
-            return tuple(effect for effect in effects if type(effect) in _AFTERWARDS and effect not in said)
-        if not goes_on(effects):
-            return effects
+            return tuple(effect for effect in effects if type(effect) in AFTERWARDS and effect not in said)
         lane = self._charge_point if held.origin is Origin.CHARGE_POINT else self._csms
-        record = opened(call, held.payload, held.ruling.inner, self._version, now)
-        return self._enter(call, record, lane, effects, held.text, now)
+        record = opened(call, held.payload, held.ruling.inner, self._version, now) if goes_on(effects) else None
+        return self._go_on(call, record, lane, effects, held.text, now)
 
     def _settled(self, held: Held, answers: dict[str, bool], now: float) -> Effects:
         assert self._judge is not None
@@ -342,7 +349,7 @@ class Relay:
         if type(frame) is CallResult:
             asked = self._take(asker, frame.message_id, now)
             if asked is None:
-                return _UNSOLICITED
+                return UNSOLICITED
             if asked.own:
                 return (Answered(frame.message_id, payload),)
             effects = self._judge_answer(frame, payload, asked, origin, len(data), now)
@@ -387,7 +394,7 @@ class Relay:
         ruling = self._judge.result(frame, payload, asked, origin, size, wall, now - asked.since)
         if not ruling.asks or not goes_on(ruling.effects):
             return ruling.effects
-        if self._held is not None and len(self._held) >= _MAX_HELD:
+        if self._held is not None and len(self._held) >= MAX_HELD:
             return ruling.effects
         # An answer is not kept waiting: what control says of a budget is reported, and holds for what comes later.
         ticket = self._ticket(Held(frame, payload, origin, ruling))
@@ -433,7 +440,7 @@ class Relay:
             if error.message_id == UNREADABLE_ID and self._version.is_2x:
                 # It says that some message could not be read. Nobody can be told which.
                 return (ReportEvent("rpc.unsolicited_result", "low", "drop", "the peer could not read a message"),)
-            return _UNSOLICITED
+            return UNSOLICITED
         if asked.own:
             return (Answered(error.message_id, payload, error.code, error.description),)
         judged = self._judge_answer(error, payload, asked, origin, size, now)
@@ -445,7 +452,7 @@ class Relay:
     def _call_result_error(self, error: CallResultError, sender: Lane) -> Effects:
         """Part 4, 4.2.5: it refers to a result, so whoever sends it is the one who had asked."""
         if error.message_id not in sender.answered:
-            return _UNSOLICITED
+            return UNSOLICITED
         sender.answered = tuple(each for each in sender.answered if each != error.message_id)
         return cleaned(self._version, error, build_call_result_error)
 
@@ -475,12 +482,7 @@ class Relay:
             return NOTHING
         if asked.own:
             return (Answered(message_id, error="malformed answer"),)
-        detail = "the answer was malformed"
-        instead = Deliver(build_call_error(self._version, message_id, ErrorMeaning.FORMAT, detail))
-        if kind == _CALL_RESULT and self._version is OCPPVersion.V2_1:
-            reply = build_call_result_error(self._version, message_id, ErrorMeaning.FORMAT, malformed.detail)
-            return (instead, Reply(reply))
-        return (instead,)
+        return instead_of_answer(self._version, malformed, message_id)
 
     def _throttle(self, frame: Frame, effects: Effects, now: float) -> Effects:
         """Above the rate: backpressure first, and the end only if it goes on (WS-19)."""

@@ -126,6 +126,23 @@ class TestWriting:
         assert done.indexes == [1]
         audit.close()
 
+    async def test_somebody_can_wait_until_all_before_is_on_the_disk_without_a_record_of_that(
+        self, tmp_path: Path
+    ) -> None:
+        disk = SlowDisk()
+        audit = await asyncio.to_thread(writer, tmp_path, disk)
+        assert await audit.durable(WAIT_S)
+        disk.ready.clear()
+        audit.append(GROUP, b'{"n":1}')
+        assert not await audit.durable(0.05)
+        waits = asyncio.create_task(audit.durable(WAIT_S))
+        disk.ready.set()
+        assert await waits
+        assert any(b'{"n":1}' in path.read_bytes() for path in segments_in(shard(tmp_path).state))
+        await asyncio.to_thread(audit.close)
+        assert not await audit.durable(WAIT_S)
+        assert [record.get("n", record.get("type")) for record in log_of(tmp_path)] == ["audit.start", 1, "audit.stop"]
+
     async def test_a_coroutine_can_wait(self, tmp_path: Path) -> None:
         audit = await asyncio.to_thread(writer, tmp_path)
         assert await asyncio.gather(*(audit.append_durably(b"{}") for _ in range(5))) == [1, 2, 3, 4, 5]

@@ -28,7 +28,8 @@ class Site:
     def __init__(self, serving: Serving) -> None:
         self.serving = serving
         self.record: list[tuple[str, str]] = []
-        self.own_calls = OwnCalls(self._report, 10_000)
+        self.log_works = True
+        self.own_calls = OwnCalls(self._report, 10_000, self._may_happen)
         self.entry = Entry(
             charge_point_id=CP, session="s-1", generation=7, security_profile=PROFILE, proof=PROOF, edge=serving.link,
             granted_at=1.0, live=LIVE,
@@ -37,6 +38,9 @@ class Site:
     def _report(self, event: str, severity: str, decision: str, detail: str, charge_point_id: str) -> None:
         assert (event, severity, charge_point_id) == ("gateway.call", "medium", "CP-1")
         self.record.append((decision, detail))
+
+    async def _may_happen(self) -> bool:
+        return self.log_works
 
     def call(self, action: str, payload: Any, timeout_s: float = 60.0) -> "asyncio.Task[CallAnswer]":
         return asyncio.create_task(self.own_calls.call(CP, self.entry, action, payload, timeout_s))
@@ -151,3 +155,15 @@ async def test_who_is_not_connected_is_not_asked_and_that_is_on_record(site: Sit
     ((decision, detail),) = site.record
     assert decision == "deny"
     assert detail.endswith('not sent: it is not connected: {"type":"Hard"}')
+
+
+async def test_a_call_that_cannot_be_recorded_is_not_sent(site: Site) -> None:
+    site.log_works = False
+    with pytest.raises(CallRefused, match="audit log"):
+        await site.call("Reset", {"type": "Soft"})
+    assert [said.split(": ", 1)[1][:9] for _, said in site.record] == ['asked: {"', "not sent:"]
+    site.log_works = True
+    asked = site.call("Reset", {"type": "Soft"})
+    request = await site.sent()
+    await site.edge_says(GatewayCallDone(request.request_id, "s-1", "result", b'{"status":"Accepted"}'))
+    assert (await asked).outcome == "result"

@@ -88,7 +88,12 @@ class SilentOwner:
         self.finished_sessions.append(bridge.admission.session)
 
 
-def make_session(owner: SilentOwner | None = None, *, deflate: DeflateParameters | None = None) -> Bridge:
+def make_session(
+    owner: SilentOwner | None = None,
+    *,
+    deflate: DeflateParameters | None = None,
+    recorded_first: frozenset[str] = frozenset(),
+) -> Bridge:
     """A session over transports that go nowhere. `deflate`: agreed with the charge point."""
     admission = make_admission()
     bridge = Bridge(
@@ -105,6 +110,7 @@ def make_session(owner: SilentOwner | None = None, *, deflate: DeflateParameters
                 messages_burst=1_000,
                 flood_grace_s=5.0,
                 calls=LaneLimits(max_waiting_bytes=1 << 24),
+                recorded_first=recorded_first,
             ),
         ),
         wall_opened_at=0.0,

@@ -18,6 +18,9 @@ class _Commands(LazyGroup):
         "export": ("gateway.cli.audit.export", "export"),
         "prove": ("gateway.cli.audit.prove", "prove"),
         "checkpoint": ("gateway.cli.audit.checkpoint", "checkpoint"),
+        "subject": ("gateway.cli.audit.privacy", "subject"),
+        "shred": ("gateway.cli.audit.privacy", "shred"),
+        "hold": ("gateway.cli.audit.hold", "hold"),
         "witness": ("gateway.cli.audit.witness", "witness"),
         "new-history": ("gateway.cli.audit.new_history", "new_history"),
     }
@@ -25,7 +28,7 @@ class _Commands(LazyGroup):
 
 @click.group("audit", cls=_Commands)
 def audit() -> None:
-    """Verify, read, search, prove and witness the audit log.
+    """Verify, read, search, prove and witness the audit log; destroy what it must forget.
 
     DIR is the directory of an audit log, or of one of its shards. Without it, that of the configuration is taken.
     """

@@ -8,7 +8,7 @@ import click
 
 from gateway.cli.audit.places import directory_option, log_directory, shards_of
 from gateway.cli.audit.shown import line_of, place_of, stamp_us
-from gateway.cli.configuration import config_option
+from gateway.cli.configuration import config_option, read_config
 from gateway.cli.exit_codes import NOT_OK, USAGE
 from gateway.cli.output import fail, json_option, print_json
 
@@ -61,10 +61,11 @@ def _tell(shard: str, index: int, data: bytes, *, as_json: bool) -> None:
 
 @click.command()
 @click.argument("which", metavar="INDEX")
+@click.option("--text", "with_text", is_flag=True, help="Read the text of a message as well; needs the log's keys.")
 @directory_option
 @config_option
 @json_option
-def show(which: str, directory: Path | None, config_path: str | None, as_json: bool) -> int:
+def show(which: str, with_text: bool, directory: Path | None, config_path: str | None, as_json: bool) -> int:
     """Show one record with everything in it.
 
     INDEX is a number in the newest shard, or SHARD/NUMBER as the other commands print it.
@@ -74,13 +75,33 @@ def show(which: str, directory: Path | None, config_path: str | None, as_json: b
     root = log_directory(directory, config_path, as_json=as_json)
     shard, index, data = read_record(which, root, as_json=as_json)
     record = decoded(data)
+    text = _text_of(record, config_path, as_json=as_json) if with_text else ""
     if as_json:
-        print_json({"shard": shard.name, "index": index, "record": record})
+        print_json({"shard": shard.name, "index": index, "record": record, **({"text": text} if with_text else {})})
         return 0
     click.echo(f"{place_of(shard.name, index)}  {stamp_us(record.get('ts'))}")
     for name, value in _flat(record):
         click.echo(f"  {name:<16}  {_literal(value)}")
+    if with_text:
+        click.echo(f"  {'text':<16}  {_literal(text)}")
     return 0
+
+
+def _text_of(record: dict[str, Any], config_path: str | None, *, as_json: bool) -> str:
+    """The text that a record commits to. Ends the command if there is none, or it is gone."""
+    from gateway.control.trail.payloads import PayloadGone, PayloadStore
+
+    body = record.get("body") or {}
+    if "commit" not in body:
+        fail("This record has no text.", NOT_OK, as_json=as_json)
+    audit = read_config(config_path, as_json=as_json).audit
+    store = PayloadStore(Path(audit.directory) / "payload", Path(audit.keys_directory) / "payload")
+    try:
+        return store.of(str(body["day"])).text(str(body["commit"])).decode("utf-8", "replace")
+    except PayloadGone as gone:
+        fail(f"The text cannot be read: {gone}.", NOT_OK, as_json=as_json)
+    except OSError as error:
+        fail(f"The text cannot be read: {error.strerror}.", NOT_OK, as_json=as_json)
 
 
 def read_record(which: str, root: Path, *, as_json: bool) -> "tuple[Shard, int, bytes]":

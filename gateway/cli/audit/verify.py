@@ -1,5 +1,6 @@
 """`audit verify`: is the log what was signed? And what does that not say?"""
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gateway.cli.audit.places import directory_argument, is_written, log_directory, read_vkeys, shards_of
-from gateway.cli.configuration import config_option
+from gateway.cli.configuration import config_option, read_config
 from gateway.cli.exit_codes import NOT_OK, USAGE
 from gateway.cli.output import console, fail, json_option, print_json, shown
 
 if TYPE_CHECKING:
+    from gateway.control.trail.layout import Shard
+    from gateway.control.trail.payload_check import PayloadReport
     from gateway.control.trail.verify import ShardReport
 
 __all__ = ["verify"]
@@ -30,6 +33,11 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     type=_FILE,
     help="A checkpoint that was kept: the log must continue it.",
 )
+@click.option(
+    "--keys-directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The directory of the log's keys, to read the texts of messages; needed where DIR is given.",
+)
 @config_option
 @json_option
 def verify(
@@ -37,6 +45,7 @@ def verify(
     keys: tuple[Path, ...],
     witness_keys: tuple[Path, ...],
     kept: tuple[Path, ...],
+    keys_directory: Path | None,
     config_path: str | None,
     as_json: bool,
 ) -> int:
@@ -59,12 +68,39 @@ def verify(
         mine = [data for data in earlier if len(shards) == 1 or _is_of(_origin(data), shard.name, single=False)]
         live = is_written(root)
         reports.append(verify_shard(shard, own, witnesses, mine, _progress(shard.name), live=live))
+    if directory is None and keys_directory is None:
+        keys_directory = Path(read_config(config_path, as_json=as_json).audit.keys_directory)
+    texts = _texts(root, shards, keys_directory)
     reports += _missing(root, [shard.name for shard in shards], [_origin(data) for data in earlier])
     if as_json:
-        print_json(_document(root, reports))
+        print_json(_document(root, reports, texts))
     else:
         _print(root, reports)
-    return 0 if all(report.ok for report in reports) else NOT_OK
+        _print_texts(texts)
+    return 0 if all(report.ok for report in reports) and not (texts and texts.findings) else NOT_OK
+
+
+def _texts(root: Path, shards: "list[Shard]", keys: Path | None) -> "PayloadReport | None":
+    """Whether the texts of messages are what records commit to; None where they cannot be read, or the log has nothing."""
+    if keys is None or not os.access(keys, os.X_OK) or not all(shard.directory.parent == root for shard in shards):
+        return None
+    from gateway.control.trail.payload_check import PayloadReport, check_payloads
+    from gateway.control.trail.payloads import PayloadStore
+    from gateway.control.trail.reader import RecordMissing
+
+    try:
+        return check_payloads(shards, PayloadStore(root / "payload", keys / "payload"))
+    except (RecordMissing, OSError) as error:
+        return PayloadReport(findings=[str(error)])
+
+
+def _print_texts(texts: "PayloadReport | None") -> None:
+    if texts is None:
+        click.echo("  not proven: that the texts of messages are there: their keys cannot be read (--keys-directory)")
+        return
+    click.echo(f"texts of messages: {texts.readable} are what was recorded, {texts.destroyed} are gone: no key is left")
+    for finding in texts.findings:
+        click.echo(f"  {shown(finding)}")
 
 
 def _missing(root: Path, names: list[str], kept: list[str]) -> "list[ShardReport]":
@@ -110,13 +146,14 @@ def _progress(name: str) -> Any:
     return tell
 
 
-def _document(root: Path, reports: "list[ShardReport]") -> dict[str, Any]:
+def _document(root: Path, reports: "list[ShardReport]", texts: "PayloadReport | None") -> dict[str, Any]:
     import msgspec
 
     return {
-        "ok": all(report.ok for report in reports),
+        "ok": all(report.ok for report in reports) and not (texts and texts.findings),
         "directory": str(root),
         "shards": [{"ok": report.ok, **msgspec.to_builtins(report)} for report in reports],
+        "texts": msgspec.to_builtins(texts),
     }
 
 

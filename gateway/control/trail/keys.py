@@ -9,7 +9,7 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
-__all__ = ["KeyUnusable", "SigningKeys", "load_or_make_ed25519", "load_or_make_keys"]
+__all__ = ["KeyUnusable", "SigningKeys", "load_or_make_ed25519", "load_or_make_keys", "load_or_make_seed"]
 
 _SEED_BYTES: Final = 32
 
@@ -42,6 +42,11 @@ def load_or_make_keys(directory: Path, *, may_make: bool) -> SigningKeys:
 def load_or_make_ed25519(path: Path) -> Ed25519PrivateKey:
     """The key of a witness. Raises OSError, KeyUnusable."""
     return Ed25519PrivateKey.from_private_bytes(_seed(path, may_make=True))
+
+
+def load_or_make_seed(path: Path) -> bytes:
+    """32 random bytes, for keys that sign nothing. Raises OSError, KeyUnusable."""
+    return _seed(path, may_make=True)
 
 
 def _seed(path: Path, *, may_make: bool, random: Callable[[int], bytes] = os.urandom) -> bytes:

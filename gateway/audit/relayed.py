@@ -1,0 +1,187 @@
+"""Records of frames that were relayed or refused: what a frame is, how much of it is kept, and its envelope. Pure.
+
+``ocpp.message`` is one frame; beside the fields that every record has (`gateway.audit.record`):
+
+=========== ============================================================================================
+``ocpp``    ``version``, ``kind`` (call, result, error, result_error, send, malformed), ``action`` (of an answer: of
+            the call), ``id``, ``from`` (charge-point, csms), ``bytes``, ``after_ms`` (of an answer: since its call)
+``dec``     ``act``: forward, queue (waits its turn), refuse, close, own (answers a call of the gateway's), ask;
+            ``rule`` that decided, ``policy``
+``rules``   every gate and rule that had something to say: ``event``, ``rule``, ``sev``, and ``act`` or, if it was
+            not enforced, ``would``
+``edge``    ``boot`` and ``frame``, the number that the edge has given to the frame
+``subj``    pseudonyms of the drivers whose tokens are in it, each behind the year of its key
+``body``    at level full: ``commit``, SHA-256 over a salt and the text, which lies encrypted outside the tree, by
+            ``day``; or ``omitted``, why not
+=========== ============================================================================================
+
+``ocpp.counted`` stands for many of one session: ``counts`` by action, ``bytes``, ``until``.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final, Literal
+
+import msgspec
+
+from gateway.audit.event import Severity, printable
+from gateway.audit.record import Stamp, envelope
+from gateway.ocpp.codec import MalformedFrame, decode_message
+from gateway.ocpp.frames import Call, CallError, CallResult, CallResultError, Send
+from gateway.ocpp.vocabulary import OCPPVersion
+
+__all__ = ["Head", "Level", "Levels", "Message", "RuleSaid", "counted_record", "head_of", "message_record"]
+
+Level = Literal["full", "meta", "count"]
+Kind = Literal["call", "result", "error", "result_error", "send", "malformed"]
+_KINDS: Final[dict[type, Kind]] = {
+    Call: "call",
+    CallResult: "result",
+    CallError: "error",
+    CallResultError: "result_error",
+    Send: "send",
+}
+_MAX_ID_CHARS: Final = 64
+_MAX_ACTION_CHARS: Final = 64
+_MAX_DETAIL_CHARS: Final = 256
+_SEVERITIES: Final[tuple[Severity, ...]] = ("info", "low", "medium", "high", "critical")
+
+
+class Levels(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of which messages is kept. Answers go with their calls."""
+
+    default: Level = "meta"
+    full: frozenset[str] = frozenset()
+    counted: frozenset[str] = frozenset()
+
+    def of(self, action: str, *, is_remarkable: bool) -> Level:
+        """`is_remarkable`: it did not simply go on, or a rule had something to say. Then all of it is kept."""
+        action = action.removesuffix("-Signed")
+        if is_remarkable or action in self.full:
+            return "full"
+        return "count" if action in self.counted else self.default
+
+
+class Head(msgspec.Struct, frozen=True):
+    """What a frame says about itself."""
+
+    kind: Kind
+    message_id: str = ""
+    action: str = ""
+    """Of a call or SEND; of an error its code. Empty for results."""
+
+
+class RuleSaid(msgspec.Struct, frozen=True, kw_only=True):
+    """A gate or rule that had something to say about a frame."""
+
+    event: str
+    rule: str = ""
+    severity: str = ""
+    effect: str = ""
+    would: str = ""
+    detail: str = ""
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a record says of one frame."""
+
+    head: Head
+    action: str
+    """Of an answer: that of its call; empty where that is not known."""
+    charge_point_id: str
+    session: str
+    version: OCPPVersion
+    from_csms: bool
+    size: int
+    after_ms: int | None
+    """Of an answer: since its call."""
+    decision: str
+    said: tuple[RuleSaid, ...]
+    policy: str
+    edge_boot: str
+    number: int
+    body: dict[str, Any] | None = None
+    """At level full."""
+    subjects: tuple[str, ...] = ()
+    """Pseudonyms of the drivers whose tokens are in it."""
+
+
+def head_of(data: bytes, version: OCPPVersion) -> Head:
+    """Of any bytes; what the strict codec does not take is ``malformed``."""
+    try:
+        frame, _ = decode_message(data, version)
+    except MalformedFrame:
+        return Head("malformed")
+    kind = _KINDS[type(frame)]
+    if isinstance(frame, Call | Send):
+        return Head(kind, frame.message_id, frame.action)
+    if isinstance(frame, CallError | CallResultError):
+        return Head(kind, frame.message_id, frame.code)
+    return Head(kind, frame.message_id)
+
+
+def message_record(stamp: Stamp, message: Message) -> bytes:
+    """The canonical envelope of one frame. Raises NotCanonical."""
+    head, said = message.head, message.said
+    is_error = head.kind in {"error", "result_error"}
+    return envelope(
+        "ocpp.message",
+        stamp,
+        sev=max((each.severity for each in said), key=_weight, default="info"),
+        cp=message.charge_point_id,
+        proven=True,
+        sess=message.session,
+        ocpp={
+            "version": message.version.value,
+            "kind": head.kind,
+            "action": printable(message.action, _MAX_ACTION_CHARS),
+            "id": printable(head.message_id, _MAX_ID_CHARS),
+            "error": printable(head.action, _MAX_ACTION_CHARS) if is_error else "",
+            "from": "csms" if message.from_csms else "charge-point",
+            "bytes": message.size,
+            "after_ms": message.after_ms,
+        },
+        dec={"act": message.decision, "rule": _deciding(said), "policy": message.policy},
+        rules=[_shown(each) for each in said],
+        edge={"boot": message.edge_boot, "frame": message.number},
+        body=message.body,
+        subj=list(message.subjects),
+    )
+
+
+def counted_record(
+    stamp: Stamp, *, charge_point_id: str, session: str, counts: dict[str, int], size: int, since_us: int
+) -> bytes:
+    """The canonical envelope of many frames of one session, none of which was remarkable. Raises NotCanonical."""
+    return envelope(
+        "ocpp.counted",
+        stamp,
+        sev="info",
+        cp=charge_point_id,
+        proven=True,
+        sess=session,
+        counts=counts,
+        bytes=size,
+        since=since_us,
+        n=sum(counts.values()),
+    )
+
+
+def _weight(severity: str) -> int:
+    return _SEVERITIES.index(severity) if severity in _SEVERITIES else 0
+
+
+def _deciding(said: Sequence[RuleSaid]) -> str:
+    """The rule whose effect was performed, if it was one."""
+    return next((each.rule for each in said if each.rule and each.effect), "")
+
+
+def _shown(said: RuleSaid) -> dict[str, str]:
+    shown = {
+        "event": said.event,
+        "rule": said.rule,
+        "sev": said.severity,
+        "act": said.effect,
+        "would": said.would,
+        "why": printable(said.detail, _MAX_DETAIL_CHARS),
+    }
+    return {name: each for name, each in shown.items() if each}

@@ -1,0 +1,291 @@
+"""Makes records of what edges relay: by action in full, in short, or counted; numbered, and what is missing told.
+
+Edges hand over frames as they came. They are looked into here, in a thread of its own: the event loop, on which
+admissions wait, only passes them on.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, Protocol, TypeVar
+
+import msgspec
+import structlog
+
+from gateway.audit.canonical import NotCanonical
+from gateway.audit.record import RecordClass, envelope
+from gateway.audit.relayed import Head, Levels, Message, RuleSaid, counted_record, head_of, message_record
+from gateway.control.frame_bodies import FrameBodies
+from gateway.control.open_exchanges import OpenExchanges
+from gateway.control.trail.stamp import Stamper
+from gateway.link.messages import ControlMessage
+from gateway.link.relayed import FramesRecorded, RelayedFrame, RelayedFrames
+
+__all__ = ["RelayedLog"]
+
+_MAX_WAITING_BYTES: Final = 64 * 1024 * 1024
+_COUNT_FOR_S: Final = 900.0
+"""How long frames of a session are counted before a record says how many."""
+_AFTER_END_S: Final = 2.0
+"""What an edge still has of a session that has ended comes within this."""
+_log = structlog.get_logger("control.audit")
+
+
+class Edge(Protocol):
+    """Where answers go."""
+
+    slot: int
+
+    def send(self, message: ControlMessage) -> None: ...
+
+
+T = TypeVar("T")
+WhenDone = Callable[[int | None], None]
+Tell = Callable[[FramesRecorded], None]
+
+
+class Append(Protocol):
+    """The way into the log, from any thread (`AuditWriter.append`)."""
+
+    def __call__(
+        self,
+        record_class: RecordClass,
+        record: bytes,
+        when_done: WhenDone | None = None,
+        *,
+        keep: bool = False,
+    ) -> bool: ...
+
+
+class _Counted(msgspec.Struct):
+    """Frames of a session that stand in no record yet."""
+
+    stamper: Stamper
+    charge_point_id: str
+    since: float
+    due: float
+    """Monotonic seconds."""
+    counts: dict[str, int]
+    size: int = 0
+
+
+class RelayedLog:
+    """One per node. `levels` may be replaced at any time."""
+
+    def __init__(self, append: Append, boot: str, bodies: FrameBodies) -> None:
+        self.levels = Levels()
+        self.goes_on_without = False
+        """Whether a command happens although the log cannot be written (mode ``open``)."""
+        self._append = append
+        self._boot = boot
+        self._bodies = bodies
+        self._pool = ThreadPoolExecutor(1, "audit-frames")
+        self._lock = threading.Lock()
+        self._waiting_bytes = 0
+        # The rest belongs to the thread.
+        self._stampers: dict[tuple[int, str], Stamper] = {}
+        self._numbers: dict[tuple[Stamper, str], int] = {}
+        self._exchanges = OpenExchanges()
+        self._counted: dict[str, _Counted] = {}
+        self._ending: dict[str, float] = {}
+        """Sessions that are over, and when nothing more of them comes (monotonic seconds)."""
+
+    # -- from the event loop
+
+    def take(self, edge: Edge, message: RelayedFrames) -> None:
+        """Frames of an edge. What finds no room is missing by its number: the next ones say so."""
+        loop = asyncio.get_running_loop()
+        size = sum(len(frame.data) for frame in message.frames)
+        with self._lock:
+            if self._waiting_bytes + size > _MAX_WAITING_BYTES:
+                edge.send(FramesRecorded(message.boot, message.frames[-1].number))
+                return
+            self._waiting_bytes += size
+
+        def tell(answer: FramesRecorded) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(edge.send, answer)
+
+        self._pool.submit(self._take, edge.slot, message, size, tell)
+
+    def ended(self, session: str) -> None:
+        """A session is over: what was counted of it is said soon."""
+        self._pool.submit(self._end, session)
+
+    async def tick(self) -> None:
+        """Say what was counted for long enough."""
+        await asyncio.get_running_loop().run_in_executor(self._pool, self._say_counted, time.monotonic())
+
+    async def in_turn(self, work: Callable[[], T]) -> T:
+        """Do something with texts and their keys, which only this thread may touch."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+    def close(self) -> None:
+        """Make records of all that was taken. Blocks."""
+        self._pool.submit(self._say_counted, float("inf"))
+        self._pool.shutdown()
+
+    # -- the thread
+
+    def _take(self, slot: int, message: RelayedFrames, size: int, tell: Tell) -> None:
+        try:
+            self._record(slot, message, tell)
+        finally:
+            with self._lock:
+                self._waiting_bytes -= size
+
+    def _record(self, slot: int, message: RelayedFrames, tell: Tell) -> None:
+        who = (slot, message.boot)
+        stamper = self._stampers.get(who)
+        if stamper is None:
+            stamper = self._stampers[who] = Stamper(f"edge-{slot}", f"{message.boot}.{self._boot}")
+        records = [made for frame in message.frames for made in self._records_of(stamper, message, frame)]
+        self._flush_bodies(stamper)
+        last = message.frames[-1].number
+        acknowledge = _acknowledging(tell, message.boot, last)
+        for place, (frame, record) in enumerate(records, 1):
+            done = acknowledge if place == len(records) else None
+            if frame.answer:
+                self._append_first(record, message.boot, frame.number, done, tell)
+            else:
+                self._append(RecordClass.GROUP, record, done, keep=True)
+        unanswered = {frame.number for frame in message.frames if frame.answer}
+        unanswered -= {frame.number for frame, _ in records if frame.answer}
+        if unanswered:  # no record of them could be made
+            tell(FramesRecorded(message.boot, 0, dict.fromkeys(unanswered, self.goes_on_without)))
+        if not records:
+            tell(FramesRecorded(message.boot, last))
+
+    def _records_of(
+        self, stamper: Stamper, message: RelayedFrames, frame: RelayedFrame
+    ) -> Iterator[tuple[RelayedFrame, bytes]]:
+        """The record of a frame, behind that of what is missing before it; none if it is counted, or was here already."""
+        who = (stamper, message.boot)
+        before = self._numbers.get(who)
+        if before is not None and frame.number <= before:
+            return  # sent again
+        if before is not None and frame.number > before + 1:
+            yield msgspec.structs.replace(frame, answer=False), _gap(stamper, message.boot, before + 1, frame.number)
+        self._numbers[who] = frame.number
+        try:
+            record = self._record_of(stamper, message, frame)
+        except Exception as error:  # noqa: BLE001  the defect of one frame must not end the records of all
+            _log.error("frame_not_recorded", session=frame.source.session, error=repr(error), exc_info=error)
+            lost = _gap(stamper, message.boot, frame.number, frame.number + 1)
+            yield msgspec.structs.replace(frame, answer=False), lost
+            return
+        if record is not None:
+            yield frame, record
+
+    def _flush_bodies(self, stamper: Stamper) -> None:
+        """Texts are on the disk before their records are."""
+        try:
+            self._bodies.flush()
+        except OSError as error:
+            _log.error("audit_payloads_lost", error=str(error))
+            lost = envelope("audit.payloads_lost", stamper.stamp(), sev="high", text="texts could not be written")
+            self._append(RecordClass.GROUP, lost)
+
+    def _append_first(self, record: bytes, boot: str, number: int, done: WhenDone | None, tell: Tell) -> None:
+        """A record that its effect waits for. What cannot be recorded first is recorded when it can be."""
+
+        def answer(index: int | None) -> None:
+            tell(FramesRecorded(boot, 0, {number: index is not None or self.goes_on_without}))
+            if index is None:
+                self._append(RecordClass.GROUP, record, done, keep=True)
+            elif done is not None:
+                done(index)
+
+        self._append(RecordClass.SYNC, record, answer)
+
+    def _record_of(self, stamper: Stamper, message: RelayedFrames, frame: RelayedFrame) -> bytes | None:
+        """The record of a frame; None for one that is counted."""
+        source, note = frame.source, frame.note
+        head = head_of(frame.data, source.version)
+        action, after_ms = self._exchanges.add(source.session, head, frame.time, from_csms=frame.from_csms)
+        level = self.levels.of(action, is_remarkable=note is not None and _is_remarkable(note.decision, note.matches))
+        if level == "count":
+            self._count(stamper, frame, action or head.kind)
+            return None
+        said = tuple(
+            RuleSaid(
+                event=each.event, rule=each.rule, severity=each.severity, effect=each.effect, would=each.would,
+                detail=each.detail,
+            )
+            for each in (note.matches if note is not None else ())
+        )  # fmt: skip
+        told = Message(
+            head=head,
+            action=action,
+            charge_point_id=source.charge_point_id,
+            session=source.session,
+            version=source.version,
+            from_csms=frame.from_csms,
+            size=len(frame.data),
+            after_ms=after_ms,
+            decision=note.decision if note is not None else "forward",
+            said=said,
+            policy=message.revision,
+            edge_boot=message.boot,
+            number=frame.number,
+            subjects=self._bodies.subjects(frame) if level == "meta" else (),
+        )
+        if level == "full":
+            body, subjects = self._bodies.body(frame)
+            told = msgspec.structs.replace(told, body=body, subjects=subjects)
+        stamp = stamper.stamp(int(frame.time * 1_000_000))
+        try:
+            return message_record(stamp, told)
+        except NotCanonical:
+            head = Head(head.kind)
+            return message_record(stamp, msgspec.structs.replace(told, head=head, action="", body=None, subjects=()))
+
+    # -- counting
+
+    def _count(self, stamper: Stamper, frame: RelayedFrame, action: str) -> None:
+        source, now = frame.source, time.monotonic()
+        counted = self._counted.get(source.session)
+        if counted is None:
+            counted = _Counted(stamper, source.charge_point_id, frame.time, now + _COUNT_FOR_S, {})
+            self._counted[source.session] = counted
+        counted.counts[action] = counted.counts.get(action, 0) + 1
+        counted.size += len(frame.data)
+
+    def _end(self, session: str) -> None:
+        self._ending[session] = time.monotonic() + _AFTER_END_S
+
+    def _say_counted(self, now: float) -> None:
+        for session in [name for name, due in self._ending.items() if due <= now]:
+            del self._ending[session]
+            self._exchanges.end(session)
+            if session in self._counted:
+                self._counted[session].due = now
+        for session, counted in list(self._counted.items()):
+            if counted.due <= now:
+                del self._counted[session]
+                record = counted_record(
+                    counted.stamper.stamp(),
+                    charge_point_id=counted.charge_point_id,
+                    session=session,
+                    counts=counted.counts,
+                    size=counted.size,
+                    since_us=int(counted.since * 1_000_000),
+                )
+                self._append(RecordClass.GROUP, record)
+
+
+def _acknowledging(tell: Tell, boot: str, number: int) -> WhenDone:
+    return lambda _: tell(FramesRecorded(boot, number))
+
+
+def _is_remarkable(decision: str, matches: tuple[object, ...]) -> bool:
+    return bool(matches) or decision not in {"forward", "queue", "own"}
+
+
+def _gap(stamper: Stamper, boot: str, first: int, end: int) -> bytes:
+    count = end - first
+    facts = {"edge": boot, "from": first, "to": end - 1, "count": count, "by_class": {"group": count}}
+    _log.error("audit_gap", **facts)
+    return envelope("audit.gap", stamper.stamp(), sev="critical", text="frames of an edge were lost", log=facts)

@@ -1,0 +1,213 @@
+"""Texts of messages, outside the tree: encrypted, each with a key of its own, and committed to by its record.
+
+A record holds SHA-256 over a random salt and the text (``body.commit``). Salt and text lie in a file for each day beside the
+shards, the keys in another one beside the signing keys. A text whose key is destroyed is gone, in every copy of the log; its
+record, and every proof, stays what it was.
+
+======== ===================================================================================
+payloads frames of: first 16 bytes of the commitment, u32 length, 12 bytes nonce, AES-256-GCM
+keys     rows of 48 bytes: first 16 bytes of the commitment, key
+======== ===================================================================================
+"""
+
+import hashlib
+import hmac
+import os
+import re
+import struct
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from gateway.control.trail.disk import Disk
+
+__all__ = ["PayloadGone", "PayloadStore", "Payloads"]
+
+_ID_BYTES: Final = 16
+_SALT_BYTES: Final = 32
+_NONCE_BYTES: Final = 12
+_KEY_BYTES: Final = 32
+_ROW_BYTES: Final = _ID_BYTES + _KEY_BYTES
+_HEADER: Final = struct.Struct(">16sI")
+_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+
+
+class PayloadGone(Exception):  # noqa: N818  a state
+    """A text that cannot be read any more. `is_destroyed`: its key is not there; else it is missing or altered."""
+
+    def __init__(self, why: str, *, is_destroyed: bool = False) -> None:
+        super().__init__(why)
+        self.is_destroyed = is_destroyed
+
+
+class _New(msgspec.Struct):
+    """What is written at the next flush."""
+
+    frames: bytearray
+    rows: bytearray
+
+
+class Payloads:
+    """What there is of one day, to be read."""
+
+    def __init__(self, payloads: Path, keys: Path) -> None:
+        """Raises OSError."""
+        self._data = payloads.read_bytes() if payloads.exists() else b""
+        self._keys = dict(_rows(keys.read_bytes() if keys.exists() else b""))
+        self._places = {name: (at, size) for name, at, size in _frames(self._data)}
+
+    def text(self, commit: str) -> bytes:
+        """The text that a record commits to. Raises PayloadGone."""
+        whole = bytes.fromhex(commit)
+        name = whole[:_ID_BYTES]
+        key, place = self._keys.get(name), self._places.get(name)
+        if key is None:
+            raise PayloadGone("its key is destroyed", is_destroyed=True)
+        if place is None:
+            raise PayloadGone("it is not there")
+        sealed = self._data[place[0] : place[0] + place[1]]
+        try:
+            salted = AESGCM(key).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], name)
+        except InvalidTag:
+            raise PayloadGone("it was altered") from None
+        if not hmac.compare_digest(hashlib.sha256(salted).digest(), whole):
+            raise PayloadGone("it is not what the record commits to")
+        return salted[_SALT_BYTES:]
+
+
+class PayloadStore:
+    """One writer at a time: the gateway, or a command while none runs."""
+
+    def __init__(
+        self, directory: Path, keys: Path, disk: Disk | None = None, random: Callable[[int], bytes] = os.urandom
+    ) -> None:
+        self._directory = directory
+        self._keys = keys
+        self._disk = disk or Disk()
+        self._random = random
+        self._new: dict[str, _New] = {}
+        self._whole: set[Path] = set()
+        """Files whose end was looked at."""
+
+    # -- writing
+
+    def add(self, day: str, text: bytes) -> str:
+        """Keep a text, from the next flush on; its commitment in hexadecimal."""
+        salted = self._random(_SALT_BYTES) + text
+        whole = hashlib.sha256(salted).digest()
+        key, nonce, name = self._random(_KEY_BYTES), self._random(_NONCE_BYTES), whole[:_ID_BYTES]
+        sealed = nonce + AESGCM(key).encrypt(nonce, salted, name)
+        new = self._new.setdefault(day, _New(bytearray(), bytearray()))
+        new.frames += _HEADER.pack(name, len(sealed)) + sealed
+        new.rows += name + key
+        return whole.hex()
+
+    def flush(self) -> None:
+        """Wait until all that was added is on the disk. Raises OSError; then it is given up."""
+        added, self._new = self._new, {}
+        for day, new in added.items():
+            self._append(self._directory / day, new.frames, _whole_frames)
+            self._append(self._keys / day, new.rows, _whole_rows)
+
+    def _append(self, path: Path, data: bytearray, whole: Callable[[bytes], int]) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        is_new = not path.exists()
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            if path not in self._whole:
+                # A crash may have left the beginning of a frame, behind which nothing could be found any more.
+                self._disk.truncate(descriptor, whole(path.read_bytes()))
+            self._whole.discard(path)
+            self._disk.write_all(descriptor, bytes(data))
+            self._disk.fdatasync(descriptor)
+            self._whole.add(path)
+        finally:
+            os.close(descriptor)
+        if is_new:
+            self._disk.sync_directory(path.parent)
+
+    # -- reading
+
+    def days(self) -> list[str]:
+        """Days of which there are keys, oldest first."""
+        return sorted(path.name for path in _named(self._keys))
+
+    def of(self, day: str) -> Payloads:
+        """What there is of a day. Raises OSError."""
+        return Payloads(self._directory / day, self._keys / day)
+
+    # -- destroying
+
+    def destroy(self, day: str, commits: Collection[str]) -> int:
+        """Destroy the keys of these texts; how many there were. On the disk when this returns. Raises OSError."""
+        path = self._keys / day
+        old = path.read_bytes() if path.exists() else b""
+        names = {bytes.fromhex(commit)[:_ID_BYTES] for commit in commits}
+        left = b"".join(name + key for name, key in _rows(old) if name not in names)
+        gone = len(old) // _ROW_BYTES - len(left) // _ROW_BYTES
+        if gone:
+            self._put_in_place(path, left)
+        return gone
+
+    def destroy_day(self, day: str) -> int:
+        """Destroy all keys of a day, and what they are for; how many there were. Raises OSError."""
+        path = self._keys / day
+        count = len(path.read_bytes()) // _ROW_BYTES if path.exists() else 0
+        self._put_in_place(path, b"")
+        for each in (path, self._directory / day):
+            self._disk.remove(each)
+        self._disk.sync_directory(self._keys)
+        return count
+
+    def _put_in_place(self, path: Path, rows: bytes) -> None:
+        """The old rows are overwritten before their file goes: what a disk keeps of old blocks nobody knows."""
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        part = path.with_name(f".{path.name}.part")
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            self._disk.write_all(descriptor, rows)
+            self._disk.fdatasync(descriptor)
+        finally:
+            os.close(descriptor)
+        old = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            part.replace(path)
+            self._disk.sync_directory(path.parent)
+            self._disk.write_all(old, bytes(os.fstat(old).st_size))
+            self._disk.fdatasync(old)
+        finally:
+            os.close(old)
+        self._whole.discard(path)
+
+
+def _named(directory: Path) -> Iterator[Path]:
+    return (path for path in directory.glob("*") if _DAY.fullmatch(path.name))
+
+
+def _rows(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    for at in range(0, _whole_rows(data), _ROW_BYTES):
+        yield data[at : at + _ID_BYTES], data[at + _ID_BYTES : at + _ROW_BYTES]
+
+
+def _frames(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Names, and where what they name lies and how long it is."""
+    at = 0
+    while at + _HEADER.size <= len(data):
+        name, size = _HEADER.unpack_from(data, at)
+        at += _HEADER.size
+        if at + size > len(data):
+            return
+        yield name, at, size
+        at += size
+
+
+def _whole_rows(data: bytes) -> int:
+    return len(data) - len(data) % _ROW_BYTES
+
+
+def _whole_frames(data: bytes) -> int:
+    return max((at + size for _, at, size in _frames(data)), default=0)

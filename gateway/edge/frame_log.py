@@ -1,0 +1,255 @@
+"""Hands every frame that live sessions judge to control, for the audit log: as it came, with what was decided.
+
+An edge only gathers. Nothing is looked into here, made shorter or left out: which frames stand in the log one by one, and
+without what, is control's business. What finds no room is missing by its number, and never delays anything.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+import msgspec
+
+from gateway.edge.control_link import ControlLink
+from gateway.edge.decisions import decision_of, match_of, reports_of, to_be_redacted
+from gateway.edge.events import Counts
+from gateway.edge.pump import Leg
+from gateway.identity.evidence import Admission
+from gateway.link.messages import AuditSettings
+from gateway.link.relayed import FrameNote, FrameSource, FramesRecorded, RelayedFrame, RelayedFrames
+from gateway.ocpp.vocabulary import OCPPVersion, Origin
+from gateway.relay.effects import FORWARD, AskFleet, AwaitRecord, Effects, Judging
+
+__all__ = ["UNTOLD", "FrameLog"]
+
+UNTOLD: Final = "ocpp_gateway_audit_frames_untold_total"
+"""Counter of frames that control was never told of."""
+_TOO_LATE: Final = "ocpp_gateway_audit_commands_too_late_total"
+_monotonic: Final = time.monotonic
+_MAX_WAITING_BYTES: Final = 8 * 1024 * 1024
+_MAX_KEPT_BYTES: Final = 8 * 1024 * 1024
+"""Of what was sent and is not acknowledged. What is older is not sent again if control dies now."""
+_FRAME_COST_BYTES: Final = 300
+_MAX_BATCH_BYTES: Final = 65_536
+_MAX_BATCH_FRAMES: Final = 128
+_MAX_ASKED_S: Final = 5.0
+_REVISION_DIGITS: Final = 12
+
+
+class _Taken(msgspec.Struct, gc=False):
+    """A frame and what was decided. No part of its session is kept that the session could miss memory for."""
+
+    admission: Admission
+    version: OCPPVersion
+    from_csms: bool
+    time: float
+    data: bytes
+    effects: Effects
+    ticket: int = 0
+    """Of an AwaitRecord: its effects wait for the record."""
+
+
+class _Hold(msgspec.Struct, frozen=True):
+    leg: Leg
+    wire: bytes
+    timer: asyncio.TimerHandle
+
+
+class _Batch(msgspec.Struct):
+    message: RelayedFrames
+    size: int
+    is_sent: bool = False
+
+
+class FrameLog:
+    """One per worker. `boot`: of this run of the worker; `clock`: seconds since the epoch."""
+
+    def __init__(
+        self, link: ControlLink, counts: Counts, revision: Callable[[], str], clock: Callable[[], float], boot: str
+    ) -> None:
+        self._link = link
+        self._counts = counts
+        self._revision = revision
+        self._clock = clock
+        self._boot = boot
+        self._number = 0
+        self._waiting: deque[_Taken | int] = deque()
+        """In the order in which they were decided; a number for so many that found no room."""
+        self._waiting_bytes = 0
+        self._batches: deque[_Batch] = deque()
+        """Not acknowledged yet."""
+        self._kept_bytes = 0
+        self._asked: dict[tuple[str, int], tuple[float, _Taken]] = {}
+        """Frames that wait for what control says of a budget: by session and ticket, with monotonic seconds."""
+        self._settings = AuditSettings()
+        self._held: dict[tuple[str, int], _Hold] = {}
+        """What waits for its record: by session and ticket."""
+        self._answered: dict[int, tuple[str, int]] = {}
+        """The same, by the number of the frame, once it has one."""
+
+    def use(self, settings: AuditSettings) -> None:
+        """What happens without a record, from now on."""
+        self._settings = settings
+
+    # -- listening
+
+    def around(self, leg: Leg, judge: Judging) -> Judging:
+        """The same judgement, on record."""
+        return partial(self._judged, leg, judge)
+
+    def _judged(self, leg: Leg, judge: Judging, data: bytes, now: float) -> Effects:
+        effects = judge(data, now)
+        bridge = leg.bridge
+        taken = _Taken(bridge.admission, bridge.version, leg.origin is Origin.CSMS, self._clock(), data, effects)
+        if effects is not FORWARD:
+            ticket = next((each.ticket for each in effects if isinstance(each, AskFleet)), 0)
+            if ticket:
+                self._asked[taken.admission.session, ticket] = (now, taken)
+                return effects
+        self._decided(taken)
+        return effects
+
+    def _decided(self, taken: _Taken) -> None:
+        last = taken.effects[-1] if taken.effects else None
+        if isinstance(last, AwaitRecord):
+            taken.ticket, taken.effects = last.ticket, (*taken.effects[:-1], *last.then)
+            asyncio.get_running_loop().call_soon(self._flush_now)
+        self._take(taken)
+
+    def _take(self, taken: _Taken) -> None:
+        size = len(taken.data) + _FRAME_COST_BYTES
+        if self._waiting_bytes + size > _MAX_WAITING_BYTES:
+            self._counts.add(UNTOLD)
+            before = self._waiting.pop() if isinstance(self._waiting[-1], int) else 0
+            assert isinstance(before, int)
+            self._waiting.append(before + 1)
+            return
+        self._waiting_bytes += size
+        self._waiting.append(taken)
+
+    def settled(self, leg: Leg, ticket: int, effects: Effects | None) -> None:
+        """What has become of a frame that waited for control, None: the session ended before."""
+        _, taken = self._asked.pop((leg.bridge.admission.session, ticket), (0.0, None))
+        if taken is not None:
+            if effects is not None:
+                before = tuple(effect for effect in taken.effects if not isinstance(effect, AskFleet))
+                taken.effects = (*before, *effects)
+            self._decided(taken)
+
+    # -- what waits for its record
+
+    def hold(self, leg: Leg, ticket: int, wire: bytes) -> None:
+        """Nothing of this happens until control has answered, or the time for that is over."""
+        key = (leg.bridge.admission.session, ticket)
+        timer = asyncio.get_running_loop().call_later(self._settings.timeout_s, self._too_late, key)
+        self._held[key] = _Hold(leg, wire, timer)
+
+    def _too_late(self, key: tuple[str, int]) -> None:
+        self._counts.add(_TOO_LATE)
+        self._release(key, may_go_on=self._settings.goes_on_without)
+
+    def _release(self, key: tuple[str, int], *, may_go_on: bool) -> None:
+        held = self._held.pop(key, None)
+        if held is None:
+            return  # too late
+        held.timer.cancel()
+        leg = held.leg
+        if not leg.lost and not leg.close_sent:
+            leg.bridge.perform(leg, leg.bridge.relay.recorded(key[1], _monotonic(), may_go_on=may_go_on), held.wire)
+
+    # -- telling
+
+    def flush(self) -> bool:
+        """Hand some of it to control. True if more could be handed over now."""
+        if not self._link.connected:
+            return False
+        for batch in self._batches:
+            if not batch.is_sent:
+                batch.is_sent = self._link.send(batch.message)
+                return batch.is_sent
+        if not self._waiting:
+            return False
+        made = self._next()
+        if made is None:
+            return False
+        self._batches.append(made)
+        self._kept_bytes += made.size
+        made.is_sent = self._link.send(made.message)
+        while self._kept_bytes > _MAX_KEPT_BYTES and self._batches[0].is_sent:
+            self._kept_bytes -= self._batches.popleft().size
+        return made.is_sent
+
+    def _flush_now(self) -> None:
+        while self.flush():
+            pass
+
+    def flush_all(self, now: float) -> None:
+        """Everything that there is: at the end, and before another policy comes into force. `now`: monotonic seconds."""
+        self.give_up(now + _MAX_ASKED_S)
+        self._flush_now()
+
+    def give_up(self, now: float) -> None:
+        """Sessions that ended while they waited for control: nobody says any more what has become of their frames."""
+        for key, (since, taken) in list(self._asked.items()):
+            if now - since >= _MAX_ASKED_S:
+                del self._asked[key]
+                self._take(taken)
+
+    def _next(self) -> _Batch | None:
+        """A batch of what waits, or None where all that was taken are numbers of what is lost."""
+        frames: list[RelayedFrame] = []
+        size = 0
+        sources: dict[int, FrameSource] = {}
+        while self._waiting and size < _MAX_BATCH_BYTES and len(frames) < _MAX_BATCH_FRAMES:
+            taken = self._waiting.popleft()
+            if isinstance(taken, int):
+                self._number += taken
+                continue
+            self._waiting_bytes -= len(taken.data) + _FRAME_COST_BYTES
+            size += len(taken.data) + _FRAME_COST_BYTES
+            self._number += 1
+            if taken.ticket:
+                self._answered[self._number] = (taken.admission.session, taken.ticket)
+            frames.append(_frame(self._number, taken, sources))
+        if not frames:
+            return None
+        return _Batch(RelayedFrames(self._boot, self._revision()[:_REVISION_DIGITS], tuple(frames)), size)
+
+    def again(self) -> None:
+        """Another control process is there: it gets what the one before has not acknowledged."""
+        for batch in self._batches:
+            batch.is_sent = False
+
+    def told(self, answer: FramesRecorded) -> None:
+        """Control has these frames in the log."""
+        if answer.boot != self._boot:
+            return
+        for number, may_go_on in answer.answers.items():
+            key = self._answered.pop(number, None)
+            if key is not None:
+                self._release(key, may_go_on=may_go_on)
+        # Answers come before what is behind them is acknowledged: what is left here was too late.
+        for number in [each for each in self._answered if each <= answer.number]:
+            del self._answered[number]
+        while self._batches and self._batches[0].message.frames[-1].number <= answer.number:
+            self._kept_bytes -= self._batches.popleft().size
+
+
+def _frame(number: int, taken: _Taken, sources: dict[int, FrameSource]) -> RelayedFrame:
+    admission = taken.admission
+    source = sources.get(id(admission))
+    if source is None:
+        source = FrameSource(admission.session, admission.charge_point_id, taken.version)
+        sources[id(admission)] = source
+    note = None if taken.effects is FORWARD else _note(taken.effects)
+    return RelayedFrame(number, source, taken.from_csms, taken.time, taken.data, note, bool(taken.ticket))
+
+
+def _note(effects: Effects) -> FrameNote | None:
+    reports, decision = reports_of(effects), decision_of(effects)
+    if decision == "forward" and not reports:
+        return None
+    return FrameNote(decision, tuple(map(match_of, reports)), tuple(sorted(to_be_redacted(reports))))

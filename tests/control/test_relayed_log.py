@@ -1,0 +1,235 @@
+"""Frames of edges become records: by action in full, in short or counted, numbered, and what is missing is said."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.audit.record import RecordClass
+from gateway.audit.relayed import Levels
+from gateway.control.frame_bodies import FrameBodies
+from gateway.control.relayed_log import RelayedLog
+from gateway.control.trail.continuity import Continuity
+from gateway.control.trail.payloads import PayloadStore
+from gateway.control.trail.pseudonyms import PseudonymKeys
+from gateway.link.messages import ControlMessage
+from gateway.link.relayed import FrameNote, FrameSource, FramesRecorded, RelayedFrame, RelayedFrames
+from gateway.ocpp.vocabulary import ChargePointId, OCPPVersion
+from gateway.policy.recording import Match
+
+SOURCE = FrameSource("s1", ChargePointId("CP-1"), OCPPVersion.V1_6)
+TOKEN = "04AABBCCDD"
+LEVELS = Levels(default="meta", full=frozenset({"Reset", "ChangeConfiguration"}), counted=frozenset({"Heartbeat"}))
+
+
+class Edge:
+    slot = 1
+
+    def __init__(self) -> None:
+        self.answers: list[ControlMessage] = []
+
+    def send(self, message: ControlMessage) -> None:
+        self.answers.append(message)
+
+
+class Site:
+    """A log that keeps what it gets; `durable` is called when the test says so."""
+
+    def __init__(self, place: Path) -> None:
+        self.records: list[dict[str, Any]] = []
+        self.done: list[Callable[[int | None], None]] = []
+        self.keys = PseudonymKeys(place / "pseudonyms")
+        self.payloads = PayloadStore(place / "payload", place / "payload-keys")
+        self.log = RelayedLog(self.append, "c", FrameBodies(self.keys, self.payloads))
+        self.log.levels = LEVELS
+        self.edge = Edge()
+        self.number = 0
+        self.works = True
+
+    def append(
+        self,
+        record_class: RecordClass,
+        record: bytes,
+        when_done: Callable[[int | None], None] | None = None,
+        *,
+        keep: bool = False,
+    ) -> bool:
+        self.records.append(json.loads(record))
+        if record_class is RecordClass.SYNC and when_done is not None:
+            when_done(len(self.records) if self.works else None)
+            return self.works
+        if when_done is not None:
+            assert keep
+            self.done.append(when_done)
+        return True
+
+    def frame(
+        self,
+        text: str,
+        *,
+        from_csms: bool = False,
+        note: FrameNote | None = None,
+        time: float = 1000.0,
+        answer: bool = False,
+    ) -> RelayedFrame:
+        self.number += 1
+        return RelayedFrame(self.number, SOURCE, from_csms, time, text.encode(), note, answer)
+
+    def text(self, record: dict[str, Any]) -> Any:
+        """The text that a record commits to."""
+        return json.loads(self.payloads.of(record["body"]["day"]).text(record["body"]["commit"]))
+
+    async def take(self, *frames: RelayedFrame, boot: str = "e") -> None:
+        self.log.take(self.edge, RelayedFrames(boot, "rev", frames))
+        await self.log.tick()
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+async def test_a_message_in_short_says_what_it_was_and_whose_and_nothing_of_its_text(site: Site) -> None:
+    await site.take(
+        site.frame(json.dumps([2, "a", "Authorize", {"idTag": TOKEN}])),
+        site.frame('[3,"a",{"idTagInfo":{"status":"Accepted"}}]', from_csms=True, time=1000.25),
+    )
+    call, answer = site.records
+    assert (call["type"], call["cp"], call["sess"], call["worker"], call["seq"]) == (
+        "ocpp.message",
+        "CP-1",
+        "s1",
+        "edge-1",
+        1,
+    )
+    assert (answer["ocpp"]["action"], answer["ocpp"]["after_ms"], answer["seq"]) == ("Authorize", 250, 2)
+    assert "body" not in call
+    assert call["subj"] == site.keys.all_of(TOKEN)
+    assert site.keys.all_of(TOKEN.lower() + " ") == site.keys.all_of(TOKEN)
+    assert TOKEN not in str(site.records)
+
+
+async def test_what_is_kept_in_full_holds_no_secret_and_its_answer_goes_with_it(site: Site) -> None:
+    secret = {"key": "AuthorizationKey", "value": "Marked-S3cret"}
+    await site.take(
+        site.frame(json.dumps([2, "k", "ChangeConfiguration", secret]), from_csms=True),
+        site.frame('[3,"k",{"status":"Accepted"}]'),
+    )
+    call, answer = map(site.text, site.records)
+    assert call == [2, "k", "ChangeConfiguration", {"key": "AuthorizationKey", "value": "*" * 13}]
+    assert answer == [3, "k", {"status": "Accepted"}]
+    assert "Marked" not in str(site.records)
+
+
+async def test_what_does_not_parse_leaves_nothing_of_its_text(site: Site) -> None:
+    refused = FrameNote("refuse", (Match(event="rpc.malformed", severity="medium", effect="callerror"),))
+    await site.take(site.frame('[2,"x","ChangeConfiguration",{"value":"Marked-S3cret"', note=refused))
+    (record,) = site.records
+    assert (record["ocpp"]["kind"], record["dec"]["act"], record["body"]) == (
+        "malformed",
+        "refuse",
+        {"omitted": "not a message"},
+    )
+    assert "Marked" not in str(record)
+
+
+async def test_heartbeats_are_counted_and_said_when_the_session_is_over_but_one_that_a_rule_matches_stands_alone(
+    site: Site,
+) -> None:
+    match = FrameNote("forward", (Match(event="policy.x", rule="p/r", severity="low", would="deny"),))
+    await site.take(
+        site.frame('[2,"1","Heartbeat",{}]'),
+        site.frame('[3,"1",{"currentTime":"2026-01-01T00:00:00Z"}]', from_csms=True),
+        site.frame('[2,"2","Heartbeat",{}]', note=match),
+    )
+    assert [record["type"] for record in site.records] == ["ocpp.message"]
+    assert site.records[0]["rules"][0]["would"] == "deny"
+    site.log.close()
+    assert site.records[-1]["type"] == "ocpp.counted"
+    assert site.records[-1]["counts"] == {"Heartbeat": 2}
+
+
+async def test_frames_are_acknowledged_when_their_records_are_durable_and_counted_ones_at_once(site: Site) -> None:
+    await site.take(site.frame('[2,"1","StatusNotification",{}]'), site.frame('[2,"2","StatusNotification",{}]'))
+    assert site.edge.answers == []
+    assert len(site.done) == 1
+    site.done[0](17)
+    await site.take(site.frame('[2,"3","Heartbeat",{}]'))
+    assert site.edge.answers == [FramesRecorded("e", 2), FramesRecorded("e", 3)]
+
+
+async def test_missing_numbers_are_told_and_verify_accepts_them(site: Site) -> None:
+    await site.take(site.frame('[2,"1","StatusNotification",{}]'))
+    site.number += 4
+    await site.take(site.frame('[2,"2","StatusNotification",{}]'))
+    assert [record["type"] for record in site.records] == ["ocpp.message", "audit.gap", "ocpp.message"]
+    assert {name: site.records[1]["log"][name] for name in ("from", "to", "count", "edge")} == {
+        "from": 2,
+        "to": 5,
+        "count": 4,
+        "edge": "e",
+    }
+    watch, found = Continuity(), list[object]()
+    for index, record in enumerate(site.records):
+        watch.add(index, record)
+    watch.finish(lambda *finding: found.append(finding), [])
+    assert found == []
+
+
+async def test_what_is_sent_again_is_recorded_once_and_another_run_of_the_edge_counts_from_one(site: Site) -> None:
+    frame = site.frame('[2,"1","StatusNotification",{}]')
+    await site.take(frame)
+    await site.take(frame)
+    await site.take(frame, boot="another")
+    assert [record["edge"]["boot"] for record in site.records] == ["e", "another"]
+    assert site.edge.answers[0] == FramesRecorded("e", 1)
+
+
+async def test_a_frame_of_which_no_record_can_be_made_is_told_as_lost_and_ends_nothing(tmp_path: Path) -> None:
+    (tmp_path / "pseudonyms").write_bytes(b"not a directory")
+    site = Site(tmp_path)
+    await site.take(
+        site.frame('[2,"1","Reset",{"type":"Soft"}]', from_csms=True), site.frame('[2,"2","StatusNotification",{}]')
+    )
+    assert [record["type"] for record in site.records] == ["audit.gap", "ocpp.message"]
+    assert site.records[0]["log"]["count"] == 1
+    site.done[0](1)
+    await site.log.tick()
+    assert site.edge.answers == [FramesRecorded("e", 2)]
+
+
+RESET = '[2,"r","Reset",{"type":"Soft"}]'
+
+
+async def test_who_waits_for_a_record_is_answered_when_it_is_durable(site: Site) -> None:
+    await site.take(site.frame(RESET, from_csms=True, answer=True))
+    assert site.edge.answers == [FramesRecorded("e", 0, {1: True}), FramesRecorded("e", 1)]
+
+
+@pytest.mark.parametrize("mode_is_open", [False, True])
+async def test_without_a_disk_the_failure_mode_answers_and_the_record_is_kept(
+    site: Site, *, mode_is_open: bool
+) -> None:
+    site.works, site.log.goes_on_without = False, mode_is_open
+    await site.take(site.frame(RESET, from_csms=True, answer=True))
+    assert site.edge.answers == [FramesRecorded("e", 0, {1: mode_is_open})]
+    assert len(site.records) == 2  # refused, and taken without anybody waiting for it
+    site.done[0](7)
+    await site.log.tick()
+    assert site.edge.answers[1:] == [FramesRecorded("e", 1)]
+
+
+async def test_nothing_happens_of_which_no_record_can_be_made(tmp_path: Path) -> None:
+    (tmp_path / "pseudonyms").write_bytes(b"not a directory")
+    site = Site(tmp_path)
+    await site.take(site.frame(RESET, from_csms=True, answer=True))
+    assert site.edge.answers == [FramesRecorded("e", 0, {1: False})]
+
+
+async def test_texts_that_cannot_be_written_are_told_and_cost_no_record(tmp_path: Path) -> None:
+    (tmp_path / "payload").write_bytes(b"not a directory")
+    site = Site(tmp_path)
+    await site.take(site.frame(RESET, from_csms=True))
+    assert [record["type"] for record in site.records] == ["audit.payloads_lost", "ocpp.message"]
