@@ -14,21 +14,14 @@ from gateway.audit.event import SecurityEvent, printable
 from gateway.audit.record import RecordClass, class_of_event, envelope, envelope_of_event
 from gateway.config.model import Config
 from gateway.control.audit_writer import AuditWriter, LogRefused
-from gateway.control.sinks.follower import SinkFollower
+from gateway.control.sinks.sink_set import SinkSet
 from gateway.control.trail.shard_writer import DiskFull
 from gateway.control.trail.stamp import Stamper
 from gateway.link.messages import LiveSession, SessionClosed
 
 __all__ = ["AuditTrail"]
 
-_LAST_DELIVERIES_S = 1.0
 _END_OF_TIME_US = 2**53
-_SINK_METRICS = (
-    ("behind_records", "behind"),
-    ("behind_seconds", "seconds_behind"),
-    ("delivered_total", "delivered"),
-    ("dead_letters_total", "dead_letters"),
-)
 _log = structlog.get_logger("control.audit")
 
 
@@ -40,15 +33,14 @@ class AuditTrail:
         settings = msgspec.structs.replace(audit, directory=audit.directory or str(state / "audit"))
         self.directory = Path(settings.directory)
         self.writer = AuditWriter(settings, Path(audit.keys_directory or state / "audit-keys"))
-        self._sinks = [SinkFollower(sink, Path(settings.directory), state / "sinks") for sink in config.sinks]
+        self._sinks = SinkSet(config.sinks, self.directory, state / "sinks")
         self._stamper = Stamper("control", os.urandom(8).hex())
 
     def open(self) -> None:
         """Recover the log and start to write. Blocks. Raises OSError, with a sentence where the log is refused."""
         try:
             self.writer.open()
-            for sink in self._sinks:
-                sink.start()
+            self._sinks.start()
         except LogRefused as error:
             raise OSError(errno.EIO, str(error)) from error
         except DiskFull as error:
@@ -58,11 +50,11 @@ class AuditTrail:
     def close(self) -> None:
         """Write what waits, and let sinks that deliver have it. Blocks."""
         self.writer.close()
-        deadline = time.monotonic() + _LAST_DELIVERIES_S
-        while time.monotonic() < deadline and any(not each.why and each.status()["behind"] for each in self._sinks):
-            time.sleep(0.05)
-        for sink in self._sinks:
-            sink.stop()
+        self._sinks.close()
+
+    def use(self, config: Config) -> None:
+        """Put a configuration into force: its sinks. The log itself is what it was at the start."""
+        self._sinks.use(config.sinks)
 
     def may_admit(self) -> bool:
         """May a charge point be admitted, whose messages would have to be recorded?"""
@@ -124,7 +116,7 @@ class AuditTrail:
 
     def status(self) -> dict[str, Any]:
         """For `ocpp-gateway status`."""
-        return {**self.writer.status(), "sinks": [sink.status() for sink in self._sinks]}
+        return {**self.writer.status(), "sinks": self._sinks.status()}
 
     def metrics(self) -> dict[str, float]:
         """Prometheus samples."""
@@ -138,9 +130,5 @@ class AuditTrail:
                 f'ocpp_gateway_audit_lost_total{{class="{name}"}}': float(count)
                 for name, count in status["lost"].items()
             },
-            **{
-                f'ocpp_gateway_sink_{what}{{sink="{sink["name"]}"}}': float(sink[key])
-                for sink in (each.status() for each in self._sinks)
-                for what, key in _SINK_METRICS
-            },
+            **self._sinks.metrics(),
         }

@@ -183,6 +183,7 @@ class Node:
         """Put a configuration into force for admissions and for all parts."""
         self._config = config
         self._desk.limits = config.limits
+        self._trail.use(config)
         self._own_calls.max_message_bytes = config.websocket.max_message_bytes
         for part in self.parts:
             part.use(config)
