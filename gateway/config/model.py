@@ -349,14 +349,16 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sink(msgspec.Struct, frozen=True, kw_only=True):
-    """A SIEM or file that gets every record of the audit log, from where it stopped. Read at the start."""
+    """A SIEM or file that gets every record of the audit log, from where it stopped. A reload starts, ends and changes sinks."""
 
     name: str
     """In metrics and logs, and of the file that remembers how far it has come: letters, digits and ``-``."""
-    kind: Literal["file", "syslog", "webhook"]
-    """``file``: one record a line. ``syslog``: RFC 5424 over TLS. ``webhook``: signed POSTs of up to 500 records."""
+    kind: Literal["file", "syslog", "webhook", "otlp", "nats"]
+    """``file``: one record a line. ``syslog``: RFC 5424 over TLS. ``webhook``: signed POSTs of up to 500 records.
+    ``otlp``: OpenTelemetry logs, HTTP with JSON. ``nats``: JetStream, with the extra ``nats``."""
     target: str
-    """A file, ``host:port`` of a syslog server, or an ``https`` URL; plain ``http`` on loopback only."""
+    """A file, ``host:port`` of a syslog server, an ``https`` URL (for ``otlp`` with ``/v1/logs``), or
+    ``tls://host:port/SUBJECT`` of NATS; plain ``http`` and ``nats://`` on loopback only."""
     format: Literal["jsonl", "ecs", "cef", "ocsf"] = "jsonl"
     """In whose words: ours, Elastic Common Schema, Common Event Format, OCSF 1.8."""
     ca: str = ""
@@ -366,7 +368,8 @@ class Sink(msgspec.Struct, frozen=True, kw_only=True):
     key: str = ""
     """Its private key, mode 0600."""
     secret_file: str = ""
-    """For ``webhook``: file with the secret that signs each request: one line, mode 0600."""
+    """File with one line, mode 0600: the secret that signs each request of a ``webhook``, the bearer token for ``otlp``, the
+    token for ``nats``."""
 
 
 class PKI(msgspec.Struct, frozen=True, kw_only=True):
