@@ -68,7 +68,7 @@ class Parts:
             self.publication,
             OwnCertificates(around.config, report, around.recertify),
             CertificateInventory(store),
-            *campaign_parts(store, directory, sessions, enrolments, calls, report, tasks),
+            *campaign_parts(store, directory, sessions, enrolments, self.passwords, calls, report, tasks),
         )
 
     def __iter__(self) -> Iterator[NodePart]:
