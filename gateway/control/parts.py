@@ -69,7 +69,7 @@ class Parts:
             self.publication,
             OwnCertificates(around.config, report, around.recertify),
             CertificateInventory(store),
-            *campaign_parts(store, directory, sessions, enrolments, calls, report, tasks),
+            *campaign_parts(store, directory, sessions, enrolments, self.passwords, calls, report, tasks),
             Privacy(around.trail.shredding, report, around.trail.may_happen, around.trail.relayed.in_turn),
         )
 

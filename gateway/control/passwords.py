@@ -141,6 +141,14 @@ class Passwords(NodePart):
                 for known in (self._newest, self._locks, self._settled, self._candidates):
                     known.pop(identity, None)
 
+    def known(self, charge_point_id: ChargePointId) -> PasswordChange | None:
+        """Its newest change if that may still go on; None says nothing about others."""
+        return self._newest.get(charge_point_id)
+
+    async def newest(self, charge_point_id: ChargePointId) -> PasswordChange | None:
+        """Its newest change. Raises StoreError."""
+        return await self._current(charge_point_id)
+
     async def want(self, charge_point_id: str) -> str:
         """Give a charge point another password when it is connected. Empty, or why that cannot be. Raises StoreError."""
         record = self._directory.get(charge_point_id)
