@@ -36,6 +36,7 @@ class _Commands(LazyGroup):
         "policy": ("gateway.cli.policy", "policy"),
         "firmware": ("gateway.cli.firmware", "firmware"),
         "pki": ("gateway.cli.pki", "pki"),
+        "rollover": ("gateway.cli.rollover", "rollover"),
         "audit": ("gateway.cli.audit", "audit"),
         "why": ("gateway.cli.why", "why"),
         "status": ("gateway.cli.status", "status"),

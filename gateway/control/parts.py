@@ -21,6 +21,8 @@ from gateway.control.part import NodePart
 from gateway.control.passwords import Passwords
 from gateway.control.privacy import Privacy
 from gateway.control.renewals import Renewals
+from gateway.control.rollovers import Rollovers
+from gateway.control.roots import StationRoots
 from gateway.control.sessions import Sessions
 from gateway.control.store_thread import StoreThread
 from gateway.control.upgrades import Upgrades
@@ -64,6 +66,8 @@ class Parts:
             enrolments,
             self.upgrades,
             self.passwords,
+            StationRoots(store, directory, sessions, calls, report),
+            Rollovers(store, directory, sessions, calls, report, tasks),
             LogDetections(around.trail.directory, around.config.audit.detections, around.add_event),
             OwnRevocations(store, report, around.config.pki.ca),
             self.publication,

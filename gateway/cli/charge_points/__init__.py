@@ -22,6 +22,7 @@ class _Commands(LazyGroup):
         "export": ("gateway.cli.charge_points.transfer", "export_charge_points"),
         "call": ("gateway.cli.charge_points.call", "call"),
         "password": ("gateway.cli.charge_points.password", "password"),
+        "roots": ("gateway.cli.charge_points.roots", "roots"),
         "certificate": ("gateway.cli.charge_points.certificate", "certificate"),
         "revoke-certificate": ("gateway.cli.charge_points.revoke", "revoke_certificate"),
     }
