@@ -123,6 +123,9 @@ def _check_listener(config: Config, listener: Listener, path: Path, findings: Fi
         )
     if not _PREFIX.fullmatch(listener.path_prefix):
         findings.error((*path, "path_prefix"), f"{listener.path_prefix!r} is not a plain path such as /ocpp")
+    scheme = "ws" if listener.tls is None else "wss"
+    if listener.url and not listener.url.startswith(f"{scheme}://"):
+        findings.error((*path, "url"), f"charge points reach this listener by {scheme}://, not by {listener.url!r}")
     if not listener.security_profiles:
         findings.error((*path, "security_profiles"), "empty: nobody could connect")
     if listener.tls is None:
@@ -168,6 +171,8 @@ def _check_tls(config: Config, listener: Listener, path: Path, findings: Finding
     if tls.client_certificate != "none":
         for file in tls.client_trust:
             check_trust(file, (*place, "client_trust"), findings, allow_dev=config.unsafe_dev_certificates)
+    for file in tls.server_roots:
+        check_trust(file, (*place, "server_roots"), findings, allow_dev=config.unsafe_dev_certificates)
     check_trust_of_listener(config, tls, place, findings)
     if tls.cipher_policy == "legacy-quarantine" and not listener.allowed_networks:
         findings.error((*path, "allowed_networks"), "cipher_policy legacy-quarantine needs allowed_networks")

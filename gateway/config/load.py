@@ -25,6 +25,7 @@ from gateway.config.model import (
     SecurityEvents,
     Sink,
     Trust,
+    Upgrades,
     WebSocketSettings,
 )
 from gateway.config.own_certificates import ServerCertificates
@@ -45,6 +46,7 @@ _TABLES: dict[str, type[msgspec.Struct]] = {
     "audit": Audit,
     "pki": PKI,
     "server_certificates": ServerCertificates,
+    "upgrades": Upgrades,
     "policy": Policy,
     "recording": Recording,
 }
@@ -58,7 +60,7 @@ _ARRAYS: dict[str, tuple[str, type[msgspec.Struct]]] = {
 """Sections that can be there several times, with the names of the fields that hold them."""
 _SECTIONS = {"gateway", *_TABLES, *_ARRAYS}
 _FILES = {
-    ListenerTLS: ("client_trust",),
+    ListenerTLS: ("client_trust", "server_roots"),
     CertificateFiles: ("certificate", "key"),
     CSMS: ("password_file", "ca", "certificate", "key"),
     Trust: ("roots", "crl"),

@@ -69,6 +69,8 @@ class ListenerTLS(msgspec.Struct, frozen=True, kw_only=True):
     cipher_policy: CipherPolicy = "ocpp-cert"
     """``ocpp-cert``: what OCPP certification demands, static RSA included. ``modern``: forward secrecy only.
     ``legacy-quarantine``: TLS 1.0 and 1.1 as well, for old charge points in `allowed_networks`."""
+    server_roots: tuple[str, ...] = ()
+    """PEM files with the roots above `certificates`, as charge points have them. Only compared with what they report."""
     engine: Literal["pyopenssl", "stdlib"] = "pyopenssl"
     """The TLS library underneath. Both follow the same rules."""
     strict_x509: bool = True
@@ -86,6 +88,8 @@ class Listener(msgspec.Struct, frozen=True, kw_only=True):
     """Served here. 1 stands alone on a listener without TLS; 2 and 3 may share one."""
     csms: str
     """Name of the CSMS for charge points whose own record names none."""
+    url: str = ""
+    """As charge points reach it, without the identity: where an upgrade of the security profile sends them."""
     path_prefix: str = "/"
     """The identity is the one path segment behind it."""
     tls: ListenerTLS | None = None
@@ -408,6 +412,17 @@ class PKI(msgspec.Struct, frozen=True, kw_only=True):
     """The same for OCSP responses: 4 days."""
 
 
+class Upgrades(msgspec.Struct, frozen=True, kw_only=True):
+    """Upgrades of the security profile over OCPP (docs/provisioning.md)."""
+
+    look_again_s: float = 60.0
+    """Between two looks at a charge point that has to be waited for: it is charging, say."""
+    restart_s: float = 300.0
+    """How long a charge point may take to restart before it is sent to restart again, doubling."""
+    lost_after_s: float = 3_600.0
+    """Not seen for so long after it was sent to restart, it is reported as lost. Both profiles stay accepted."""
+
+
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Rule packs. Names of shipped packs, or paths of YAML files; what they include comes with them."""
 
@@ -460,6 +475,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     sinks: tuple[Sink, ...] = ()
     pki: PKI = PKI()
     server_certificates: ServerCertificates = ServerCertificates()
+    upgrades: Upgrades = Upgrades()
     policy: Policy = Policy()
     recording: Recording = Recording()
     operator_names: tuple[str, ...] = ()

@@ -34,6 +34,7 @@ from gateway.config.model import (
     SecurityEvents,
     Sink,
     Trust,
+    Upgrades,
     WebSocketSettings,
 )
 from gateway.config.own_certificates import ServerCertificates
@@ -164,6 +165,7 @@ _TABLES: Final = (
         example=True,
     ),
     _Table("[server_certificates]", ServerCertificates),
+    _Table("[upgrades]", Upgrades),
     _Table("[policy]", Policy),
     _Table("[recording]", Recording),
 )

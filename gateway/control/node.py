@@ -355,6 +355,7 @@ class Node:
         self._store.observe(message.charge_point_id, **{k: printable(v, 64) for k, v in claims.items() if v})
         entry = self._sessions.get(message.charge_point_id)
         if entry is not None and entry.generation == message.generation:
+            entry.has_booted |= bool(message.model)  # what a BootNotification must name, and nothing else does
             for part in self.parts:
                 part.registered(entry)
 

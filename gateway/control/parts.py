@@ -56,10 +56,10 @@ class Parts:
     def __init__(self, around: Surroundings) -> None:
         store, directory, sessions, calls = around.store, around.directory, around.sessions, around.calls
         report, tasks = around.report, around.tasks
-        self.upgrades = Upgrades(store, directory, report, tasks)
+        enrolments = Enrolments(store, directory, sessions, calls, report, tasks)
+        self.upgrades = Upgrades(store, directory, sessions, calls, enrolments, report, tasks)
         self.passwords = Passwords(store, directory, sessions, calls, around.verifier, report, tasks)
         self.publication = OwnPublication(report)
-        enrolments = Enrolments(store, directory, sessions, calls, report, tasks)
         self._all: tuple[NodePart, ...] = (
             CallRequests(calls, directory, sessions),
             Renewals(calls, sessions, tasks),

@@ -24,6 +24,7 @@ class _Commands(LazyGroup):
         "password": ("gateway.cli.charge_points.password", "password"),
         "roots": ("gateway.cli.charge_points.roots", "roots"),
         "certificate": ("gateway.cli.charge_points.certificate", "certificate"),
+        "upgrade": ("gateway.cli.charge_points.upgrade", "upgrade"),
         "revoke-certificate": ("gateway.cli.charge_points.revoke", "revoke_certificate"),
     }
 
