@@ -188,6 +188,17 @@ class TestIssue:
         (place.ca / "blocked-keys.txt").write_text("zz\n")
         assert place("issue", csr, *SN1).code == USAGE
 
+    def test_a_table_of_blocked_keys_that_is_lost_or_open_to_others_is_not_done_without(self, place: Place) -> None:
+        table = place.ca / "blocked-keys.txt"
+        table.symlink_to(place.directory / "nowhere")
+        result = place("issue", place.csr(), *SN1)
+        assert (result.code, "is a link to a file that is not there" in result.err) == (USAGE, True)
+        (place.directory / "nowhere").write_text("# none\n")
+        (place.directory / "nowhere").chmod(0o666)
+        assert "chmod go-w" in place("issue", place.csr(), *SN1).err
+        (place.directory / "nowhere").chmod(0o644)
+        assert place("issue", place.csr(), *SN1).code == OK
+
     def test_a_signer_that_runs_is_used(self, place: Place) -> None:
         with signer_process(place.ca / "signer"):
             assert place.issue()["serial"]
