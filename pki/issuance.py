@@ -450,9 +450,19 @@ class Issuance:
 
     def _give_up(self, request: RequestEntry, refused: Refused, now: datetime.datetime) -> None:
         """Journals that there will be no certificate. Raises SignerFailed instead if what is in its way may pass."""
-        if refused.reason in _PASSING and now < request.approved_at + _PATIENCE:
+        # A CA that was retired does not come back; asked again, another one serves.
+        is_retired = refused.reason is Reason.PROFILE_NOT_SERVED and self._is_served_by_another(request)
+        if refused.reason in _PASSING and not is_retired and now < request.approved_at + _PATIENCE:
             raise SignerFailed(f"request {request.id} waits: {refused}") from None
         self._journal.append(Abandoned(at=now, request=request.id, serial=f"{request.serial:x}", reason=str(refused)))
+
+    def _is_served_by_another(self, request: RequestEntry) -> bool:
+        others = [each for each in self.issuers.values() if each.name != request.issuer]
+        return any(
+            request.subject.organization in each.organizations
+            and any(profile.name == request.profile for profile in each.profiles)
+            for each in others
+        )
 
     def _issued(self, request: RequestEntry) -> IssuedCertificate:
         assert request.serial is not None

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.control.publication import Publications, PublishedCRL
 from pki.crl import CRLTooSoon
+from pki.errors import Refused
 from pki.inventory import Inventory
 from pki.issuer import Issuer
 from pki.journal import Journal
@@ -129,7 +130,7 @@ class PublicationWork:
                     due.append((issuer, shard, entries))
         if not due:
             return True
-        is_done = True
+        is_done, refused = True, None
         with signer_in_turn(self.directory, _PATIENCE_S) as signer:
             for issuer, shard, entries in due:
                 key, before = signer.revocation_key(issuer), self._lists[issuer.name, shard]
@@ -138,9 +139,14 @@ class PublicationWork:
                 except CRLTooSoon:
                     is_done = False
                     continue
+                except Refused as error:
+                    refused = error
+                    continue
                 write_list(self.directory, made)
                 self._lists[issuer.name, shard] = made
                 done.lists.append(made)
+        if refused is not None:
+            raise refused  # now that the others are made
         return is_done
 
     def _current(self, issuer: Issuer, shard: int, now: datetime.datetime) -> OwnList | None:

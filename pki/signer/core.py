@@ -118,8 +118,10 @@ class SigningCore:
         self._verify_scope(issuer, found.scope)
         self._verify_newer(issuer_name, found)
         for serial in self.book.revoked():
+            if serial in found.serials:
+                continue
             facts = self._facts(serial)
-            if facts is None or facts.issuer != issuer_name or facts.ends <= now or serial in found.serials:
+            if facts is None or facts.issuer != issuer_name or facts.ends <= now:
                 continue
             # What the certificate itself says counts, not how lists are divided today.
             if not found.scope or facts.address == found.scope:
