@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from pki.chained_file import ChainedFile, Position
 from pki.errors import Reason, Refused
 from pki.inventory import Inventory, RequestEntry
-from pki.keys import PublicKey
+from pki.keys import SubjectKey
 from pki.records import Intended, Issued, JournalRecord, Received, Requested
 from pki.signing import certificate_of
 
@@ -83,10 +83,10 @@ class Journal:
             raise Refused(Reason.CERTIFICATE_UNKNOWN, f"{serial:x}")
         return tuple(map(x509.load_der_x509_certificate, record.chain))
 
-    def key_of(self, request: RequestEntry) -> PublicKey:
+    def key_of(self, request: RequestEntry) -> SubjectKey:
         """The public key that a request came with; the policy that it met may have changed since."""
         record = self._file.read(request.sequence)
         assert isinstance(record, Requested)
         key = load_der_public_key(record.spki)
-        assert isinstance(key, PublicKey)
+        assert isinstance(key, SubjectKey)
         return key
