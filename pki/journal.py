@@ -8,9 +8,10 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from pki.chained_file import ChainedFile, Position
 from pki.errors import Reason, Refused
 from pki.inventory import Inventory, RequestEntry
+from pki.issuer import crl_address
 from pki.keys import SubjectKey
 from pki.records import Intended, Issued, JournalRecord, Received, Requested
-from pki.signing import certificate_of
+from pki.signing import certificate_of, unsigned_certificate
 
 __all__ = ["Journal"]
 
@@ -67,6 +68,11 @@ class Journal:
         issued = self._file.read(entry.issued) if entry.issued else None
         assert isinstance(intent, Intended)
         return intent.tbs, issued.signature if isinstance(issued, Issued) else b""
+
+    def crl_address(self, serial: int) -> str:
+        """Where a certificate, or what was intended to be one, says that its revocation list is; empty if it does not."""
+        tbs, _ = self.signed_parts(serial)
+        return crl_address(unsigned_certificate(tbs)) if tbs else ""
 
     def certificate(self, serial: int) -> x509.Certificate:
         """One that was issued. Raises Refused."""
