@@ -19,6 +19,7 @@ from gateway.config.certificates import (
 from gateway.config.findings import Findings
 from gateway.config.model import CSMS, LARGEST_MESSAGE_BYTES, Config, Detections, Listener
 from gateway.config.own_certificate_checks import check_own_certificates, check_source_of_certificates
+from gateway.config.peers import split_address
 from gateway.config.pki import check_pki
 from gateway.config.positions import Path
 from gateway.config.recording import check_recording
@@ -44,17 +45,6 @@ _OWN_HEADERS = {
     "content-length",
     "transfer-encoding",
 }
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """Host and port of ``host:port`` or ``[v6]:port``. Raises ValueError."""
-    host, colon, port = address.rpartition(":")
-    if not colon or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:  # noqa: PLR2004
-        raise ValueError("not host:port")
-    if host.startswith("[") and host.endswith("]"):
-        return str(ipaddress.IPv6Address(host[1:-1])), int(port)
-    # Without brackets nobody can tell where an IPv6 address ends and the port begins.
-    return str(ipaddress.IPv4Address(host)), int(port)
 
 
 def check(config: Config, findings: Findings) -> None:

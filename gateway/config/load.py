@@ -28,7 +28,7 @@ from gateway.config.model import (
     Upgrades,
     WebSocketSettings,
 )
-from gateway.config.own_certificates import ServerCertificates
+from gateway.config.own_certificates import ACME, ServerCertificates
 from gateway.config.positions import Path, find_positions
 from gateway.config.problems import ConfigError, Problem
 from gateway.config.suggest import did_you_mean
@@ -66,6 +66,7 @@ _FILES = {
     Trust: ("roots", "crl"),
     PKI: ("ca", "roots"),
     ServerCertificates: ("ca",),
+    ACME: ("roots", "eab_key_file"),
     EST: ("server_roots", "password_file", "certificate", "key", "client_secret_file"),
     Vault: ("server_roots", "token_file"),
     CMP: ("server_roots", "secret_file", "certificate", "key"),

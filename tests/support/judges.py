@@ -12,6 +12,7 @@ __all__ = [
     "judge",
     "needs_certtool",
     "needs_openssl",
+    "needs_pebble",
     "needs_pkilint",
     "needs_sigma",
     "needs_strongswan",
@@ -39,6 +40,9 @@ needs_certtool = pytest.mark.skipif(
 )
 needs_strongswan = pytest.mark.skipif(
     not _is_strongswan(STRONGSWAN_PKI), reason="JUDGE MISSING: no strongSwan pki (apt-get install strongswan-pki)"
+)
+needs_pebble = pytest.mark.skipif(
+    shutil.which("pebble") is None, reason="JUDGE MISSING: no ACME server pebble (apt-get install pebble)"
 )
 needs_pkilint = pytest.mark.skipif(
     not (_ENVIRONMENT / "lint_crl").exists(), reason=f"JUDGE MISSING: no pkilint in {_ENVIRONMENT} (make judges)"
