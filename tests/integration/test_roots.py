@@ -101,7 +101,9 @@ class Site(NamedTuple):
         return found
 
     def seen_by_csms(self, identity: str) -> list[str]:
-        return [text for text in self.csms.texts[identity] if "Certificate" in text]
+        """What is about roots; a security event of the charge point's own is for the CSMS."""
+        ours = ("InstallCertificate", "InstalledCertificateIds", "ertificateHashData", "RootCertificateCheck")
+        return [text for text in self.csms.texts[identity] if any(word in text for word in ours)]
 
 
 @contextlib.asynccontextmanager
