@@ -42,7 +42,6 @@ from gateway.link.messages import (
     BudgetAnswer,
     BudgetRequest,
     CertificateRequest,
-    Counters,
     Disconnect,
     EdgeMessage,
     EdgeSettings,
@@ -111,9 +110,16 @@ class Node:
         self._recordings = Recordings()
         self._in_force = SettingsInForce(settings, first, self._links, self._events.own_event)
         self._own_calls = OwnCalls(self._events.own_event, config.websocket.max_message_bytes, self._trail.may_happen)
-        self.parts = Parts(
+        self.parts = self._made_parts()
+        self._budgets = FleetBudgets()
+        self._changing = asyncio.Lock()
+        self._trust_is_stale = False  # revocations have changed since the edges got their settings
+        self.draining = False
+
+    def _made_parts(self) -> Parts:
+        parts = Parts(
             Surroundings(
-                config=config,
+                config=self._config,
                 store=self._store,
                 directory=self._directory,
                 sessions=self._sessions,
@@ -126,11 +132,8 @@ class Node:
                 recertify=self._recertify,
             )
         )
-        self._desk.keeps_candidate = self.parts.passwords.keeps_candidate
-        self._budgets = FleetBudgets()
-        self._changing = asyncio.Lock()
-        self._trust_is_stale = False  # revocations have changed since the edges got their settings
-        self.draining = False
+        self._desk.keeps_candidate = parts.passwords.keeps_candidate
+        return parts
 
     def _foreign_revocations(self, config: Config) -> ForeignRevocations:
         cache = Path(config.state_dir) / "revocation-lists"
@@ -256,14 +259,14 @@ class Node:
             case Report(events=events):
                 for event in events:
                     self._events.add(event)
-            case Counters(values=values):
-                link.counters = values
             case GatewayCallDone():
                 self._own_calls.done(message)
             case CertificateRequest() | PasswordSeen() | PasswordOutcome():
                 self._credential_seen(message, link)
-            case RecordedLines() | RelayedFrames():
-                self._relayed(link, message)
+            case RecordedLines():
+                self._recordings.add(message)
+            case RelayedFrames():
+                self._trail.relayed.take(link, message)
             case Hello():
                 self._hello(link, message)
             case BudgetRequest(request_id=number, asks=asks):
@@ -280,12 +283,6 @@ class Node:
             return
         for part in self.parts:
             part.asked_for_certificate(message, link)
-
-    def _relayed(self, link: EdgeLink, message: RecordedLines | RelayedFrames) -> None:
-        if isinstance(message, RelayedFrames):
-            self._trail.relayed.take(link, message)
-        else:
-            self._recordings.add(message)
 
     def _session_changed(
         self, link: EdgeLink, message: SessionOpened | SessionClosed | BootStateChanged | Registered

@@ -94,20 +94,6 @@ def test_who_knows_a_part_is_told_the_rest_but_every_revocation(writer: Writer) 
     assert Reader(writer.path, known=known).news() == ([second], [first])
 
 
-def test_a_fleet_is_told_in_parts_and_its_revocations_at_once(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pki.journal_follower._AT_ONCE", 2)
-    issued = [writer.issue(f"SN-{number}") for number in range(3)]
-    writer.revoke(issued[2])
-    reader = Reader(writer.path)
-    assert reader.news() == (issued[:2], [issued[2]])
-    told = reader.follower.told
-    assert reader.follower.has_news()
-    assert reader.news() == (issued[2:], [])
-    assert not reader.follower.has_news()
-    # Whoever stops in between goes on from there.
-    assert Reader(writer.path, known=told).news() == (issued[2:], [issued[2]])
-
-
 def test_of_another_journal_nothing_is_known(writer: Writer, tmp_path: Path) -> None:
     other = Writer(tmp_path / "other")
     other.issue()
@@ -121,7 +107,7 @@ def test_of_another_journal_nothing_is_known(writer: Writer, tmp_path: Path) -> 
 def test_a_line_that_is_being_written_is_not_told_before_it_is_whole(writer: Writer, tmp_path: Path) -> None:
     serial = writer.issue()
     writer.revoke(serial)
-    whole = writer.path.read_bytes()
+    whole = b"".join(line for line in writer.path.read_bytes().splitlines(keepends=True) if b'"noted"' not in line)
     copy = tmp_path / "copy"
     copy.write_bytes(whole[:-20])
     reader = Reader(copy)

@@ -118,7 +118,7 @@ def test_shards_divide_by_serial_number_and_are_there_when_empty(place: Place) -
     }
     assert list_url(issuer, 1) == "http://pki.example.com/1.crl"
     assert lists_in(place.directory, issuer) == {0: None, 1: None}
-    whole = dataclasses.replace(place.issuer, publication=Publication(crl_url="http://x/a.crl", crl_shards=2))
+    whole = dataclasses.replace(place.issuer, publication=Publication(crl_url="http://x/a.crl"))
     assert revoked_by_shard(whole, place.ca.inventory, NOW, WEEK).keys() == {0}
 
 

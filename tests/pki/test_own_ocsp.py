@@ -26,7 +26,10 @@ GOOD, REVOKED = ocsp.OCSPCertStatus.GOOD, ocsp.OCSPCertStatus.REVOKED
 
 class Place:
     def __init__(self, directory: Path) -> None:
-        signer = NearSigner(make_signer_directory(directory / "signer", CA), lambda: NOW)
+        place = make_signer_directory(directory / "signer", CA)
+        with (place / "issuing.toml").open("a") as settings:
+            settings.write('[publication]\nocsp_url = "http://o.example/"\n')
+        signer = NearSigner(place, lambda: NOW)
         ids = itertools.count()
         self.ca = Issuance(directory / "journal", signer, IssuancePolicy(), NOW, lambda: f"r{next(ids)}")
         made, ends = new_signer(self.ca, self.ca.issuers["issuing"], "gateway", NOW)

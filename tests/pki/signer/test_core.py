@@ -236,6 +236,13 @@ class TestSettings:
         (directory / name).chmod(mode)
         assert f"chmod 600 {directory / name}" in self.problem(directory)
 
+    @pytest.mark.parametrize("name", ["issuing.toml", "issuing.pem"])
+    def test_settings_and_certificates_that_others_can_change_are_refused(self, directory: Path, name: str) -> None:
+        (directory / name).chmod(0o664)
+        assert f"chmod go-w {directory / name}" in self.problem(directory)
+        (directory / name).chmod(0o644)
+        assert len(load_issuers(directory)) == 2
+
     def test_read_only_ones_are_fine(self, directory: Path) -> None:
         (directory / "issuing.key").chmod(0o400)
         assert len(load_issuers(directory)) == 2
