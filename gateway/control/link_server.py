@@ -9,7 +9,7 @@ from typing import cast
 import structlog
 
 from gateway.link.framing import FrameReader, LinkBroken, edge_reader, encode
-from gateway.link.messages import ControlMessage, Disconnect, EdgeMessage, Hello, Probe, ProbeAnswer
+from gateway.link.messages import ControlMessage, Counters, Disconnect, EdgeMessage, Hello, Probe, ProbeAnswer
 
 __all__ = ["EdgeLink"]
 
@@ -53,6 +53,8 @@ class EdgeLink(asyncio.Protocol):
                     self.slot, self.pid = message.slot, message.pid
                 if isinstance(message, ProbeAnswer):
                     self._probe_answered(message)
+                elif isinstance(message, Counters):
+                    self.counters = message.values
                 else:
                     self._on_message(self, message)
         except LinkBroken as error:

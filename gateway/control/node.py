@@ -43,7 +43,6 @@ from gateway.link.messages import (
     BudgetAnswer,
     BudgetRequest,
     CertificateRequest,
-    Counters,
     EdgeMessage,
     EdgeSettings,
     GatewayCallDone,
@@ -260,14 +259,14 @@ class Node:
             case Report(events=events):
                 for event in events:
                     self._events.add(event)
-            case Counters(values=values):
-                link.counters = values
             case GatewayCallDone():
                 self._own_calls.done(message)
             case CertificateRequest() | PasswordSeen() | PasswordOutcome():
                 self._credential_seen(message, link)
-            case RecordedLines() | RelayedFrames():
-                self._relayed(link, message)
+            case RecordedLines():
+                self._recordings.add(message)
+            case RelayedFrames():
+                self._trail.relayed.take(link, message)
             case Hello():
                 self._hello(link, message)
             case BudgetRequest(request_id=number, asks=asks):
@@ -284,12 +283,6 @@ class Node:
             return
         for part in self.parts:
             part.asked_for_certificate(message, link)
-
-    def _relayed(self, link: EdgeLink, message: RecordedLines | RelayedFrames) -> None:
-        if isinstance(message, RelayedFrames):
-            self._trail.relayed.take(link, message)
-        else:
-            self._recordings.add(message)
 
     def _session_changed(
         self, link: EdgeLink, message: SessionOpened | SessionClosed | BootStateChanged | Registered
