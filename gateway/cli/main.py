@@ -38,6 +38,7 @@ class _Commands(LazyGroup):
         "pki": ("gateway.cli.pki", "pki"),
         "rollover": ("gateway.cli.rollover", "rollover"),
         "audit": ("gateway.cli.audit", "audit"),
+        "report": ("gateway.cli.report", "report"),
         "why": ("gateway.cli.why", "why"),
         "status": ("gateway.cli.status", "status"),
         "doctor": ("gateway.cli.doctor", "doctor"),

@@ -64,6 +64,7 @@ ARGUMENTS = {
     **dict.fromkeys(("approve", "start", "pause", "resume", "abort", "watch", "report"), ("X",)),
 }
 OF_A_GROUP: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("report",): ("nevi",),
     ("campaign", "remove"): ("X",),
     ("capability", "show"): ("X", "Y"),
     ("capability", "export"): ("x.json",),
