@@ -43,7 +43,7 @@ from gateway.relay.open_calls import AMBIGUOUS, OpenCall, opened
 from gateway.relay.own_call import why_not_idle, why_not_sent
 from gateway.relay.passwords import PasswordWatch, password_answered
 from gateway.relay.registration import is_accepted, judge_boot_notification
-from gateway.relay.replays import Replays, digest_of
+from gateway.relay.replays import Replays, digest_of, replayed
 
 __all__ = ["Relay", "RelayLimits"]
 
@@ -185,7 +185,7 @@ class Relay:
         boot: Effects = FORWARD
         if origin is Origin.CHARGE_POINT and call.action in _EARNEST:
             if self._replays is not None and self._replays.knows(call):
-                return self._replayed(call)
+                return replayed(self._version, call)
             if call.action in _BOOTS:
                 expected = self._admission.expected_serial_number
                 self._boot, boot = judge_boot_notification(self._version, call.action, payload, expected)
@@ -302,11 +302,6 @@ class Relay:
             if lane.waiting is not None and (effects := self._next(lane, now, at_sender=True)):
                 found.append((origin, effects))
         return found
-
-    def _replayed(self, call: Call) -> Effects:
-        """Nothing is lost: its sender has had an answer to this very message on this connection."""
-        text = build_call_error(self._version, call.message_id, ErrorMeaning.SECURITY, "answered before")
-        return (ReportEvent("rpc.replay", "high", "callerror", f"{call.action} that has been answered"), Reply(text))
 
     def _hold(
         self, call: Call | Send, payload: Payload, origin: Origin, ruling: Ruling, data: bytes, now: float
