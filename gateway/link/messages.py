@@ -388,6 +388,9 @@ class GatewayCall(msgspec.Struct, frozen=True, array_like=True, tag=58):
     when_idle: bool = False
     """Sent at once and while no transaction runs, or not at all: ``not_sent``."""
 
+    def __repr__(self) -> str:
+        return f"GatewayCall({self.request_id!r}, {self.action!r}, <payload hidden>)"
+
 
 class CertificateRequestTaken(msgspec.Struct, frozen=True, array_like=True, tag=59):
     """Whether control has the request, on its disk if it has."""
