@@ -157,22 +157,21 @@ class Relay:
 
     # -- calls
 
-    def ask(self, message_id: str, action: str, payload: Payload, now: float, *, idle_for_s: float = -1.0) -> Effects:
+    def ask(self, message_id: str, action: str, payload: Payload, now: float, *, is_old: bool | None = None) -> Effects:
         """A call of the gateway's own to the charge point, in turn with those of the CSMS, which never hears of it.
 
-        `message_id`: nobody else can guess it. `idle_for_s`: the session's age, where it is sent now and while no transaction
-        runs, or not at all; else -1. Effects are for the leg of the CSMS; what becomes of it is an `Answered` among later ones.
+        `message_id`: nobody else can guess it. `is_old`: not None where it is sent now and while no transaction runs, or not at
+        all (`why_not_idle`). Effects are for the leg of the CSMS; what becomes of it is an `Answered` among later ones.
         """
         why = why_not_sent(self._csms, action, payload, renewal_only=self._renewal_only)
-        if idle_for_s >= 0.0 and not why:
-            known = self._judge.transactions if self._judge is not None else None
-            why = why_not_idle(known, self._charge_point, self._csms, idle_for_s)
+        if is_old is not None and not why:
+            why = why_not_idle(self._judge, self._charge_point, self._csms, is_old=is_old)
         if why:
             return (Answered(message_id, error=why, is_sent=False),)
         text, call = build_call(message_id, action, payload), Call(message_id, action, msgspec.Raw(b"{}"))
         record = OpenCall(action, action, payload, self._version, now, own=True)
-        is_sent = self._csms.enter(call, record, text, self._limits.calls, now) is Entry.SENT
-        return (Deliver(text),) if is_sent else NOTHING
+        entry = self._csms.enter(call, record, text, self._limits.calls, now)
+        return (Deliver(text),) if entry is Entry.SENT else NOTHING
 
     def withdraw(self, message_id: str) -> bool:
         """A call of the gateway's own that still waits its turn is not sent any more. False if it is on its way."""
