@@ -9,7 +9,7 @@ from typing import Final
 from pki.errors import Reason, Refused
 from pki.inventory import CertificateEntry, Inventory, RequestEntry
 from pki.key_policy import key_strength_bits
-from pki.keys import PublicKey
+from pki.keys import SubjectKey
 from pki.names import Subject
 from pki.records import RevocationReason
 
@@ -24,6 +24,7 @@ __all__ = [
     "Unproven",
     "automatic_today",
     "decide_approval",
+    "described",
     "is_distrusted",
     "verify_not_too_many",
 ]
@@ -55,6 +56,17 @@ class Unproven:
 
 
 Applicant = Operator | PresentedCertificate | Unproven
+
+
+def described(applicant: Applicant) -> str:
+    """How whoever asks has proven itself, for people."""
+    match applicant:
+        case Operator():
+            return f"operator {applicant.name}"
+        case PresentedCertificate():
+            return f"certificate {applicant.serial:x}"
+        case Unproven():
+            return applicant.method
 
 
 class Rule(Enum):
@@ -90,7 +102,7 @@ class ApprovalRules:
 class Standing:
     """What is known of a certificate that is shown, besides what the journal has of it."""
 
-    key: PublicKey
+    key: SubjectKey
     key_is_blocked: bool = False
     """It has got into the table of blocked keys since."""
     is_distrusted: bool = False
@@ -148,7 +160,7 @@ def decide_approval(
     applicant: Applicant,
     presented: CertificateEntry | None,
     standing: Standing | None,
-    wanted: tuple[str, Subject, PublicKey],
+    wanted: tuple[str, Subject, SubjectKey],
     rules: ApprovalRules,
     now: datetime.datetime,
 ) -> Decision:
@@ -167,7 +179,7 @@ def decide_approval(
 def _rule(
     presented: CertificateEntry,
     standing: Standing,
-    wanted: tuple[str, Subject, PublicKey],
+    wanted: tuple[str, Subject, SubjectKey],
     rules: ApprovalRules,
     now: datetime.datetime,
 ) -> Rule:

@@ -12,14 +12,14 @@ from typing import Final
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from pki.errors import Misconfigured
-from pki.keys import PublicKey
+from pki.keys import SubjectKey
 
 __all__ = ["NO_BLOCKED_KEYS", "BlockedKeys", "parse_blocked_keys", "spki_sha256"]
 
 _HASH_BYTES: Final = 32
 
 
-def spki_sha256(key: PublicKey) -> bytes:
+def spki_sha256(key: SubjectKey) -> bytes:
     """The name under which a key is known here: 32 bytes."""
     return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
 

@@ -26,14 +26,15 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding
+from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import NameOID, SignatureAlgorithmOID
 
 from pki.csr_dialects import Readable, pem_text, readable_request
 from pki.der_limits import TooComplex, verify_der_limits
 from pki.errors import Reason, Refused
 from pki.key_policy import KeyPolicy, verify_rsa_numbers
-from pki.keys import PublicKey
+from pki.keys import PublicKey, SubjectKey
 from pki.names import Subject, verify_text
 
 __all__ = ["MAX_CSR_CHARACTERS", "CertificateRequest", "parse_csr", "verify_subject"]
@@ -54,7 +55,7 @@ class CertificateRequest:
 
     csr_sha256: bytes
     """Over the DER: two spellings of one PEM block are the same request."""
-    public_key: PublicKey
+    public_key: SubjectKey
     spki: bytes
     """SubjectPublicKeyInfo, DER."""
     common_name: str
@@ -65,13 +66,18 @@ class CertificateRequest:
     departures: tuple[str, ...] = ()
     """In what its form is not as the standards have it, for the record."""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is to be kept of it besides its names and its key."""
+        return (*(f"ignored: {each}" for each in self.ignored), *(f"tolerated: {each}" for each in self.departures))
 
-def parse_csr(text: str, policy: KeyPolicy) -> CertificateRequest:
-    """A checked request from PEM text. Raises Refused."""
+
+def parse_csr(text: str, policy: KeyPolicy, *, ed448: bool = False) -> CertificateRequest:
+    """A checked request from PEM text. `ed448`: what is asked for may have such a key. Raises Refused."""
     der, departures = _der(text)
     try:
         request, readable = _loaded(der)
-        key = _public_key(request, readable, policy)
+        key = _public_key(request, readable, policy, ed448=ed448)
         common_name, organization = _names(request.subject)
         ignored = _ignored(request)
     except (ValueError, UnsupportedAlgorithm, TypeError, x509.InvalidVersion) as error:
@@ -132,7 +138,9 @@ def _loaded(der: bytes) -> tuple[x509.CertificateSigningRequest, Readable]:
     return request, readable
 
 
-def _public_key(request: x509.CertificateSigningRequest, readable: Readable, policy: KeyPolicy) -> PublicKey:
+def _public_key(
+    request: x509.CertificateSigningRequest, readable: Readable, policy: KeyPolicy, *, ed448: bool
+) -> SubjectKey:
     # Step 4. RSA numbers before the library, which has limits of its own and no reasons.
     algorithm, numbers = _key_numbers(readable.der)
     if numbers is not None:
@@ -143,8 +151,12 @@ def _public_key(request: x509.CertificateSigningRequest, readable: Readable, pol
         raise Refused(Reason.KEY_CURVE if algorithm == "ec" else Reason.KEY_TYPE, _first_line(error)) from None
     except ValueError as error:
         raise Refused(Reason.KEY_INVALID, _first_line(error)) from None
-    key = policy.verify(loaded)
+    key = policy.verify_subject(loaded, ed448=ed448)
     # Step 5.
+    if isinstance(key, Ed448PublicKey):
+        if not _is_signed_purely(request, readable, key):
+            raise Refused(Reason.CSR_BAD_SIGNATURE)
+        return key
     try:
         hash_algorithm = request.signature_hash_algorithm
     except UnsupportedAlgorithm:
@@ -155,6 +167,15 @@ def _public_key(request: x509.CertificateSigningRequest, readable: Readable, pol
     if not _is_signed(request, readable, key, hash_algorithm):
         raise Refused(Reason.CSR_BAD_SIGNATURE)
     return key
+
+
+def _is_signed_purely(request: x509.CertificateSigningRequest, readable: Readable, key: Ed448PublicKey) -> bool:
+    """RFC 8410: no hash is named beside Ed448."""
+    try:
+        key.verify(readable.signature, readable.signed)
+    except InvalidSignature:
+        return False
+    return request.signature_algorithm_oid == SignatureAlgorithmOID.ED448
 
 
 def _is_signed(

@@ -37,9 +37,9 @@ from pki.approval import (
     Operator,
     PresentedCertificate,
     Standing,
-    Unproven,
     automatic_today,
     decide_approval,
+    described,
     is_distrusted,
     verify_not_too_many,
 )
@@ -51,10 +51,11 @@ from pki.inventory import CertificateEntry, RequestEntry, RequestState
 from pki.issuer import Issuer
 from pki.journal import Journal
 from pki.key_policy import DEFAULT_KEY_POLICY, KeyPolicy
-from pki.keys import PublicKey, certificate_key
+from pki.keys import SubjectKey, certificate_key
 from pki.known_keys import Asked, RepeatRules, known_request
 from pki.lint import lint
 from pki.names import Subject
+from pki.profiles import takes_ed448
 from pki.records import (
     Abandoned,
     Decided,
@@ -184,7 +185,7 @@ class Issuance:
     def request(self, csr: str, application: Application, now: datetime.datetime) -> RequestEntry:
         """Steps 1 to 5. The entry tells whether it is held, approved or, asked for again, issued. Raises Refused, OSError."""
         # Step 1.
-        checked = parse_csr(csr, self._policy.keys)
+        checked = parse_csr(csr, self._policy.keys, ed448=takes_ed448(application.profile))
         # Step 2.
         verify_subject(checked, application.subject, compare_organization=self._policy.compare_organization)
         issuer = self._issuer_name(application, checked.public_key, now)
@@ -207,10 +208,10 @@ class Issuance:
             names=application.names,
             spki=checked.spki,
             csr_sha256=checked.csr_sha256,
-            applicant=_described(application.applicant),
+            applicant=described(application.applicant),
             held=decision.held,
             rule=decision.rule.value,
-            notes=(*_notes(checked), *notes),
+            notes=(*checked.notes, *notes),
         )
         before = self.inventory.held(application.profile, application.subject)
         self._journal.append(record)
@@ -299,13 +300,13 @@ class Issuance:
 
     # What stands behind.
 
-    def _issuer_name(self, application: Application, key: PublicKey, now: datetime.datetime) -> str:
+    def _issuer_name(self, application: Application, key: SubjectKey, now: datetime.datetime) -> str:
         """Of the one that is to sign, and may certify these names. Raises Refused."""
         issuer = self._issuer_for(application, key, now)
         issuer.verify_names(issuer.profile(application.profile), application.subject, application.names)
         return issuer.name
 
-    def _issuer_for(self, application: Application, key: PublicKey, now: datetime.datetime) -> Issuer:
+    def _issuer_for(self, application: Application, key: SubjectKey, now: datetime.datetime) -> Issuer:
         """Of several the one that lives long enough, then one of the family of the key: some charge points know one only."""
         name, organization = application.profile, application.subject.organization
         asked = [each for each in self.issuers.values() if application.issuer in {"", each.name}]
@@ -364,8 +365,8 @@ class Issuance:
             raise Refused(Reason.REQUEST_UNKNOWN, request_id)
         return request
 
-    def _key_of(self, request: RequestEntry) -> PublicKey:
-        return self._policy.keys.verify(self._journal.key_of(request))
+    def _key_of(self, request: RequestEntry) -> SubjectKey:
+        return self._policy.keys.verify_subject(self._journal.key_of(request), ed448=takes_ed448(request.profile))
 
     def _prepare(self, request: RequestEntry, now: datetime.datetime) -> None:
         assert request.serial is not None
@@ -450,9 +451,19 @@ class Issuance:
 
     def _give_up(self, request: RequestEntry, refused: Refused, now: datetime.datetime) -> None:
         """Journals that there will be no certificate. Raises SignerFailed instead if what is in its way may pass."""
-        if refused.reason in _PASSING and now < request.approved_at + _PATIENCE:
+        # A CA that was retired does not come back; asked again, another one serves.
+        is_retired = refused.reason is Reason.PROFILE_NOT_SERVED and self._is_served_by_another(request)
+        if refused.reason in _PASSING and not is_retired and now < request.approved_at + _PATIENCE:
             raise SignerFailed(f"request {request.id} waits: {refused}") from None
         self._journal.append(Abandoned(at=now, request=request.id, serial=f"{request.serial:x}", reason=str(refused)))
+
+    def _is_served_by_another(self, request: RequestEntry) -> bool:
+        others = [each for each in self.issuers.values() if each.name != request.issuer]
+        return any(
+            request.subject.organization in each.organizations
+            and any(profile.name == request.profile for profile in each.profiles)
+            for each in others
+        )
 
     def _issued(self, request: RequestEntry) -> IssuedCertificate:
         assert request.serial is not None
@@ -463,20 +474,3 @@ class Issuance:
 
 def _without_root(certificates: tuple[x509.Certificate, ...]) -> tuple[x509.Certificate, ...]:
     return tuple(each for each in certificates if each.subject != each.issuer)
-
-
-def _notes(checked: CertificateRequest) -> tuple[str, ...]:
-    return (
-        *(f"ignored: {each}" for each in checked.ignored),
-        *(f"tolerated: {each}" for each in checked.departures),
-    )
-
-
-def _described(applicant: Applicant) -> str:
-    match applicant:
-        case Operator():
-            return f"operator {applicant.name}"
-        case PresentedCertificate():
-            return f"certificate {applicant.serial:x}"
-        case Unproven():
-            return applicant.method

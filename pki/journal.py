@@ -8,9 +8,10 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from pki.chained_file import ChainedFile, Position
 from pki.errors import Reason, Refused
 from pki.inventory import Inventory, RequestEntry
-from pki.keys import PublicKey
+from pki.issuer import crl_address
+from pki.keys import SubjectKey
 from pki.records import Intended, Issued, JournalRecord, Received, Requested
-from pki.signing import certificate_of
+from pki.signing import certificate_of, unsigned_certificate
 
 __all__ = ["Journal"]
 
@@ -68,6 +69,11 @@ class Journal:
         assert isinstance(intent, Intended)
         return intent.tbs, issued.signature if isinstance(issued, Issued) else b""
 
+    def crl_address(self, serial: int) -> str:
+        """Where a certificate, or what was intended to be one, says that its revocation list is; empty if it does not."""
+        tbs, _ = self.signed_parts(serial)
+        return crl_address(unsigned_certificate(tbs)) if tbs else ""
+
     def certificate(self, serial: int) -> x509.Certificate:
         """One that was issued. Raises Refused."""
         tbs, signature = self.signed_parts(serial)
@@ -83,10 +89,10 @@ class Journal:
             raise Refused(Reason.CERTIFICATE_UNKNOWN, f"{serial:x}")
         return tuple(map(x509.load_der_x509_certificate, record.chain))
 
-    def key_of(self, request: RequestEntry) -> PublicKey:
+    def key_of(self, request: RequestEntry) -> SubjectKey:
         """The public key that a request came with; the policy that it met may have changed since."""
         record = self._file.read(request.sequence)
         assert isinstance(record, Requested)
         key = load_der_public_key(record.spki)
-        assert isinstance(key, PublicKey)
+        assert isinstance(key, SubjectKey)
         return key

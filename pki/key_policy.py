@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PublicKey
 
 from pki.blocked_keys import NO_BLOCKED_KEYS, BlockedKeys, spki_sha256
 from pki.errors import Reason, Refused
-from pki.keys import PublicKey
+from pki.keys import PublicKey, SubjectKey
 from pki.roca import has_roca_fingerprint
 
 __all__ = ["DEFAULT_KEY_POLICY", "KeyPolicy", "key_description", "key_strength_bits", "verify_rsa_numbers"]
@@ -81,6 +82,14 @@ class KeyPolicy:
     curves: frozenset[str] = frozenset({"secp256r1", "secp384r1", "secp521r1"})
     blocked: BlockedKeys = NO_BLOCKED_KEYS
 
+    def verify_subject(self, key: object, *, ed448: bool) -> SubjectKey:
+        """The key of an end entity; `ed448`: its profile takes such keys. Raises Refused."""
+        if not ed448 or not isinstance(key, Ed448PublicKey):
+            return self.verify(key)
+        if spki_sha256(key) in self.blocked:
+            raise Refused(Reason.KEY_BLOCKED)
+        return key
+
     def verify(self, key: object) -> PublicKey:
         """The key, if it is good enough. Raises Refused."""
         match key:
@@ -101,15 +110,19 @@ class KeyPolicy:
 DEFAULT_KEY_POLICY: Final = KeyPolicy()
 
 
-def key_strength_bits(key: PublicKey) -> int:
+def key_strength_bits(key: SubjectKey) -> int:
     """Comparable security in bits (NIST SP 800-57 part 1, table 2, rounded down)."""
+    if isinstance(key, Ed448PublicKey):
+        return 224
     if isinstance(key, ec.EllipticCurvePublicKey):
         return min(key.key_size // 2, 256)
     return 112 if key.key_size < 3072 else 128 if key.key_size < 7680 else 192  # noqa: PLR2004  the table
 
 
-def key_description(key: PublicKey) -> str:
+def key_description(key: SubjectKey) -> str:
     """Kind and size as our configuration writes it, e.g. `rsa-2048`, `ec-p256`."""
+    if isinstance(key, Ed448PublicKey):
+        return "ed448"
     if isinstance(key, rsa.RSAPublicKey):
         return f"rsa-{key.key_size}"
     is_nist = key.curve.name.startswith("secp") and key.curve.name.endswith("r1")

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final, Literal, get_args
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -14,12 +14,28 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
-__all__ = ["KEY_KINDS", "KeyKind", "PrivateKey", "PublicKey", "certificate_key", "generate_key", "write_key"]
+__all__ = [
+    "KEY_KINDS",
+    "SUBJECT_KEY_KINDS",
+    "KeyKind",
+    "PrivateKey",
+    "PublicKey",
+    "SubjectKey",
+    "SubjectKeyKind",
+    "certificate_key",
+    "generate_key",
+    "subject_key",
+    "write_key",
+]
 
 KeyKind = Literal["ec-p256", "ec-p384", "ec-p521", "rsa-2048", "rsa-3072", "rsa-4096"]
 KEY_KINDS: Final[tuple[KeyKind, ...]] = get_args(KeyKind)
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
+SubjectKeyKind = KeyKind | Literal["ed448"]
+"""What may be certified: a CA of ours has none of the last, and an SECC of ISO 15118-20 may."""
+SUBJECT_KEY_KINDS: Final[tuple[SubjectKeyKind, ...]] = (*KEY_KINDS, "ed448")
+SubjectKey = PublicKey | ed448.Ed448PublicKey
 
 
 def certificate_key(certificate: x509.Certificate) -> PublicKey:
@@ -28,6 +44,14 @@ def certificate_key(certificate: x509.Certificate) -> PublicKey:
     if not isinstance(key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey):
         raise ValueError(f"a key that is neither RSA nor EC: {type(key).__name__}")  # noqa: TRY004  bad data, not a bad call
     return key
+
+
+def subject_key(certificate: x509.Certificate) -> SubjectKey:
+    """The key in a certificate of any subject. Raises ValueError for one of a kind that is never certified here."""
+    key = certificate.public_key()
+    if isinstance(key, ed448.Ed448PublicKey):
+        return key
+    return certificate_key(certificate)
 
 
 def generate_key(kind: KeyKind) -> PrivateKey:

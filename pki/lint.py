@@ -10,14 +10,14 @@ from typing import Final
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ed448, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtensionOID, NameOID, SignatureAlgorithmOID
 
 from pki.errors import Refused
 from pki.issuer import excludes_all_hosts, extension_value, permits_host
 from pki.key_policy import DEFAULT_KEY_POLICY, KeyPolicy, key_description
-from pki.keys import certificate_key
+from pki.keys import subject_key
 from pki.names import reads_as_host_name, verify_charge_point_name, verify_host_name, verify_organization
 from pki.profiles import CertificateProfile, SubjectKind
 
@@ -153,7 +153,7 @@ def _subject(certificate: x509.Certificate, profile: CertificateProfile) -> Iter
 
 def _key(certificate: x509.Certificate, profile: CertificateProfile, policy: KeyPolicy) -> Iterator[_Check]:
     try:
-        key = policy.verify(certificate.public_key())
+        key = policy.verify_subject(certificate.public_key(), ed448="ed448" in profile.key_kinds)
     except Refused as refused:
         yield True, refused.reason.code, str(refused)
         return
@@ -170,10 +170,11 @@ def _key(certificate: x509.Certificate, profile: CertificateProfile, policy: Key
 def _expected(
     certificate: x509.Certificate, profile: CertificateProfile
 ) -> dict[x509.ObjectIdentifier, x509.ExtensionType]:
-    rsa_key = isinstance(certificate.public_key(), rsa.RSAPublicKey)
+    key = certificate.public_key()
+    usage = profile.key_usage(rsa=isinstance(key, rsa.RSAPublicKey), agrees=not isinstance(key, ed448.Ed448PublicKey))
     wanted: list[x509.ExtensionType] = [
         x509.BasicConstraints(ca=profile.is_ca, path_length=profile.path_length),
-        profile.key_usage(rsa=rsa_key),
+        usage,
     ]
     if profile.extended_key_usage is not None:
         wanted.append(x509.ExtendedKeyUsage([profile.extended_key_usage]))
@@ -223,7 +224,7 @@ def _alternative_names(certificate: x509.Certificate, profile: CertificateProfil
 def _key_identifiers(certificate: x509.Certificate) -> Iterator[_Check]:
     identifier = extension_value(certificate, x509.SubjectKeyIdentifier)
     if isinstance(identifier, x509.SubjectKeyIdentifier):
-        right = x509.SubjectKeyIdentifier.from_public_key(certificate_key(certificate))
+        right = x509.SubjectKeyIdentifier.from_public_key(subject_key(certificate))
         yield identifier != right, "key-identifier", "is not that of the key"
 
 

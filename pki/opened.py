@@ -5,6 +5,7 @@ Where another CA signs, the directory has no signer but a file that names that C
 
 import contextlib
 import datetime
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -13,6 +14,7 @@ from typing import Final, TypeVar
 
 from pki.blocked_keys import parse_blocked_keys
 from pki.errors import JournalInUse, Misconfigured
+from pki.file_modes import verify_only_owner_writes
 from pki.issuance import Issuance, IssuancePolicy
 from pki.key_policy import KeyPolicy
 from pki.registration_authority import MARK, RegistrationAuthority
@@ -82,7 +84,13 @@ def _enter_in_turn(
 
 def _policy(directory: Path) -> IssuancePolicy:
     path = directory / _BLOCKED_KEYS
-    if not path.exists():
+    try:
+        with path.open("rb") as file:
+            verify_only_owner_writes(path, os.fstat(file.fileno()))
+            text = file.read().decode("utf-8", "replace")
+    except FileNotFoundError:
+        if path.is_symlink():
+            # Somebody means there to be a table: without it, keys would pass that are in it.
+            raise Misconfigured(f"{path} is a link to a file that is not there") from None
         return IssuancePolicy()
-    table = parse_blocked_keys(path.read_text("utf-8", "replace"), str(path))
-    return IssuancePolicy(keys=KeyPolicy(blocked=table))
+    return IssuancePolicy(keys=KeyPolicy(blocked=parse_blocked_keys(text, str(path))))

@@ -7,7 +7,7 @@ last number is never contradicted.
 import datetime
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -61,16 +61,23 @@ def list_url(issuer: Issuer, shard: int) -> str:
 
 
 def revoked_by_shard(
-    issuer: Issuer, inventory: Inventory, now: datetime.datetime, lifetime: datetime.timedelta
+    issuer: Issuer,
+    inventory: Inventory,
+    address_of: Callable[[int], str],
+    now: datetime.datetime,
+    lifetime: datetime.timedelta,
 ) -> dict[int, list[RevokedCertificate]]:
     """What each list has to name, also where that is nothing.
 
-    Expired ones stay on for two lives of a list: each has been on one that was made after it expired (RFC 5280, 3.3).
+    `address_of`: where the certificate with this serial number says that its list is (`issuer.crl_address`). It counts, not
+    how lists are divided today, as long as there is a list at that address. Expired ones stay on for two lives of a list:
+    each has been on one that was made after it expired (RFC 5280, 3.3).
     """
-    shards = shard_count(issuer)
-    found: dict[int, list[RevokedCertificate]] = {shard: [] for shard in range(shards)}
+    found: dict[int, list[RevokedCertificate]] = {shard: [] for shard in range(shard_count(issuer))}
+    by_address = {list_url(issuer, shard): shard for shard in found}
     for entry in inventory.revoked(issuer.name, now - 2 * lifetime):
-        found[shard_of(entry.serial_number, shards)].append(entry)
+        serial = entry.serial_number
+        found[by_address.get(address_of(serial), shard_of(serial, len(found)))].append(entry)
     return found
 
 

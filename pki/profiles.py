@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from pki.errors import Misconfigured
-from pki.keys import KEY_KINDS, KeyKind
+from pki.keys import KEY_KINDS, SUBJECT_KEY_KINDS, SubjectKeyKind
 
 __all__ = [
     "CHARGE_POINT",
@@ -30,6 +30,7 @@ __all__ = [
     "V2G_SECC",
     "CertificateProfile",
     "SubjectKind",
+    "takes_ed448",
 ]
 
 _DAY: Final = datetime.timedelta(days=1)
@@ -63,7 +64,7 @@ class CertificateProfile:
     """id-pkix-ocsp-nocheck: who asks a responder does not ask about it (RFC 6960, 4.2.2.2.1)."""
     domain_component: str = ""
     """The DC that the subject must have; empty: none."""
-    key_kinds: frozenset[KeyKind] = frozenset(KEY_KINDS)
+    key_kinds: frozenset[SubjectKeyKind] = frozenset(KEY_KINDS)
     max_der_bytes: int = 4_000
     name_constraints_critical: bool = True
     """RFC 5280, 4.2.1.10 demands it. Verifiers that do not know name constraints refuse the CA then; Mbed TLS is one."""
@@ -84,7 +85,8 @@ class CertificateProfile:
             "it is back-dated by more than a day or not into the past",
         )
         yield not self.key_kinds, "it takes no kind of key"
-        yield not self.key_kinds <= frozenset(KEY_KINDS), "it takes a kind of key that is unknown"
+        yield not self.key_kinds <= frozenset(SUBJECT_KEY_KINDS), "it takes a kind of key that is unknown"
+        yield self.is_ca and not self.key_kinds <= frozenset(KEY_KINDS), "a CA here has no Ed448 key"
         yield self.is_ca != (self.subject is SubjectKind.AUTHORITY), "a CA's subject is an authority, and no other's is"
         yield self.is_ca and self.subject_alternative_names, "a CA has no alternative names"
         yield self.is_ca and self.key_agreement, "a CA's key does not agree on keys"
@@ -100,15 +102,18 @@ class CertificateProfile:
             )
             yield is_server != (self.subject is SubjectKind.HOST), "hosts are TLS servers, others are not"
 
-    def key_usage(self, *, rsa: bool) -> x509.KeyUsage:
-        """CA: sign certificates and CRLs. End entity: sign; with RSA also key encipherment, for the static-RSA suites."""
+    def key_usage(self, *, rsa: bool, agrees: bool = True) -> x509.KeyUsage:
+        """CA: sign certificates and CRLs. End entity: sign; with RSA also key encipherment, for the static-RSA suites.
+
+        `agrees`: the key can be used to agree on keys; one for Ed448 cannot (RFC 8410, 5).
+        """
         is_peer = not self.is_ca and self.subject is not SubjectKind.RESPONDER
         return x509.KeyUsage(
             digital_signature=not self.is_ca,
             content_commitment=False,
             key_encipherment=rsa and is_peer,
             data_encipherment=False,
-            key_agreement=self.key_agreement and not rsa,
+            key_agreement=self.key_agreement and agrees and not rsa,
             key_cert_sign=self.is_ca,
             crl_sign=self.is_ca,
             encipher_only=False,
@@ -163,12 +168,12 @@ V2G_SECC = CertificateProfile(
     key_kinds=frozenset({"ec-p256"}),
     max_der_bytes=800,
 )
-# ISO 15118-20 with secp521r1. Its other curve, Ed448, is in no certificate here: no TLS stack in the field serves it.
+# ISO 15118-20: secp521r1, or Ed448 for what only signs.
 V2G20_SECC = dataclasses.replace(
     V2G_SECC,
     name="V2G20SECCCertificate",
     domain_component="CSO",
-    key_kinds=frozenset({"ec-p521"}),
+    key_kinds=frozenset({"ec-p521", "ed448"}),
     max_der_bytes=1600,
 )
 OCSP_RESPONDER = CertificateProfile(
@@ -182,3 +187,9 @@ END_ENTITY_PROFILES: Final = {each.name: each for each in (CHARGE_POINT, CSMS, V
 PROFILES: Final = END_ENTITY_PROFILES | {
     each.name: each for each in (ROOT_CA, CHARGE_POINT_ISSUING_CA, CSMS_ISSUING_CA)
 }
+
+
+def takes_ed448(name: str) -> bool:
+    """True if certificates of the profile may have such keys."""
+    profile = END_ENTITY_PROFILES.get(name)
+    return profile is not None and "ed448" in profile.key_kinds

@@ -25,7 +25,7 @@ from pki.errors import Misconfigured, Reason, Refused
 from pki.inventory import RequestEntry, RequestState
 from pki.issuance import Application, Issuance, IssuancePolicy, IssuedCertificate
 from pki.issuer import Issuer
-from pki.keys import PublicKey
+from pki.keys import SubjectKey
 from pki.names import verify_charge_point_name, verify_organization
 from pki.profiles import CHARGE_POINT
 from pki.records import Received, TurnedDown
@@ -55,7 +55,7 @@ class RegistrationAuthority(Issuance):
         self._name = name
 
     @override
-    def _issuer_name(self, application: Application, key: PublicKey, now: datetime.datetime) -> str:
+    def _issuer_name(self, application: Application, key: SubjectKey, now: datetime.datetime) -> str:
         del key, now
         if application.profile != CHARGE_POINT.name:
             raise Refused(Reason.PROFILE_NOT_SERVED, application.profile)

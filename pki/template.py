@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ed448, rsa
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from pki.errors import Misconfigured
-from pki.keys import PublicKey
+from pki.keys import PublicKey, SubjectKey
 from pki.names import Subject
 from pki.profiles import CertificateProfile
 
@@ -119,10 +119,11 @@ class Contents:
 
 
 def certificate_builder(
-    contents: Contents, public_key: PublicKey, issuer: x509.Name, issuer_key: PublicKey
+    contents: Contents, public_key: SubjectKey, issuer: x509.Name, issuer_key: PublicKey
 ) -> x509.CertificateBuilder:
     """Everything but the signature."""
     profile, subject = contents.profile, contents.subject
+    is_rsa, agrees = isinstance(public_key, rsa.RSAPublicKey), not isinstance(public_key, ed448.Ed448PublicKey)
     builder = (
         x509.CertificateBuilder()
         .subject_name(contents.existing_name or subject.name())
@@ -132,7 +133,7 @@ def certificate_builder(
         .not_valid_before(contents.not_before)
         .not_valid_after(contents.not_after)
         .add_extension(x509.BasicConstraints(ca=profile.is_ca, path_length=profile.path_length), critical=True)
-        .add_extension(profile.key_usage(rsa=isinstance(public_key, rsa.RSAPublicKey)), critical=True)
+        .add_extension(profile.key_usage(rsa=is_rsa, agrees=agrees), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key), critical=False)
     )

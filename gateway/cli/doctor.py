@@ -57,7 +57,7 @@ def doctor(config_path: str | None, as_json: bool) -> int:
 
 
 def _examine(path: str) -> Iterator["Check"]:
-    from gateway.cli.checkup import authority, certificates, check, machine, network, registry, trust
+    from gateway.cli.checkup import authority, certificates, check, machine, network, own_authority, registry, trust
     from gateway.cli.checkup.gateway import addresses_held, check_gateway
     from gateway.config.load import ConfigError, load_config_with_warnings, load_unchecked
 
@@ -80,11 +80,13 @@ def _examine(path: str) -> Iterator["Check"]:
     yield from certificates.check_certificates(config, datetime.datetime.now(datetime.UTC))
     yield from trust.check_trust_bundles(config, datetime.datetime.now(datetime.UTC))
     yield from authority.check_authority(config)
+    yield from own_authority.check_own_authority(config, datetime.datetime.now(datetime.UTC))
     yield from machine.check_state_directory(config)
     yield from machine.check_workers(config)
     found = registry.read_registry(config)
     yield from found.checks
     yield from registry.check_charge_points(config, found.records)
+    yield from own_authority.check_certificates_in_use(config)
     status, why_not = _status(config)
     pids = [edge.pid for edge in status.edges] if status is not None else []
     yield from machine.check_descriptors(config, len(found.records), pids)

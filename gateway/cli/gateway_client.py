@@ -23,6 +23,7 @@ __all__ = [
     "ask_about_audit",
     "call_charge_point",
     "get_status",
+    "order",
     "renew_certificate",
     "rotate_password",
 ]
@@ -158,6 +159,11 @@ def renew_certificate(config: Config, charge_point_id: str) -> str:
     """Let a charge point ask for a new certificate. Empty, or why not. Raises GatewayUnreachable."""
     body = msgspec.json.encode({"charge_point_id": charge_point_id})
     return msgspec.convert(_ask(config, "POST", "/renew", _Order, body), _Order).refused
+
+
+def order(config: Config, path: str, question: dict[str, Any], timeout_s: float = 30.0) -> dict[str, Any]:
+    """What the running gateway answers; `refused` in it is empty, or says why it will not. Raises GatewayUnreachable."""
+    return _ask(config, "POST", path, _Order, msgspec.json.encode(question), timeout_s)
 
 
 def rotate_password(config: Config, charge_point_id: str) -> str:

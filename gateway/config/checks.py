@@ -19,6 +19,7 @@ from gateway.config.certificates import (
 from gateway.config.findings import Findings
 from gateway.config.model import CSMS, LARGEST_MESSAGE_BYTES, Config, Detections, Listener
 from gateway.config.own_certificate_checks import check_own_certificates, check_source_of_certificates
+from gateway.config.peers import split_address
 from gateway.config.pki import check_pki
 from gateway.config.positions import Path
 from gateway.config.recording import check_recording
@@ -44,17 +45,6 @@ _OWN_HEADERS = {
     "content-length",
     "transfer-encoding",
 }
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """Host and port of ``host:port`` or ``[v6]:port``. Raises ValueError."""
-    host, colon, port = address.rpartition(":")
-    if not colon or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:  # noqa: PLR2004
-        raise ValueError("not host:port")
-    if host.startswith("[") and host.endswith("]"):
-        return str(ipaddress.IPv6Address(host[1:-1])), int(port)
-    # Without brackets nobody can tell where an IPv6 address ends and the port begins.
-    return str(ipaddress.IPv4Address(host)), int(port)
 
 
 def check(config: Config, findings: Findings) -> None:
@@ -123,6 +113,9 @@ def _check_listener(config: Config, listener: Listener, path: Path, findings: Fi
         )
     if not _PREFIX.fullmatch(listener.path_prefix):
         findings.error((*path, "path_prefix"), f"{listener.path_prefix!r} is not a plain path such as /ocpp")
+    scheme = "ws" if listener.tls is None else "wss"
+    if listener.url and not listener.url.startswith(f"{scheme}://"):
+        findings.error((*path, "url"), f"charge points reach this listener by {scheme}://, not by {listener.url!r}")
     if not listener.security_profiles:
         findings.error((*path, "security_profiles"), "empty: nobody could connect")
     if listener.tls is None:
@@ -168,6 +161,8 @@ def _check_tls(config: Config, listener: Listener, path: Path, findings: Finding
     if tls.client_certificate != "none":
         for file in tls.client_trust:
             check_trust(file, (*place, "client_trust"), findings, allow_dev=config.unsafe_dev_certificates)
+    for file in tls.server_roots:
+        check_trust(file, (*place, "server_roots"), findings, allow_dev=config.unsafe_dev_certificates)
     check_trust_of_listener(config, tls, place, findings)
     if tls.cipher_policy == "legacy-quarantine" and not listener.allowed_networks:
         findings.error((*path, "allowed_networks"), "cipher_policy legacy-quarantine needs allowed_networks")

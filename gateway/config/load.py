@@ -25,9 +25,10 @@ from gateway.config.model import (
     SecurityEvents,
     Sink,
     Trust,
+    Upgrades,
     WebSocketSettings,
 )
-from gateway.config.own_certificates import ServerCertificates
+from gateway.config.own_certificates import ACME, ServerCertificates
 from gateway.config.positions import Path, find_positions
 from gateway.config.problems import ConfigError, Problem
 from gateway.config.suggest import did_you_mean
@@ -45,6 +46,7 @@ _TABLES: dict[str, type[msgspec.Struct]] = {
     "audit": Audit,
     "pki": PKI,
     "server_certificates": ServerCertificates,
+    "upgrades": Upgrades,
     "policy": Policy,
     "recording": Recording,
 }
@@ -58,12 +60,13 @@ _ARRAYS: dict[str, tuple[str, type[msgspec.Struct]]] = {
 """Sections that can be there several times, with the names of the fields that hold them."""
 _SECTIONS = {"gateway", *_TABLES, *_ARRAYS}
 _FILES = {
-    ListenerTLS: ("client_trust",),
+    ListenerTLS: ("client_trust", "server_roots"),
     CertificateFiles: ("certificate", "key"),
     CSMS: ("password_file", "ca", "certificate", "key"),
     Trust: ("roots", "crl"),
     PKI: ("ca", "roots"),
     ServerCertificates: ("ca",),
+    ACME: ("roots", "eab_key_file"),
     EST: ("server_roots", "password_file", "certificate", "key", "client_secret_file"),
     Vault: ("server_roots", "token_file"),
     CMP: ("server_roots", "secret_file", "certificate", "key"),

@@ -69,6 +69,8 @@ class ListenerTLS(msgspec.Struct, frozen=True, kw_only=True):
     cipher_policy: CipherPolicy = "ocpp-cert"
     """``ocpp-cert``: what OCPP certification demands, static RSA included. ``modern``: forward secrecy only.
     ``legacy-quarantine``: TLS 1.0 and 1.1 as well, for old charge points in `allowed_networks`."""
+    server_roots: tuple[str, ...] = ()
+    """PEM files with the roots above `certificates`, as charge points have them. Only compared with what they report."""
     engine: Literal["pyopenssl", "stdlib"] = "pyopenssl"
     """The TLS library underneath. Both follow the same rules."""
     strict_x509: bool = True
@@ -86,6 +88,8 @@ class Listener(msgspec.Struct, frozen=True, kw_only=True):
     """Served here. 1 stands alone on a listener without TLS; 2 and 3 may share one."""
     csms: str
     """Name of the CSMS for charge points whose own record names none."""
+    url: str = ""
+    """As charge points reach it, without the identity: where an upgrade of the security profile sends them."""
     path_prefix: str = "/"
     """The identity is the one path segment behind it."""
     tls: ListenerTLS | None = None
@@ -349,14 +353,16 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sink(msgspec.Struct, frozen=True, kw_only=True):
-    """A SIEM or file that gets every record of the audit log, from where it stopped. Read at the start."""
+    """A SIEM or file that gets every record of the audit log, from where it stopped. A reload starts, ends and changes sinks."""
 
     name: str
     """In metrics and logs, and of the file that remembers how far it has come: letters, digits and ``-``."""
-    kind: Literal["file", "syslog", "webhook"]
-    """``file``: one record a line. ``syslog``: RFC 5424 over TLS. ``webhook``: signed POSTs of up to 500 records."""
+    kind: Literal["file", "syslog", "webhook", "otlp", "nats"]
+    """``file``: one record a line. ``syslog``: RFC 5424 over TLS. ``webhook``: signed POSTs of up to 500 records.
+    ``otlp``: OpenTelemetry logs, HTTP with JSON. ``nats``: JetStream, with the extra ``nats``."""
     target: str
-    """A file, ``host:port`` of a syslog server, or an ``https`` URL; plain ``http`` on loopback only."""
+    """A file, ``host:port`` of a syslog server, an ``https`` URL (for ``otlp`` with ``/v1/logs``), or
+    ``tls://host:port/SUBJECT`` of NATS; plain ``http`` and ``nats://`` on loopback only."""
     format: Literal["jsonl", "ecs", "cef", "ocsf"] = "jsonl"
     """In whose words: ours, Elastic Common Schema, Common Event Format, OCSF 1.8."""
     ca: str = ""
@@ -366,7 +372,8 @@ class Sink(msgspec.Struct, frozen=True, kw_only=True):
     key: str = ""
     """Its private key, mode 0600."""
     secret_file: str = ""
-    """For ``webhook``: file with the secret that signs each request: one line, mode 0600."""
+    """File with one line, mode 0600: the secret that signs each request of a ``webhook``, the bearer token for ``otlp``, the
+    token for ``nats``."""
 
 
 class PKI(msgspec.Struct, frozen=True, kw_only=True):
@@ -403,6 +410,17 @@ class PKI(msgspec.Struct, frozen=True, kw_only=True):
     once after a revocation."""
     ocsp_lifetime_s: float = 345_600.0
     """The same for OCSP responses: 4 days."""
+
+
+class Upgrades(msgspec.Struct, frozen=True, kw_only=True):
+    """Upgrades of the security profile over OCPP (docs/provisioning.md)."""
+
+    look_again_s: float = 60.0
+    """Between two looks at a charge point that has to be waited for: it is charging, say."""
+    restart_s: float = 300.0
+    """How long a charge point may take to restart before it is sent to restart again, doubling."""
+    lost_after_s: float = 3_600.0
+    """Not seen for so long after it was sent to restart, it is reported as lost. Both profiles stay accepted."""
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -457,6 +475,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     sinks: tuple[Sink, ...] = ()
     pki: PKI = PKI()
     server_certificates: ServerCertificates = ServerCertificates()
+    upgrades: Upgrades = Upgrades()
     policy: Policy = Policy()
     recording: Recording = Recording()
     operator_names: tuple[str, ...] = ()

@@ -4,8 +4,11 @@ import re
 from pathlib import Path as FilePath
 from typing import Final
 
+from gateway.config.certificates import check_pem
 from gateway.config.findings import Findings
 from gateway.config.model import Config, ListenerTLS
+from gateway.config.own_certificates import ACME
+from gateway.config.peers import check_secret, check_together, check_url, split_address
 from gateway.config.positions import Path
 
 __all__ = ["check_own_certificates", "check_source_of_certificates"]
@@ -42,7 +45,30 @@ def check_own_certificates(config: Config, findings: Findings) -> None:
     if own.names and len(own.names[0]) > _MAX_CN_CHARACTERS:
         findings.error((_PLACE, "names"), f"the first is the CN, which may have {_MAX_CN_CHARACTERS} characters")
     _check_keys(config, findings)
-    _check_embedded(config, findings)
+    if own.acme is not None:
+        _check_acme(own.acme, own.ca, config, findings)
+    else:
+        _check_embedded(config, findings)
+
+
+def _check_acme(acme: ACME, ca: str, config: Config, findings: Findings) -> None:
+    place: Path = (_PLACE, "acme")
+    if ca:
+        findings.error((_PLACE, "ca"), "either an embedded CA or an ACME one")
+    if not acme.agree_to_terms:
+        findings.error((*place, "agree_to_terms"), "must be true: read the CA's terms of service first")
+    check_url(acme.directory, ("https",), (*place, "directory"), findings)
+    if acme.roots:
+        check_pem(acme.roots, (*place, "roots"), findings, allow_dev=config.unsafe_dev_certificates)
+    check_together(place, findings, eab_key_id=acme.eab_key_id, eab_key_file=acme.eab_key_file)
+    check_secret(acme.eab_key_file, (*place, "eab_key_file"), findings)
+    for contact in acme.contact:
+        if not contact.startswith("mailto:"):
+            findings.error((*place, "contact"), f"{contact!r} does not begin with mailto:")
+    try:
+        split_address(acme.http_address)
+    except ValueError:
+        findings.error((*place, "http_address"), f"{acme.http_address!r} is not an IP address with a port")
 
 
 def _check_keys(config: Config, findings: Findings) -> None:

@@ -7,9 +7,10 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from gateway.config.authorities import CMP, EST, Command, Vault
-from gateway.config.certificates import check_client_pair, check_pem, check_private_file, check_trust
+from gateway.config.certificates import check_client_pair, check_pem, check_trust
 from gateway.config.findings import Findings
 from gateway.config.model import PKI, Config
+from gateway.config.peers import check_secret, check_together, check_url
 from gateway.config.positions import Path
 
 __all__ = ["check_pki"]
@@ -34,6 +35,8 @@ def check_pki(config: Config, findings: Findings, check_positive: _Positive) -> 
         lifetime_s = getattr(pki, name)
         if not _SHORTEST_S <= lifetime_s <= longest_days * _DAY_S:
             findings.error(("pki", name), f"must be between {_SHORTEST_S} s and {longest_days} days")
+    for name in ("look_again_s", "restart_s", "lost_after_s"):
+        check_positive(getattr(config.upgrades, name), ("upgrades", name), findings)
     if pki.backend == "embedded":
         _check_embedded(pki, findings)
     else:
@@ -104,12 +107,12 @@ def _check_backend(pki: PKI, findings: Findings, check_positive: _Positive, *, a
 
 
 def _check_est(est: EST, place: Path, findings: Findings) -> None:
-    _check_url(est.url, ("https",), (*place, "url"), findings)
+    check_url(est.url, ("https",), (*place, "url"), findings)
     check_pem(est.server_roots, (*place, "server_roots"), findings, allow_dev=True)
     if est.username and est.token_url:
         findings.error((*place, "token_url"), "a password or a token, not both")
-    _check_together(place, findings, username=est.username, password_file=est.password_file)
-    _check_together(
+    check_together(place, findings, username=est.username, password_file=est.password_file)
+    check_together(
         place,
         findings,
         token_url=est.token_url,
@@ -117,11 +120,11 @@ def _check_est(est: EST, place: Path, findings: Findings) -> None:
         client_secret_file=est.client_secret_file,
     )
     if est.token_url:
-        _check_url(est.token_url, ("https",), (*place, "token_url"), findings)
+        check_url(est.token_url, ("https",), (*place, "token_url"), findings)
     if ":" in est.username:
         findings.error((*place, "username"), "a user name with a colon cannot be told from its password")
-    _check_secret(est.password_file, (*place, "password_file"), findings)
-    _check_secret(est.client_secret_file, (*place, "client_secret_file"), findings)
+    check_secret(est.password_file, (*place, "password_file"), findings)
+    check_secret(est.client_secret_file, (*place, "client_secret_file"), findings)
     if est.certificate or est.key:
         check_client_pair(est.certificate, est.key, place, findings)
     if not (est.username or est.token_url or est.certificate):
@@ -129,7 +132,7 @@ def _check_est(est: EST, place: Path, findings: Findings) -> None:
 
 
 def _check_vault(vault: Vault, place: Path, findings: Findings) -> None:
-    _check_url(vault.address, ("https", "http"), (*place, "address"), findings)
+    check_url(vault.address, ("https", "http"), (*place, "address"), findings)
     if vault.address.startswith("https:"):
         if vault.server_roots:
             check_pem(vault.server_roots, (*place, "server_roots"), findings, allow_dev=True)
@@ -139,7 +142,7 @@ def _check_vault(vault: Vault, place: Path, findings: Findings) -> None:
         findings.error((*place, "server_roots"), "has no meaning without https")
     elif urlsplit(vault.address).hostname not in _LOOPBACK:
         findings.error((*place, "address"), "http would show the token on the network: only to an agent on loopback")
-    _check_secret(vault.token_file, (*place, "token_file"), findings)
+    check_secret(vault.token_file, (*place, "token_file"), findings)
 
 
 def _check_command(command: Command, place: Path, findings: Findings) -> None:
@@ -151,9 +154,9 @@ def _check_command(command: Command, place: Path, findings: Findings) -> None:
 
 
 def _check_cmp(cmp: CMP, place: Path, findings: Findings) -> None:
-    _check_url(cmp.server, ("http", "https"), (*place, "server"), findings)
-    _check_together(place, findings, reference=cmp.reference, secret_file=cmp.secret_file)
-    _check_secret(cmp.secret_file, (*place, "secret_file"), findings)
+    check_url(cmp.server, ("http", "https"), (*place, "server"), findings)
+    check_together(place, findings, reference=cmp.reference, secret_file=cmp.secret_file)
+    check_secret(cmp.secret_file, (*place, "secret_file"), findings)
     if cmp.certificate or cmp.key:
         check_client_pair(cmp.certificate, cmp.key, place, findings)
     if bool(cmp.secret_file) == bool(cmp.certificate):
@@ -162,34 +165,3 @@ def _check_cmp(cmp: CMP, place: Path, findings: Findings) -> None:
         check_pem(cmp.server_roots, (*place, "server_roots"), findings, allow_dev=True)
     elif cmp.certificate:
         findings.error((*place, "server_roots"), "missing: which roots may vouch for the server's signature?")
-
-
-def _check_url(url: str, schemes: tuple[str, ...], path: Path, findings: Findings) -> None:
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in schemes and bool(parts.hostname) and not parts.query and not parts.fragment
-        usable = usable and parts.port != 0
-        named = parts.username is not None or parts.password is not None
-    except ValueError:
-        findings.error(path, "not a URL")
-        return
-    if named:
-        # Not shown: it may hold a password, and findings go to logs and events.
-        findings.error(path, "a user or password in the URL: there are keys and files for them")
-    elif not usable:
-        findings.error(path, f"{url!r} is not an address of the form {schemes[0]}://host:port/path")
-
-
-def _check_secret(file: str, path: Path, findings: Findings) -> None:
-    """One line, for nobody else to read."""
-    if file and check_private_file(file, path, findings):
-        lines = FilePath(file).read_bytes().rstrip(b"\r\n").splitlines()
-        if len(lines) != 1 or not lines[0].strip():
-            findings.error(path, f"{file} must hold one line")
-
-
-def _check_together(place: Path, findings: Findings, **values: str) -> None:
-    given = [name for name, value in values.items() if value]
-    missing = [name for name in values if name not in given]
-    if given and missing:
-        findings.error((*place, missing[0]), f"{' and '.join(values)} go together")

@@ -34,9 +34,10 @@ from gateway.config.model import (
     SecurityEvents,
     Sink,
     Trust,
+    Upgrades,
     WebSocketSettings,
 )
-from gateway.config.own_certificates import ServerCertificates
+from gateway.config.own_certificates import ACME, ServerCertificates
 from gateway.ocpp.vocabulary import SecurityProfile
 
 __all__ = ["explanations", "render_template"]
@@ -163,7 +164,14 @@ _TABLES: Final = (
         {"server": "http://cmp.example.com:8080", "reference": "gateway", "secret_file": "cmp-secret"},
         example=True,
     ),
-    _Table("[server_certificates]", ServerCertificates),
+    _Table("[server_certificates]", ServerCertificates, apart=("acme",)),
+    _Table(
+        "[server_certificates.acme]",
+        ACME,
+        {"directory": "https://acme-v02.api.letsencrypt.org/directory", "agree_to_terms": True},
+        example=True,
+    ),
+    _Table("[upgrades]", Upgrades),
     _Table("[policy]", Policy),
     _Table("[recording]", Recording),
 )

@@ -18,7 +18,7 @@ from gateway.control.audit_writer import AuditWriter, LogRefused
 from gateway.control.frame_bodies import FrameBodies
 from gateway.control.relayed_log import RelayedLog
 from gateway.control.shredding import Shredding
-from gateway.control.sinks.follower import SinkFollower
+from gateway.control.sinks.sink_set import SinkSet
 from gateway.control.trail.holds import Holds
 from gateway.control.trail.payloads import PayloadStore
 from gateway.control.trail.pseudonyms import PseudonymKeys
@@ -29,14 +29,7 @@ from gateway.policy.classes import spelt_out
 
 __all__ = ["AuditTrail"]
 
-_LAST_DELIVERIES_S = 1.0
 _END_OF_TIME_US = 2**53
-_SINK_METRICS = (
-    ("behind_records", "behind"),
-    ("behind_seconds", "seconds_behind"),
-    ("delivered_total", "delivered"),
-    ("dead_letters_total", "dead_letters"),
-)
 _log = structlog.get_logger("control.audit")
 
 
@@ -49,29 +42,22 @@ class AuditTrail:
         self.directory = Path(settings.directory)
         keys = Path(audit.keys_directory or state / "audit-keys")
         self.writer = AuditWriter(settings, keys)
-        self._sinks = [SinkFollower(sink, Path(settings.directory), state / "sinks") for sink in config.sinks]
+        self._sinks = SinkSet(config.sinks, self.directory, state / "sinks")
         boot = os.urandom(8).hex()
         self._stamper = Stamper("control", boot)
-        payloads = PayloadStore(Path(settings.directory) / "payload", keys / "payload")
+        payloads = PayloadStore(self.directory / "payload", keys / "payload")
         pseudonyms = PseudonymKeys(keys / "pseudonyms")
         self.relayed = RelayedLog(self.writer.append, boot, FrameBodies(pseudonyms, payloads))
         """Takes what edges relay."""
-        self.shredding = Shredding(Path(settings.directory), payloads, pseudonyms, Holds(keys / "holds"))
+        self.shredding = Shredding(self.directory, payloads, pseudonyms, Holds(keys / "holds"))
         self._goes_on_without = self.relayed.goes_on_without = audit.failure_mode == "open"
-        self.use(config)
-
-    def use(self, config: Config) -> None:
-        """What a reload may change: how much of which messages is kept."""
-        audit = config.audit
-        self.relayed.levels = Levels(default=audit.level, full=spelt_out(audit.full), counted=spelt_out(audit.counted))
-        self._timeout_s = audit.record_timeout_s
+        self._use_levels(config)
 
     def open(self) -> None:
         """Recover the log and start to write. Blocks. Raises OSError, with a sentence where the log is refused."""
         try:
             self.writer.open()
-            for sink in self._sinks:
-                sink.start()
+            self._sinks.start()
         except LogRefused as error:
             raise OSError(errno.EIO, str(error)) from error
         except DiskFull as error:
@@ -82,11 +68,17 @@ class AuditTrail:
         """Write what waits, and let sinks that deliver have it. Blocks."""
         self.relayed.close()
         self.writer.close()
-        deadline = time.monotonic() + _LAST_DELIVERIES_S
-        while time.monotonic() < deadline and any(not each.why and each.status()["behind"] for each in self._sinks):
-            time.sleep(0.05)
-        for sink in self._sinks:
-            sink.stop()
+        self._sinks.close()
+
+    def use(self, config: Config) -> None:
+        """Put a configuration into force: sinks, and how much of which messages is kept. The log itself is as at the start."""
+        self._sinks.use(config.sinks)
+        self._use_levels(config)
+
+    def _use_levels(self, config: Config) -> None:
+        audit = config.audit
+        self.relayed.levels = Levels(default=audit.level, full=spelt_out(audit.full), counted=spelt_out(audit.counted))
+        self._timeout_s = audit.record_timeout_s
 
     def may_admit(self) -> bool:
         """May a charge point be admitted, whose messages would have to be recorded?"""
@@ -153,7 +145,7 @@ class AuditTrail:
 
     def status(self) -> dict[str, Any]:
         """For `ocpp-gateway status`."""
-        return {**self.writer.status(), "sinks": [sink.status() for sink in self._sinks]}
+        return {**self.writer.status(), "sinks": self._sinks.status()}
 
     def metrics(self) -> dict[str, float]:
         """Prometheus samples."""
@@ -167,9 +159,5 @@ class AuditTrail:
                 f'ocpp_gateway_audit_lost_total{{class="{name}"}}': float(count)
                 for name, count in status["lost"].items()
             },
-            **{
-                f'ocpp_gateway_sink_{what}{{sink="{sink["name"]}"}}': float(sink[key])
-                for sink in (each.status() for each in self._sinks)
-                for what, key in _SINK_METRICS
-            },
+            **self._sinks.metrics(),
         }

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from gateway.ocpp.vocabulary import ChargePointId
 from gateway.provisioning.campaign import Answer, Member, Observation
+from gateway.provisioning.campaign_plan import Plan
 
 __all__ = ["Operation"]
 
@@ -15,10 +16,10 @@ __all__ = ["Operation"]
 class Operation(Protocol):
     """One kind of campaign."""
 
-    async def prepare(self, member: Member) -> Answer:
+    async def prepare(self, member: Member, plan: Plan) -> Answer:
         """Bring it to where it can be switched, without harm if it never is. `Answer.mark` is what to remember."""
 
-    async def switch(self, member: Member) -> Answer:
+    async def switch(self, member: Member, plan: Plan) -> Answer:
         """Tell it. What is told is on the disk of whoever performs it before it is told."""
 
     async def observe(self, members: Sequence[Member]) -> Mapping[ChargePointId, Observation]:

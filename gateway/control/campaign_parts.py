@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from gateway.control.campaign_operation import Operation
+from gateway.control.campaign_passwords import PasswordOperation
 from gateway.control.campaign_renewals import RenewalOperation
 from gateway.control.campaigns import Campaigns
 from gateway.control.capabilities import Capabilities
@@ -9,6 +11,7 @@ from gateway.control.directory import Directory
 from gateway.control.enrolments import Enrolments
 from gateway.control.own_calls import OwnCalls
 from gateway.control.part import NodePart
+from gateway.control.passwords import Passwords
 from gateway.control.sessions import Sessions
 from gateway.control.store_thread import StoreThread
 from gateway.link.tasks import TaskOwner
@@ -21,6 +24,7 @@ def campaign_parts(
     directory: Directory,
     sessions: Sessions,
     enrolments: Enrolments,
+    passwords: Passwords,
     own_calls: OwnCalls,
     report: Callable[[str, str, str, str, str], None],
     tasks: TaskOwner,
@@ -29,5 +33,8 @@ def campaign_parts(
     capabilities = Capabilities(store)
     own_calls.on_answer = capabilities.answered
     enrolments.on_change = capabilities.changed
-    operations = {"certificate": RenewalOperation(enrolments, directory, sessions, store)}
+    operations: dict[str, Operation] = {
+        "certificate": RenewalOperation(enrolments, directory, sessions, store),
+        "password": PasswordOperation(passwords, directory, store),
+    }
     return capabilities, Campaigns(store, sessions, operations, report, capabilities.saw, tasks)

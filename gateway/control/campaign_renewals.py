@@ -10,6 +10,7 @@ from gateway.control.store_thread import StoreThread
 from gateway.identity.evidence import CertificateProof
 from gateway.ocpp.vocabulary import ChargePointId
 from gateway.provisioning.campaign import Answer, Member, Observation, Said, Seen
+from gateway.provisioning.campaign_plan import Plan
 from gateway.provisioning.campaign_states import MemberState
 from gateway.provisioning.enrolment import Enrolment
 from gateway.provisioning.states import State
@@ -32,8 +33,9 @@ class RenewalOperation:
         self._store = store
         self._looks = 0
 
-    async def prepare(self, member: Member) -> Answer:
+    async def prepare(self, member: Member, plan: Plan) -> Answer:
         """Nothing is done to it; it is only looked whether it can be told. Raises StoreError."""
+        del plan
         newest = await self._enrolments.newest(member.charge_point_id)
         if self._directory.get(member.charge_point_id) is None:
             return Answer(Said.REFUSED, "it is not registered any more")
@@ -41,8 +43,9 @@ class RenewalOperation:
             return Answer(Said.NOT_NOW, f"an enrolment is under way already: {newest.state.value}")
         return Answer(Said.DONE, mark=str(newest.number if newest is not None else 0))
 
-    async def switch(self, member: Member) -> Answer:
+    async def switch(self, member: Member, plan: Plan) -> Answer:
         """Let it make a new key and ask. Raises StoreError."""
+        del plan
         newest = await self._enrolments.newest(member.charge_point_id)
         if newest is not None and newest.number > int(member.mark or 0):
             return Answer(Said.DONE, "it has asked for a certificate already")

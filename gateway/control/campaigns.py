@@ -199,9 +199,9 @@ class Campaigns(NodePart):
         answer = Answer(Said.UNKNOWN, "the gateway was stopped")
         try:
             if isinstance(effect, Prepare):
-                answer = await operation.prepare(member)
+                answer = await operation.prepare(member, campaign.plan)
             else:
-                answer = await operation.switch(member)
+                answer = await operation.switch(member, campaign.plan)
         except Exception as error:  # noqa: BLE001  one charge point does not end a campaign, whatever it has met
             _log.error("campaign_step_failed", campaign=campaign.name, error=repr(error), exc_info=error)
             answer = Answer(Said.UNKNOWN, "it failed in the gateway; see its log")

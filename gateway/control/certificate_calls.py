@@ -13,8 +13,11 @@ from gateway.provisioning.enrolment import Enrolment
 from gateway.provisioning.messages import (
     Message,
     ask_chain_limit,
+    ask_organization,
     certificate_signed,
     chain_limit,
+    organization_of,
+    set_organization,
     status_of,
     trigger,
 )
@@ -42,12 +45,20 @@ class CertificateCalls:
         self.shape: ChainShape = "leaf+subs"
         self._own_calls = own_calls
 
-    async def trigger(self, entry: Entry | None) -> Said:
-        """Let it make a key and ask (A02)."""
+    async def trigger(self, entry: Entry | None, organization: str) -> Said:
+        """Let it make a key and ask (A02), for this operator where one is given."""
         version = _version(entry)
         if entry is None or version is None:
             return Said(accepted=False, known=False, why="it is not connected")
+        if organization:
+            await self._name_operator(entry, version, organization)
         return await self._call(entry, trigger(version))
+
+    async def _name_operator(self, entry: Entry, version: OCPPVersion, organization: str) -> None:
+        """CpoName, OrganizationName: what goes into the request. Whether it has helped, the CA will see."""
+        has = organization_of(version, await self._payload(entry, ask_organization(version)))
+        if has is not None and has != organization:
+            await self._payload(entry, set_organization(version, organization))
 
     async def deliver(self, entry: Entry | None, enrolment: Enrolment) -> Said:
         """CertificateSigned. Raises ChainTooLong if not even the certificate alone fits."""

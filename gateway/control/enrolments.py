@@ -188,8 +188,14 @@ class Enrolments(NodePart):
         """Its newest enrolment. Raises StoreError."""
         return await self._current(charge_point_id)
 
-    async def renew(self, charge_point_id: str) -> str:
-        """An operator wants a new certificate for it. Empty, or why that cannot be. Raises StoreError."""
+    async def enrol(self, charge_point_id: ChargePointId, detail: str) -> str:
+        """Let it ask for a certificate, unless it does already. Empty, or why that cannot be. Raises StoreError."""
+        before = await self._current(charge_point_id)
+        is_coming = before is not None and before.state.is_open and before.state is not State.STATION_ACCEPTED
+        return "" if is_coming else await self.renew(charge_point_id, detail)
+
+    async def renew(self, charge_point_id: str, detail: str = "an operator asks for it") -> str:
+        """It is to get a new certificate. Empty, or why that cannot be. Raises StoreError."""
         record = self._directory.get(charge_point_id)
         if record is None or record.charge_point_id != charge_point_id:
             return "no charge point of this identity is registered"
@@ -202,7 +208,7 @@ class Enrolments(NodePart):
             if before is not None and under_way and before.state is not State.STATION_ACCEPTED:
                 return f"an enrolment is under way already: {before.state.value}"
             ended = [core.superseded(before, now, "renewed")] if before is not None and under_way else []
-            await self._put(*ended, core.wanted(identity, now, "an operator asks for it"))
+            await self._put(*ended, core.wanted(identity, now, detail))
         self._wake(identity)
         return ""
 
@@ -302,7 +308,7 @@ class Enrolments(NodePart):
         sent = await self._change(enrolment, core.trigger_sent(enrolment, time.time(), self._timing))
         if sent is None:
             return
-        said = await self._calls.trigger(self._sessions.get(enrolment.charge_point_id))
+        said = await self._calls.trigger(self._sessions.get(enrolment.charge_point_id), self._operator_of(enrolment))
         now = time.time()
         if not said.accepted and said.known:
             await self._change(sent, core.trigger_refused(sent, now, said.why))
@@ -355,19 +361,24 @@ class Enrolments(NodePart):
             return Turned(
                 "no-serial-number", "the registry has no serial number for it: charge-point set ID --serial-number"
             )
-        operators = record.operator_names or self._operator_names
-        if not operators:
+        operator = self._operator_of(enrolment)
+        if not operator:
             return Turned("no-operator-name", "neither the registry nor the configuration names an operator")
         return Asked(
             csr=enrolment.csr,
             charge_point_id=record.charge_point_id,
             common_name=record.serial_number,
-            organization=operators[0],
+            organization=operator,
             presented_serial=enrolment.presented_serial,
             presented_sha256=enrolment.presented_sha256,
             method=enrolment.method,
             released_by=enrolment.released_by if core.is_released(enrolment, time.time()) else "",
         )
+
+    def _operator_of(self, enrolment: Enrolment) -> str:
+        """The O of its certificate; empty where nobody says."""
+        record = self._directory.get(enrolment.charge_point_id)
+        return next(iter((record.operator_names if record else ()) or self._operator_names), "")
 
     async def _given(self, enrolment: Enrolment, given: Given) -> None:
         """The key is the charge point's from now on, before anybody hears of the certificate (A00.FR.427)."""

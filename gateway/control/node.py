@@ -21,15 +21,16 @@ from gateway.control.directory import Directory
 from gateway.control.event_log import EventLog, event_path
 from gateway.control.foreign_revocations import ForeignRevocations
 from gateway.control.link_server import EdgeLink
-from gateway.control.live_session import live_certificates, no_longer, recall
+from gateway.control.live_session import live_certificates, recall
 from gateway.control.metrics import MetricsPage
 from gateway.control.operator_requests import OperatorRequest
 from gateway.control.own_calls import OwnCalls
 from gateway.control.parts import Parts, Surroundings
 from gateway.control.recordings import Recordings
-from gateway.control.sessions import Entry, Sessions
+from gateway.control.sessions import Sessions
 from gateway.control.settings import PolicyInvalid
 from gateway.control.settings_in_force import SettingsInForce
+from gateway.control.standing_sessions import StandingSessions
 from gateway.control.status import edges_status, listeners_status, session_status
 from gateway.control.store_thread import StoreThread
 from gateway.control.trust import listener_facts, trust_of
@@ -42,7 +43,6 @@ from gateway.link.messages import (
     BudgetAnswer,
     BudgetRequest,
     CertificateRequest,
-    Disconnect,
     EdgeMessage,
     EdgeSettings,
     GatewayCallDone,
@@ -59,7 +59,6 @@ from gateway.link.messages import (
 )
 from gateway.link.relayed import RelayedFrames
 from gateway.link.tasks import TaskOwner
-from gateway.ocpp.vocabulary import ChargePointId
 from gateway.policy.budgets import FleetBudgets
 from gateway.store.errors import StoreError
 
@@ -95,6 +94,7 @@ class Node:
         )
         self._verifier = PasswordVerifier()
         self._authenticator = Authenticator(self._directory, self._verifier, self._limiter, time.time)
+        self._standing = StandingSessions(self._sessions, self._directory, self._authenticator, self._events.own_event)
         self._foreign = self._authenticator.foreign = self._foreign_revocations(config)
         self._desk = AdmissionDesk(
             directory=self._directory,
@@ -139,7 +139,7 @@ class Node:
         cache = Path(config.state_dir) / "revocation-lists"
         live = partial(live_certificates, self._sessions, self._authenticator.bundle_name)
         foreign = ForeignRevocations(cache, self._events.own_event, live)
-        foreign.on_change = partial(self._judge_again, frozenset(), revoked=True)
+        foreign.on_change = partial(self._standing.judge_changed, frozenset(), revoked=True)
         return foreign
 
     # -- life
@@ -226,7 +226,7 @@ class Node:
         self._sessions.expire()
         for entry in self._sessions:
             if isinstance(entry.proof, CertificateProof) and entry.proof.renewal_only == "expired":
-                self._judge_entry(entry)
+                self._standing.judge(entry)
         freeze_survivors()
 
     async def _flush_refusals(self, *, everything: bool = False) -> None:
@@ -326,7 +326,7 @@ class Node:
         if record is not None:
             recall(entry, record)
             self.parts.passwords.recall(entry)
-        self._judge_entry(entry)
+        self._standing.judge(entry)
         for part in self.parts:
             part.opened(entry)
             if live.registered:
@@ -348,6 +348,7 @@ class Node:
         self._store.observe(message.charge_point_id, **{k: printable(v, 64) for k, v in claims.items() if v})
         entry = self._sessions.get(message.charge_point_id)
         if entry is not None and entry.generation == message.generation:
+            entry.has_booted |= bool(message.model)  # what a BootNotification must name, and nothing else does
             for part in self.parts:
                 part.registered(entry)
 
@@ -360,30 +361,12 @@ class Node:
             _log.warning("registry_not_read", error=str(error))
             return
         if changed or revoked:
-            self._judge_again(changed, revoked=revoked)
+            self._standing.judge_changed(changed, revoked=revoked)
         self._trust_is_stale |= revoked
         # A reload that is running does it with its own settings, or leaves it to the next round here.
         if self._trust_is_stale and not self._changing.locked():
             self._trust_is_stale = False
             self._in_force.renew_trust(self._directory.revocations())
-
-    def _judge_all_again(self) -> None:
-        self._judge_again(frozenset(entry.charge_point_id for entry in self._sessions), revoked=True)
-
-    def _judge_again(self, changed: frozenset[ChargePointId], *, revoked: bool) -> None:
-        """Sockets live for weeks: a session whose admission would not be given any more ends now."""
-        for entry in self._sessions:
-            if entry.charge_point_id in changed or (revoked and isinstance(entry.proof, CertificateProof)):
-                self._judge_entry(entry)
-
-    def _judge_entry(self, entry: Entry) -> None:
-        record = self._directory.get(entry.charge_point_id)
-        why = no_longer(entry, record, self._authenticator.no_longer, time.time())
-        if why and entry.edge is not None:
-            entry.edge.tell_disconnect(Disconnect(entry.session, why))
-            self._events.own_event(
-                "session.revoked", "medium", "disconnect", f"{printable(entry.charge_point_id)}: {why}"
-            )
 
     # -- reload
 
@@ -402,7 +385,7 @@ class Node:
             try:
                 # The registry first: what was revoked meanwhile belongs to the new settings.
                 self._trust_is_stale |= await self._directory.load(self._store)
-                self._judge_all_again()
+                self._standing.judge_all()
                 settings = await self._in_force.build(config, self._directory.revocations())
                 events = self._events.open(event_path(config))
             except (OSError, StoreError, ConfigError) as error:
@@ -425,7 +408,7 @@ class Node:
                 return self._in_force.failed(why)
             self._use(config, settings)
             self._events.use(event_path(config), events)
-        self._judge_all_again()
+        self._standing.judge_all()
         self._in_force.succeeded()
         return ""
 

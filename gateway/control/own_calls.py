@@ -84,16 +84,25 @@ class OwnCalls:
         self._waiting: dict[str, tuple[GatewayCall, EdgeLink, asyncio.Future[GatewayCallDone]]] = {}
 
     async def call(
-        self, charge_point_id: str, entry: Entry | None, action: str, payload: Any, timeout_s: float
+        self,
+        charge_point_id: str,
+        entry: Entry | None,
+        action: str,
+        payload: Any,
+        timeout_s: float,
+        *,
+        when_idle: bool = False,
     ) -> CallAnswer:
         """Ask the charge point of this session, None if it has none. Raises CallRefused.
+
+        `when_idle`: now, and only while no transaction runs; else the outcome is ``not_sent``.
 
         Either way it is on record: before it is sent, with what is asked, and again when it is known what became of it.
         """
         request_id = secrets.token_hex(_ID_BYTES)
         said = f"{printable(action, 64)} {request_id}"
         try:
-            prepared = self._prepare(request_id, entry, action, payload, timeout_s)
+            prepared = self._prepare(request_id, entry, action, payload, timeout_s, when_idle)
         except CallRefused as refused:
             why = printable(str(refused), 256)
             self._report(
@@ -142,7 +151,9 @@ class OwnCalls:
         digest = hashlib.sha256(text).hexdigest()
         return f"{shown[:_MAX_SHOWN_CHARS]}... ({len(text)} bytes, SHA-256 {digest})"
 
-    def _prepare(self, request_id: str, entry: Entry | None, action: str, payload: Any, timeout_s: float) -> _Prepared:
+    def _prepare(
+        self, request_id: str, entry: Entry | None, action: str, payload: Any, timeout_s: float, when_idle: bool
+    ) -> _Prepared:
         """Raise CallRefused for what is not sent."""
         live = entry.live if entry is not None else None
         if entry is None or live is None or not isinstance(entry.edge, EdgeLink):
@@ -162,7 +173,7 @@ class OwnCalls:
             )
         if not 0.0 < timeout_s <= _MAX_TIMEOUT_S:
             raise CallRefused(f"the timeout must be between 0 and {_MAX_TIMEOUT_S:g} seconds")
-        request = GatewayCall(request_id, live.session, action, msgspec.json.encode(payload), timeout_s)
+        request = GatewayCall(request_id, live.session, action, msgspec.json.encode(payload), timeout_s, when_idle)
         return _Prepared(request, entry.edge, version)
 
     async def _ask(self, prepared: _Prepared) -> GatewayCallDone:

@@ -60,9 +60,10 @@ class OwnCertificate(NamedTuple):
         return CertificatePEM(b"".join(each.public_bytes(Encoding.PEM) for each in self.chain), self.key_pem)
 
 
-def own_certificate_path(state_dir: str, kind: str) -> Path:
-    """The file of one kind of key."""
-    return Path(state_dir) / _DIRECTORY / f"{kind}.pem"
+def own_certificate_path(config: Config, kind: str) -> Path:
+    """The file of one kind of key; of another CA it is another file."""
+    name = kind if config.server_certificates.acme is None else f"acme-{kind}"
+    return Path(config.state_dir) / _DIRECTORY / f"{name}.pem"
 
 
 def read_own(path: Path) -> OwnCertificate | None:
@@ -102,7 +103,7 @@ def own_pems(config: Config) -> tuple[CertificatePEM, ...]:
 
     Until there is a first certificate, one that nobody trusts: the other listeners serve meanwhile.
     """
-    found = [read_own(own_certificate_path(config.state_dir, kind)) for kind in config.server_certificates.keys]
+    found = [read_own(own_certificate_path(config, kind)) for kind in config.server_certificates.keys]
     there = tuple(each.pem for each in found if each is not None)
     return there or (_placeholder(),)
 

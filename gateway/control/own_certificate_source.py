@@ -1,4 +1,4 @@
-"""Who issues the listeners' own certificates: the issuing CA for servers of the embedded CA."""
+"""Who issues the listeners' own certificates; here, the issuing CA for servers of the embedded CA."""
 
 import datetime
 import secrets
@@ -9,7 +9,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from gateway.config.model import Config
 from gateway.control.background import in_background
 from pki.approval import Operator
 from pki.errors import PKIError
@@ -19,7 +18,7 @@ from pki.names import Subject
 from pki.opened import issuance_in_turn
 from pki.profiles import CSMS
 
-__all__ = ["CertificateNotHad", "OwnCertificateSource", "request_for_names", "source_of"]
+__all__ = ["CertificateNotHad", "EmbeddedSource", "Made", "OwnCertificateSource", "request_for_names"]
 
 _TURN_S: Final = 15.0
 Made = tuple[tuple[x509.Certificate, ...], PrivateKey]
@@ -34,13 +33,6 @@ class OwnCertificateSource(Protocol):
 
     async def issue(self, kind: KeyKind) -> Made:
         """A certificate with its issuers, leaf first, without the root, and its new key. Raises CertificateNotHad."""
-
-
-def source_of(config: Config) -> OwnCertificateSource:
-    """As the configuration says."""
-    wanted = config.server_certificates
-    organization = wanted.organization or (config.operator_names[0] if config.operator_names else "")
-    return EmbeddedSource(Path(wanted.ca or config.pki.ca), wanted.names, organization)
 
 
 class EmbeddedSource:

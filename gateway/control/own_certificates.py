@@ -8,6 +8,7 @@ import datetime
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar, Final, Protocol
 
 import structlog
@@ -15,6 +16,7 @@ from typing_extensions import override
 
 from gateway.audit.event import printable
 from gateway.config.model import Config
+from gateway.control.acme_source import ACMESource
 from gateway.control.background import in_background
 from gateway.control.own_certificate_files import (
     OwnCertificate,
@@ -23,7 +25,7 @@ from gateway.control.own_certificate_files import (
     read_own,
     write_own,
 )
-from gateway.control.own_certificate_source import CertificateNotHad, OwnCertificateSource, source_of
+from gateway.control.own_certificate_source import CertificateNotHad, EmbeddedSource, OwnCertificateSource
 from gateway.control.part import NodePart
 from gateway.link.messages import CertificatePEM, EdgeSettings
 from pki.keys import KeyKind
@@ -67,7 +69,7 @@ class OwnCertificates(NodePart):
     async def load(self) -> None:
         """A first certificate before anybody connects, if it can be had soon."""
         if self._is_wanted():
-            self._source = source_of(self._config)
+            self._source = _source_of(self._config)
             try:
                 async with asyncio.timeout(_START_S):
                     await self._see_to_all()
@@ -77,7 +79,7 @@ class OwnCertificates(NodePart):
     @override
     def use(self, config: Config) -> None:
         # A reload may be what mends it: nothing waits any longer.
-        self._config, self._source, self._failed = config, source_of(config), {}
+        self._config, self._source, self._failed = config, _source_of(config), {}
 
     @override
     def follow(self, settings: EdgeSettings) -> None:
@@ -105,7 +107,7 @@ class OwnCertificates(NodePart):
         async with self._asking:
             config = self._config
             for kind in config.server_certificates.keys:
-                path = own_certificate_path(config.state_dir, kind)
+                path = own_certificate_path(config, kind)
                 found = await in_background(partial(read_own, path))
                 self._have.pop(kind, None)
                 if found is not None:
@@ -126,12 +128,12 @@ class OwnCertificates(NodePart):
         config = self._config
         try:
             chain, key = await self._source.issue(kind)
-            await in_background(partial(write_own, own_certificate_path(config.state_dir, kind), chain, key))
+            await in_background(partial(write_own, own_certificate_path(config, kind), chain, key))
         except (CertificateNotHad, OSError) as error:
             self._note_failure(kind, str(error))
             return
         self._failed.pop(kind, None)
-        found = read_own(own_certificate_path(config.state_dir, kind))
+        found = read_own(own_certificate_path(config, kind))
         if found is not None:
             self._have[kind] = found
         until = chain[0].not_valid_after_utc
@@ -187,6 +189,14 @@ class OwnCertificates(NodePart):
                 "in_force": found.pem in self._shown,
             }
         return told
+
+
+def _source_of(config: Config) -> OwnCertificateSource:
+    wanted = config.server_certificates
+    if wanted.acme is not None:
+        return ACMESource(wanted.acme, Path(config.state_dir), wanted.names)
+    organization = wanted.organization or (config.operator_names[0] if config.operator_names else "")
+    return EmbeddedSource(Path(wanted.ca or config.pki.ca), wanted.names, organization)
 
 
 def _is_automatic(tls: Any) -> bool:

@@ -21,6 +21,8 @@ from gateway.control.part import NodePart
 from gateway.control.passwords import Passwords
 from gateway.control.privacy import Privacy
 from gateway.control.renewals import Renewals
+from gateway.control.rollovers import Rollovers
+from gateway.control.roots import StationRoots
 from gateway.control.sessions import Sessions
 from gateway.control.store_thread import StoreThread
 from gateway.control.upgrades import Upgrades
@@ -54,22 +56,24 @@ class Parts:
     def __init__(self, around: Surroundings) -> None:
         store, directory, sessions, calls = around.store, around.directory, around.sessions, around.calls
         report, tasks = around.report, around.tasks
-        self.upgrades = Upgrades(store, directory, report, tasks)
+        enrolments = Enrolments(store, directory, sessions, calls, report, tasks)
+        self.upgrades = Upgrades(store, directory, sessions, calls, enrolments, report, tasks)
         self.passwords = Passwords(store, directory, sessions, calls, around.verifier, report, tasks)
         self.publication = OwnPublication(report)
-        enrolments = Enrolments(store, directory, sessions, calls, report, tasks)
         self._all: tuple[NodePart, ...] = (
             CallRequests(calls, directory, sessions),
             Renewals(calls, sessions, tasks),
             enrolments,
             self.upgrades,
             self.passwords,
+            StationRoots(store, directory, sessions, calls, report),
+            Rollovers(store, directory, sessions, calls, report, tasks),
             LogDetections(around.trail.directory, around.config.audit.detections, around.add_event),
             OwnRevocations(store, report, around.config.pki.ca),
             self.publication,
             OwnCertificates(around.config, report, around.recertify),
             CertificateInventory(store),
-            *campaign_parts(store, directory, sessions, enrolments, calls, report, tasks),
+            *campaign_parts(store, directory, sessions, enrolments, self.passwords, calls, report, tasks),
             Privacy(around.trail.shredding, report, around.trail.may_happen, around.trail.relayed.in_turn),
         )
 

@@ -23,10 +23,11 @@ from gateway.control.operator_requests import OperatorRequest, RequestRefused
 from gateway.control.own_calls import CallAnswer, CallRefused, OwnCalls
 from gateway.control.part import NodePart
 from gateway.control.password_events import report_password
+from gateway.control.reachable import Reachable
 from gateway.control.sessions import Entry, Sessions
 from gateway.control.store_thread import StoreThread
 from gateway.identity.basic_auth import canonical_secret, generate_password
-from gateway.identity.evidence import PasswordProof, is_limited
+from gateway.identity.evidence import PasswordProof
 from gateway.identity.record import ChargePointRecord
 from gateway.link.messages import PasswordNoted, PasswordOutcome, PasswordSeen
 from gateway.link.tasks import TaskOwner
@@ -41,7 +42,6 @@ from gateway.store.registry import Registry
 
 __all__ = ["Passwords", "RotateRequest"]
 
-_SETTLE_S: Final = 2.0
 _ANSWER_S: Final = 60.0
 _RANDOM_BYTES: Final = 64
 _UNABLE: Final = frozenset({"NotImplemented", "NotSupported"})
@@ -85,8 +85,7 @@ class Passwords(NodePart):
         """In plain text."""
         self._locks: dict[ChargePointId, asyncio.Lock] = {}
         self._busy: set[ChargePointId] = set()
-        self._settled: dict[ChargePointId, int] = {}
-        """Generation of the session in which the charge point has registered."""
+        self._reachable = Reachable(sessions)
 
     # -- life
 
@@ -129,7 +128,7 @@ class Passwords(NodePart):
     def registered(self, entry: Entry) -> None:
         """The CSMS has accepted it: it can be talked to."""
         if entry.charge_point_id in self._newest:
-            self._settled[entry.charge_point_id] = entry.generation
+            self._reachable.registered(entry)
             self._wake(entry.charge_point_id)
 
     async def tick(self) -> None:
@@ -138,8 +137,17 @@ class Passwords(NodePart):
             if change.state.is_watched:
                 self._wake(identity)
             elif identity not in self._busy and not self._lock(identity).locked():
-                for known in (self._newest, self._locks, self._settled, self._candidates):
+                for known in (self._newest, self._locks, self._candidates):
                     known.pop(identity, None)
+                self._reachable.forget(identity)
+
+    def known(self, charge_point_id: ChargePointId) -> PasswordChange | None:
+        """Its newest change if that may still go on; None says nothing about others."""
+        return self._newest.get(charge_point_id)
+
+    async def newest(self, charge_point_id: ChargePointId) -> PasswordChange | None:
+        """Its newest change. Raises StoreError."""
+        return await self._current(charge_point_id)
 
     async def want(self, charge_point_id: str) -> str:
         """Give a charge point another password when it is connected. Empty, or why that cannot be. Raises StoreError."""
@@ -244,15 +252,9 @@ class Passwords(NodePart):
         change = self._newest.get(identity)
         if change is None:
             return PasswordStep.WAIT
-        step = core.next_step(change, time.time(), reachable=self._is_reachable(identity))
+        step = core.next_step(change, time.time(), reachable=self._reachable.session(identity) is not None)
         lost = step is PasswordStep.REPEAT and identity not in self._candidates
         return PasswordStep.WAIT if lost else step
-
-    def _is_reachable(self, identity: ChargePointId) -> bool:
-        entry = self._sessions.get(identity)
-        if entry is None or entry.live is None or entry.edge is None or is_limited(entry.proof):
-            return False
-        return self._settled.get(identity) == entry.generation or time.time() - entry.live.opened_at >= _SETTLE_S
 
     async def _drive(self, identity: ChargePointId) -> None:
         try:

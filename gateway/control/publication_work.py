@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.control.publication import Publications, PublishedCRL
 from pki.crl import CRLTooSoon
+from pki.errors import Refused
 from pki.inventory import Inventory
 from pki.issuer import Issuer
 from pki.journal import Journal
@@ -59,6 +60,8 @@ class PublicationWork:
         self._serving: dict[str, OwnOCSP] = {}
         self._coming: dict[str, OwnOCSP] = {}
         """Responders that have not answered for every certificate yet."""
+        self._addresses: dict[int, str] = {}
+        """Where certificates that were revoked say that their list is."""
         self._planned_at = 0.0
         self._pressing = False
         """A list that is due could not be made yet."""
@@ -120,16 +123,23 @@ class PublicationWork:
 
     # -- lists
 
+    def _address_of(self, serial: int) -> str:
+        found = self._addresses.get(serial)
+        if found is None and self._journal is not None:
+            found = self._addresses[serial] = self._journal.crl_address(serial)
+        return found or ""
+
     def _sign_lists(self, now: datetime.datetime, done: Signed) -> bool:
         """False if one that is due has to wait for the second in which the last one was made to be over."""
         due = []
         for issuer in self._issuers:
-            for shard, entries in revoked_by_shard(issuer, self._inventory, now, self._crl_lifetime).items():
+            revoked = revoked_by_shard(issuer, self._inventory, self._address_of, now, self._crl_lifetime)
+            for shard, entries in revoked.items():
                 if is_due(self._current(issuer, shard, now), entries, now):
                     due.append((issuer, shard, entries))
         if not due:
             return True
-        is_done = True
+        is_done, refused = True, None
         with signer_in_turn(self.directory, _PATIENCE_S) as signer:
             for issuer, shard, entries in due:
                 key, before = signer.revocation_key(issuer), self._lists[issuer.name, shard]
@@ -138,9 +148,14 @@ class PublicationWork:
                 except CRLTooSoon:
                     is_done = False
                     continue
+                except Refused as error:
+                    refused = error
+                    continue
                 write_list(self.directory, made)
                 self._lists[issuer.name, shard] = made
                 done.lists.append(made)
+        if refused is not None:
+            raise refused  # now that the others are made
         return is_done
 
     def _current(self, issuer: Issuer, shard: int, now: datetime.datetime) -> OwnList | None:

@@ -54,6 +54,8 @@ class Entry(msgspec.Struct, kw_only=True):
     granted_at: float
     live: LiveSession | None = None
     upgrade_pending: bool = False
+    has_booted: bool = False
+    """It has registered with a BootNotification in this session, as far as this control process knows."""
     password_phc: str = ""
     """The stored hash that was matched; the session ends when an operator replaces it."""
 

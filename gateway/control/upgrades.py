@@ -1,71 +1,463 @@
-"""Security profile upgrades that a session proves by registering: on disk, however often it takes."""
+"""Performs upgrades of the security profile as `gateway.provisioning.upgrade` decides: durable first, then said.
+
+The table in the registry is the truth, together with the record that it changes in the same transaction; what is kept
+here is its open rows. One task per charge point that has work.
+"""
 
 import asyncio
-from collections.abc import Callable
-from typing import Final
+import time
+from collections.abc import Sequence
+from typing import Any, Final
 
+import msgspec
 import structlog
 
 from gateway.audit.event import printable
+from gateway.config.model import Config
 from gateway.control.directory import Directory
+from gateway.control.enrolments import Enrolments
+from gateway.control.operator_requests import OperatorRequest, RequestRefused
+from gateway.control.own_calls import OwnCalls
 from gateway.control.part import NodePart
-from gateway.control.sessions import Entry
+from gateway.control.sessions import Entry, Sessions
 from gateway.control.store_thread import StoreThread
+from gateway.control.upgrade_calls import Heard, UpgradeCalls, version_of
+from gateway.control.upgrade_checks import UpgradeChecks, certificate_of
+from gateway.control.upgrade_events import Report, report_upgrade
+from gateway.identity.evidence import CertificateProof
 from gateway.identity.record import ChargePointRecord
 from gateway.link.tasks import TaskOwner
+from gateway.ocpp.vocabulary import ChargePointId, OCPPVersion, SecurityProfile
+from gateway.provisioning import upgrade as core
+from gateway.provisioning.preflight import Preflight
+from gateway.provisioning.upgrade import Step, Upgrade, UpgradeTiming
+from gateway.provisioning.upgrade_states import UpgradeState
 from gateway.store.errors import BelowFloor, NotFound, StoreError
-from gateway.store.registry import Registry
 
-__all__ = ["Upgrades"]
+__all__ = ["UpgradeRefused", "UpgradeWish", "Upgrades"]
 
+_SETTLE_S: Final = 2.0
+"""A charge point that has just connected says its own first; after its registration nothing is waited for."""
 _RETRY_STORE_S: Final = 1.0
-_log = structlog.get_logger("control")
+_log = structlog.get_logger("control.upgrades")
+
+
+class UpgradeWish(msgspec.Struct, frozen=True, kw_only=True):
+    """What is wanted. Empty: as the configuration says."""
+
+    charge_point_id: str
+    to_profile: SecurityProfile
+    url: str = ""
+    """Where it is to connect, without its identity."""
+    url_key: str = ""
+    """1.6: the vendor's configuration key for the URL."""
+    interface: str = "Wired0"
+    """2.x: ocppInterface."""
+
+
+class UpgradeAbort(msgspec.Struct, frozen=True):
+    """Which one is to be stopped."""
+
+    charge_point_id: str
+
+
+class UpgradeRefused(RequestRefused):
+    """It is not begun; says why."""
 
 
 class Upgrades(NodePart):
-    """One per node. `report(event, severity, decision, detail)` puts each upgrade on record."""
+    """One per node, on its event loop."""
 
     name = "upgrades"
+    tick_every_s = 1.0
 
     def __init__(
         self,
         store: StoreThread,
         directory: Directory,
-        report: Callable[[str, str, str, str], None],
+        sessions: Sessions,
+        own_calls: OwnCalls,
+        enrolments: Enrolments,
+        report: Report,
         tasks: TaskOwner,
     ) -> None:
+        """`report(event, severity, decision, detail, charge_point_id)` puts each state on record."""
         self._store = store
         self._directory = directory
+        self._sessions = sessions
+        self._calls = UpgradeCalls(own_calls)
+        self._enrolments = enrolments
+        self._checks = UpgradeChecks(self._calls, enrolments.newest)
         self._report = report
         self._tasks = tasks
+        self._timing = UpgradeTiming()
+        self._open: dict[ChargePointId, Upgrade] = {}
+        """The rows that something is still to come of."""
+        self._locks: dict[ChargePointId, asyncio.Lock] = {}
+        self._busy: set[ChargePointId] = set()
+        self._settled: dict[ChargePointId, int] = {}
+        """Generation of the session in which the charge point has registered."""
+        self._came_back: dict[ChargePointId, tuple[float, bool]] = {}
+        """Registered on the old profile: when the session began, and whether with a BootNotification."""
+        self._waiters: dict[ChargePointId, list[asyncio.Future[Upgrade]]] = {}
+
+    # -- life
+
+    async def load(self) -> None:
+        """Read what is under way. Raises StoreError."""
+        found = await self._store.call(lambda registry: registry.upgrades.open())
+        self._open = {each.charge_point_id: each for each in found}
+
+    def use(self, config: Config) -> None:
+        """Put a configuration into force."""
+        self._timing = UpgradeTiming(
+            look_again_s=config.upgrades.look_again_s,
+            restart_s=config.upgrades.restart_s,
+            lost_after_s=config.upgrades.lost_after_s,
+        )
+        self._checks.use(config)
+
+    async def tick(self) -> None:
+        """Every second: what time alone makes due."""
+        for identity in list(self._open):
+            self._wake(identity)
+
+    def requests(self) -> Sequence[OperatorRequest]:
+        """`ocpp-gateway charge-point upgrade`."""
+        return (
+            OperatorRequest("/upgrade/start", UpgradeWish, self._answer_start),
+            OperatorRequest("/upgrade/preflight", UpgradeWish, self._answer_preflight),
+            OperatorRequest("/upgrade/abort", UpgradeAbort, self._answer_abort),
+        )
+
+    async def _answer_start(self, wish: UpgradeWish) -> dict[str, str]:
+        await self.start(wish)
+        return {"refused": ""}
+
+    async def _answer_preflight(self, wish: UpgradeWish) -> dict[str, Any]:
+        found = await self.preflight(wish)
+        return {"refused": "", "verdict": found.verdict, "why": found.why, **msgspec.to_builtins(found)}
+
+    async def _answer_abort(self, asked: UpgradeAbort) -> dict[str, str]:
+        await self.abort(asked.charge_point_id)
+        return {"refused": ""}
+
+    # -- for operators, and campaigns
+
+    async def upgrade(self, wish: UpgradeWish) -> Upgrade:
+        """Move a charge point, and return when it is known what became of it: an end, or LOST. It may take weeks.
+
+        Raises UpgradeRefused, StoreError. Cancelling stops the waiting, not the upgrade.
+        """
+        identity = (await self.start(wish)).charge_point_id
+        return await self.outcome(identity)
+
+    async def outcome(self, charge_point_id: ChargePointId) -> Upgrade:
+        """What becomes of the upgrade that is under way, or became of the last one. Raises UpgradeRefused, StoreError."""
+        found = await self.newest(charge_point_id)
+        if found is None:
+            raise UpgradeRefused("there has been no upgrade of it")
+        if _is_known(found):
+            return found
+        future: asyncio.Future[Upgrade] = asyncio.get_running_loop().create_future()
+        waiters = self._waiters.setdefault(charge_point_id, [])
+        waiters.append(future)
+        try:
+            return await future
+        finally:
+            waiters.remove(future)
+
+    async def start(self, wish: UpgradeWish) -> Upgrade:
+        """Begin: from now on it is done as soon as it can be. Raises UpgradeRefused, StoreError."""
+        record = self._record(wish.charge_point_id)
+        identity = record.charge_point_id
+        async with self._lock(identity):
+            before = await self.newest(identity)
+            if before is not None and before.state.is_open:
+                raise UpgradeRefused(f"an upgrade is under way already: {before.state.value}")
+            fresh = await self._put(self._wanted(wish, record))
+        self._wake(identity)
+        return fresh
+
+    async def preflight(self, wish: UpgradeWish) -> Preflight:
+        """Every reason for and against, and nothing is changed. Raises UpgradeRefused, StoreError."""
+        record = self._record(wish.charge_point_id)
+        entry = self._sessions.get(record.charge_point_id)
+        if entry is None or entry.live is None or entry.edge is None:
+            raise UpgradeRefused("it is not connected: only it can say whether it is prepared")
+        found, _ = await self._checks.preflight(entry, record, self._wanted(wish, record))
+        return found
+
+    async def abort(self, charge_point_id: str) -> None:
+        """Stop it, and take back what can be taken back. Raises UpgradeRefused, StoreError."""
+        identity = self._record(charge_point_id).charge_point_id
+        async with self._lock(identity):
+            before = await self.newest(identity)
+            if before is None:
+                raise UpgradeRefused("there has been no upgrade of it")
+            if why := core.why_not_abortable(before):
+                raise UpgradeRefused(why)
+            await self._put(core.aborted(before, time.time()))
+        self._wake(identity)
+
+    async def newest(self, charge_point_id: ChargePointId) -> Upgrade | None:
+        """The one that counts. Raises StoreError."""
+        known = self._open.get(charge_point_id)
+        return known or await self._store.call(lambda registry: registry.upgrades.newest(charge_point_id))
+
+    def _record(self, charge_point_id: str) -> ChargePointRecord:
+        record = self._directory.get(charge_point_id)
+        if record is None or record.charge_point_id != charge_point_id:
+            raise UpgradeRefused("no charge point of this identity is registered", is_gone=True)
+        if not record.enabled:
+            raise UpgradeRefused("it is disabled")
+        return record
+
+    def _wanted(self, wish: UpgradeWish, record: ChargePointRecord) -> Upgrade:
+        if wish.to_profile <= record.security_profile:
+            raise UpgradeRefused(f"it is on security profile {int(record.security_profile)} already")
+        if record.pending_security_profile is not None and record.charge_point_id not in self._open:
+            pending = int(record.pending_security_profile)
+            raise UpgradeRefused(
+                f"profile {pending} is accepted as well already: charge-point set ID --pending-profile none"
+            )
+        return core.wanted(
+            record.charge_point_id,
+            record.security_profile,
+            wish.to_profile,
+            time.time(),
+            url=wish.url.rstrip("/") or self._checks.url_for(wish.to_profile, record),
+            url_key=wish.url_key,
+            interface=wish.interface,
+        )
+
+    # -- what happens
+
+    def opened(self, entry: Entry) -> None:
+        """A session has begun, or has outlived the control process before us."""
+        upgrade = self._open.get(entry.charge_point_id)
+        if upgrade is not None:
+            self._open[entry.charge_point_id] = core.reconnected(upgrade, time.time())
 
     def registered(self, entry: Entry) -> None:
-        """BootNotification was accepted: does this prove an upgrade?"""
-        if entry.upgrade_pending:
-            self._tasks.start(self.prove(entry), "upgrade-proven")
+        """The CSMS has accepted it, perhaps on the new profile."""
+        self._tasks.start(self._registered(entry), "upgrade-registered")
 
-    async def prove(self, entry: Entry) -> None:
-        """From now on nothing lower may be accepted (A05.FR.07, A05.FR.09)."""
-        if not entry.upgrade_pending:
+    async def _registered(self, entry: Entry) -> None:
+        identity = entry.charge_point_id
+        if entry.upgrade_pending:
+            await self._prove(entry)
+        upgrade = self._open.get(identity)
+        if upgrade is None or entry.live is None:
             return
+        self._settled[identity] = entry.generation
+        if entry.security_profile is upgrade.from_profile:
+            self._came_back[identity] = (entry.live.opened_at, entry.has_booted)
+        self._wake(identity)
+
+    async def _prove(self, entry: Entry) -> None:
+        """From now on nothing lower may be accepted (A05.FR.07, A05.FR.09): on disk, however often it takes."""
         entry.upgrade_pending = False
         identity, profile = entry.charge_point_id, entry.security_profile
-
-        def prove(registry: Registry) -> ChargePointRecord | None:
-            registry.prove_upgrade(identity, profile)
-            return registry.get(identity)
-
-        record: ChargePointRecord | None = None
-        while record is None:
+        serial = entry.proof.serial_number if isinstance(entry.proof, CertificateProof) else ""
+        proven = None
+        while proven is None:
             try:
-                record = await self._store.call(prove)
+                async with self._lock(identity):
+                    proven = await self._store.call(
+                        lambda registry: registry.upgrades.prove(identity, profile, time.time(), serial)
+                    )
             except (NotFound, BelowFloor) as error:
                 _log.warning("upgrade_not_recorded", error=str(error))
                 return
             except StoreError as error:
                 _log.error("upgrade_not_recorded_yet", error=str(error))
                 await asyncio.sleep(_RETRY_STORE_S)
+        ended, record = proven
         self._directory.put(record)
-        self._report(
-            "profile.upgraded", "info", "allow_alert", f"{printable(identity)} is on security profile {int(profile)}"
-        )
+        if ended is not None:
+            self._took(ended)
+        else:
+            detail = f"{printable(identity)} is on security profile {int(profile)}"
+            self._report("profile.upgraded", "info", "allow_alert", detail, identity)
+
+    # -- one charge point at a time
+
+    def _wake(self, identity: ChargePointId) -> None:
+        """Do what is to be done about it, unless somebody is at it."""
+        if identity not in self._busy and (identity in self._came_back or self._step(identity) is not Step.WAIT):
+            self._busy.add(identity)
+            self._tasks.start(self._drive(identity), "upgrade")
+
+    def _step(self, identity: ChargePointId) -> Step:
+        upgrade = self._open.get(identity)
+        if upgrade is None:
+            return Step.WAIT
+        return core.next_step(upgrade, time.time(), self._timing, reachable=self._reached(upgrade) is not None)
+
+    def _reached(self, upgrade: Upgrade) -> Entry | None:
+        """Its session on the old profile, if it has settled."""
+        entry = self._sessions.get(upgrade.charge_point_id)
+        if entry is None or entry.live is None or entry.edge is None:
+            return None
+        if entry.security_profile is not upgrade.from_profile:
+            return None
+        settled = self._settled.get(entry.charge_point_id) == entry.generation
+        return entry if settled or time.time() - entry.live.opened_at >= _SETTLE_S else None
+
+    async def _drive(self, identity: ChargePointId) -> None:
+        try:
+            await self._note_return(identity)
+            while (step := self._step(identity)) is not Step.WAIT:
+                await self._perform(self._open[identity], step)
+                if step is Step.LOOK_AT_CERTIFICATE:
+                    break  # the next tick looks again
+        except NotFound:
+            self._forget(identity)  # its charge point was removed, and the rows with it
+        except StoreError as error:
+            _log.error("upgrade_not_written", why=str(error))  # the next tick tries again
+        finally:
+            self._busy.discard(identity)
+
+    async def _note_return(self, identity: ChargePointId) -> None:
+        """It has registered on the old profile."""
+        heard, upgrade = self._came_back.get(identity), self._open.get(identity)
+        if heard is None:
+            return
+        if upgrade is not None:
+            began_at, has_started = heard
+            after = core.on_old_profile(upgrade, time.time(), session_began_at=began_at, has_started=has_started)
+            if after is not None:
+                await self._change(upgrade, after)
+        if self._came_back.get(identity) == heard:
+            del self._came_back[identity]
+
+    async def _perform(self, upgrade: Upgrade, step: Step) -> None:
+        """One step, which ends in another state or in one that waits. Raises StoreError."""
+        now = time.time()
+        match step:
+            case Step.CHECK:
+                await self._check(upgrade)
+            case Step.LOOK_AT_CERTIFICATE:
+                await self._look_at_certificate(upgrade)
+            case Step.TELL:
+                await self._tell(upgrade)
+            case Step.RESET:
+                await self._reset(upgrade)
+            case Step.RESTORE:
+                await self._restore(upgrade)
+            case Step.GIVE_UP:
+                await self._change(upgrade, core.given_up(upgrade, now))
+            case Step.LOSE:
+                await self._change(upgrade, core.lost(upgrade, now))
+            case Step.END:
+                await self._change(upgrade, core.ended(upgrade, now))
+            case Step.WAIT:
+                pass
+
+    async def _check(self, upgrade: Upgrade) -> None:
+        entry, record = self._reached(upgrade), self._directory.get(upgrade.charge_point_id)
+        if entry is None or record is None:
+            return
+        found, station = await self._checks.preflight(entry, record, upgrade)
+        now = time.time()
+        match found.verdict:
+            case "ok":
+                await self._change(upgrade, core.both_accepted(upgrade, now, station.priority))
+            case "wait":
+                await self._change(upgrade, core.put_off(upgrade, now, found.why, self._timing))
+            case "enrol":
+                await self._enrol(upgrade, found.why)
+            case _:
+                await self._change(upgrade, core.refused(upgrade, now, found.why))
+
+    async def _enrol(self, upgrade: Upgrade, why: str) -> None:
+        refusal = await self._enrolments.enrol(upgrade.charge_point_id, "its security profile is to be raised")
+        now = time.time()
+        after = core.refused(upgrade, now, refusal) if refusal else core.certificate_wanted(upgrade, now, why)
+        await self._change(upgrade, after)
+
+    async def _look_at_certificate(self, upgrade: Upgrade) -> None:
+        enrolment, now = await self._enrolments.newest(upgrade.charge_point_id), time.time()
+        if certificate_of(enrolment, now) == "ready":
+            await self._change(
+                upgrade, core.put_off(upgrade, now, "", msgspec.structs.replace(self._timing, look_again_s=0.0))
+            )
+        elif enrolment is None or not enrolment.state.is_open:
+            what = "there is none" if enrolment is None else f"{enrolment.state.value} {enrolment.detail}".rstrip()
+            await self._change(upgrade, core.refused(upgrade, now, f"certificate: {what}"))
+
+    async def _tell(self, upgrade: Upgrade) -> None:
+        entry = self._reached(upgrade)
+        if entry is None:
+            return
+        heard = await self._calls.tell(entry, upgrade)
+        now = time.time()
+        if heard.yes:
+            await self._change(upgrade, core.told(upgrade, now))
+        elif heard.no:
+            await self._change(upgrade, core.refused(upgrade, now, heard.why))
+        else:
+            await self._change(upgrade, core.not_told(upgrade, now, heard.why, self._timing))
+
+    async def _reset(self, upgrade: Upgrade) -> None:
+        entry = self._reached(upgrade)
+        sent = await self._change(upgrade, core.resetting(upgrade, time.time(), self._timing)) if entry else None
+        if sent is None or entry is None:
+            return
+        heard = await self._calls.reset(entry)
+        now = time.time()
+        if not heard.sent:
+            await self._change(sent, core.reset_put_off(sent, now, heard.why, self._timing))
+        elif heard.no:
+            await self._change(sent, core.reset_refused(sent, now, heard.why, self._timing))
+
+    async def _restore(self, upgrade: Upgrade) -> None:
+        entry = self._reached(upgrade)
+        if entry is None or version_of(entry) is OCPPVersion.V1_6:
+            return
+        heard: Heard = await self._calls.restore(entry, upgrade.priority_before)
+        why = "" if heard.yes else heard.why or "no answer"
+        await self._change(upgrade, core.restore_tried(upgrade, time.time(), why, self._timing))
+
+    # -- the table
+
+    async def _change(self, before: Upgrade, after: Upgrade) -> Upgrade | None:
+        """Store what follows from `before`; None if something else has happened meanwhile. Raises StoreError."""
+        async with self._lock(before.charge_point_id):
+            if self._open.get(before.charge_point_id) != before:
+                return None
+            return await self._put(after)
+
+    async def _put(self, changed: Upgrade) -> Upgrade:
+        """As stored. The lock is held. Raises StoreError."""
+        stored, record = await self._store.call(lambda registry: registry.upgrades.put(changed))
+        self._directory.put(record)
+        self._took(stored)
+        return stored
+
+    def _took(self, stored: Upgrade) -> None:
+        """It is on disk."""
+        identity = stored.charge_point_id
+        known = self._open.get(identity)
+        if known is None or (known.number, known.state) != (stored.number, stored.state):
+            report_upgrade(self._report, stored)
+        if stored.state.is_open:
+            self._open[identity] = stored
+        else:
+            self._forget(identity)
+        for future in self._waiters.get(identity, ()) if _is_known(stored) else ():
+            if not future.done():
+                future.set_result(stored)
+
+    def _lock(self, identity: ChargePointId) -> asyncio.Lock:
+        return self._locks.setdefault(identity, asyncio.Lock())
+
+    def _forget(self, identity: ChargePointId) -> None:
+        for kept in (self._open, self._settled, self._came_back):
+            kept.pop(identity, None)
+
+
+def _is_known(upgrade: Upgrade) -> bool:
+    """Whether somebody who waits for the outcome has waited long enough."""
+    return not upgrade.state.is_open or upgrade.state is UpgradeState.LOST

@@ -44,7 +44,9 @@ class OwnCalls:
         timer = asyncio.get_running_loop().call_later(request.timeout_s, self._too_late, message_id)
         self._open[message_id] = _Open(request.session, timer)
         payload: Payload = _decode(request.payload)
-        bridge.perform(bridge.csms, bridge.relay.ask(message_id, request.action, payload, time.monotonic()), b"")
+        idle_for_s = time.monotonic() - bridge.opened_at if request.when_idle else -1.0
+        effects = bridge.relay.ask(message_id, request.action, payload, time.monotonic(), idle_for_s=idle_for_s)
+        bridge.perform(bridge.csms, effects, b"")
 
     def answered(self, effect: Answered) -> None:
         """The charge point has answered, or the call is not sent."""

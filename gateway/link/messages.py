@@ -385,6 +385,8 @@ class GatewayCall(msgspec.Struct, frozen=True, array_like=True, tag=58):
     payload: bytes
     """A JSON object."""
     timeout_s: float
+    when_idle: bool = False
+    """Sent at once and while no transaction runs, or not at all: ``not_sent``."""
 
 
 class CertificateRequestTaken(msgspec.Struct, frozen=True, array_like=True, tag=59):

@@ -156,7 +156,8 @@ class Transactions:
     """The tracker of one session. `set_points` are shared: those of an identity outlive its sessions."""
 
     __slots__ = (
-        "_boot", "_read", "csr_pending", "history_complete", "identity", "open", "readings", "set_points", "streams",
+        "_boot", "_read", "csr_pending", "elsewhere", "history_complete", "identity", "open", "readings", "set_points",
+        "streams",
     )  # fmt: skip
 
     def __init__(self, set_points: SetPoints | None = None, identity: str = "") -> None:
@@ -165,6 +166,8 @@ class Transactions:
         self._boot = ""
         """The first of two in this session: seen (a BootNotification of the charge point's own), asked (by the CSMS)."""
         self.open: dict[TransactionId, Transaction] = {}
+        self.elsewhere: TransactionId | None = None
+        """The last one that was spoken of and not seen starting, until it ends or the charge point starts anew."""
         self.history_complete = False
         self.readings: dict[int, Reading] = {}
         """Last reading by connector (1.6) or EVSE (2.x)."""
@@ -229,6 +232,7 @@ class Transactions:
             case "MeterValues":
                 named = named_transaction(action, payload)
                 known = self.open.get(named) if named is not None else None
+                self._goes_on(named)
                 if known is not None or keep_readings:
                     self._metered(known, payload)
             case "SignCertificate":
@@ -247,6 +251,8 @@ class Transactions:
         self._boot = self._boot or ("asked" if triggered else "seen")
         if accepted and self._boot == "seen":
             self.history_complete = True
+        if accepted and not triggered and self._boot == "seen":
+            self.elsewhere = None
 
     def _started(self, identity: TransactionId | None, payload: Payload) -> None:
         if identity is None:
@@ -272,6 +278,8 @@ class Transactions:
             self._started(identity, payload)
             return
         known = self.open.get(identity) if identity is not None else None
+        if kind != "Ended":
+            self._goes_on(identity)
         token = next(iter(carriers.tokens(payload)), "")
         if known is not None and token:
             known.token = token
@@ -279,7 +287,13 @@ class Transactions:
         if kind == "Ended":
             self._ended(identity)
 
+    def _goes_on(self, named: TransactionId | None) -> None:
+        if named is not None and named not in self.open:
+            self.elsewhere = named
+
     def _ended(self, identity: TransactionId | None) -> Transaction | None:
+        if identity == self.elsewhere:
+            self.elsewhere = None
         return self.open.pop(identity, None) if identity is not None else None
 
     def _metered(self, known: Transaction | None, payload: Payload) -> None:

@@ -30,6 +30,11 @@ KINDS: Final[Mapping[str, Kind]] = {
         "the certificate before stays valid: a charge point that cannot use the new one goes back to it by itself",
         is_reversible=True,
     ),
+    "password": Kind(
+        "gives every charge point another password",
+        "none once it has taken the new one, for the old one is dead then; it keeps the old one if it refuses",
+        is_reversible=False,
+    ),
 }
 
 
@@ -74,6 +79,8 @@ def obstacles(
             found.append("the registry has no serial number for it: charge-point set ID --serial-number")
         if int(record.security_profile) < 2:  # noqa: PLR2004
             found.append("it is on security profile 1, over which no certificate is given")
+    if kind == "password" and int(record.security_profile) > 2:  # noqa: PLR2004
+        found.append("it is on security profile 3, on which it proves itself with its certificate")
     return found + known_obstacles(kind, facts)
 
 

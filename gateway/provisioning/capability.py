@@ -36,6 +36,7 @@ Evidence = Literal["here", "imported"]
 MAX_NAME_CHARS: Final = 64
 MAX_VALUE_CHARS: Final = 48
 _UNABLE: Final = frozenset({"error NotImplemented", "error NotSupported", "NotImplemented", "NotSupported"})
+_REFUSES: Final = _UNABLE | {"Rejected"}
 _ENOUGH: Final = 3
 """So often something must have been seen, and nothing else, before it stands in the way of a campaign."""
 _TIMES: Final = (10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0)
@@ -167,6 +168,8 @@ def obstacles(kind: str, facts: Mapping[str, Mapping[str, int]]) -> list[str]:
             found.append("it does not ask for a certificate when it is told to")
         if _never(facts.get("certificate", {}), {"rejected"}):
             found.append("it has rejected every certificate")
+    if kind == "password" and _never(facts.get("call:ChangeConfiguration AuthorizationKey", {}), _REFUSES):
+        found.append("it has refused every new password")
     return found
 
 

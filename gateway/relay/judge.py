@@ -125,6 +125,11 @@ class Judge:
         self._plans = policy.plans(self._view)
 
     @property
+    def transactions(self) -> Transactions:
+        """What the charge point has going on."""
+        return self._transactions
+
+    @property
     def revision(self) -> str:
         """Of the snapshot in force."""
         return self._policy.snapshot.revision

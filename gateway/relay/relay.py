@@ -40,9 +40,9 @@ from gateway.relay.judge import Judge, Ruling
 from gateway.relay.lanes import Entry, Lane
 from gateway.relay.limits import RelayLimits
 from gateway.relay.open_calls import AMBIGUOUS, OpenCall, opened
+from gateway.relay.own_call import why_not_idle, why_not_sent
 from gateway.relay.passwords import PasswordWatch, password_answered
 from gateway.relay.registration import is_accepted, judge_boot_notification
-from gateway.relay.renewal import ONLY_RENEWAL, is_own_renewal
 from gateway.relay.replays import Replays, digest_of
 
 __all__ = ["Relay", "RelayLimits"]
@@ -157,21 +157,22 @@ class Relay:
 
     # -- calls
 
-    def ask(self, message_id: str, action: str, payload: Payload, now: float) -> Effects:
+    def ask(self, message_id: str, action: str, payload: Payload, now: float, *, idle_for_s: float = -1.0) -> Effects:
         """A call of the gateway's own to the charge point, in turn with those of the CSMS, which never hears of it.
 
-        `message_id` must be one that nobody else can guess. Perform the effects on the leg of the CSMS; what becomes of the
-        call is an `Answered` among some later effects.
+        `message_id`: nobody else can guess it. `idle_for_s`: the session's age, where it is sent now and while no transaction
+        runs, or not at all; else -1. Effects are for the leg of the CSMS; what becomes of it is an `Answered` among later ones.
         """
-        if not self._csms.has_room_for_own:
-            return (Answered(message_id, error="enough calls of the gateway wait already", is_sent=False),)
-        if self._renewal_only and not is_own_renewal(action, payload):
-            return (Answered(message_id, error=ONLY_RENEWAL, is_sent=False),)
-        text = build_call(message_id, action, payload)
-        call = Call(message_id, action, msgspec.Raw(b"{}"))
+        why = why_not_sent(self._csms, action, payload, renewal_only=self._renewal_only)
+        if idle_for_s >= 0.0 and not why:
+            known = self._judge.transactions if self._judge is not None else None
+            why = why_not_idle(known, self._charge_point, self._csms, idle_for_s)
+        if why:
+            return (Answered(message_id, error=why, is_sent=False),)
+        text, call = build_call(message_id, action, payload), Call(message_id, action, msgspec.Raw(b"{}"))
         record = OpenCall(action, action, payload, self._version, now, own=True)
-        entry = self._csms.enter(call, record, text, self._limits.calls, now)
-        return (Deliver(text),) if entry is Entry.SENT else NOTHING
+        is_sent = self._csms.enter(call, record, text, self._limits.calls, now) is Entry.SENT
+        return (Deliver(text),) if is_sent else NOTHING
 
     def withdraw(self, message_id: str) -> bool:
         """A call of the gateway's own that still waits its turn is not sent any more. False if it is on its way."""

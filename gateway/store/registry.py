@@ -27,6 +27,7 @@ from gateway.store.inventory import CertificateTable
 from gateway.store.refusals import RefusalEntry
 from gateway.store.rows import LoweredFloor, checked, from_row
 from gateway.store.tables import bound_keys, charge_points, lowered_floors
+from gateway.store.upgrades import UpgradeTable
 
 __all__ = ["LoweredFloor", "PasswordSlot", "Registry"]
 
@@ -60,6 +61,7 @@ class Registry:
         self._clock = clock
         self.enrolments = EnrolmentTable(database)
         self.inventory = CertificateTable(database)
+        self.upgrades = UpgradeTable(database)
         self.campaigns = CampaignTable(database)
         self.capabilities = CapabilityTable(database)
 
@@ -247,18 +249,6 @@ class Registry:
     def raise_floor(self, charge_point_id: str, to_floor: SecurityProfile) -> None:
         """Never below `to_floor` again (A05.FR.09): durable on return, never lowers. Raises NotFound."""
         self._change(charge_point_id, lambda record: one_row.with_floor(record, to_floor))
-
-    def prove_upgrade(self, charge_point_id: str, proven: SecurityProfile) -> None:
-        """An upgrade succeeded (A05): required profile and floor become `proven`, nothing is pending.
-
-        Raises NotFound, BelowFloor.
-        """
-
-        def change(record: ChargePointRecord) -> ChargePointRecord:
-            raised = one_row.with_floor(record, proven)
-            return msgspec.structs.replace(raised, security_profile=proven, pending_security_profile=None)
-
-        self._change(charge_point_id, change)
 
     # passwords, as hashes only
 

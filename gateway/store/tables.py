@@ -33,6 +33,9 @@ __all__ = [
     "password_changes",
     "refusals",
     "revoked_certificates",
+    "rollover_stations",
+    "rollovers",
+    "root_stores",
 ]
 
 metadata = MetaData()
@@ -238,6 +241,52 @@ password_changes = Table(
     sqlite_autoincrement=True,
 )
 """What became of each change of a password; the highest number of a charge point is the one that counts."""
+
+root_stores = Table(
+    "root_stores",
+    metadata,
+    Column(
+        "charge_point_id",
+        String(255),
+        ForeignKey("charge_points.charge_point_id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("asked_at", Float, nullable=False),
+    Column("store", Text, nullable=False),
+)
+"""What each charge point has said last about the roots it has."""
+
+rollovers = Table(
+    "rollovers",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("group", String(255), nullable=False),
+    Column("is_running", Boolean, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("threshold", Float, nullable=False),
+    Column("old", Text, nullable=False),
+    Column("new", Text, nullable=False),
+    Column("link", Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+"""Replacements of the root by which charge points know their CSMS; certificates as PEM."""
+
+rollover_stations = Table(
+    "rollover_stations",
+    metadata,
+    Column("rollover", Integer, ForeignKey("rollovers.number", ondelete="CASCADE"), primary_key=True),
+    Column(
+        "charge_point_id",
+        String(255),
+        ForeignKey("charge_points.charge_point_id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("state", String(32), nullable=False),
+    Column("changed_at", Float, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("due_at", Float, nullable=False),
+    Column("detail", Text, nullable=False),
+)
 
 refusals = Table(
     "refusals",

@@ -19,7 +19,9 @@ class TLSFiles:
     """How to know the CA's server, and how to prove oneself to it."""
 
     ca_pem: str
-    """PEM text of the roots that may vouch for the server; never the system's."""
+    """PEM text of the roots that may vouch for the server."""
+    system_roots: bool = False
+    """The system's roots instead: for public CAs alone, never where the CA's word is all there is."""
     certificate_file: str = ""
     """Client certificate chain, and its key; empty for none."""
     key_file: str = ""
@@ -28,7 +30,10 @@ class TLSFiles:
         """Raises OSError (ssl.SSLError is one) if a file cannot be used."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.load_verify_locations(cadata=self.ca_pem)
+        if self.system_roots:
+            context.load_default_certs()
+        else:
+            context.load_verify_locations(cadata=self.ca_pem)
         if self.certificate_file:
             context.load_cert_chain(self.certificate_file, self.key_file)
         return context

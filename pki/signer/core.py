@@ -30,7 +30,7 @@ from pki.blocked_keys import spki_sha256
 from pki.chained_file import Position
 from pki.errors import KeyFailed, Misconfigured, Reason, Refused
 from pki.issuer import Issuer, crl_address, extension_value, names_publication
-from pki.keys import PrivateKey, certificate_key
+from pki.keys import PrivateKey, certificate_key, subject_key
 from pki.lint import lint
 from pki.names import Subject
 from pki.profiles import CertificateProfile
@@ -118,8 +118,10 @@ class SigningCore:
         self._verify_scope(issuer, found.scope)
         self._verify_newer(issuer_name, found)
         for serial in self.book.revoked():
+            if serial in found.serials:
+                continue
             facts = self._facts(serial)
-            if facts is None or facts.issuer != issuer_name or facts.ends <= now or serial in found.serials:
+            if facts is None or facts.issuer != issuer_name or facts.ends <= now:
                 continue
             # What the certificate itself says counts, not how lists are divided today.
             if not found.scope or facts.address == found.scope:
@@ -190,7 +192,7 @@ class SigningCore:
             raise Refused(Reason.LINT, "; ".join(f"{finding.code}: {finding.text}" for finding in findings))
         if not names_publication(certificate, issuer.publication):
             raise Refused(Reason.LINT, "publication: it names other addresses than this issuing CA publishes at")
-        if spki_sha256(certificate_key(certificate)) in self._authority_keys:
+        if spki_sha256(subject_key(certificate)) in self._authority_keys:
             raise Refused(Reason.KEY_OF_AUTHORITY)
         # Step 6.
         now, end = self._clock(), certificate.not_valid_after_utc

@@ -14,6 +14,7 @@ from pki.signing import unsigned_revocation_list
 __all__ = ["RevocationListBody", "read_revocation_list"]
 
 _UNREADABLE: Final = (x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
+_MAX_NUMBER_BITS: Final = 159
 _CLOCK_TOLERANCE: Final = datetime.timedelta(minutes=5)
 _LONGEST: Final = datetime.timedelta(days=100)
 """A list that is valid for longer would be an old list in somebody's hands for longer."""
@@ -66,7 +67,10 @@ def _extensions(found: x509.CertificateRevocationList, issuer: Issuer) -> tuple[
                 scope = _scope(point)
             case _:
                 raise ValueError(f"it has extension {extension.oid.dotted_string}")
-    return found.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number, scope
+    number = found.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+    if not 0 <= number < 1 << _MAX_NUMBER_BITS:
+        raise ValueError("its number does not fit 20 octets (RFC 5280, 5.2.3)")
+    return number, scope
 
 
 def _scope(point: x509.IssuingDistributionPoint) -> str:

@@ -196,7 +196,7 @@ class TestPasswords:
 class TestFloor:
     @pytest.fixture(autouse=True)
     def proven(self, registry: Registry) -> None:
-        registry.prove_upgrade("CP-1", THREE)
+        registry.upgrades.prove("CP-1", THREE, 1.0, "")
 
     def test_profile_below_is_refused_and_the_way_out_is_named(self, cli: Cli, registry: Registry) -> None:
         result = cli(*SET, "CP-1", "--security-profile", "2", "--group", "depot")

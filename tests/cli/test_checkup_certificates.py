@@ -283,7 +283,7 @@ class TestOwn:
         own = ServerCertificates(names=(HOST,), keys=("ec-p256",))
         config = msgspec.structs.replace(bench.base, listeners=(listener,), csms=(), server_certificates=own)
         if age is not None:
-            path = own_certificate_path(config.state_dir, "ec-p256")
+            path = own_certificate_path(config, "ec-p256")
             path.parent.parent.mkdir(exist_ok=True)
             made = bench.server(now=NOW, lifetime=DAY)
             write_own(path, (made.certificate, bench.issuing.certificate), made.key)

@@ -64,9 +64,15 @@ ARGUMENTS = {
     **dict.fromkeys(("approve", "start", "pause", "resume", "abort", "watch", "report"), ("X",)),
 }
 OF_A_GROUP: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("report",): ("nevi",),
     ("campaign", "remove"): ("X",),
     ("capability", "show"): ("X", "Y"),
     ("capability", "export"): ("x.json",),
+    ("charge-point", "roots", "list"): ("X",),
+    ("charge-point", "roots", "install"): ("X", "-"),
+    ("charge-point", "roots", "delete"): ("X", "Y"),
+    **dict.fromkeys((("rollover", "plan"), ("rollover", "start")), ("--group", "g", "--old", "-", "--new", "-")),
+    ("rollover", "stop"): ("1",),
 }
 """What a command needs whose name another group has, too."""
 
@@ -99,7 +105,7 @@ def test_missing_configuration_is_a_sentence_and_as_json_one_document(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("OCPP_GATEWAY_CONFIG", raising=False)
-    words = (*path, *OF_A_GROUP.get(path[:2], () if path[0] == "policy" else ARGUMENTS.get(path[-1], ())))
+    words = (*path, *OF_A_GROUP.get(path, () if path[0] == "policy" else ARGUMENTS.get(path[-1], ())))
     if Path("/etc/ocpp-gateway/gateway.toml").exists():
         pytest.skip("this machine has a gateway")
     result = cli(*words)

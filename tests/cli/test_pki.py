@@ -188,6 +188,17 @@ class TestIssue:
         (place.ca / "blocked-keys.txt").write_text("zz\n")
         assert place("issue", csr, *SN1).code == USAGE
 
+    def test_a_table_of_blocked_keys_that_is_lost_or_open_to_others_is_not_done_without(self, place: Place) -> None:
+        table = place.ca / "blocked-keys.txt"
+        table.symlink_to(place.directory / "nowhere")
+        result = place("issue", place.csr(), *SN1)
+        assert (result.code, "is a link to a file that is not there" in result.err) == (USAGE, True)
+        (place.directory / "nowhere").write_text("# none\n")
+        (place.directory / "nowhere").chmod(0o666)
+        assert "chmod go-w" in place("issue", place.csr(), *SN1).err
+        (place.directory / "nowhere").chmod(0o644)
+        assert place("issue", place.csr(), *SN1).code == OK
+
     def test_a_signer_that_runs_is_used(self, place: Place) -> None:
         with signer_process(place.ca / "signer"):
             assert place.issue()["serial"]
@@ -494,6 +505,19 @@ class TestCRL:
 
 
 class TestOCSP:
+    @pytest.fixture(autouse=True)
+    def with_address(self, place: Place) -> None:
+        """As a ceremony with `publication` leaves it."""
+        path = place.ca / "signer" / "charge-points.toml"
+        text = path.read_text()
+        for old, new in (
+            ('ocsp_url = ""', 'ocsp_url = "http://pki.example.com/ocsp/charge-points"'),
+            ('profiles = ["ChargePointCertificate"]', 'profiles = ["ChargePointCertificate", "OCSPResponder"]'),
+        ):
+            assert old in text
+            text = text.replace(old, new)
+        path.write_text(text)
+
     def test_openssl_believes_what_is_written(self, place: Place) -> None:
         lost, kept = place.issue(), place.issue()
         place("revoke", lost["serial"], "--reason", "keyCompromise")
@@ -519,7 +543,7 @@ class TestOCSP:
 
     def test_servers_have_no_responder(self, place: Place) -> None:
         result = place("ocsp", "--issuer", "servers", "--out", place.directory)
-        assert (result.code, "has the profile OCSPResponder" in result.err) == (NOT_OK, True)
+        assert (result.code, "needs an ocsp_url" in result.err) == (NOT_OK, True)
 
 
 class TestRenewByHand:

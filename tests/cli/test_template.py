@@ -30,6 +30,7 @@ TABLE_OF = {
     "Sink": "sink",
     "PKI": "pki",
     "ServerCertificates": "server_certificates",
+    "Upgrades": "upgrades",
     "Policy": "policy",
     "Publication": "publication",
     "Recording": "recording",

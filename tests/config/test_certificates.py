@@ -169,8 +169,8 @@ class TestLeaf:
         self, site: Site, issuing: Authority
     ) -> None:
         class SignsOnly(CertificateProfile):
-            def key_usage(self, *, rsa: bool) -> x509.KeyUsage:
-                del rsa
+            def key_usage(self, *, rsa: bool, agrees: bool = True) -> x509.KeyUsage:
+                del rsa, agrees
                 return super().key_usage(rsa=False)
 
         issued = issuing.issue(

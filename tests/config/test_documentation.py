@@ -30,6 +30,7 @@ from gateway.config.model import (
     Trust,
     WebSocketSettings,
 )
+from gateway.config.own_certificates import ACME, ServerCertificates
 from tests.support.rig import shared_authority, shared_server
 
 TEXT = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
@@ -52,6 +53,8 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "[pki.vault]": Vault,
     "[pki.command]": Command,
     "[pki.cmp]": CMP,
+    "[server_certificates]": ServerCertificates,
+    "[server_certificates.acme]": ACME,
     "[policy]": Policy,
     "[publication]": Publication,
     "[recording]": Recording,
@@ -73,7 +76,15 @@ def structs() -> list[type[msgspec.Struct]]:
 
 
 def test_every_struct_of_the_model_has_its_section() -> None:
-    assert set(structs()) - {Config} == set(SECTIONS.values()) - {_Gateway, EST, Vault, Command, CMP}
+    assert set(structs()) - {Config} == set(SECTIONS.values()) - {
+        _Gateway,
+        EST,
+        Vault,
+        Command,
+        CMP,
+        ServerCertificates,
+        ACME,
+    }
 
 
 @pytest.mark.parametrize("kind", structs())
@@ -106,7 +117,7 @@ def plain(field: msgspec.structs.FieldInfo) -> Any:
 
 def test_none_is_the_default_of_tables_alone() -> None:
     absent = [key for section in SECTIONS for key, (default, _) in rows(section).items() if default == "none"]
-    assert absent == ["tls", "est", "vault", "command", "cmp"]
+    assert absent == ["tls", "est", "vault", "command", "cmp", "acme"]
     assert ListenerTLS in get_args({field.name: field for field in msgspec.structs.fields(Listener)}["tls"].type)
 
 

@@ -73,3 +73,48 @@ def test_files_or_automatic_but_not_both_and_not_neither(site: Site) -> None:
 def test_a_table_that_no_listener_uses_is_warned_about(site: Site) -> None:
     assert found(site, NAMES + CA, text=GOOD) == []
     assert any("nothing is asked for" in each for each in warnings(site.file))
+
+
+class TestACME:
+    """An ACME CA in place of the embedded one."""
+
+    TABLE = '[server_certificates.acme]\ndirectory = "https://acme.example.com/dir"\nagree_to_terms = true\n'
+
+    @pytest.mark.parametrize(
+        "more",
+        [
+            "",
+            'http_address = "[::]:80"\ncontact = ["mailto:a@example.com"]\n',
+            'roots = "root.pem"\n',
+            'eab_key_id = "k"\neab_key_file = "secret"\n',
+        ],
+    )
+    def test_good_ones(self, site: Site, more: str) -> None:
+        site.private("secret", b"c2VjcmV0\n")
+        assert found(site, NAMES + self.TABLE + more) == []
+
+    def test_it_needs_no_o(self, site: Site) -> None:
+        text = AUTOMATIC.replace('operator_names = ["Example CPO"]\n', "")
+        assert found(site, NAMES + self.TABLE, text=text) == []
+
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [
+            (("agree_to_terms = true", ""), "agree_to_terms: must be true"),
+            (("https://", "http://"), "is not an address"),
+            (("https://", "https://u:pw@"), "a user or password in the URL"),
+            (("agree", 'http_address = "host:80"\nagree'), "not an IP address with a port"),
+            (("agree", 'contact = ["a@example.com"]\nagree'), "does not begin with mailto:"),
+            (("agree", 'roots = "none.pem"\nagree'), "No such file"),
+            (("agree", 'eab_key_id = "k"\nagree'), "go together"),
+            (("agree", 'eab_key_id = "k"\neab_key_file = "none"\nagree'), "No such file"),
+        ],
+    )
+    def test_bad_ones(self, site: Site, change: tuple[str, str], words: str) -> None:
+        assert self.TABLE.count(change[0]) >= 1
+        said = found(site, NAMES + self.TABLE.replace(*change))
+        assert any(words in each for each in said), said
+        assert "pw" not in "".join(said)
+
+    def test_not_both(self, site: Site) -> None:
+        assert any("either an embedded CA or an ACME one" in each for each in found(site, NAMES + CA + self.TABLE))

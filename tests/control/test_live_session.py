@@ -278,6 +278,6 @@ class TestUpgrade:
             entry = next(iter(node._sessions))
             site.registry.remove("CP-1")
             with structlog.testing.capture_logs() as logs:
-                await node.parts.upgrades.prove(entry)
+                await node.parts.upgrades._prove(entry)
             assert [each["event"] for each in logs if "upgrade" in each["event"]] == ["upgrade_not_recorded"]
             assert opened.charge_point_id == "CP-1"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from gateway.control.own_certificate_files import own_certificate_path, read_own, write_own
+from gateway.control.own_certificate_files import read_own, write_own
 from pki.authority import Authority, Issued, Subject
 from pki.keys import generate_key
 from pki.profiles import CSMS
@@ -23,7 +23,7 @@ def issued(lifetime: datetime.timedelta = DAY) -> Issued:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return own_certificate_path(str(tmp_path), "ec-p256")
+    return tmp_path / "server-certificates" / "ec-p256.pem"
 
 
 def write(path: Path, made: Issued) -> tuple[x509.Certificate, ...]:

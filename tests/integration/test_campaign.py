@@ -56,10 +56,10 @@ async def command(fleet: CampaignFleet, *words: str) -> tuple[int, Any]:
     return process.returncode, json.loads(out)
 
 
-async def planned(fleet: CampaignFleet, *options: str) -> dict[str, Any]:
+async def planned(fleet: CampaignFleet, *options: str, kind: str = "certificate") -> dict[str, Any]:
     await until(lambda: fleet.registered == set(fleet.cast), "all are registered", 60.0)
     await until(lambda: all(kinds(fleet)), "the registry knows of which kind they are")
-    words = ("campaign", "plan", "test", "--kind", "certificate", "--group", "fleet", "--by", "anna", *options)
+    words = ("campaign", "plan", "test", "--kind", kind, "--group", "fleet", "--by", "anna", *options)
     code, found = await command(fleet, *words)
     assert code == 0, found
     return dict(found)
@@ -187,3 +187,27 @@ async def test_nobody_is_told_outside_the_window_and_while_it_is_paused(tmp_path
         assert (await command(fleet, "campaign", "abort", "test"))[0] == 0
         report = await over(fleet)
         assert {each["state"] for each in report.values()} == {"withdrawn"}
+
+
+async def test_passwords_after_a_second_person_has_agreed(tmp_path: Path) -> None:
+    """1.6 and 2.0.1; who refuses keeps the old one, and everybody can be reached afterwards."""
+    quirks: dict[str, tuple[str, ...]] = {
+        "GOOD-1": (),
+        "GOOD-2": (),
+        "HEX": ("password-hex-text",),
+        "REFUSES": ("rejects=ChangeConfiguration",),
+        "REBOOTS": ("reboots-after=ChangeConfiguration",),
+    }
+    cast = {identity: Planned(each, version="1.6", security_profile=2) for identity, each in quirks.items()}
+    async with campaign_fleet(tmp_path, cast) as fleet:
+        words = ("--first", "GOOD-1", "--growth", "10")
+        found = await planned(fleet, *QUICK, *FORGIVING, *words, kind="password")
+        assert (found["needs_approval"], found["reversible"]) == (True, False)
+        assert (await command(fleet, "campaign", "start", "test"))[0] == 1
+        assert (await command(fleet, "campaign", "approve", "test", "--by", "bert"))[0] == 0
+        assert (await command(fleet, "campaign", "start", "test", "--by", "anna"))[0] == 0
+        report = await over(fleet)
+        ended = {identity: each["state"] for identity, each in report.items()}
+        assert ended == dict.fromkeys(cast, "committed") | {"REFUSES": "fell-back"}
+        assert "approved by bert" in (await fleet.gateway.event("campaign.start"))["detail"]
+        await until(lambda: fleet.connected() == set(cast), "everybody can be reached")

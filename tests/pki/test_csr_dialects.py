@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from pki.csr import CertificateRequest, parse_csr, verify_subject
 from pki.der import SEQUENCE, element
+from pki.der_limits import children
 from pki.errors import Reason, Refused
 from pki.key_policy import DEFAULT_KEY_POLICY
 from pki.names import Subject
@@ -87,6 +88,13 @@ def test_a_wrong_signature_is_one_in_any_dialect(case: str) -> None:
     der = bytearray(CASES[case][0])
     der[-1] ^= 1
     assert refusal(pem(bytes(der))) is Reason.CSR_BAD_SIGNATURE
+
+
+def test_a_signature_of_other_bits_than_it_has_is_none() -> None:
+    der = next(found for found in iter(lambda: built(attributes=b""), b"") if not found[-1] & 1)
+    assert parsed(pem(der)).departures == ("no attributes",)
+    start = len(der) - len(children(der)[2]) + 2
+    assert refusal(pem(der[:start] + b"\1" + der[start + 1 :])) is Reason.CSR_BAD_DER
 
 
 @given(st.sampled_from(sorted(CASES)), st.integers(0, 10_000), st.integers(1, 255))

@@ -211,6 +211,18 @@ class TestBelowItsIssuer:
         given = contents(CHARGE_POINT, subject=Subject("SN-1", "Other"))
         assert codes(made(given), CHARGE_POINT, issuer=CA.issuing) == {"name-constraints"}
 
+    @pytest.mark.parametrize(
+        ("names", "found"),
+        [
+            (("gw.example.com", "gw.example.org"), {"name-constraints"}),
+            (("gw.example.com", "gw.notexample.com"), {"name-constraints"}),
+            (("gw.example.com", "a.b.Example.com", "example.com"), set()),
+        ],
+    )
+    def test_a_host_outside_of_the_issuers_domains_is_found(self, names: tuple[str, ...], found: set[str]) -> None:
+        made_here = made(contents(CSMS, names=names), issuer=CA.server_issuing)
+        assert codes(made_here, CSMS, issuer=CA.server_issuing) == found
+
     def test_a_serial_number_that_openssl_takes_for_a_host_name_is_found(self) -> None:
         given = contents(CHARGE_POINT, subject=Subject("AL.P123", "CPO"))
         assert codes(made(given), CHARGE_POINT, issuer=CA.issuing) == {"name-constraints"}

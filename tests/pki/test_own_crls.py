@@ -28,6 +28,11 @@ SECOND = datetime.timedelta(seconds=1)
 SHARDED = Publication(crl_url="http://pki.example.com/{shard}.crl", crl_shards=2)
 
 
+def nowhere(_: int) -> str:
+    """A certificate that names no list."""
+    return ""
+
+
 class Place:
     """A CA with a signer in a process of its own."""
 
@@ -46,11 +51,11 @@ class Place:
         self.ca.revoke(serial, RevocationReason.SUPERSEDED, by="alice", note="", now=NOW)
 
     def next(self, current: OwnList | None, now: datetime.datetime = NOW) -> OwnList:
-        entries = revoked_by_shard(self.issuer, self.ca.inventory, now, WEEK)[0]
+        entries = revoked_by_shard(self.issuer, self.ca.inventory, nowhere, now, WEEK)[0]
         return next_list(self.issuer, 0, entries, current, self.signer.revocation_key(self.issuer), now, WEEK)
 
     def is_due(self, current: OwnList | None, now: datetime.datetime = NOW) -> bool:
-        return is_due(current, revoked_by_shard(self.issuer, self.ca.inventory, now, WEEK)[0], now)
+        return is_due(current, revoked_by_shard(self.issuer, self.ca.inventory, nowhere, now, WEEK)[0], now)
 
 
 @pytest.fixture
@@ -112,14 +117,24 @@ def test_shards_divide_by_serial_number_and_are_there_when_empty(place: Place) -
     serials = {place.issue() for _ in range(4)}
     for serial in serials:
         place.revoke(serial)
-    found = revoked_by_shard(issuer, place.ca.inventory, NOW, WEEK)
+    found = revoked_by_shard(issuer, place.ca.inventory, nowhere, NOW, WEEK)
     assert {shard: {entry.serial_number for entry in entries} for shard, entries in found.items()} == {
         shard: {serial for serial in serials if serial % 2 == shard} for shard in (0, 1)
     }
     assert list_url(issuer, 1) == "http://pki.example.com/1.crl"
     assert lists_in(place.directory, issuer) == {0: None, 1: None}
     whole = dataclasses.replace(place.issuer, publication=Publication(crl_url="http://x/a.crl"))
-    assert revoked_by_shard(whole, place.ca.inventory, NOW, WEEK).keys() == {0}
+    assert revoked_by_shard(whole, place.ca.inventory, nowhere, NOW, WEEK).keys() == {0}
+
+
+def test_the_address_in_the_certificate_counts_and_not_how_lists_are_divided_today(place: Place) -> None:
+    issuer = dataclasses.replace(place.issuer, publication=SHARDED)
+    serial = place.issue()
+    place.revoke(serial)
+    where = serial % 2
+    for address, shard in {list_url(issuer, 1 - where): 1 - where, "http://gone.example.com/7.crl": where}.items():
+        found = revoked_by_shard(issuer, place.ca.inventory, {serial: address}.__getitem__, NOW, WEEK)
+        assert {number: len(entries) for number, entries in found.items()} == {shard: 1, 1 - shard: 0}
 
 
 def test_expired_ones_stay_until_a_list_after_their_end_has_named_them(place: Place) -> None:
@@ -128,7 +143,7 @@ def test_expired_ones_stay_until_a_list_after_their_end_has_named_them(place: Pl
     end = place.ca.inventory.certificates[serial].not_after
     assert end is not None
     on_list = [
-        [entry.serial_number for entry in revoked_by_shard(place.issuer, place.ca.inventory, now, WEEK)[0]]
+        [entry.serial_number for entry in revoked_by_shard(place.issuer, place.ca.inventory, nowhere, now, WEEK)[0]]
         for now in (end + DAY, end + 2 * WEEK, end + 2 * WEEK + SECOND)
     ]
     assert on_list == [[serial], [serial], []]

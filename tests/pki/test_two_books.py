@@ -1,5 +1,6 @@
 """The journal and the signer's list against each other: what either notices, what is told, and what waits."""
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -206,6 +207,20 @@ class TestPassingTroubles:
         site.reopen()
         assert [each.id for each in site.ca.resume(site.now)] == [request.id]
         assert site.issue(csr=csr).request.serial is not None
+
+    def test_a_ca_that_was_retired_while_another_serves_does_not_keep_a_request_waiting(self, site: Site) -> None:
+        csr = csr_pem(new_key())
+        request = site.request(csr=csr)
+        issuer = site.ca.issuers["issuing"]
+        retired = dataclasses.replace(issuer, profiles=(), organizations=())
+        site.ca.issuers["issuing"] = retired
+        with pytest.raises(SignerFailed, match="waits"):
+            site.ca.issue(request.id, site.now)
+        site.ca.issuers["next"] = dataclasses.replace(issuer, name="next")
+        with pytest.raises(Refused):
+            site.ca.issue(request.id, site.now)
+        assert request.state is RequestState.ABANDONED
+        assert site.request(csr=csr).issuer == "next"
 
     def test_it_is_abandoned_if_that_does_not_pass(self, site: Site) -> None:
         request = site.request()

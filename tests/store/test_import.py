@@ -17,7 +17,7 @@ def test_what_others_change_while_passwords_are_hashed_is_not_undone(registry: R
         """Takes its time, and here is what happens meanwhile."""
         del secret
         other.update("CP-1", enabled=False, notes="stolen")
-        other.prove_upgrade("CP-1", SecurityProfile(3))
+        other.upgrades.prove("CP-1", SecurityProfile(3), 1.0, "")
         return "$argon2id$new"
 
     import_records(

@@ -208,14 +208,14 @@ class TestFloor:
     @pytest.mark.requirement("A05.FR.09")
     def test_prove_upgrade_sets_profile_and_floor_and_clears_pending(self, registry):
         registry.add(make_record(security_profile=1, pending_security_profile=TWO))
-        registry.prove_upgrade("CP-1", TWO)
+        registry.upgrades.prove("CP-1", TWO, 1.0, "")
         record = stored(registry)
         assert (record.security_profile, record.floor, record.pending_security_profile) == (TWO, TWO, None)
 
     def test_prove_upgrade_below_the_floor_is_refused(self, registry):
         registry.add(make_record(security_profile=3, floor=THREE))
         with pytest.raises(BelowFloor):
-            registry.prove_upgrade("CP-1", TWO)
+            registry.upgrades.prove("CP-1", TWO, 1.0, "")
         assert stored(registry).security_profile is THREE
 
     def test_lower_floor_is_kept_with_its_reason(self, registry, clock):
@@ -332,7 +332,7 @@ class TestChanges:
             lambda: registry.promote_pending("A"),
             lambda: registry.replace_phc("A", "$h", "$i"),
             lambda: registry.raise_floor("A", TWO),
-            lambda: registry.prove_upgrade("A", THREE),
+            lambda: registry.upgrades.prove("A", THREE, 1.0, ""),
             lambda: registry.lower_floor("A", None, reason="r"),
             lambda: registry.remove("A"),
         ]

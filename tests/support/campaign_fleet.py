@@ -11,30 +11,33 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from gateway.config.ocpp_schemas import schema_gate
-from gateway.ocpp.vocabulary import OCPPVersion
+from gateway.identity.record import ChargePointRecord, StoredPassword
+from gateway.ocpp.vocabulary import ChargePointId, OCPPVersion, SecurityProfile
 from gateway.simulator.core.charge_point import ChargePoint
 from gateway.simulator.core.effects import Note
-from gateway.simulator.core.memory import ClientCertificate, Memory
+from gateway.simulator.core.memory import ClientCertificate, Memory, NetworkSlot
 from gateway.simulator.core.model import Model, new_memory
 from gateway.simulator.core.quirks import read_quirks
 from gateway.simulator.shell.player import Player
 from pki.approval import Operator
-from pki.issuance import Application
+from pki.issuance import Application, Issuance
 from pki.names import Subject
 from pki.opened import issuance_in
 from tests.support.csms import FakeCSMS
 from tests.support.enrolling import OPERATOR, with_ca
-from tests.support.rig import GatewayProcess, Rig
+from tests.support.rig import GatewayProcess, Rig, hashed
 from tests.support.simulated import csms_answer
 
 __all__ = ["CampaignFleet", "Planned", "campaign_fleet", "until"]
 
+PASSWORD = "password-of-all-1"
 _QUICK = {"RetryBackOffWaitMinimum": "1", "RetryBackOffRandomRange": "2", "RetryBackOffRepeatTimes": "2"}
 
 
@@ -45,6 +48,7 @@ class Planned:
     quirks: tuple[str, ...] = ()
     model: str = "A"
     version: str = "2.0.1"
+    security_profile: int = 3
 
 
 @dataclass(slots=True)
@@ -82,8 +86,8 @@ async def campaign_fleet(
         memories = await asyncio.to_thread(_equipped, rig, cast)
         async with rig.gateway() as gateway:
             fleet = CampaignFleet(rig, csms, gateway, cast)
-            port = gateway.mtls[1]
             for identity, memory in memories.items():
+                port = (gateway.mtls if memory.security_profile == 3 else gateway.tls)[1]
                 memory.slots = {
                     number: _at(slot, f"wss://localhost:{port}/ocpp") for number, slot in memory.slots.items()
                 }
@@ -100,9 +104,7 @@ async def until(condition: Callable[[], object], what: str, seconds: float = 60.
         await asyncio.sleep(0.2)
 
 
-def _at(slot: Any, url: str) -> Any:
-    import msgspec
-
+def _at(slot: NetworkSlot, url: str) -> NetworkSlot:
     return msgspec.structs.replace(slot, url=url)
 
 
@@ -142,43 +144,49 @@ def _equipped(rig: Rig, cast: Mapping[str, Planned]) -> dict[str, Memory]:
     with issuance_in(rig.work / "ca", now, lambda: secrets.token_hex(6)) as ca, rig.registry() as registry:
         records = []
         for identity, planned in cast.items():
-            subject = Subject(f"SN-{identity}", OPERATOR)
-            key = ec.generate_private_key(ec.SECP256R1())
-            csr = x509.CertificateSigningRequestBuilder().subject_name(subject.name()).sign(key, hashes.SHA256())
-            wanted = Application(profile="ChargePointCertificate", subject=subject, applicant=Operator("test"))
-            entry = ca.request(csr.public_bytes(Encoding.PEM).decode(), wanted, now)
-            issued = ca.issue(entry.id, now)
-            chain = b"".join(each.public_bytes(Encoding.PEM) for each in (issued.certificate, *issued.chain))
-            memories[identity] = _memory(rig, identity, planned, chain.decode(), key)
-            records.append(_record(identity))
+            credentials: dict[str, Any] = {"password": PASSWORD}
+            if planned.security_profile == 3:
+                credentials = {"certificate": _certificate(ca, identity, now)}
+            memories[identity] = _memory(rig, identity, planned, **credentials)
+            records.append(_record(identity, planned.security_profile))
         registry.apply(add=records)
     return memories
 
 
-def _record(identity: str) -> Any:
-    from gateway.identity.record import ChargePointRecord
-    from gateway.ocpp.vocabulary import ChargePointId, SecurityProfile
+def _certificate(ca: Issuance, identity: str, now: datetime.datetime) -> ClientCertificate:
+    subject = Subject(f"SN-{identity}", OPERATOR)
+    key = ec.generate_private_key(ec.SECP256R1())
+    csr = x509.CertificateSigningRequestBuilder().subject_name(subject.name()).sign(key, hashes.SHA256())
+    wanted = Application(profile="ChargePointCertificate", subject=subject, applicant=Operator("test"))
+    entry = ca.request(csr.public_bytes(Encoding.PEM).decode(), wanted, now)
+    issued = ca.issue(entry.id, now)
+    chain = b"".join(each.public_bytes(Encoding.PEM) for each in (issued.certificate, *issued.chain))
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return ClientCertificate(chain_pem=chain.decode(), key_pem=pem.decode())
 
+
+def _record(identity: str, security_profile: int) -> ChargePointRecord:
+    password = StoredPassword(phc=hashed(PASSWORD), created_at=1.0) if security_profile < 3 else None
     return ChargePointRecord(
         charge_point_id=ChargePointId(identity),
-        security_profile=SecurityProfile(3),
+        security_profile=SecurityProfile(security_profile),
+        password=password,
         serial_number=f"SN-{identity}",
         operator_names=(OPERATOR,),
         group="fleet",
     )
 
 
-def _memory(rig: Rig, identity: str, planned: Planned, chain: str, key: ec.EllipticCurvePrivateKey) -> Memory:
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+def _memory(rig: Rig, identity: str, planned: Planned, **credentials: Any) -> Memory:
     memory = new_memory(
         identity,
         OCPPVersion(planned.version),
         "wss://localhost:1/ocpp",
-        3,
+        planned.security_profile,
         serial_number=f"SN-{identity}",
-        certificate=ClientCertificate(chain_pem=chain, key_pem=pem),
         roots=(rig.authority.pem.decode(), (rig.work / "cp-root.pem").read_text()),
         organization=OPERATOR,
+        **credentials,
     )
     memory.settings |= _QUICK
     return memory

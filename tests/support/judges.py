@@ -7,7 +7,18 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["STRONGSWAN_PKI", "judge", "needs_certtool", "needs_openssl", "needs_pkilint", "needs_strongswan", "pkilint"]
+__all__ = [
+    "STRONGSWAN_PKI",
+    "judge",
+    "needs_certtool",
+    "needs_openssl",
+    "needs_pebble",
+    "needs_pkilint",
+    "needs_sigma",
+    "needs_strongswan",
+    "pkilint",
+    "sigma",
+]
 
 _ENVIRONMENT = Path(os.environ.get("OCPP_JUDGES", Path(__file__).parents[2] / ".venv-judges" / "bin" / "sslyze")).parent
 
@@ -30,8 +41,15 @@ needs_certtool = pytest.mark.skipif(
 needs_strongswan = pytest.mark.skipif(
     not _is_strongswan(STRONGSWAN_PKI), reason="JUDGE MISSING: no strongSwan pki (apt-get install strongswan-pki)"
 )
+needs_pebble = pytest.mark.skipif(
+    shutil.which("pebble") is None, reason="JUDGE MISSING: no ACME server pebble (apt-get install pebble)"
+)
 needs_pkilint = pytest.mark.skipif(
     not (_ENVIRONMENT / "lint_crl").exists(), reason=f"JUDGE MISSING: no pkilint in {_ENVIRONMENT} (make judges)"
+)
+
+needs_sigma = pytest.mark.skipif(
+    not (_ENVIRONMENT / "sigma").exists(), reason=f"JUDGE MISSING: no sigma-cli in {_ENVIRONMENT} (make judges)"
 )
 
 
@@ -46,3 +64,8 @@ def pkilint(tool: str, *arguments: str | Path) -> list[str]:
     lines = done.stdout.decode().splitlines()
     assert lines, done.stderr.decode()
     return [line for line in lines[1:] if line]
+
+
+def sigma(*words: str | Path) -> subprocess.CompletedProcess[bytes]:
+    """Run sigma-cli with these words."""
+    return subprocess.run([_ENVIRONMENT / "sigma", *words], capture_output=True, timeout=120, check=False)

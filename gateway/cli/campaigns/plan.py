@@ -27,7 +27,9 @@ _SHOWN_OBSTACLES = 20
 
 @click.command()
 @name_argument
-@click.option("--kind", type=click.Choice(["certificate"]), required=True, help="What is done to the charge points.")
+@click.option(
+    "--kind", type=click.Choice(["certificate", "password"]), required=True, help="What is done to the charge points."
+)
 @click.option("--group", "groups", multiple=True, metavar="GROUP", help="Everybody of this group. Repeatable.")
 @click.option("--id", "ids", multiple=True, metavar="ID", help="This charge point. Repeatable.")
 @click.option("--all", "everybody", is_flag=True, help="Every registered charge point.")

@@ -22,7 +22,9 @@ class _Commands(LazyGroup):
         "export": ("gateway.cli.charge_points.transfer", "export_charge_points"),
         "call": ("gateway.cli.charge_points.call", "call"),
         "password": ("gateway.cli.charge_points.password", "password"),
+        "roots": ("gateway.cli.charge_points.roots", "roots"),
         "certificate": ("gateway.cli.charge_points.certificate", "certificate"),
+        "upgrade": ("gateway.cli.charge_points.upgrade", "upgrade"),
         "revoke-certificate": ("gateway.cli.charge_points.revoke", "revoke_certificate"),
     }
 

@@ -78,7 +78,7 @@ def _listener(listener: Listener, roots: Sequence[x509.Certificate], now: dateti
 def _own(config: Config, roots: Sequence[x509.Certificate], now: datetime.datetime) -> Iterator[Check]:
     """What the gateway has got for itself. A quarter of its life before the end it should have another one."""
     for kind in config.server_certificates.keys:
-        path = own_certificate_path(config.state_dir, kind)
+        path = own_certificate_path(config, kind)
         what, found = f"the gateway's own {kind} certificate", read_own(path)
         if found is None:
             remedy = (

@@ -5,7 +5,7 @@ import datetime
 import os
 import pwd
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,6 @@ __all__ = [
     "certificate_state",
     "errors_explained",
     "existing_directory",
-    "inventory_read",
     "issuance_opened",
     "issuers_named",
     "journal_read",
@@ -35,6 +34,7 @@ __all__ = [
     "parse_serial",
     "public_certificate",
     "public_request",
+    "revocations_read",
     "signer_asked",
     "write_public",
 ]
@@ -152,14 +152,19 @@ def issuers_named(signer: "SignerClient", name: str | None, *, as_json: bool) ->
     return found
 
 
-def inventory_read(ca_path: str, *, as_json: bool) -> "Inventory":
-    """What the journal amounts to; nothing where nothing has been issued yet. Raises Failure."""
+@contextlib.contextmanager
+def revocations_read(ca_path: str, *, as_json: bool) -> "Iterator[tuple[Inventory, Callable[[int], str]]]":
+    """What the journal amounts to, and where each certificate says that its list is. Raises Failure.
+
+    Where nothing has been issued yet, nothing.
+    """
     from pki.inventory import Inventory
 
     if not (Path(ca_path) / _JOURNAL).exists():
-        return Inventory()
+        yield Inventory(), lambda _: ""
+        return
     with journal_read(ca_path, as_json=as_json) as journal:
-        return journal.inventory
+        yield journal.inventory, journal.crl_address
 
 
 def existing_directory(path: str, *, as_json: bool) -> Path:

@@ -11,17 +11,17 @@ from gateway.cli.output import json_option, print_json, print_table, shown, warn
 from gateway.cli.pki.ca import (
     ca_option,
     existing_directory,
-    inventory_read,
     issuers_named,
     now,
+    revocations_read,
     signer_asked,
     write_public,
 )
 
 if TYPE_CHECKING:
-    from pki.inventory import Inventory
     from pki.issuer import Issuer
     from pki.own_crls import OwnList
+    from pki.revocation import RevokedCertificate
     from pki.signer.client import SignerClient
 
 __all__ = ["crl"]
@@ -42,20 +42,18 @@ def crl(name: str | None, sign: bool, valid_days: float, out: str | None, ca_pat
     Lists are kept in DIR/published, where a gateway that publishes them takes them from, too. Exit code 1 if one is missing,
     has run out, or does not name everybody who is revoked.
     """
-    from pki.errors import PKIError
+    from pki.own_crls import revoked_by_shard
 
     lifetime = datetime.timedelta(days=valid_days)
     with signer_asked(ca_path, as_json=as_json) as signer:
         issuers = issuers_named(signer, name, as_json=as_json)
-        inventory = inventory_read(ca_path, as_json=as_json)
         found = []
-        for issuer in issuers:
-            if sign:
-                try:
-                    _sign(Path(ca_path), issuer, inventory, signer, lifetime)
-                except OSError as error:
-                    raise PKIError(f"{error.filename}: {error.strerror}") from None
-            found += _facts(Path(ca_path), issuer, inventory, lifetime)
+        with revocations_read(ca_path, as_json=as_json) as (inventory, address_of):
+            for issuer in issuers:
+                entries = revoked_by_shard(issuer, inventory, address_of, now(), lifetime)
+                if sign:
+                    _sign(Path(ca_path), issuer, entries, signer, lifetime)
+                found += _facts(Path(ca_path), issuer, entries)
     if out is not None:
         directory = existing_directory(out, as_json=as_json)
         for facts, made in found:
@@ -65,28 +63,34 @@ def crl(name: str | None, sign: bool, valid_days: float, out: str | None, ca_pat
 
 
 def _sign(
-    directory: Path, issuer: "Issuer", inventory: "Inventory", signer: "SignerClient", lifetime: datetime.timedelta
+    directory: Path,
+    issuer: "Issuer",
+    revoked: "dict[int, list[RevokedCertificate]]",
+    signer: "SignerClient",
+    lifetime: datetime.timedelta,
 ) -> None:
     from pki.crl import CRLTooSoon
-    from pki.errors import SignerUnavailable
-    from pki.own_crls import next_list, read_list, revoked_by_shard, write_list
+    from pki.errors import PKIError, SignerUnavailable
+    from pki.own_crls import next_list, read_list, write_list
 
     key, moment = signer.revocation_key(issuer), now()
-    for shard, entries in revoked_by_shard(issuer, inventory, moment, lifetime).items():
-        before = read_list(directory, issuer, shard)
+    for shard, entries in revoked.items():
         try:
+            before = read_list(directory, issuer, shard)
             write_list(directory, next_list(issuer, shard, entries, before, key, moment, lifetime))
         except CRLTooSoon as error:
             raise SignerUnavailable(f"{issuer.name}, shard {shard}: {error}") from None
+        except OSError as error:
+            raise PKIError(f"{error.filename}: {error.strerror}") from None
 
 
 def _facts(
-    directory: Path, issuer: "Issuer", inventory: "Inventory", lifetime: datetime.timedelta
+    directory: Path, issuer: "Issuer", revoked: "dict[int, list[RevokedCertificate]]"
 ) -> "list[tuple[dict[str, Any], OwnList | None]]":
-    from pki.own_crls import list_url, read_list, revoked_by_shard
+    from pki.own_crls import list_url, read_list
 
     moment, found = now(), []
-    for shard, entries in revoked_by_shard(issuer, inventory, moment, lifetime).items():
+    for shard, entries in revoked.items():
         made = read_list(directory, issuer, shard)
         facts: dict[str, Any] = {"issuer": issuer.name, "shard": shard, "url": list_url(issuer, shard)}
         if made is None:

@@ -68,9 +68,15 @@ def _responding(ca: "Issuance", name: str | None, *, as_json: bool) -> "list[Iss
 
     if name is not None and name not in ca.issuers:
         fail(f"There is no issuing CA {shown(name)} here.", NOT_OK, as_json=as_json)
-    found = [each for each in ca.issuers.values() if name in (None, each.name) and has_responder(each)]
+    found = [
+        each
+        for each in ca.issuers.values()
+        if name in (None, each.name) and has_responder(each) and each.publication.ocsp_url
+    ]
     if not found:
-        text = "No issuing CA here has the profile OCSPResponder: put it into profiles in the signer's NAME.toml."
+        text = (
+            "No issuing CA here has OCSP: it needs an ocsp_url and the profile OCSPResponder in the signer's NAME.toml."
+        )
         fail(text, NOT_OK, as_json=as_json)
     return found
 

@@ -69,6 +69,10 @@ class LogCursor:
         """At most `most` records, and where to go on after them. Raises RecordMissing, NoteInvalid, OSError."""
         return read_batch(self._root, self.position, most)
 
+    def reload(self) -> None:
+        """Take the position from the file again."""
+        self.position = self._load()
+
     def save(self, position: Position) -> None:
         """These records have been delivered. Raises OSError."""
         self.position = position

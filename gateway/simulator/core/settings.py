@@ -133,6 +133,7 @@ SETTINGS: Final = (
         access="read",
         computed=lambda station: str(station.memory.security_profile),
     ),
+    Setting(component="ClockCtrlr", variable="DateTime", access="read", computed=lambda station: station.timestamp()),
     Setting(key="AuthorizationKey", component="SecurityCtrlr", variable="BasicAuthPassword", access="write"),
     Setting(key="CpoName", component="SecurityCtrlr", variable="OrganizationName", access="both", max_chars=64),
     Setting(

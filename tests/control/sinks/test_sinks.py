@@ -27,7 +27,7 @@ from gateway.control.audit_trail import AuditTrail
 from gateway.control.audit_writer import AuditWriter
 from gateway.control.sinks.cursor import LogCursor, Position
 from gateway.control.sinks.follower import SinkFollower
-from gateway.control.sinks.receivers import signature
+from gateway.control.sinks.http_receivers import signature
 from gateway.control.trail.disk import Disk
 from gateway.control.trail.root import begin_new_history
 from gateway.control.trail.stamp import Stamper

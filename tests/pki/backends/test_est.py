@@ -29,7 +29,7 @@ async def serving(
     server: ESTServer, work: Path, *, client_root: bytes = b"", files: dict[str, str] | None = None, **settings: Any
 ) -> AsyncIterator[ESTBackend]:
     async with https(work, server.routes(), client_root=client_root) as (address, root):
-        tls = TLSFiles(ca_pem=root, **(files or {}))
+        tls = TLSFiles(ca_pem=root, **dict[str, Any](files or {}))
         if "oauth2" in settings:
             settings["oauth2"] = OAuth2Client(token_url=f"{address}/token", **settings["oauth2"])
         yield ESTBackend(ESTSettings(url=address + EST_PREFIX, tls=tls, anchors=server.ca.anchors, **settings), now)

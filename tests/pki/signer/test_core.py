@@ -296,6 +296,10 @@ class TestSettings:
             ('["CPO"]', '["CPO", "Other"]', "do not permit O=Other"),
             ("[key]", "[lifetime_days]\nChargePointCertificate = -1\n[key]", "lifetime is not positive"),
             ("[key]", "[lifetime_days]\nChargePointCertificate = 1e9\n[key]", "more than 3660"),
+            ("[key]", "[lifetime_days]\nChargePointCertificate = nan\n[key]", "more than 3660"),
+            ("[key]", "[lifetime_days]\nChargePointCertificate = inf\n[key]", "more than 3660"),
+            ("[key]", "[publication]\ncrl_shards = 0\n[key]", "crl_shards is not between"),
+            ('certificate = "issuing.pem"', 'certificate = "issuing.toml"', "issuing.toml"),
             ("[key]", "[key", "issuing.toml"),
             ('certificate = "issuing.pem"', 'certificate = "none.pem"', "none.pem: No such file"),
             (

@@ -5,6 +5,8 @@ import datetime
 from pathlib import Path
 
 import pytest
+from asn1crypto import core as core_types
+from asn1crypto import crl as asn1_crl
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -69,6 +71,15 @@ def crl(
             entry = entry.add_extension(extension, critical=True)
         builder = builder.add_revoked_certificate(entry.build())
     return builder.sign(key or ec.generate_private_key(ec.SECP256R1()), algorithm or hashes.SHA256())
+
+
+def numbered(number: int) -> bytes:
+    """A body with a number that cryptography would not write."""
+    made = asn1_crl.CertificateList.load(crl(1).public_bytes(Encoding.DER))["tbs_cert_list"]
+    for extension in made["crl_extensions"]:
+        if extension["extn_id"].native == "crl_number":
+            extension["extn_value"] = core_types.ParsableOctetString(core_types.Integer(number).dump())
+    return bytes(made.dump(force=True))
 
 
 @pytest.fixture
@@ -246,10 +257,12 @@ def test_nothing_is_in_a_list_that_could_make_it_say_the_opposite(directory: Pat
         crl(1, start=NOW + datetime.timedelta(hours=1)).tbs_certlist_bytes,
         crl(1, end=NOW + 101 * DAY).tbs_certlist_bytes,
         crl(1, algorithm=hashes.SHA384()).tbs_certlist_bytes,
+        numbered(1 << 159),
+        numbered(10**5000),
         crl(1).tbs_certlist_bytes + b"\0",
         body(),
     ],
-    ids=["empty", "nothing", "issuer", "past", "future", "long", "hash", "more", "certificate"],
+    ids=["empty", "nothing", "issuer", "past", "future", "long", "hash", "number", "huge", "more", "certificate"],
 )
 def test_what_is_no_list_of_this_issuer_in_its_time_is_not_signed(core: SigningCore, tbs: bytes) -> None:
     assert refusal(core, tbs) is Reason.CRL_BODY

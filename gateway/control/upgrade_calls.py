@@ -1,0 +1,128 @@
+"""The gateway's own calls of a security-profile upgrade: ask, tell, send to restart, take back."""
+
+from typing import Any, Final
+
+import msgspec
+
+from gateway.audit.event import printable
+from gateway.control.own_calls import CallAnswer, CallRefused, OwnCalls
+from gateway.control.sessions import Entry
+from gateway.ocpp.vocabulary import OCPPVersion
+from gateway.provisioning.messages import Message, status_of
+from gateway.provisioning.station_facts import StationFacts, facts_of, questions, roots_of, roots_question
+from gateway.provisioning.upgrade import Upgrade
+from gateway.provisioning.upgrade_messages import (
+    NetworkPlan,
+    free_slots,
+    is_taken,
+    is_wrong_slot,
+    network_variables,
+    priority_message,
+    profile_key,
+    reset,
+    set_network_profile,
+    url_key,
+)
+
+__all__ = ["Heard", "UpgradeCalls", "version_of"]
+
+_ASK_S: Final = 15.0
+_TELL_S: Final = 30.0
+_UNABLE: Final = frozenset({"NotImplemented", "NotSupported"})
+
+
+class Heard(msgspec.Struct, frozen=True):
+    """What the charge point has said, and why where it is not yes."""
+
+    yes: bool = False
+    no: bool = False
+    """Neither: whether it has understood is not known."""
+    sent: bool = True
+    why: str = ""
+    payload: Any = None
+    unable: bool = False
+    """It does not know the message."""
+
+
+class UpgradeCalls:
+    """Calls to live sessions."""
+
+    def __init__(self, own_calls: OwnCalls) -> None:
+        self._own_calls = own_calls
+
+    async def facts(self, entry: Entry) -> tuple[StationFacts, str]:
+        """What it says of itself, and why it is not certain that no transaction runs (empty: it is)."""
+        version = version_of(entry)
+        first, *others = questions(version)
+        heard = await self._call(entry, first, _ASK_S, when_idle=True)
+        not_idle = "" if heard.sent else heard.why
+        if not heard.sent:
+            heard = await self._call(entry, first, _ASK_S)
+        answers = [heard.payload, *[(await self._call(entry, each, _ASK_S)).payload for each in others]]
+        roots = (await self._call(entry, roots_question(version), _ASK_S)).payload
+        return facts_of(version, tuple(answers), roots_of(version, roots)), not_idle
+
+    async def tell(self, entry: Entry, upgrade: Upgrade, active_slot: str = "") -> Heard:
+        """The new profile. It is used from its next start on."""
+        if version_of(entry) is OCPPVersion.V1_6:
+            return await self._tell_1_6(entry, upgrade)
+        heard = Heard(no=True, why="it has no free network profile")
+        for slot in free_slots(upgrade.priority_before, active_slot):
+            plan = NetworkPlan(slot, upgrade.url, upgrade.to_profile, upgrade.interface)
+            heard = await self._set_slot(entry, plan)
+            if heard.yes:
+                return await self._call(entry, priority_message(f"{slot},{upgrade.priority_before}"), _TELL_S)
+            if not is_wrong_slot(heard.payload):
+                break
+        return heard
+
+    async def _tell_1_6(self, entry: Entry, upgrade: Upgrade) -> Heard:
+        if upgrade.url_key:
+            heard = await self._call(entry, url_key(upgrade), _TELL_S)
+            if not heard.yes:
+                return heard
+        return await self._call(entry, profile_key(upgrade.to_profile), _TELL_S)
+
+    async def _set_slot(self, entry: Entry, plan: NetworkPlan) -> Heard:
+        version = version_of(entry)
+        heard = await self._call(entry, set_network_profile(version, plan), _TELL_S)
+        if heard.unable and version is OCPPVersion.V2_1:
+            return await self._call(entry, network_variables(plan), _TELL_S)
+        return heard
+
+    async def reset(self, entry: Entry) -> Heard:
+        """Restart, if no transaction runs. Not sent otherwise."""
+        return await self._call(entry, reset(version_of(entry)), _TELL_S, when_idle=True)
+
+    async def restore(self, entry: Entry, priority: str) -> Heard:
+        """2.x: the network profiles that it had before."""
+        return await self._call(entry, priority_message(priority), _TELL_S)
+
+    async def _call(self, entry: Entry, message: Message, timeout_s: float, *, when_idle: bool = False) -> Heard:
+        try:
+            answer = await self._own_calls.call(
+                entry.charge_point_id, entry, message.action, message.payload, timeout_s, when_idle=when_idle
+            )
+        except CallRefused as refused:
+            return Heard(sent=False, why=str(refused))
+        return _heard(answer)
+
+
+def _heard(answer: CallAnswer) -> Heard:
+    if answer.outcome == "result":
+        yes = is_taken(answer.payload)
+        said = printable(status_of(answer.payload), 32) or "not accepted"
+        return Heard(yes=yes, no=not yes, why="" if yes else f"{answer.action}: {said}", payload=answer.payload)
+    if answer.outcome == "not_sent":
+        return Heard(sent=False, why=answer.error)
+    why = f"{answer.action}: {answer.outcome} {printable(answer.error, 64)}".rstrip()
+    unable = answer.outcome == "error" and answer.error in _UNABLE
+    return Heard(no=answer.outcome == "error", why=why, unable=unable)
+
+
+def version_of(entry: Entry) -> OCPPVersion:
+    """Of a live session."""
+    assert entry.live is not None, "a session that is reachable"
+    version = OCPPVersion.from_subprotocol(entry.live.subprotocol)
+    assert version is not None, "what an admission was made for"
+    return version

@@ -1,0 +1,316 @@
+"""One upgrade of a charge point's security profile (A05): events in, the new state out. Pure.
+
+    WANTED > [ENROLLING > WANTED] > BOTH_ACCEPTED > TOLD > SWITCHING > PROVEN
+                                        `-----------------`-> RETURNING > FELL_BACK | ABORTED
+
+`next_step` says what is to be done about a state at a time, so a crash loses nothing: whoever comes after reads the
+state and asks again. Every function takes the time (seconds since the epoch) and returns a new `Upgrade`; one that
+cannot follow the state raises ValueError, which is a defect of the caller. docs/provisioning.md has the table.
+"""
+
+from enum import Enum
+from typing import Final
+
+import msgspec
+
+from gateway.ocpp.vocabulary import ChargePointId, SecurityProfile
+from gateway.provisioning.upgrade_states import FOLLOWS, UpgradeState
+
+__all__ = [
+    "Step",
+    "Upgrade",
+    "UpgradeTiming",
+    "aborted",
+    "both_accepted",
+    "certificate_wanted",
+    "ended",
+    "given_up",
+    "lost",
+    "next_step",
+    "not_told",
+    "on_old_profile",
+    "proven",
+    "put_off",
+    "reconnected",
+    "refused",
+    "reset_put_off",
+    "reset_refused",
+    "resetting",
+    "restore_tried",
+    "told",
+    "wanted",
+    "why_not_abortable",
+]
+
+_MAX_ATTEMPTS: Final = 6
+_MAX_BACK_OFF: Final = 6
+"""Waiting doubles so often."""
+_MAX_RESTORES: Final = 3
+_DETAIL_CHARS: Final = 400
+
+
+class UpgradeTiming(msgspec.Struct, frozen=True, kw_only=True):
+    """In seconds."""
+
+    look_again_s: float = 60.0
+    """Between two looks at a charge point that has to be waited for: it is charging, say."""
+    retry_s: float = 10.0
+    """After which it is told again when it has not answered, doubling; after a reconnect at once."""
+    restart_s: float = 300.0
+    """How long a restart may take before it is sent to restart again, doubling."""
+    lost_after_s: float = 3_600.0
+    """Not seen for so long after it was sent to restart: lost."""
+
+
+class Upgrade(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of the table; empty is what is not known yet."""
+
+    charge_point_id: ChargePointId
+    state: UpgradeState
+    from_profile: SecurityProfile
+    to_profile: SecurityProfile
+    created_at: float
+    changed_at: float
+    number: int = 0
+    """Of the row; 0 until it is stored."""
+    url: str = ""
+    """Where it is to connect, without its identity. Empty (1.6): it finds the place by itself."""
+    url_key: str = ""
+    """1.6: the vendor's configuration key for the URL. Empty: none is written."""
+    interface: str = ""
+    """2.x: ocppInterface of the network profile."""
+    priority_before: str = ""
+    """2.x: NetworkConfigurationPriority before it was touched."""
+    attempts: int = 0
+    """Of what the state is about: tellings, restarts, restorations."""
+    due_at: float = 0.0
+    """Not before this time is the next attempt made; a reconnect brings it forward."""
+    reset_at: float = 0.0
+    """When it was first sent to restart."""
+    ends_as: str = ""
+    """Of RETURNING: the state at its end."""
+    certificate_serial: str = ""
+    """Of the session that has proven it."""
+    detail: str = ""
+    """For people: why it is as it is."""
+
+
+class Step(Enum):
+    """What is to be done now."""
+
+    WAIT = "wait"
+    CHECK = "check"
+    """Do the preflight, and act on its outcome."""
+    LOOK_AT_CERTIFICATE = "look-at-certificate"
+    TELL = "tell"
+    RESET = "reset"
+    GIVE_UP = "give-up"
+    """It has been tried often enough: take back what it was told."""
+    LOSE = "lose"
+    RESTORE = "restore"
+    END = "end"
+    """Nothing is left to be taken back."""
+
+
+def next_step(upgrade: Upgrade, now: float, timing: UpgradeTiming, *, reachable: bool) -> Step:
+    """What the state asks for. `reachable`: connected on the old profile, and has had time to settle."""
+    match upgrade.state:
+        case UpgradeState.WANTED:
+            return Step.CHECK if reachable and now >= upgrade.due_at else Step.WAIT
+        case UpgradeState.ENROLLING:
+            return Step.LOOK_AT_CERTIFICATE
+        case UpgradeState.BOTH_ACCEPTED:
+            return _attempt(upgrade, now, Step.TELL, reachable=reachable)
+        case UpgradeState.TOLD:
+            return _attempt(upgrade, now, Step.RESET, reachable=reachable)
+        case UpgradeState.SWITCHING:
+            if now >= upgrade.reset_at + timing.lost_after_s:
+                return Step.GIVE_UP if reachable else Step.LOSE
+            return _attempt(upgrade, now, Step.RESET, reachable=reachable)
+        case UpgradeState.RETURNING:
+            if not upgrade.priority_before or upgrade.attempts >= _MAX_RESTORES:
+                return Step.END
+            return Step.RESTORE if reachable and now >= upgrade.due_at else Step.WAIT
+        case _:
+            return Step.WAIT
+
+
+def _attempt(upgrade: Upgrade, now: float, step: Step, *, reachable: bool) -> Step:
+    if not reachable or now < upgrade.due_at:
+        return Step.WAIT
+    return Step.GIVE_UP if upgrade.attempts >= _MAX_ATTEMPTS else step
+
+
+# -- before anything is changed
+
+
+def wanted(
+    charge_point_id: ChargePointId,
+    from_profile: SecurityProfile,
+    to_profile: SecurityProfile,
+    now: float,
+    *,
+    url: str = "",
+    url_key: str = "",
+    interface: str = "",
+) -> Upgrade:
+    """It is to be moved. Raises ValueError unless `to_profile` is higher."""
+    if to_profile <= from_profile:
+        raise ValueError(f"{int(to_profile)} is not above {int(from_profile)}")
+    return Upgrade(
+        charge_point_id=charge_point_id,
+        state=UpgradeState.WANTED,
+        from_profile=from_profile,
+        to_profile=to_profile,
+        created_at=now,
+        changed_at=now,
+        url=url,
+        url_key=url_key,
+        interface=interface,
+    )
+
+
+def put_off(upgrade: Upgrade, now: float, why: str, timing: UpgradeTiming) -> Upgrade:
+    """Something has to be waited for, and is looked at again."""
+    return _to(UpgradeState.WANTED, upgrade, now, due_at=now + timing.look_again_s, detail=why)
+
+
+def certificate_wanted(upgrade: Upgrade, now: float, why: str) -> Upgrade:
+    """It has no certificate yet."""
+    return _to(UpgradeState.ENROLLING, upgrade, now, detail=why)
+
+
+def refused(upgrade: Upgrade, now: float, why: str) -> Upgrade:
+    """It cannot be, or the charge point will not. It goes on as before."""
+    return _to(UpgradeState.REFUSED, upgrade, now, detail=why)
+
+
+# -- while both are accepted
+
+
+def both_accepted(upgrade: Upgrade, now: float, priority_before: str) -> Upgrade:
+    """The preflight has passed. From now on either profile is accepted."""
+    passed = {"attempts": 0, "due_at": now, "detail": ""}
+    return _to(UpgradeState.BOTH_ACCEPTED, upgrade, now, priority_before=priority_before, **passed)
+
+
+def not_told(upgrade: Upgrade, now: float, why: str, timing: UpgradeTiming) -> Upgrade:
+    """Whether it has heard is not known: it is told again, which does no harm."""
+    wait_s = _backed_off(timing.retry_s, upgrade.attempts)
+    more = {"attempts": upgrade.attempts + 1, "due_at": now + wait_s, "detail": why}
+    return _to(UpgradeState.BOTH_ACCEPTED, upgrade, now, **more)
+
+
+def told(upgrade: Upgrade, now: float) -> Upgrade:
+    """It has accepted."""
+    return _to(UpgradeState.TOLD, upgrade, now, attempts=0, due_at=now, detail="")
+
+
+def resetting(upgrade: Upgrade, now: float, timing: UpgradeTiming) -> Upgrade:
+    """It is about to be sent to restart. On disk before it is."""
+    wait_s = _backed_off(timing.restart_s, upgrade.attempts)
+    more = {"attempts": upgrade.attempts + 1, "due_at": now + wait_s, "reset_at": upgrade.reset_at or now}
+    return _to(UpgradeState.SWITCHING, upgrade, now, **more)
+
+
+def reset_refused(upgrade: Upgrade, now: float, why: str, timing: UpgradeTiming) -> Upgrade:
+    """It has said no to the restart; it is asked again."""
+    wait_s = _backed_off(timing.look_again_s, upgrade.attempts)
+    return _to(UpgradeState.TOLD, upgrade, now, due_at=now + wait_s, reset_at=0.0, detail=why)
+
+
+def reset_put_off(upgrade: Upgrade, now: float, why: str, timing: UpgradeTiming) -> Upgrade:
+    """It was certainly not sent to restart: it is charging, or gone. That does not count as an attempt."""
+    back = {"attempts": max(0, upgrade.attempts - 1), "due_at": now + timing.look_again_s, "reset_at": 0.0}
+    return _to(UpgradeState.TOLD, upgrade, now, detail=why, **back)
+
+
+def reconnected(upgrade: Upgrade, now: float) -> Upgrade:
+    """It is back, or we are: what may have been lost is said now. A restart is not asked for again so soon."""
+    if upgrade.state in {UpgradeState.SWITCHING, UpgradeState.PROVEN}:
+        return upgrade
+    return msgspec.structs.replace(upgrade, due_at=min(upgrade.due_at, now))
+
+
+def on_old_profile(upgrade: Upgrade, now: float, *, session_began_at: float, has_started: bool) -> Upgrade | None:
+    """It has registered on the old profile. None if that is not news.
+
+    `has_started`: with a BootNotification. It was sent to restart and has started, in a session that began later: it
+    could not, or would not, connect with the new profile (A05.FR.08).
+    """
+    after_reset = upgrade.state in {UpgradeState.SWITCHING, UpgradeState.LOST} and session_began_at > upgrade.reset_at
+    if not after_reset or not has_started:
+        return None
+    why = f"it came back on security profile {int(upgrade.from_profile)}"
+    return _returning(upgrade, now, UpgradeState.FELL_BACK, why)
+
+
+def given_up(upgrade: Upgrade, now: float) -> Upgrade:
+    """Tried often enough, or for long enough.
+
+    Where nothing can be taken back (1.6), it may still use the new profile after its next start, and must find it open.
+    """
+    why = f"given up while {upgrade.state.value}: {upgrade.detail or 'it does not switch'}"
+    if upgrade.priority_before:
+        return _returning(upgrade, now, UpgradeState.FELL_BACK, why)
+    return _to(UpgradeState.LOST, upgrade, now, detail=why)
+
+
+def lost(upgrade: Upgrade, now: float) -> Upgrade:
+    """It has not come back on either."""
+    return _to(UpgradeState.LOST, upgrade, now, detail="not seen since it was sent to restart")
+
+
+def _returning(upgrade: Upgrade, now: float, ends_as: UpgradeState, why: str) -> Upgrade:
+    return _to(UpgradeState.RETURNING, upgrade, now, attempts=0, due_at=now, ends_as=ends_as.value, detail=why)
+
+
+def restore_tried(upgrade: Upgrade, now: float, why: str, timing: UpgradeTiming) -> Upgrade:
+    """It was asked to go back to its old network profiles. `why`: it has not said yes; empty: it has."""
+    if not why:
+        return ended(upgrade, now)
+    wait_s = _backed_off(timing.retry_s, upgrade.attempts)
+    return _to(UpgradeState.RETURNING, upgrade, now, attempts=upgrade.attempts + 1, due_at=now + wait_s)
+
+
+def ended(upgrade: Upgrade, now: float) -> Upgrade:
+    """Only the old profile is accepted from now on."""
+    return _to(UpgradeState(upgrade.ends_as), upgrade, now)
+
+
+# -- ends
+
+
+def proven(upgrade: Upgrade, now: float, certificate_serial: str) -> Upgrade | None:
+    """A session on the new profile has registered. None if this state cannot be proven: nobody was let in on it."""
+    if UpgradeState.PROVEN not in FOLLOWS[upgrade.state]:
+        return None
+    return _to(UpgradeState.PROVEN, upgrade, now, certificate_serial=certificate_serial, detail="")
+
+
+def why_not_abortable(upgrade: Upgrade) -> str:
+    """Why it cannot be stopped any more, or an empty string."""
+    if not upgrade.state.is_open or upgrade.state is UpgradeState.RETURNING:
+        return f"it is {upgrade.state.value} already"
+    if upgrade.state.accepts_both and not upgrade.priority_before:
+        return "OCPP 1.6 has no way to take a new security profile back; the old one stays accepted until it is used"
+    return ""
+
+
+def aborted(upgrade: Upgrade, now: float) -> Upgrade:
+    """An operator has thought better of it."""
+    if not upgrade.state.accepts_both:
+        return _to(UpgradeState.ABORTED, upgrade, now, detail="an operator has stopped it")
+    return _returning(upgrade, now, UpgradeState.ABORTED, "an operator has stopped it")
+
+
+def _backed_off(wait_s: float, attempts: int) -> float:
+    return wait_s * float(1 << min(attempts, _MAX_BACK_OFF))
+
+
+def _to(state: UpgradeState, upgrade: Upgrade, now: float, /, **fields: object) -> Upgrade:
+    if state not in FOLLOWS[upgrade.state]:
+        raise ValueError(f"{state.value} cannot follow {upgrade.state.value}")
+    if "detail" in fields:
+        fields["detail"] = str(fields["detail"])[:_DETAIL_CHARS]
+    return msgspec.structs.replace(upgrade, state=state, changed_at=now, **fields)

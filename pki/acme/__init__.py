@@ -1,0 +1,1 @@
+"""Certificates for our own servers from an ACME CA (RFC 8555)."""

@@ -1,0 +1,196 @@
+"""Upgrades of the security profile with a running gateway and simulated charge points: what works, and every way it ends."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from gateway.simulator.core.events import ChargingStarted, ChargingStopped
+from tests.support.fleet import until
+from tests.support.simulated import memory_of, simulated
+from tests.support.upgrading import PASSWORD, UpgradeSite, command, upgrade_site
+
+pytestmark = pytest.mark.integration
+VERSIONS = {"CP-16": "1.6", "CP-201": "2.0.1", "CP-21": "2.1"}
+OWN = {"Reset", "ChangeConfiguration", "SetNetworkProfile", "SetVariables", "GetVariables", "SignCertificate"}
+
+
+async def abort(site: UpgradeSite, identity: str) -> tuple[int, dict[str, Any]]:
+    return await command("charge-point", "upgrade", identity, "--abort", config=site.rig.config_path)
+
+
+@pytest.mark.requirement("A05.FR.07", "A05.FR.09")
+async def test_from_1_to_3_with_the_first_certificate(tmp_path: Any) -> None:
+    async def one(site: UpgradeSite, identity: str, version: str) -> None:
+        async with site.charge_point(identity, version) as cp:
+            await site.upgrade(identity, 3)
+            await site.approve(identity)
+            found = await site.comes_to(identity, "proven")
+            assert site.profiles(identity) == (3, 3, 0)
+            await until(lambda: cp.memory.security_profile == 3, "it says so itself")
+            with site.rig.registry() as registry:
+                enrolment = registry.enrolments.newest(identity)
+            assert enrolment is not None
+            assert found.certificate_serial == enrolment.serial
+            states = site.states(identity)
+            assert states == ["wanted", "enrolling", "wanted", "both-accepted", "told", "switching", "proven"], states
+
+    async with upgrade_site(tmp_path) as site:
+        await asyncio.gather(*(one(site, identity, version) for identity, version in VERSIONS.items()))
+        for identity in VERSIONS:
+            frames = [json.loads(text) for text in site.csms.texts[identity]]
+            assert not OWN & {frame[2] for frame in frames if frame[0] == 2}
+
+
+@pytest.mark.requirement("TC_083_CSMS", "TC_A_19_CSMS")
+async def test_certification_1_6_tc_083_and_2_0_1_tc_a_19(tmp_path: Any) -> None:
+    """One profile up, Reset, the new one accepted, the old one refused everywhere, the new one accepted again."""
+    async with upgrade_site(tmp_path) as site:
+        for identity, version in (("CP-1", "1.6"), ("CP-2", "2.0.1")):
+            async with site.charge_point(identity, version, to_profile=2) as cp:
+                await site.upgrade(identity, 2)
+                await site.comes_to(identity, "proven")
+                assert site.profiles(identity) == (2, 2, 0)
+                await until(lambda cp=cp: cp.memory.security_profile == 2, "it says so itself")  # type: ignore[misc]
+            since = site.gateway.mark()
+            old = memory_of(identity, site.url(1), 1, version, password=PASSWORD)
+            async with simulated(old) as intruder:
+                await intruder.until(lambda: intruder.said("connection failed"))
+                assert {"failure": "refused", "detail": "HTTP 403"} in intruder.said("connection failed")
+            refused = await site.gateway.event("profile.downgrade", since)
+            assert refused["charge_point_id"] == identity
+            async with simulated(cp.memory) as again:
+                await again.registered()
+
+
+class TestPreflight:
+    async def test_shows_every_reason_and_changes_nothing(self, tmp_path: Any) -> None:
+        async with upgrade_site(tmp_path) as site, site.charge_point("CP-1", "2.0.1"):
+            given = ("CP-1", "--to-profile", "3", "--url", site.url(3), "--dry-run")
+            code, found = await command("charge-point", "upgrade", *given, config=site.rig.config_path)
+            assert (code, found["verdict"]) == (0, "enrol"), found
+            assert {each["name"]: each["outcome"] for each in found["checks"]} == {
+                "profile": "ok",
+                "listener": "ok",
+                "address": "ok",
+                "idle": "ok",
+                "root": "ok",
+                "server certificate": "ok",
+                "clock": "ok",
+                "certificate": "enrol",
+                "store": "ok",
+                "fall-back": "ok",
+            }
+            assert "never over OCPP" in found["reversibility"]
+            assert (site.newest("CP-1"), site.profiles("CP-1")[2]) == (None, 0)
+
+    async def test_what_would_strand_it_is_refused(self, tmp_path: Any) -> None:
+        async with upgrade_site(tmp_path) as site:
+            cases: list[tuple[tuple[str, ...], dict[str, Any], str]] = [
+                ((), {"roots": ()}, "root"),
+                (("rejects=GetInstalledCertificateIds",), {}, "root"),
+                (("clock-off=60",), {}, "clock"),
+            ]
+            for number, (quirks, factory, name) in enumerate(cases):
+                identity = f"CP-{number}"
+                async with site.charge_point(identity, "2.0.1", 1, *quirks, **factory):
+                    await site.upgrade(identity, 3)
+                    found = await site.comes_to(identity, "refused")
+                    assert found.detail.startswith(f"{name}: "), found.detail
+                    assert site.profiles(identity)[2] == 0
+
+    async def test_a_transaction_is_waited_for(self, tmp_path: Any) -> None:
+        async with upgrade_site(tmp_path) as site, site.charge_point("CP-1", "1.6", to_profile=2) as cp:
+            cp.player.happens(ChargingStarted(now=0.0))
+            await until(lambda: cp.said("charging"), "it is charging")
+            await site.upgrade("CP-1", 2)
+            await until(lambda: site.detail("CP-1") == "idle: a transaction runs", "it waits")
+            assert site.state("CP-1") == "wanted"
+            cp.player.happens(ChargingStopped(now=0.0))
+            await site.comes_to("CP-1", "proven")
+
+
+class TestItComesBack:
+    """On the old profile, which is accepted as it was; nothing goes back and forth."""
+
+    @pytest.mark.requirement("A05.FR.08")
+    async def test_a_charge_point_that_cannot_use_the_new_profile(self, tmp_path: Any) -> None:
+        async def one(site: UpgradeSite, identity: str, version: str) -> None:
+            async with site.charge_point(identity, version, 1, "falls-back", to_profile=2) as cp:
+                await site.upgrade(identity, 2)
+                await site.comes_to(identity, "fell-back")
+                assert site.profiles(identity) == (1, 1, 0)
+                await until(lambda: cp.player.charge_point.is_registered, "it is there")
+                if version != "1.6":
+                    assert cp.memory.next_priority == [1]  # it does not try again after its next start
+                states = [each for each in site.states(identity) if each in {"both-accepted", "returning", "fell-back"}]
+                assert states == ["both-accepted", "returning", "fell-back"]
+
+        async with upgrade_site(tmp_path) as site:
+            await asyncio.gather(*(one(site, identity, version) for identity, version in VERSIONS.items()))
+
+    async def test_one_that_says_no_is_left_as_it_was(self, tmp_path: Any) -> None:
+        async with upgrade_site(tmp_path) as site:
+            for identity, version, action in (
+                ("CP-1", "1.6", "ChangeConfiguration"),
+                ("CP-2", "2.0.1", "SetNetworkProfile"),
+                ("CP-3", "2.0.1", "SetVariables"),
+            ):
+                async with site.charge_point(identity, version, 1, f"rejects={action}", to_profile=2):
+                    await site.upgrade(identity, 2)
+                    await site.comes_to(identity, "refused")
+                    assert site.profiles(identity) == (1, 1, 0)
+
+
+async def test_one_that_stays_away_is_lost_and_both_ways_stay_open(tmp_path: Any) -> None:
+    async with upgrade_site(tmp_path, lost_after_s=2.0) as site:
+        async with site.charge_point("CP-1", "2.0.1", to_profile=2) as cp:
+            await site.upgrade("CP-1", 2)
+            await site.comes_to("CP-1", "switching")
+            memory = cp.memory
+        await site.comes_to("CP-1", "lost", "proven")
+        if site.state("CP-1") == "lost":  # it may have been quicker than we
+            assert site.profiles("CP-1") == (1, 1, 2)
+        async with simulated(memory) as late:
+            await late.registered()
+            await site.comes_to("CP-1", "proven")
+            assert site.profiles("CP-1") == (2, 2, 0)
+
+
+async def test_stopped_by_an_operator(tmp_path: Any) -> None:
+    async with upgrade_site(tmp_path) as site:
+        site.memory("CP-AWAY", "2.0.1")
+        await site.known(1)
+        await site.upgrade("CP-AWAY", 2)
+        code, found = await abort(site, "CP-AWAY")
+        assert (code, found["state"], site.profiles("CP-AWAY")) == (0, "aborted", (1, 0, 0))
+        async with site.charge_point("CP-TOLD", "2.0.1", 1, "rejects=Reset", to_profile=2) as cp:
+            await site.upgrade("CP-TOLD", 2)
+            await until(lambda: cp.memory.next_priority == [2, 1], "it was told")
+            assert (await abort(site, "CP-TOLD"))[0] == 0
+            await site.comes_to("CP-TOLD", "aborted")
+            assert (cp.memory.next_priority, site.profiles("CP-TOLD")) == ([1], (1, 1, 0))
+        async with site.charge_point("CP-16", "1.6", 1, "rejects=Reset", to_profile=2):
+            await site.upgrade("CP-16", 2)
+            await site.comes_to("CP-16", "told")
+            code, found = await abort(site, "CP-16")
+            assert code == 1
+            assert "no way to take" in found["error"]
+            assert site.profiles("CP-16")[2] == 2
+
+
+async def test_what_cannot_be_done_is_said(tmp_path: Any) -> None:
+    async with upgrade_site(tmp_path) as site:
+        site.memory("CP-1", "1.6")
+        site.memory("CP-2", "1.6", 2)
+        await site.known(2)
+        for words, why in (
+            (("CP-NOBODY", "--to-profile", "2"), "no charge point of this identity"),
+            (("CP-2", "--to-profile", "2"), "on security profile 2 already"),
+            (("CP-1", "--abort"), "there has been no upgrade"),
+            (("CP-1", "--to-profile", "2", "--dry-run"), "not connected"),
+        ):
+            code, found = await command("charge-point", "upgrade", *words, config=site.rig.config_path)
+            assert code == 1
+            assert why in found["error"]

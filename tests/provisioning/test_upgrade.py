@@ -1,0 +1,210 @@
+"""The state table of an upgrade: each step, what may not follow, and what a crash or a lost answer changes."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.ocpp.vocabulary import ChargePointId, SecurityProfile
+from gateway.provisioning import upgrade as core
+from gateway.provisioning.upgrade import Step, Upgrade, UpgradeTiming, next_step
+from gateway.provisioning.upgrade_states import ENDS, FOLLOWS, UpgradeState
+
+CP = ChargePointId("CP-1")
+ONE, THREE = SecurityProfile(1), SecurityProfile(3)
+TIMING = UpgradeTiming(look_again_s=60.0, retry_s=10.0, restart_s=300.0, lost_after_s=1_000.0)
+Made = Callable[[], Upgrade]
+
+
+def wanted(now: float = 100.0) -> Upgrade:
+    return core.wanted(CP, ONE, THREE, now, url="wss://gw/ocpp")
+
+
+def both(priority: str = "1") -> Upgrade:
+    return core.both_accepted(wanted(), 100.0, priority)
+
+
+def told(priority: str = "1") -> Upgrade:
+    return core.told(both(priority), 100.0)
+
+
+def switching(priority: str = "1") -> Upgrade:
+    return core.resetting(told(priority), 100.0, TIMING)
+
+
+def returning() -> Upgrade:
+    found = core.on_old_profile(switching(), 120.0, session_began_at=110.0, has_started=True)
+    assert found is not None
+    return found
+
+
+def lost() -> Upgrade:
+    return core.lost(switching(), 2_000.0)
+
+
+def proven(upgrade: Upgrade) -> Upgrade:
+    found = core.proven(upgrade, 130.0, "1f")
+    assert found is not None
+    return found
+
+
+def step(upgrade: Upgrade, now: float = 100.0, *, reachable: bool = True) -> Step:
+    return next_step(upgrade, now, TIMING, reachable=reachable)
+
+
+class TestSteps:
+    @pytest.mark.parametrize(
+        ("made", "expected"),
+        [
+            (wanted, Step.CHECK),
+            (lambda: core.certificate_wanted(wanted(), 100.0, ""), Step.LOOK_AT_CERTIFICATE),
+            (both, Step.TELL),
+            (told, Step.RESET),
+            (switching, Step.WAIT),
+            (lost, Step.WAIT),
+            (lambda: proven(switching()), Step.WAIT),
+            (lambda: core.refused(wanted(), 100.0, "no"), Step.WAIT),
+        ],
+    )
+    def test_of_each_state(self, made: Made, expected: Step) -> None:
+        assert step(made()) is expected
+
+    @pytest.mark.parametrize("made", [wanted, both, told])
+    def test_nothing_is_said_to_a_charge_point_that_is_away(self, made: Made) -> None:
+        assert step(made(), reachable=False) is Step.WAIT
+
+    def test_what_has_to_be_waited_for_is_looked_at_again_and_not_before(self) -> None:
+        waits = core.put_off(wanted(), 100.0, "idle: a transaction runs", TIMING)
+        assert (step(waits, 159.0), step(waits, 160.0)) == (Step.WAIT, Step.CHECK)
+
+    def test_a_reconnect_brings_forward_what_may_not_have_been_heard(self) -> None:
+        unheard = core.not_told(both(), 100.0, "timeout", TIMING)
+        assert step(unheard, 101.0) is Step.WAIT
+        assert step(core.reconnected(unheard, 101.0), 101.0) is Step.TELL
+
+    def test_but_no_second_restart(self) -> None:
+        assert step(core.reconnected(switching(), 101.0), 101.0) is Step.WAIT
+
+
+class TestRestart:
+    def test_is_asked_for_again_after_a_while_and_then_given_up(self) -> None:
+        upgrade, now, resets = switching(), 100.0, 1
+        timing = UpgradeTiming(restart_s=1.0, lost_after_s=10_000.0)
+        while (found := next_step(upgrade, now, timing, reachable=True)) in {Step.WAIT, Step.RESET}:
+            if found is Step.RESET:
+                upgrade, resets = core.resetting(upgrade, now, timing), resets + 1
+            now += 0.5
+        assert (found, resets) == (Step.GIVE_UP, 6)
+
+    def test_of_one_that_charges_is_put_off_and_counts_as_no_attempt(self) -> None:
+        busy = switching()
+        for _ in range(20):
+            later = core.reset_put_off(busy, 100.0, "a transaction runs", TIMING)
+            assert (step(later, 100.0), step(later, 160.0)) == (Step.WAIT, Step.RESET)
+            busy = core.resetting(later, 160.0, TIMING)
+        assert busy.reset_at == 160.0
+
+    def test_of_one_that_is_not_seen_again_is_lost_after_the_time_for_it(self) -> None:
+        assert step(switching(), 1_099.0, reachable=False) is Step.WAIT
+        assert step(switching(), 1_100.0, reachable=False) is Step.LOSE
+
+
+class TestOnTheOldProfile:
+    def test_started_after_the_reset_it_has_come_back(self) -> None:
+        assert (returning().state, returning().ends_as) == (UpgradeState.RETURNING, "fell-back")
+
+    @pytest.mark.parametrize(("began_at", "has_started"), [(99.0, True), (110.0, False)])
+    def test_a_session_from_before_or_a_mere_reconnect_proves_nothing(self, began_at: float, has_started: bool) -> None:
+        found = core.on_old_profile(switching(), 120.0, session_began_at=began_at, has_started=has_started)
+        assert found is None
+
+    @pytest.mark.parametrize("made", [wanted, both, told])
+    def test_before_it_was_sent_to_restart_it_belongs_there(self, made: Made) -> None:
+        assert core.on_old_profile(made(), 120.0, session_began_at=110.0, has_started=True) is None
+
+    def test_its_network_profiles_are_restored_a_few_times_at_most(self) -> None:
+        upgrade, now = returning(), 120.0
+        for _ in range(3):
+            assert step(upgrade, now) is Step.RESTORE
+            upgrade = core.restore_tried(upgrade, now, "Rejected", TIMING)
+            assert step(upgrade, now) is not Step.RESTORE
+            now += 1_000.0
+        assert step(upgrade, now) is Step.END
+        assert core.ended(upgrade, now).state is UpgradeState.FELL_BACK
+
+    def test_1_6_has_nothing_to_restore(self) -> None:
+        back = core.on_old_profile(switching(""), 120.0, session_began_at=110.0, has_started=True)
+        assert back is not None
+        assert step(back, reachable=False) is Step.END
+
+
+class TestGivenUp:
+    def test_takes_back_what_can_be_taken_back(self) -> None:
+        assert core.given_up(told(), 200.0).state is UpgradeState.RETURNING
+
+    def test_where_nothing_can_both_stay_open(self) -> None:
+        """A 1.6 charge point may use its new profile after its next start: refused, it would be stranded."""
+        found = core.given_up(told(""), 200.0)
+        assert (found.state, found.state.accepts_both) == (UpgradeState.LOST, True)
+
+
+class TestProven:
+    @pytest.mark.parametrize("made", [both, told, switching, lost, returning])
+    def test_by_a_session_in_every_state_that_lets_it_in(self, made: Made) -> None:
+        assert proven(made()).certificate_serial == "1f"
+
+    @pytest.mark.parametrize("made", [wanted, lambda: core.refused(wanted(), 1.0, ""), lambda: proven(switching())])
+    def test_in_no_other(self, made: Made) -> None:
+        assert core.proven(made(), 130.0, "1f") is None
+
+    def test_it_cannot_be_undone(self) -> None:
+        with pytest.raises(ValueError, match="cannot follow"):
+            core.aborted(proven(switching()), 200.0)
+
+
+class TestAborted:
+    def test_before_anything_was_changed_at_once(self) -> None:
+        assert core.aborted(wanted(), 100.0).state is UpgradeState.ABORTED
+
+    def test_afterwards_by_taking_back(self) -> None:
+        found = core.aborted(told(), 100.0)
+        assert (step(found), core.ended(found, 100.0).state) == (Step.RESTORE, UpgradeState.ABORTED)
+
+    @pytest.mark.parametrize(
+        ("made", "possible"),
+        [(wanted, True), (told, True), (lambda: told(""), False), (returning, False), (lambda: proven(told()), False)],
+    )
+    def test_where_it_cannot_be_says_why(self, made: Made, possible: bool) -> None:
+        assert bool(core.why_not_abortable(made())) is not possible
+
+
+@pytest.mark.parametrize(("start", "to"), [(3, 3), (2, 1)])
+def test_never_downwards(start: int, to: int) -> None:
+    with pytest.raises(ValueError, match="is not above"):
+        core.wanted(CP, SecurityProfile(start), SecurityProfile(to), 1.0)
+
+
+def test_nothing_leads_out_of_an_end_and_everything_to_one() -> None:
+    for state in UpgradeState:
+        seen, front = {state}, {state}
+        while front:
+            front = {after for each in front for after in FOLLOWS[each]} - seen
+            seen |= front
+        assert seen & ENDS
+        assert (state in ENDS) == (not FOLLOWS[state])
+
+
+def test_what_lets_in_both_ends_by_proof_by_return_or_by_a_refusal_to_be_told() -> None:
+    ways = {(before, after) for before in UpgradeState if before.accepts_both for after in FOLLOWS[before] & ENDS}
+    assert {before for before, after in ways if after in {UpgradeState.FELL_BACK, UpgradeState.ABORTED}} == {
+        UpgradeState.RETURNING
+    }
+    assert {before for before, after in ways if after is UpgradeState.REFUSED} == {UpgradeState.BOTH_ACCEPTED}
+
+
+@given(now=st.floats(0.0, 1e6), reachable=st.booleans(), index=st.integers(0, 6))
+def test_a_step_is_the_same_whoever_asks_for_it(now: float, reachable: bool, index: int) -> None:
+    made: list[Made] = [wanted, both, told, switching, returning, lost, lambda: proven(told())]
+    upgrade = made[index]()
+    assert step(upgrade, now, reachable=reachable) is step(upgrade, now, reachable=reachable)

@@ -1,0 +1,117 @@
+"""The table of upgrades, on SQLite and PostgreSQL: a state and what it means for the record are one."""
+
+import pytest
+from sqlalchemy import text
+
+from gateway.ocpp.vocabulary import ChargePointId, SecurityProfile
+from gateway.provisioning import upgrade as core
+from gateway.provisioning.upgrade import Upgrade, UpgradeTiming
+from gateway.provisioning.upgrade_states import UpgradeState
+from gateway.store.database import open_database
+from gateway.store.errors import BelowFloor, NotFound, StoreError
+from gateway.store.registry import Registry
+from tests.support.records import make_record
+
+CP = ChargePointId("CP-1")
+TWO, THREE = SecurityProfile(2), SecurityProfile(3)
+TIMING = UpgradeTiming()
+
+
+@pytest.fixture
+def wanted(registry: Registry) -> Upgrade:
+    registry.add(make_record("CP-1", security_profile=TWO))
+    return registry.upgrades.put(core.wanted(CP, TWO, THREE, 1.0, url="wss://gw", url_key="k", interface="Wired0"))[0]
+
+
+def both(registry: Registry, wanted: Upgrade, priority: str = "1") -> Upgrade:
+    return registry.upgrades.put(core.both_accepted(wanted, 2.0, priority))[0]
+
+
+def profiles(registry: Registry) -> tuple[int, int, int]:
+    record = registry.get("CP-1")
+    assert record is not None
+    return int(record.security_profile), int(record.floor or 0), int(record.pending_security_profile or 0)
+
+
+def test_every_field_comes_back(registry: Registry, wanted: Upgrade) -> None:
+    switching = core.resetting(core.told(both(registry, wanted), 3.0), 4.0, TIMING)
+    registry.upgrades.put(switching)
+    assert registry.upgrades.newest(CP) == switching
+    assert registry.upgrades.open() == [switching]
+    assert [step.state.value for step in registry.upgrades.steps(CP, 9)] == ["switching", "both-accepted", "wanted"]
+
+
+def test_the_new_profile_is_let_in_with_the_state_that_says_so(registry: Registry, wanted: Upgrade) -> None:
+    assert profiles(registry) == (2, 0, 0)
+    before = registry.change_counter()
+    both(registry, wanted)
+    assert profiles(registry) == (2, 0, 3)
+    assert registry.changed_since(before)[1] == {CP}
+
+
+@pytest.mark.parametrize("end", ["refused", "fell-back", "aborted"])
+def test_and_no_more_at_an_end(registry: Registry, wanted: Upgrade, end: str) -> None:
+    upgrade = both(registry, wanted)
+    if end == "refused":
+        registry.upgrades.put(core.refused(upgrade, 3.0, "no"))
+    else:
+        told = core.told(upgrade, 3.0)
+        back = core.aborted(told, 3.0) if end == "aborted" else core.given_up(told, 3.0)
+        assert profiles(registry) == (2, 0, 3)
+        registry.upgrades.put(registry.upgrades.put(back)[0])
+        registry.upgrades.put(core.ended(back, 4.0))
+    assert (registry.upgrades.newest(CP) or wanted).state.value == end
+    assert profiles(registry) == (2, 0, 0)
+    assert registry.upgrades.open() == []
+
+
+def test_what_an_operator_has_let_in_by_hand_stays(registry: Registry, wanted: Upgrade) -> None:
+    registry.update("CP-1", pending_security_profile=THREE)
+    registry.upgrades.put(core.refused(wanted, 2.0, "no"))
+    assert profiles(registry) == (2, 0, 3)
+
+
+class TestProven:
+    def test_profile_floor_and_row_change_together(self, registry: Registry, wanted: Upgrade) -> None:
+        both(registry, wanted)
+        ended, record = registry.upgrades.prove("CP-1", THREE, 3.0, "1f")
+        assert ended is not None
+        assert (ended.state, ended.certificate_serial) == (UpgradeState.PROVEN, "1f")
+        assert registry.upgrades.newest(CP) == ended
+        assert (record.floor, profiles(registry)) == (THREE, (3, 3, 0))
+
+    def test_one_that_was_let_in_by_hand_needs_no_row(self, registry: Registry) -> None:
+        registry.add(make_record("CP-1", security_profile=TWO, pending_security_profile=THREE))
+        assert registry.upgrades.prove("CP-1", THREE, 3.0, "")[0] is None
+        assert profiles(registry) == (3, 3, 0)
+
+    def test_below_the_floor_nothing_changes(self, registry: Registry, wanted: Upgrade) -> None:
+        both(registry, wanted)
+        registry.upgrades.prove("CP-1", THREE, 3.0, "1f")
+        with pytest.raises(BelowFloor):
+            registry.upgrades.prove("CP-1", TWO, 4.0, "")
+        assert profiles(registry) == (3, 3, 0)
+
+
+def test_a_record_that_was_changed_meanwhile_is_not_let_in_on_two(registry: Registry, wanted: Upgrade) -> None:
+    registry.upgrades.prove("CP-1", THREE, 2.0, "")
+    fresh = core.wanted(CP, TWO, THREE, 3.0)
+    with pytest.raises(StoreError, match="on profile 3 meanwhile"):
+        registry.upgrades.put(core.both_accepted(registry.upgrades.put(fresh)[0], 3.0, ""))
+    assert (profiles(registry), (registry.upgrades.newest(CP) or wanted).state) == ((3, 3, 0), UpgradeState.WANTED)
+
+
+def test_removed_charge_points(registry: Registry, wanted: Upgrade) -> None:
+    registry.remove("CP-1")
+    assert registry.upgrades.newest(CP) is None
+    with pytest.raises(NotFound):
+        registry.upgrades.put(core.both_accepted(wanted, 2.0, ""))
+
+
+def test_a_row_that_somebody_has_edited_into_nonsense_is_named(registry: Registry, wanted: Upgrade, url: str) -> None:
+    database = open_database(url)
+    with database.writing() as connection:
+        connection.execute(text("UPDATE upgrades SET state = 'sideways'"))
+    database.close()
+    with pytest.raises(StoreError, match=f"Row {wanted.number} of the upgrades"):
+        registry.upgrades.newest(CP)
