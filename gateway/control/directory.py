@@ -85,13 +85,13 @@ class Directory:
             return before | self.identities(), revoked
         known, revocations = self._counter, self._revocations
         found, changed = await store.call(lambda registry: _read_changes(registry, known, revocations))
-        before = {identity: self.get(identity) for identity in changed}
+        were = {identity: self.get(identity) for identity in changed}
         # Removals first: a charge point removed and registered again in another case is one key here.
         for identity in changed - found.records.keys():
             self._records.pop(fold(identity), None)
         for record in found.records.values():
             self.put(record)
-        for change in filter(None, (change_of(record, self.get(identity)) for identity, record in before.items())):
+        for change in filter(None, (change_of(record, self.get(identity)) for identity, record in were.items())):
             self.on_change(change)
         return changed, self._take(found)
 

@@ -183,8 +183,10 @@ async def test_changes_by_others_are_heard_of_and_those_of_this_process_are_not(
     following.directory.on_change = lambda change: heard.append(change[0])
     following.registry.add(record_of("CP-A"))
     await following.refresh()
-    own = following.registry.add(record_of("CP-B"))
-    following.directory.put(own or record_of("CP-B"))
+    following.registry.add(record_of("CP-B"))
+    own = following.registry.get("CP-B")
+    assert own is not None
+    following.directory.put(own)
     await following.refresh()
     following.registry.remove(ChargePointId("CP-A"))
     await following.refresh()
