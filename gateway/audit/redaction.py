@@ -26,7 +26,7 @@ from gateway.ocpp.frames import Call, CallError, CallResult, CallResultError, Se
 from gateway.ocpp.vocabulary import OCPPVersion
 from gateway.ocpp.wrapped import unsigned
 
-__all__ = ["Pseudonym", "redacted", "token_pseudonym"]
+__all__ = ["Pseudonym", "is_plain_word", "redacted", "token_pseudonym"]
 
 Pseudonym = Callable[[str], str]
 """A token of a driver -> what stands for it in a record."""
@@ -56,6 +56,11 @@ def token_pseudonym(key: bytes, token: str) -> str:
     """
     normal = token.strip().casefold().encode("utf-8", "surrogatepass")
     return hmac.new(key, b"token\x00" + normal, hashlib.sha256).hexdigest()[:_PSEUDONYM_CHARS].upper()
+
+
+def is_plain_word(text: str) -> bool:
+    """Could be an action or an error code: names of the standard are plain words."""
+    return _PLAIN_WORD.fullmatch(text) is not None
 
 
 def redacted(text: bytes, version: OCPPVersion, pseudonym: Pseudonym, also: Iterable[str] = ()) -> bytes:
@@ -115,8 +120,8 @@ class _Walk:
         return kept
 
     def word(self, text: str) -> str:
-        """An action or an error code: names of the standard are plain words."""
-        return text if _PLAIN_WORD.fullmatch(text) else str(self.masked(text))
+        """An action or an error code."""
+        return text if is_plain_word(text) else str(self.masked(text))
 
     def masked(self, value: Any) -> Any:
         """The same shape without what it says."""

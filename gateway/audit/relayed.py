@@ -25,6 +25,7 @@ import msgspec
 
 from gateway.audit.event import Severity, printable
 from gateway.audit.record import Stamp, envelope
+from gateway.audit.redaction import is_plain_word
 from gateway.ocpp.codec import MalformedFrame, decode_message
 from gateway.ocpp.frames import Call, CallError, CallResult, CallResultError, Send
 from gateway.ocpp.vocabulary import OCPPVersion
@@ -67,7 +68,7 @@ class Head(msgspec.Struct, frozen=True):
     kind: Kind
     message_id: str = ""
     action: str = ""
-    """Of a call or SEND; of an error its code. Empty for results."""
+    """Of a call or SEND; of an error its code. Empty for results, ``*`` for what cannot be a name."""
 
 
 class RuleSaid(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,10 +114,15 @@ def head_of(data: bytes, version: OCPPVersion) -> Head:
         return Head("malformed")
     kind = _KINDS[type(frame)]
     if isinstance(frame, Call | Send):
-        return Head(kind, frame.message_id, frame.action)
+        return Head(kind, frame.message_id, _name(frame.action))
     if isinstance(frame, CallError | CallResultError):
-        return Head(kind, frame.message_id, frame.code)
+        return Head(kind, frame.message_id, _name(frame.code))
     return Head(kind, frame.message_id)
+
+
+def _name(text: str) -> str:
+    """Peers may write into it what they like: what is no name is not kept."""
+    return text if is_plain_word(text) else "*"
 
 
 def message_record(stamp: Stamp, message: Message) -> bytes:

@@ -1,11 +1,12 @@
 """The registry in memory, so that an admission reads no disk. Follows changes that any process makes."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
 import structlog
 
+from gateway.control.registry_changes import Change, change_of
 from gateway.control.store_thread import StoreThread
 from gateway.identity.claim import fold, matches
 from gateway.identity.evidence import CertificateName
@@ -63,6 +64,8 @@ class Directory:
         self._records: dict[str, ChargePointRecord] = {}
         self._owners: dict[str, ChargePointId] = {}
         self._revocations = Revocations()
+        self.on_change: Callable[[Change], None] = lambda _: None
+        """Hears what another process has changed. What this one does is here before it is read."""
 
     async def load(self, store: StoreThread) -> bool:
         """Read everything. Returns whether revocations have changed."""
@@ -82,11 +85,14 @@ class Directory:
             return before | self.identities(), revoked
         known, revocations = self._counter, self._revocations
         found, changed = await store.call(lambda registry: _read_changes(registry, known, revocations))
+        were = {identity: self.get(identity) for identity in changed}
         # Removals first: a charge point removed and registered again in another case is one key here.
         for identity in changed - found.records.keys():
             self._records.pop(fold(identity), None)
         for record in found.records.values():
             self.put(record)
+        for change in filter(None, (change_of(record, self.get(identity)) for identity, record in were.items())):
+            self.on_change(change)
         return changed, self._take(found)
 
     def _take(self, found: _Everything) -> bool:

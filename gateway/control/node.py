@@ -27,6 +27,7 @@ from gateway.control.operator_requests import OperatorRequest
 from gateway.control.own_calls import OwnCalls
 from gateway.control.parts import Parts, Surroundings
 from gateway.control.recordings import Recordings
+from gateway.control.registry_changes import Change
 from gateway.control.sessions import Sessions
 from gateway.control.settings import PolicyInvalid
 from gateway.control.settings_in_force import SettingsInForce
@@ -89,6 +90,7 @@ class Node:
         self._sessions = Sessions(first)
         self._trail = AuditTrail(config)
         self._events = EventLog(event_path(config), self._trail.record)
+        self._directory.on_change = self._changed_by_others
         self._limiter = GuessingLimiter(
             config.limits.failed_attempts_per_address_per_minute, config.limits.failed_attempts_per_identity_per_minute
         )
@@ -354,12 +356,20 @@ class Node:
 
     # -- the registry changes
 
+    def _changed_by_others(self, change: Change) -> None:
+        event, identity, what = change
+        self._events.own_event(event, "medium", "allow", what, identity)
+
     async def _follow_registry(self) -> None:
         try:
             changed, revoked = await self._directory.refresh(self._store)
         except StoreError as error:
             _log.warning("registry_not_read", error=str(error))
             return
+        if revoked:
+            self._events.own_event(
+                "admin.revocations_changed", "medium", "allow", "certificates were revoked, or no more"
+            )
         if changed or revoked:
             self._standing.judge_changed(changed, revoked=revoked)
         self._trust_is_stale |= revoked

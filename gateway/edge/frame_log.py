@@ -17,10 +17,9 @@ from gateway.edge.control_link import ControlLink
 from gateway.edge.decisions import decision_of, match_of, reports_of, to_be_redacted
 from gateway.edge.events import Counts
 from gateway.edge.pump import Leg
-from gateway.identity.evidence import Admission
 from gateway.link.messages import AuditSettings
 from gateway.link.relayed import FrameNote, FrameSource, FramesRecorded, RelayedFrame, RelayedFrames
-from gateway.ocpp.vocabulary import OCPPVersion, Origin
+from gateway.ocpp.vocabulary import Origin
 from gateway.relay.effects import FORWARD, AskFleet, AwaitRecord, Effects, Judging
 
 __all__ = ["UNTOLD", "FrameLog"]
@@ -39,17 +38,16 @@ _MAX_ASKED_S: Final = 5.0
 _REVISION_DIGITS: Final = 12
 
 
-class _Taken(msgspec.Struct, gc=False):
-    """A frame and what was decided. No part of its session is kept that the session could miss memory for."""
+class _Asked(msgspec.Struct):
+    """A frame that waits for what control says of a budget. No part of its session is kept that it could miss memory for."""
 
-    admission: Admission
-    version: OCPPVersion
+    source: FrameSource
     from_csms: bool
     time: float
     data: bytes
     effects: Effects
-    ticket: int = 0
-    """Of an AwaitRecord: its effects wait for the record."""
+    since: float
+    """Monotonic seconds."""
 
 
 class _Hold(msgspec.Struct, frozen=True):
@@ -76,19 +74,19 @@ class FrameLog:
         self._clock = clock
         self._boot = boot
         self._number = 0
-        self._waiting: deque[_Taken | int] = deque()
-        """In the order in which they were decided; a number for so many that found no room."""
+        self._waiting: deque[RelayedFrame] = deque()
+        """In the order in which they were decided. What found no room is missing by its number."""
         self._waiting_bytes = 0
         self._batches: deque[_Batch] = deque()
         """Not acknowledged yet."""
         self._kept_bytes = 0
-        self._asked: dict[tuple[str, int], tuple[float, _Taken]] = {}
-        """Frames that wait for what control says of a budget: by session and ticket, with monotonic seconds."""
+        self._asked: dict[tuple[str, int], _Asked] = {}
+        """By session and ticket."""
         self._settings = AuditSettings()
         self._held: dict[tuple[str, int], _Hold] = {}
         """What waits for its record: by session and ticket."""
         self._answered: dict[int, tuple[str, int]] = {}
-        """The same, by the number of the frame, once it has one."""
+        """The same, by the number of the frame."""
 
     def use(self, settings: AuditSettings) -> None:
         """What happens without a record, from now on."""
@@ -98,46 +96,54 @@ class FrameLog:
 
     def around(self, leg: Leg, judge: Judging) -> Judging:
         """The same judgement, on record."""
-        return partial(self._judged, leg, judge)
+        admission = leg.bridge.admission
+        source = FrameSource(admission.session, admission.charge_point_id, leg.bridge.version)
+        return partial(self._judged, source, leg.origin is Origin.CSMS, judge)
 
-    def _judged(self, leg: Leg, judge: Judging, data: bytes, now: float) -> Effects:
+    def _judged(self, source: FrameSource, from_csms: bool, judge: Judging, data: bytes, now: float) -> Effects:
+        """A frame that goes on is put away in one step."""
         effects = judge(data, now)
-        bridge = leg.bridge
-        taken = _Taken(bridge.admission, bridge.version, leg.origin is Origin.CSMS, self._clock(), data, effects)
-        if effects is not FORWARD:
-            ticket = next((each.ticket for each in effects if isinstance(each, AskFleet)), 0)
-            if ticket:
-                self._asked[taken.admission.session, ticket] = (now, taken)
-                return effects
-        self._decided(taken)
+        size = self._waiting_bytes + len(data) + _FRAME_COST_BYTES
+        if effects is FORWARD and size <= _MAX_WAITING_BYTES:
+            self._number = number = self._number + 1
+            self._waiting_bytes = size
+            self._waiting.append(RelayedFrame(number, source, from_csms, self._clock(), data))
+        else:
+            self._judged_otherwise(_Asked(source, from_csms, self._clock(), data, effects, now))
         return effects
 
-    def _decided(self, taken: _Taken) -> None:
-        last = taken.effects[-1] if taken.effects else None
-        if isinstance(last, AwaitRecord):
-            taken.ticket, taken.effects = last.ticket, (*taken.effects[:-1], *last.then)
-            asyncio.get_running_loop().call_soon(self._flush_now)
-        self._take(taken)
+    def _judged_otherwise(self, asked: _Asked) -> None:
+        ticket = next((each.ticket for each in asked.effects if isinstance(each, AskFleet)), 0)
+        if ticket:
+            self._asked[asked.source.session, ticket] = asked
+        else:
+            self._take(asked)
 
-    def _take(self, taken: _Taken) -> None:
-        size = len(taken.data) + _FRAME_COST_BYTES
+    def _take(self, asked: _Asked) -> None:
+        """What was decided is known now."""
+        self._number += 1
+        size = len(asked.data) + _FRAME_COST_BYTES
         if self._waiting_bytes + size > _MAX_WAITING_BYTES:
             self._counts.add(UNTOLD)
-            before = self._waiting.pop() if isinstance(self._waiting[-1], int) else 0
-            assert isinstance(before, int)
-            self._waiting.append(before + 1)
             return
         self._waiting_bytes += size
-        self._waiting.append(taken)
+        effects, last = asked.effects, asked.effects[-1] if asked.effects else None
+        if isinstance(last, AwaitRecord):
+            effects = (*effects[:-1], *last.then)
+            self._answered[self._number] = (asked.source.session, last.ticket)
+            asyncio.get_running_loop().call_soon(self._flush_now)
+        note, waits = _note(effects), isinstance(last, AwaitRecord)
+        frame = RelayedFrame(self._number, asked.source, asked.from_csms, asked.time, asked.data, note, waits)
+        self._waiting.append(frame)
 
     def settled(self, leg: Leg, ticket: int, effects: Effects | None) -> None:
         """What has become of a frame that waited for control, None: the session ended before."""
-        _, taken = self._asked.pop((leg.bridge.admission.session, ticket), (0.0, None))
-        if taken is not None:
+        asked = self._asked.pop((leg.bridge.admission.session, ticket), None)
+        if asked is not None:
             if effects is not None:
-                before = tuple(effect for effect in taken.effects if not isinstance(effect, AskFleet))
-                taken.effects = (*before, *effects)
-            self._decided(taken)
+                before = tuple(effect for effect in asked.effects if not isinstance(effect, AskFleet))
+                asked.effects = (*before, *effects)
+            self._take(asked)
 
     # -- what waits for its record
 
@@ -173,8 +179,6 @@ class FrameLog:
         if not self._waiting:
             return False
         made = self._next()
-        if made is None:
-            return False
         self._batches.append(made)
         self._kept_bytes += made.size
         made.is_sent = self._link.send(made.message)
@@ -193,29 +197,20 @@ class FrameLog:
 
     def give_up(self, now: float) -> None:
         """Sessions that ended while they waited for control: nobody says any more what has become of their frames."""
-        for key, (since, taken) in list(self._asked.items()):
-            if now - since >= _MAX_ASKED_S:
+        for key, asked in list(self._asked.items()):
+            if now - asked.since >= _MAX_ASKED_S:
                 del self._asked[key]
-                self._take(taken)
+                self._take(asked)
 
-    def _next(self) -> _Batch | None:
-        """A batch of what waits, or None where all that was taken are numbers of what is lost."""
+    def _next(self) -> _Batch:
+        """A batch of what waits."""
         frames: list[RelayedFrame] = []
-        size = 0
-        sources: dict[int, FrameSource] = {}
-        while self._waiting and size < _MAX_BATCH_BYTES and len(frames) < _MAX_BATCH_FRAMES:
-            taken = self._waiting.popleft()
-            if isinstance(taken, int):
-                self._number += taken
-                continue
-            self._waiting_bytes -= len(taken.data) + _FRAME_COST_BYTES
-            size += len(taken.data) + _FRAME_COST_BYTES
-            self._number += 1
-            if taken.ticket:
-                self._answered[self._number] = (taken.admission.session, taken.ticket)
-            frames.append(_frame(self._number, taken, sources))
-        if not frames:
-            return None
+        size, waiting = 0, self._waiting
+        while waiting and size < _MAX_BATCH_BYTES and len(frames) < _MAX_BATCH_FRAMES:
+            frame = waiting.popleft()
+            size += len(frame.data) + _FRAME_COST_BYTES
+            frames.append(frame)
+        self._waiting_bytes -= size
         return _Batch(RelayedFrames(self._boot, self._revision()[:_REVISION_DIGITS], tuple(frames)), size)
 
     def again(self) -> None:
@@ -238,17 +233,8 @@ class FrameLog:
             self._kept_bytes -= self._batches.popleft().size
 
 
-def _frame(number: int, taken: _Taken, sources: dict[int, FrameSource]) -> RelayedFrame:
-    admission = taken.admission
-    source = sources.get(id(admission))
-    if source is None:
-        source = FrameSource(admission.session, admission.charge_point_id, taken.version)
-        sources[id(admission)] = source
-    note = None if taken.effects is FORWARD else _note(taken.effects)
-    return RelayedFrame(number, source, taken.from_csms, taken.time, taken.data, note, bool(taken.ticket))
-
-
 def _note(effects: Effects) -> FrameNote | None:
+    """None where it goes on and nobody had anything to say."""
     reports, decision = reports_of(effects), decision_of(effects)
     if decision == "forward" and not reports:
         return None

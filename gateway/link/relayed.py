@@ -12,7 +12,7 @@ from gateway.policy.recording import Decision, Match
 __all__ = ["FrameNote", "FrameSource", "FramesRecorded", "RelayedFrame", "RelayedFrames"]
 
 
-class FrameSource(msgspec.Struct, frozen=True, array_like=True):
+class FrameSource(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The session that a frame belongs to."""
 
     session: str
@@ -29,7 +29,7 @@ class FrameNote(msgspec.Struct, frozen=True, array_like=True):
     """What matching rules want to have taken out."""
 
 
-class RelayedFrame(msgspec.Struct, frozen=True, array_like=True):
+class RelayedFrame(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One frame as it came."""
 
     number: int

@@ -21,6 +21,8 @@ V16 = OCPPVersion.V1_6
         (b'[5,"1","GenericError","d",{}]', OCPPVersion.V2_1, Head("result_error", "1", "GenericError")),
         (b'[6,"1","NotifyPeriodicEventStream",{}]', OCPPVersion.V2_1, Head("send", "1", "NotifyPeriodicEventStream")),
         (b'[6,"1","NotifyPeriodicEventStream",{}]', V16, Head("malformed")),
+        (b'[2,"1","my secret",{}]', V16, Head("call", "1", "*")),
+        (b'[4,"1","","d",{}]', V16, Head("error", "1", "*")),
         (b'[2,"secret', V16, Head("malformed")),
         (b"\xff", V16, Head("malformed")),
     ],

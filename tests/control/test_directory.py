@@ -176,3 +176,18 @@ class TestTrouble:
         with pytest.raises(StoreError):
             await following.refresh()
         assert following.known() == {"CP-1"}
+
+
+async def test_changes_by_others_are_heard_of_and_those_of_this_process_are_not(following: Following) -> None:
+    heard: list[str] = []
+    following.directory.on_change = lambda change: heard.append(change[0])
+    following.registry.add(record_of("CP-A"))
+    await following.refresh()
+    following.registry.add(record_of("CP-B"))
+    own = following.registry.get("CP-B")
+    assert own is not None
+    following.directory.put(own)
+    await following.refresh()
+    following.registry.remove(ChargePointId("CP-A"))
+    await following.refresh()
+    assert heard == ["admin.charge_point_added", "admin.charge_point_removed"]

@@ -1,0 +1,54 @@
+"""What somebody else has changed in the registry, for the record: the command line, another node."""
+
+from typing import Any, Final
+
+from gateway.audit.event import printable
+from gateway.identity.record import ChargePointRecord
+
+__all__ = ["Change", "change_of"]
+
+Change = tuple[str, str, str]
+"""Event, identity, and what was changed in words; of secrets only that they were."""
+
+_LEARNT: Final = frozenset(
+    {
+        "password_reading", "answers_pings", "vendor", "model", "firmware", "last_seen_at", "last_address", "created_at",
+        "updated_at",
+    }
+)  # fmt: skip
+_SHOWN: Final = frozenset(
+    {"security_profile", "floor", "pending_security_profile", "group", "csms", "enabled", "default_version"}
+)
+"""Fields whose values are on record; of all others it is said that they are different."""
+_MAX_CHARS: Final = 64
+
+
+def change_of(before: ChargePointRecord | None, after: ChargePointRecord | None) -> Change | None:
+    """None where nothing is different that somebody has set."""
+    record = after or before
+    if record is None:
+        return None
+    identity = printable(record.charge_point_id)
+    if before is None:
+        return "admin.charge_point_added", identity, _described(record)
+    if after is None:
+        return "admin.charge_point_removed", identity, _described(record)
+    names = [name for name in ChargePointRecord.__struct_fields__ if name not in _LEARNT]
+    different = [name for name in names if getattr(before, name) != getattr(after, name)]
+    if not different:
+        return None
+    return "admin.charge_point_changed", identity, ", ".join(_said(name, before, after) for name in different)
+
+
+def _described(record: ChargePointRecord) -> str:
+    return ", ".join(f"{name} {_value(getattr(record, name))}" for name in sorted(_SHOWN))
+
+
+def _said(name: str, before: ChargePointRecord, after: ChargePointRecord) -> str:
+    if name not in _SHOWN:
+        return name
+    return f"{name} {_value(getattr(before, name))} -> {_value(getattr(after, name))}"
+
+
+def _value(value: Any) -> str:
+    return printable(str(getattr(value, "value", value)), _MAX_CHARS) or "-"
