@@ -55,6 +55,7 @@ ARGUMENTS = {
     "call": ("X", "Heartbeat"),
     "certificate": ("X",),
     "password": ("X",),
+    "upgrade": ("X",),
     "import": ("-",),
     "revoke-certificate": ("--sha256", "00" * 32, "--reason", "lost"),
     "why": ("X",),
@@ -65,6 +66,10 @@ ARGUMENTS = {
 }
 OF_A_GROUP: dict[tuple[str, ...], tuple[str, ...]] = {
     ("report",): ("nevi",),
+    ("audit", "subject"): ("X", "--reason", "because"),
+    ("audit", "shred"): ("--identity", "X", "--reason", "because"),
+    ("audit", "hold", "add"): ("X", "--since", "2026-01-01", "--reason", "because"),
+    ("audit", "hold", "lift"): ("X", "--reason", "because"),
     ("campaign", "remove"): ("X",),
     ("capability", "show"): ("X", "Y"),
     ("capability", "export"): ("x.json",),

@@ -28,7 +28,7 @@ class _Commands(LazyGroup):
 
 @click.group("audit", cls=_Commands)
 def audit() -> None:
-    """Verify, read, search, prove and witness the audit log; destroy what it must forget.
+    """Verify, read, search and prove the audit log.
 
     DIR is the directory of an audit log, or of one of its shards. Without it, that of the configuration is taken.
     """

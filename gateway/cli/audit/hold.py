@@ -15,7 +15,7 @@ _reason = click.option("--reason", required=True, help="Why; it is on record.")
 
 @click.group()
 def hold() -> None:
-    """Hold the texts of days for a court, an auditor or an incident, by name."""
+    """Hold texts of days for a court or an incident."""
 
 
 @hold.command("add")

@@ -46,7 +46,9 @@ def _read_token(token: str, *, as_json: bool) -> str:
 @config_option
 @json_option
 def subject(token: str, reason: str, config_path: str | None, as_json: bool) -> int:
-    """Show how a driver's TOKEN (idTag, eMAID) stands in the log, and how much there is of it.
+    """Show how a driver's TOKEN stands in the log.
+
+    TOKEN is an idTag or eMAID; shown is how much there is of it.
 
     TOKEN - reads it from standard input. `audit search --text PSEUDONYM` finds the records. That somebody asked is on record.
     """
@@ -80,7 +82,9 @@ def shred(
     config_path: str | None,
     as_json: bool,
 ) -> int:
-    """Destroy the texts of messages, for good, in every copy of the log: their keys go.
+    """Destroy texts of messages for good.
+
+    Their keys go, and with them the texts in every copy of the log.
 
     All conditions that are given hold. Records, proofs and pseudonyms stay; `audit verify` goes on saying OK. Days under a
     hold are left out and named.

@@ -57,7 +57,7 @@ def upgrade(  # noqa: PLR0913  one for each option
     config_path: str | None,
     as_json: bool,
 ) -> int:
-    """Move a charge point to a higher security profile over OCPP (A05).
+    """Raise the security profile over OCPP (A05).
 
     Without options: how far it has got. --to-profile, --dry-run and --abort need a running gateway. Until it has
     registered on the new profile both are accepted; from then on every lower one is refused, for ever.
