@@ -27,8 +27,8 @@ __all__ = ["OwnOCSP", "has_responder", "new_signer"]
 
 
 def has_responder(issuer: Issuer) -> bool:
-    """True if the issuer may delegate OCSP to a responder."""
-    return any(profile.name == OCSP_RESPONDER.name for profile in issuer.profiles)
+    """True if the issuer may delegate OCSP to a responder, and its certificates say where to ask one."""
+    return bool(issuer.publication.ocsp_url) and any(each.name == OCSP_RESPONDER.name for each in issuer.profiles)
 
 
 def new_signer(ca: Issuance, issuer: Issuer, by: str, now: datetime.datetime) -> tuple[OCSPSigner, datetime.datetime]:
