@@ -16,6 +16,7 @@ from gateway.control.background import in_background
 from gateway.control.certificate_facts import known_certificate
 from gateway.control.part import NodePart
 from gateway.control.store_thread import StoreThread
+from gateway.store.certificates import Revocations
 from gateway.store.errors import StoreError
 from gateway.store.inventory import JournalPosition, KnownCertificate, OwnRevocation
 from pki.chained_file import START, Position
@@ -29,6 +30,7 @@ _NAMED_AT_ONCE: Final = 20
 """More that are new at the same time, as after a restore, are one event with their number."""
 _AGAIN_S: Final = 10.0
 """After a failure: a damaged journal of a large fleet is not read all through twice a second."""
+_COMPARE_EVERY_S: Final = 10.0
 _log = structlog.get_logger("control.own_revocations")
 
 Report = Callable[[str, str, str, str], None]
@@ -42,14 +44,21 @@ class OwnRevocations(NodePart):
     tick_every_s = 0.2
     """The registry is followed twice a second, so that a revocation is everywhere within a second."""
 
-    def __init__(self, store: StoreThread, report: Report, directory: str) -> None:
-        """`directory`: of the CA, as `use` takes it from the configuration."""
+    def __init__(self, store: StoreThread, report: Report, in_force: Callable[[], Revocations], directory: str) -> None:
+        """`in_force`: what the registry has revoked, as this process knows it.
+
+        `directory`: of the CA, as `use` takes it from the configuration.
+        """
         self._store = store
         self._report = report
         self._directory = ""
         self._follower: JournalFollower | None = None
+        self._in_force = in_force
         self._found: list[OwnRevocation] = []
         """Read, and not in the registry yet."""
+        self._read_ever: dict[tuple[str, str], OwnRevocation] = {}
+        """By issuer and serial number."""
+        self._compared_at = 0.0
         self._issued: list[KnownCertificate] = []
         self._failure = ""
         self._not_before = 0.0
@@ -66,6 +75,7 @@ class OwnRevocations(NodePart):
     def _follow_in(self, directory: str) -> None:
         if directory != self._directory:
             self._directory, self._follower = directory, None
+            self._read_ever = {}
             self._failure, self._not_before = "", 0.0
 
     async def tick(self) -> None:
@@ -76,6 +86,7 @@ class OwnRevocations(NodePart):
             follower = self._follower = self._follower or await self._begun(self._directory)
             if follower.has_news():
                 await self._read(follower)
+            self._compare()
             await self._write(follower)
         except StoreError as error:
             _log.warning("journal_not_taken_over", revocations=len(self._found), error=str(error))
@@ -94,6 +105,14 @@ class OwnRevocations(NodePart):
             self._failed(str(error))
         else:
             self._failed("")
+
+    def _compare(self) -> None:
+        """A registry that was put back from a backup while we ran has forgotten, and must not un-revoke."""
+        if self._found or time.monotonic() - self._compared_at < _COMPARE_EVERY_S:
+            return
+        self._compared_at = time.monotonic()
+        known = self._in_force().issuer_serials
+        self._found += [each for name, each in self._read_ever.items() if name not in known]
 
     async def _write(self, follower: JournalFollower) -> None:
         """Revocations first, and they are what somebody waits for. Raises StoreError; nothing that was read is lost."""
@@ -117,14 +136,14 @@ class OwnRevocations(NodePart):
     def _revoked(self, news: RevokedNews) -> None:
         """On the thread that reads; nobody else touches the list meanwhile, as a tick waits for it."""
         note = f": {news.note}" if news.note else ""
-        self._found.append(
-            OwnRevocation(
-                issuer=news.issuer,
-                serial=f"{news.serial:x}",
-                reason=f"{news.reason}, by {news.by}{note}",
-                revoked_at=news.at.timestamp(),
-            )
+        found = OwnRevocation(
+            issuer=news.issuer,
+            serial=f"{news.serial:x}",
+            reason=f"{news.reason}, by {news.by}{note}",
+            revoked_at=news.at.timestamp(),
         )
+        self._read_ever[found.issuer, found.serial] = found
+        self._found.append(found)
 
     def _was_issued(self, news: IssuedNews) -> None:
         self._issued.append(known_certificate(news.certificate, "issued", news.at.timestamp(), news.profile))

@@ -70,7 +70,7 @@ class Parts:
             StationRoots(store, directory, sessions, calls, report),
             Rollovers(store, directory, sessions, calls, report, tasks),
             LogDetections(around.trail.directory, around.config.audit.detections, around.add_event),
-            OwnRevocations(store, report, around.config.pki.ca),
+            OwnRevocations(store, report, directory.revocations, around.config.pki.ca),
             self.publication,
             OwnCertificates(around.config, report, around.recertify),
             CertificateInventory(store),

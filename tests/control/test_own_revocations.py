@@ -32,7 +32,13 @@ class Followed:
         self.registry = Registry.open(url)
         self.store = StoreThread(url)
         self.told: list[tuple[str, ...]] = []
-        self.part = OwnRevocations(self.store, lambda *event: self.told.append(event), str(directory))
+        self.part = self.following(self.store)
+
+    def following(self, store: StoreThread) -> OwnRevocations:
+        """The part of a node."""
+        return OwnRevocations(
+            store, lambda *event: self.told.append(event), self.registry.revocations, str(self.directory)
+        )
 
     def issue_and_revoke(self, issued: int, revoked: int) -> list[str]:
         serials = []
@@ -76,7 +82,7 @@ async def test_what_is_new_is_told_once(followed: Followed) -> None:
         ("certificate.revoked", "high", "deny", f"serial {first} of CN=Issuing,O=CPO: superseded, by alice: n")
     ]
     await followed.part.tick()
-    again = OwnRevocations(followed.store, lambda *event: followed.told.append(event), str(followed.directory))
+    again = followed.following(followed.store)
     await again.load()
     assert (len(followed.told), followed.in_registry()) == (1, (2, 1))
 
@@ -92,7 +98,7 @@ async def test_many_at_once_are_named_in_part_and_counted(followed: Followed) ->
 async def test_a_locked_registry_loses_nothing(followed: Followed, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.store.database._BUSY_TIMEOUT_S", 0.05)
     impatient = StoreThread(followed.url)
-    part = OwnRevocations(impatient, lambda *event: followed.told.append(event), str(followed.directory))
+    part = followed.following(impatient)
     followed.issue_and_revoke(2, 1)
     other = sqlite3.connect(followed.url.removeprefix("sqlite:///"), isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -117,3 +123,21 @@ async def test_another_directory_is_followed_from_its_start(followed: Followed, 
     assert followed.part.status() is None
     await other.store.close()
     other.registry.close()
+
+
+async def test_a_registry_that_was_put_back_from_a_backup_does_not_un_revoke(
+    followed: Followed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    followed.issue_and_revoke(2, 2)
+    for _ in range(2):
+        await followed.part.tick()
+    assert (followed.in_registry(), len(followed.told)) == ((2, 2), 2)
+    other = sqlite3.connect(followed.url.removeprefix("sqlite:///"))
+    with other:
+        other.execute("DELETE FROM revoked_certificates WHERE id = (SELECT min(id) FROM revoked_certificates)")
+    other.close()
+    await followed.part.tick()
+    assert followed.in_registry() == (2, 1)  # not compared twice a second
+    monkeypatch.setattr("gateway.control.own_revocations._COMPARE_EVERY_S", 0.0)
+    await followed.part.tick()
+    assert (followed.in_registry(), len(followed.told)) == ((2, 2), 3)
