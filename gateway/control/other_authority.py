@@ -40,6 +40,7 @@ from pki.backends.interface import (
 )
 from pki.blocked_keys import spki_sha256
 from pki.chains import is_issued_by
+from pki.csr import csr_der
 from pki.errors import Misconfigured
 from pki.inventory import RequestEntry, RequestState
 from pki.issuance import Issuance, IssuedCertificate
@@ -101,7 +102,7 @@ class OtherAuthority(CertificateAuthority):
 
     def _wanted(self, request: str, asked: Asked) -> EnrollmentRequest:
         return EnrollmentRequest(
-            csr=x509.load_pem_x509_csr(asked.csr.encode("ascii")),
+            csr=x509.load_der_x509_csr(csr_der(asked.csr)),
             identity=asked.charge_point_id,
             common_name=asked.common_name,
             organization=asked.organization,

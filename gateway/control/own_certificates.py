@@ -21,7 +21,6 @@ from gateway.control.background import in_background
 from gateway.control.own_certificate_files import (
     OwnCertificate,
     own_certificate_path,
-    own_pems,
     read_own,
     write_own,
 )
@@ -34,8 +33,8 @@ __all__ = ["OwnCertificates"]
 
 _RETRY_S: Final = 30.0
 _MAX_RETRY_S: Final = 3_600.0
-_START_S: Final = 30.0
-"""How long a start waits for a first certificate; afterwards it goes on without."""
+_START_S: Final = 15.0
+"""How long a start waits for a first certificate; afterwards it goes on without: nobody is admitted meanwhile."""
 _SAY_AFTER: Final = 3
 """Edges that come and go are no event; edges that go on refusing are."""
 _log = structlog.get_logger("control.own_certificates")
@@ -51,7 +50,7 @@ class OwnCertificates(NodePart):
     """One per node. `put_into_force` gives the edges what is on the disk; empty, or why they keep what they have."""
 
     name: ClassVar[str] = "server_certificates"
-    tick_every_s: ClassVar[float] = 2.0
+    tick_every_s: ClassVar[float] = 3.0
 
     def __init__(self, config: Config, report: Report, put_into_force: Callable[[], Awaitable[str]]) -> None:
         self._config = config
@@ -59,6 +58,8 @@ class OwnCertificates(NodePart):
         self._put_into_force = put_into_force
         self._source: OwnCertificateSource | None = None
         self._have: dict[str, OwnCertificate] = {}
+        self._seen: dict[str, tuple[object, ...]] = {}
+        """By kind of key: by what its file is recognised."""
         self._shown: tuple[CertificatePEM, ...] = ()
         self._failed: dict[str, tuple[int, float, str]] = {}
         """By kind of key: how often in a row, when to try again (monotonic), and why."""
@@ -67,12 +68,12 @@ class OwnCertificates(NodePart):
 
     @override
     async def load(self) -> None:
-        """A first certificate before anybody connects, if it can be had soon."""
+        """A first certificate before anybody connects, if it can be had soon. Renewals wait until we run."""
         if self._is_wanted():
             self._source = _source_of(self._config)
             try:
                 async with asyncio.timeout(_START_S):
-                    await self._see_to_all()
+                    await self._see_to_all(missing_only=True)
             except TimeoutError:
                 _log.warning("no_certificate_yet", after_s=_START_S)
 
@@ -91,7 +92,8 @@ class OwnCertificates(NodePart):
         if not self._is_wanted():
             return
         await self._see_to_all()
-        if not self._have or await in_background(partial(own_pems, self._config)) == self._shown:
+        newest = tuple(found.pem for found in map(self._have.get, self._config.server_certificates.keys) if found)
+        if not newest or newest == self._shown:
             return
         why = await self._put_into_force()
         self._refused = self._refused + 1 if why else 0
@@ -103,25 +105,34 @@ class OwnCertificates(NodePart):
 
     # -- one kind of key
 
-    async def _see_to_all(self) -> None:
+    async def _see_to_all(self, *, missing_only: bool = False) -> None:
         async with self._asking:
             config = self._config
             for kind in config.server_certificates.keys:
-                path = own_certificate_path(config, kind)
-                found = await in_background(partial(read_own, path))
-                self._have.pop(kind, None)
-                if found is not None:
-                    self._have[kind] = found
-                if self._is_due(kind, found):
+                found = await self._found(kind, own_certificate_path(config, kind))
+                if self._is_due(kind, found) and not (missing_only and found is not None):
                     await self._renew(kind)
+
+    async def _found(self, kind: str, path: Path) -> OwnCertificate | None:
+        """What is on the disk, read again only if the file is another one."""
+        seen = _stamp(path)
+        if self._seen.get(kind) != seen:
+            found = await in_background(partial(read_own, path))
+            self._seen[kind] = seen
+            self._have.pop(kind, None)
+            if found is not None:
+                self._have[kind] = found
+        return self._have.get(kind)
 
     def _is_due(self, kind: str, found: OwnCertificate | None) -> bool:
         _, not_before, _ = self._failed.get(kind, (0, 0.0, ""))
         if time.monotonic() < not_before:
             return False
-        if found is None or set(found.names) != set(self._config.server_certificates.names):
-            return True
-        return _now() >= found.renewal_at
+        return found is None or self._needs_another(found)
+
+    def _needs_another(self, found: OwnCertificate) -> bool:
+        wanted = {name.lower() for name in self._config.server_certificates.names}
+        return {name.lower() for name in found.names} != wanted or _now() >= found.renewal_at
 
     async def _renew(self, kind: KeyKind) -> None:
         assert self._source is not None
@@ -132,10 +143,12 @@ class OwnCertificates(NodePart):
         except (CertificateNotHad, OSError) as error:
             self._note_failure(kind, str(error))
             return
+        found = await self._found(kind, own_certificate_path(config, kind))
+        if found is None or (self._needs_another(found) and config is self._config):
+            # Else it would be asked for again and again, until a public CA has enough of us.
+            self._note_failure(kind, "what the CA has issued would have to be renewed at once")
+            return
         self._failed.pop(kind, None)
-        found = read_own(own_certificate_path(config, kind))
-        if found is not None:
-            self._have[kind] = found
         until = chain[0].not_valid_after_utc
         detail = f"{kind}: serial {chain[0].serial_number:x}, until {until:%Y-%m-%d %H:%M} UTC"
         self._report("server_certificate.issued", "info", "allow", detail)
@@ -197,6 +210,14 @@ def _source_of(config: Config) -> OwnCertificateSource:
         return ACMESource(wanted.acme, Path(config.state_dir), wanted.names)
     organization = wanted.organization or (config.operator_names[0] if config.operator_names else "")
     return EmbeddedSource(Path(wanted.ca or config.pki.ca), wanted.names, organization)
+
+
+def _stamp(path: Path) -> tuple[object, ...]:
+    try:
+        found = path.stat()
+    except OSError:
+        return (path,)
+    return path, found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _is_automatic(tls: Any) -> bool:

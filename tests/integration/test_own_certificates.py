@@ -24,7 +24,8 @@ from tests.support.judges import needs_openssl
 from tests.support.rig import GatewayProcess, Rig
 
 pytestmark = pytest.mark.integration
-NAMES = ["cp.example.com", "cp2.example.com"]
+NAMES = ["cp.example.com", "CP2.example.com"]
+"""In whatever case: that is no reason to ask for another one."""
 PASSWORD = "password-of-all-1"
 LIFE_S = 600.0
 ECDSA, RSA = "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256"

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pki.csr import MAX_CSR_CHARACTERS, CertificateRequest, parse_csr, verify_subject
+from pki.csr import csr_der as handed_on
 from pki.errors import Reason, Refused
 from pki.key_policy import DEFAULT_KEY_POLICY
 from pki.names import Subject
@@ -325,3 +326,12 @@ def test_openssl_requests_are_taken(tmp_path: Path) -> None:
         command = ["openssl", "req", "-new", "-newkey", *algorithm, "-nodes", "-subj", "/O=CPO/CN=SN-1", "-keyout"]
         made = subprocess.run([*command, tmp_path / "k"], capture_output=True, check=True)
         assert parsed(made.stdout.decode()).common_name == "SN-1"
+
+
+def test_whatever_the_spelling_what_is_handed_on_is_the_same_der() -> None:
+    text = csr_pem()
+    body = "".join(text.splitlines()[1:-1])
+    spelled = f"\u00a0-----BEGIN NEW CERTIFICATE REQUEST-----\n{body}\n-----END NEW CERTIFICATE REQUEST-----\r\n"
+    assert handed_on(spelled) == handed_on(text) == csr_der(text)
+    with pytest.raises(Refused):
+        handed_on(text + text)
