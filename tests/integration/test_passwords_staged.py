@@ -76,3 +76,22 @@ async def test_a_silent_one_is_good_with_either_until_it_uses_one(tmp_path: Path
         async with connected(site, OLD.encode()):
             assert site.slots()[1] == ""
         assert await refused(site, candidate)
+
+
+async def test_a_refusal_of_what_it_has_taken_already_does_not_lock_it_out(tmp_path: Path) -> None:
+    """The CSMS hears nothing and says it again; the charge point, which has the new one, rejects the second."""
+    key = "4142434445464748494A4B4C4D4E4F5051525354"
+    async with running(tmp_path) as site:
+        async with connected(site, OLD.encode()) as peer:
+            for message_id, answer in (("a", None), ("b", "Rejected")):
+                call = [2, message_id, "ChangeConfiguration", {"key": "AuthorizationKey", "value": key}]
+                await site.csms.connections["CP-1"].send(json.dumps(call))
+                assert json.loads(await peer.text())[1] == message_id
+                # An error says nothing, and makes way for the next call.
+                said = [3, message_id, {"status": answer}] if answer else [4, message_id, "InternalError", "", {}]
+                peer.send_text(json.dumps(said))
+            await site.csms.received("CP-1", '[3, "b", {"status": "Rejected"}]')
+            assert "" not in site.slots()
+        async with connected(site, bytes.fromhex(key)):
+            await site.comes_to("in-use")
+        assert site.slots()[1] == ""
