@@ -110,6 +110,7 @@ REQUIREMENTS = {
     "A02.FR.24": "the certificate comes with the id of its request (2.1)",
     "A03.FR.01": "the charge point may ask for a renewal by itself",
     "A03.FR.02": "certificates live so long that renewal a month before the end makes sense",
+    "A02.FR.28": "a charge point that goes back to its old certificate is served, and gets another one",
     "A05.FR.07": "after a proven upgrade no lower profile, ever (2.x)",
     "A05.FR.08": "a charge point that cannot use the new profile is let back in on the one it falls back to",
     "A05.FR.09": "after a proven upgrade no lower profile, ever (1.6)",

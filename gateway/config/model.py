@@ -403,6 +403,13 @@ class PKI(msgspec.Struct, frozen=True, kw_only=True):
     """What a charge point is sent beside its certificate: the CAs above it, the root as well, or nothing."""
     key_patience_s: float = 3_600.0
     """How long a charge point keeps the key of a request that is not answered. Later it is asked for a new one."""
+    renew_after: float = 2 / 3
+    """Share of its lifetime after which a certificate that the gateway has given is renewed, more than 0 and less than 0.9.
+    Spread over a further twelfth, and not while the charge point is charging, unless nine tenths are over."""
+    renewals_at_once: int = 10
+    """So many renewals run at once on this node; 0: none is begun by the gateway."""
+    renew_retry_s: float = 3_600.0
+    """After a renewal that has failed, doubled with each further one."""
     retire_old_after_s: float = 2_678_400.0
     """How long after the new certificate's first connection the one before it still counts as expected: 31 days."""
     crl_lifetime_s: float = 604_800.0

@@ -16,6 +16,7 @@ from gateway.config.positions import Path
 __all__ = ["check_pki"]
 
 _DAY_S: Final = 86_400
+_LATEST_RENEWAL: Final = 0.9
 _SHORTEST_S: Final = 60
 """Shorter ones would end before whoever fetches them has got to use them."""
 _LONGEST_DAYS: Final = {"crl_lifetime_s": 100, "ocsp_lifetime_s": 10}
@@ -29,7 +30,11 @@ _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 def check_pki(config: Config, findings: Findings, check_positive: _Positive) -> None:
     """Add every error and warning to `findings`."""
     pki = config.pki
-    for name in ("key_patience_s", "retire_old_after_s", "min_validity_days", "max_validity_days"):
+    if not 0.0 < pki.renew_after < _LATEST_RENEWAL:
+        findings.error(("pki", "renew_after"), f"must be more than 0 and less than {_LATEST_RENEWAL}")
+    if pki.renewals_at_once < 0:
+        findings.error(("pki", "renewals_at_once"), "must not be negative")
+    for name in ("key_patience_s", "renew_retry_s", "retire_old_after_s", "min_validity_days", "max_validity_days"):
         check_positive(getattr(pki, name), ("pki", name), findings)
     for name, longest_days in _LONGEST_DAYS.items():
         lifetime_s = getattr(pki, name)

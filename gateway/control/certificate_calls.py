@@ -27,6 +27,8 @@ __all__ = ["CertificateCalls", "Said", "fitting"]
 
 _LIMIT_TIMEOUT_S: Final = 10.0
 _TIMEOUT_S: Final = 60.0
+_QUIET_S: Final = 900.0
+"""How old a session without a BootNotification must be for it to be known that no transaction runs."""
 _UNABLE: Final = frozenset({"NotImplemented", "NotSupported"})
 
 
@@ -59,6 +61,20 @@ class CertificateCalls:
         has = organization_of(version, await self._payload(entry, ask_organization(version)))
         if has is not None and has != organization:
             await self._payload(entry, set_organization(version, organization))
+
+    async def is_idle(self, entry: Entry) -> bool:
+        """True if it answers, and is certainly not charging."""
+        version = _version(entry)
+        if version is None:
+            return False
+        asked = ask_chain_limit(version)
+        try:
+            answer = await self._own_calls.call(
+                entry.charge_point_id, entry, asked.action, asked.payload, _LIMIT_TIMEOUT_S, quiet_s=_QUIET_S
+            )
+        except CallRefused:
+            return False
+        return answer.outcome in {"result", "error"}
 
     async def deliver(self, entry: Entry | None, enrolment: Enrolment) -> Said:
         """CertificateSigned. Raises ChainTooLong if not even the certificate alone fits."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from gateway.audit.event import SecurityEvent
 from gateway.config.model import Config
 from gateway.control.audit_trail import AuditTrail
+from gateway.control.automatic_renewals import AutomaticRenewals
 from gateway.control.campaign_parts import campaign_parts, operations
 from gateway.control.certificate_inventory import CertificateInventory
 from gateway.control.credentials import PasswordVerifier
@@ -65,6 +66,7 @@ class Parts:
             CallRequests(calls, directory, sessions),
             Renewals(calls, sessions, tasks),
             enrolments,
+            AutomaticRenewals(store, sessions, calls, enrolments),
             self.upgrades,
             self.passwords,
             StationRoots(store, directory, sessions, calls, report),

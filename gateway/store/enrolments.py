@@ -6,7 +6,9 @@ import msgspec
 from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from gateway.ocpp.vocabulary import ChargePointId
 from gateway.provisioning.enrolment import Enrolment
+from gateway.provisioning.renewal import IN_USE
 from gateway.provisioning.states import State
 from gateway.store.database import Database
 from gateway.store.errors import NotFound, StoreError
@@ -14,6 +16,7 @@ from gateway.store.tables import enrolment_steps, enrolments
 
 __all__ = ["EnrolmentStep", "EnrolmentTable"]
 
+_IN_USE = sorted(state.value for state in IN_USE)
 _WATCHED = sorted(state.value for state in State if state.is_watched)
 
 
@@ -58,6 +61,19 @@ class EnrolmentTable:
         query = select(enrolments).where(enrolments.c.state.in_(_WATCHED), enrolments.c.number.in_(newest))
         with self._database.reading() as connection:
             return [_from_row(row) for row in connection.execute(query).mappings()]
+
+    def due_for_renewal(self, now: float, renew_after: float, limit: int) -> list[ChargePointId]:
+        """Whose certificate in use has lived for this share of its lifetime: those that end first."""
+        newest = select(func.max(enrolments.c.number)).where(enrolments.c.state.in_(_IN_USE))
+        lived = enrolments.c.created_at + renew_after * (enrolments.c.not_after - enrolments.c.created_at)
+        query = (
+            select(enrolments.c.charge_point_id)
+            .where(enrolments.c.number.in_(newest.group_by(enrolments.c.charge_point_id)), lived <= now)
+            .order_by(enrolments.c.not_after)
+            .limit(limit)
+        )
+        with self._database.reading() as connection:
+            return [ChargePointId(each) for each in connection.execute(query).scalars()]
 
     def steps(self, charge_point_id: str, limit: int) -> list[EnrolmentStep]:
         """What has happened, the newest first."""
