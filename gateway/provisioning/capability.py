@@ -36,6 +36,7 @@ Evidence = Literal["here", "imported"]
 MAX_NAME_CHARS: Final = 64
 MAX_VALUE_CHARS: Final = 48
 _UNABLE: Final = frozenset({"error NotImplemented", "error NotSupported", "NotImplemented", "NotSupported"})
+_PROFILES: Final = ("call:ChangeConfiguration SecurityProfile", "call:SetNetworkProfile")
 _REFUSES: Final = _UNABLE | {"Rejected"}
 _ENOUGH: Final = 3
 """So often something must have been seen, and nothing else, before it stands in the way of a campaign."""
@@ -160,6 +161,10 @@ def obstacles(kind: str, facts: Mapping[str, Mapping[str, int]]) -> list[str]:
     ended = facts.get(f"campaign:{kind}", {})
     if ended.get("lost", 0) >= 1 and not ended.get("committed", 0):
         found.append(f"{ended['lost']} of this kind were lost in such a campaign, and none has come through")
+    elif ended.get("fell-back", 0) >= _ENOUGH and not ended.get("committed", 0):
+        found.append(f"{ended['fell-back']} of this kind fell back in such a campaign, and none has come through")
+    if kind == "security-profile":
+        found += [f"it has refused every {_asked(name)}" for name in _PROFILES if _never(facts.get(name, {}), _REFUSES)]
     if kind == "certificate":
         found += [
             f"it does not understand {_asked(name)}" for name in _TRIGGERS if _never(facts.get(name, {}), _UNABLE)

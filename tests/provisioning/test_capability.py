@@ -104,6 +104,8 @@ class TestObstacles:
             ("certificate", {"certificate": {"rejected": 3}}, "has rejected every certificate"),
             ("password", {"call:ChangeConfiguration AuthorizationKey": {"Rejected": 3}}, "refused every new password"),
             ("certificate", {"campaign:certificate": {"lost": 1}}, "were lost in such a campaign"),
+            ("password", {"campaign:password": {"fell-back": 3}}, "3 of this kind fell back in such a campaign"),
+            ("security-profile", {"call:SetNetworkProfile": {"Rejected": 3}}, "refused every SetNetworkProfile"),
         ],
     )
     def test_what_never_worked(self, kind: str, facts: dict[str, dict[str, int]], words: str) -> None:
@@ -120,6 +122,9 @@ class TestObstacles:
             {"certificate": {"rejected": 30, "accepted": 1}},
             {"campaign:certificate": {"lost": 1, "committed": 1}},
             {"campaign:password": {"lost": 9}},
+            {"campaign:certificate": {"fell-back": 2}},
+            {"campaign:certificate": {"fell-back": 9, "committed": 1}},
+            {"call:SetNetworkProfile": {"Rejected": 3}},
             {"call:ChangeConfiguration AuthorizationKey": {"Rejected": 3}},
         ],
     )
