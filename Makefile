@@ -45,7 +45,7 @@ $(DEV_STAMP): $(RUN_STAMP) deploy/locks/dev.txt
 	@touch $@
 
 # A judge that cannot be had is named, loudly, and its tests say they are skipped.
-judges: $(DEV_STAMP)  ## tools nobody here wrote that judge the gateway: sslyze, pkilint, npm ocpp-rpc, openssl, GnuTLS, strongSwan, SoftHSM, rsyslog, NATS, pebble, sigma-cli
+judges: $(DEV_STAMP)  ## tools nobody here wrote that judge the gateway: sslyze, pkilint, npm ocpp-rpc, openssl, GnuTLS, strongSwan, SoftHSM, rsyslog, NATS, pebble, cfssl, sigma-cli
 	@$(MAKE) --no-print-directory $(JUDGES_STAMP) || echo "!!! NOT INSTALLED: $(JUDGES) (sslyze, pkilint): its tests will be skipped"
 	@$(MAKE) --no-print-directory $(NODE_STAMP) || echo "!!! NOT INSTALLED: npm ocpp-rpc: its tests will be skipped"
 	@bash .ci/debian-judges

@@ -417,6 +417,9 @@ class Upgrades(msgspec.Struct, frozen=True, kw_only=True):
 
     look_again_s: float = 60.0
     """Between two looks at a charge point that has to be waited for: it is charging, say."""
+    quiet_s: float = 900.0
+    """A session that began without a BootNotification may have begun in the middle of a transaction: how long it must not
+    have spoken of one, before the charge point is sent to restart."""
     restart_s: float = 300.0
     """How long a charge point may take to restart before it is sent to restart again, doubling."""
     lost_after_s: float = 3_600.0

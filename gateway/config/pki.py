@@ -35,7 +35,7 @@ def check_pki(config: Config, findings: Findings, check_positive: _Positive) -> 
         lifetime_s = getattr(pki, name)
         if not _SHORTEST_S <= lifetime_s <= longest_days * _DAY_S:
             findings.error(("pki", name), f"must be between {_SHORTEST_S} s and {longest_days} days")
-    for name in ("look_again_s", "restart_s", "lost_after_s"):
+    for name in ("look_again_s", "quiet_s", "restart_s", "lost_after_s"):
         check_positive(getattr(config.upgrades, name), ("upgrades", name), findings)
     if pki.backend == "embedded":
         _check_embedded(pki, findings)

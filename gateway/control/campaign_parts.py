@@ -1,10 +1,11 @@
 """Which parts of the node make campaigns: what can be done to charge points, who does it, and who learns from it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from gateway.control.campaign_operation import Operation
 from gateway.control.campaign_passwords import PasswordOperation
 from gateway.control.campaign_renewals import RenewalOperation
+from gateway.control.campaign_upgrades import UpgradeOperation
 from gateway.control.campaigns import Campaigns
 from gateway.control.capabilities import Capabilities
 from gateway.control.directory import Directory
@@ -14,27 +15,39 @@ from gateway.control.part import NodePart
 from gateway.control.passwords import Passwords
 from gateway.control.sessions import Sessions
 from gateway.control.store_thread import StoreThread
+from gateway.control.upgrades import Upgrades
 from gateway.link.tasks import TaskOwner
 
-__all__ = ["campaign_parts"]
+__all__ = ["campaign_parts", "operations"]
 
 
-def campaign_parts(
+def operations(
     store: StoreThread,
     directory: Directory,
     sessions: Sessions,
     enrolments: Enrolments,
     passwords: Passwords,
+    upgrades: Upgrades,
+) -> dict[str, Operation]:
+    """What this release can do to charge points, by the kind of campaign (`campaign_preflight.KINDS`)."""
+    return {
+        "certificate": RenewalOperation(enrolments, directory, sessions, store),
+        "password": PasswordOperation(passwords, directory, store),
+        "security-profile": UpgradeOperation(upgrades, enrolments, sessions, store),
+    }
+
+
+def campaign_parts(
+    store: StoreThread,
+    sessions: Sessions,
+    can_do: Mapping[str, Operation],
+    enrolments: Enrolments,
     own_calls: OwnCalls,
     report: Callable[[str, str, str, str, str], None],
     tasks: TaskOwner,
 ) -> tuple[NodePart, ...]:
-    """Wired: what calls and enrolments show is learnt, and campaigns can do what this release can do."""
+    """Wired: what calls, enrolments and campaigns show is learnt."""
     capabilities = Capabilities(store)
     own_calls.on_answer = capabilities.answered
     enrolments.on_change = capabilities.changed
-    operations: dict[str, Operation] = {
-        "certificate": RenewalOperation(enrolments, directory, sessions, store),
-        "password": PasswordOperation(passwords, directory, store),
-    }
-    return capabilities, Campaigns(store, sessions, operations, report, capabilities.saw, tasks)
+    return capabilities, Campaigns(store, sessions, can_do, report, capabilities.saw, tasks)

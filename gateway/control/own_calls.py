@@ -91,18 +91,19 @@ class OwnCalls:
         payload: Any,
         timeout_s: float,
         *,
-        when_idle: bool = False,
+        quiet_s: float = -1.0,
     ) -> CallAnswer:
         """Ask the charge point of this session, None if it has none. Raises CallRefused.
 
-        `when_idle`: now, and only while no transaction runs; else the outcome is ``not_sent``.
+        `quiet_s`, not negative: now, and only while no transaction runs, else the outcome is ``not_sent``; how old a session
+        must be for that to be known, if it began without a BootNotification.
 
         Either way it is on record: before it is sent, with what is asked, and again when it is known what became of it.
         """
         request_id = secrets.token_hex(_ID_BYTES)
         said = f"{printable(action, 64)} {request_id}"
         try:
-            prepared = self._prepare(request_id, entry, action, payload, timeout_s, when_idle)
+            prepared = self._prepare(request_id, entry, action, payload, timeout_s, quiet_s)
         except CallRefused as refused:
             why = printable(str(refused), 256)
             self._report(
@@ -152,7 +153,7 @@ class OwnCalls:
         return f"{shown[:_MAX_SHOWN_CHARS]}... ({len(text)} bytes, SHA-256 {digest})"
 
     def _prepare(
-        self, request_id: str, entry: Entry | None, action: str, payload: Any, timeout_s: float, when_idle: bool
+        self, request_id: str, entry: Entry | None, action: str, payload: Any, timeout_s: float, quiet_s: float
     ) -> _Prepared:
         """Raise CallRefused for what is not sent."""
         live = entry.live if entry is not None else None
@@ -173,7 +174,7 @@ class OwnCalls:
             )
         if not 0.0 < timeout_s <= _MAX_TIMEOUT_S:
             raise CallRefused(f"the timeout must be between 0 and {_MAX_TIMEOUT_S:g} seconds")
-        request = GatewayCall(request_id, live.session, action, msgspec.json.encode(payload), timeout_s, when_idle)
+        request = GatewayCall(request_id, live.session, action, msgspec.json.encode(payload), timeout_s, quiet_s)
         return _Prepared(request, entry.edge, version)
 
     async def _ask(self, prepared: _Prepared) -> GatewayCallDone:

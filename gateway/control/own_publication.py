@@ -72,7 +72,8 @@ class OwnPublication(NodePart):
             self._not_before = time.monotonic() + _AGAIN_S
             self._failed(str(error))
             return
-        self._failed("")
+        if done.refused or done.planned:
+            self._failed(done.refused)
         self._left = work.seconds_left()
         if work is not self._work or not (done.lists or done.responses or not self._shown):
             return

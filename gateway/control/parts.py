@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from gateway.audit.event import SecurityEvent
 from gateway.config.model import Config
 from gateway.control.audit_trail import AuditTrail
-from gateway.control.campaign_parts import campaign_parts
+from gateway.control.campaign_parts import campaign_parts, operations
 from gateway.control.certificate_inventory import CertificateInventory
 from gateway.control.credentials import PasswordVerifier
 from gateway.control.detections import LogDetections
@@ -60,6 +60,7 @@ class Parts:
         self.upgrades = Upgrades(store, directory, sessions, calls, enrolments, report, tasks)
         self.passwords = Passwords(store, directory, sessions, calls, around.verifier, report, tasks)
         self.publication = OwnPublication(report)
+        can_do = operations(store, directory, sessions, enrolments, self.passwords, self.upgrades)
         self._all: tuple[NodePart, ...] = (
             CallRequests(calls, directory, sessions),
             Renewals(calls, sessions, tasks),
@@ -73,7 +74,7 @@ class Parts:
             self.publication,
             OwnCertificates(around.config, report, around.recertify),
             CertificateInventory(store),
-            *campaign_parts(store, directory, sessions, enrolments, self.passwords, calls, report, tasks),
+            *campaign_parts(store, sessions, can_do, enrolments, calls, report, tasks),
             Privacy(around.trail.shredding, report, around.trail.may_happen, around.trail.relayed.in_turn),
         )
 

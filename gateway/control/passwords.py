@@ -220,26 +220,23 @@ class Passwords(NodePart):
             return False  # which of three passwords it has could never be told
         candidate = pending or await self._verifier.hashed(secret)
         before, now = await self._current(identity), time.time()
-        if (
-            before is not None
-            and before.state in _UNSETTLED
-            and (before.candidate, before.session)
-            == (
-                candidate,
-                message.session,
-            )
-        ):
+        if before is not None and before.state in _UNSETTLED and pending and before.candidate == pending:
+            if before.state is PasswordState.SENT:
+                await self._put(core.sent_by_csms_again(before, now, message.session))
             return True
         stale = before is not None and before.state.is_watched
         ended = [core.superseded(before, now, "the CSMS changes it")] if before is not None and stale else []
-        change = await self._put(*ended, core.learnt(identity, now, candidate, message.session))
+        fresh = core.learnt(identity, now, candidate, message.session)
+        if pending:
+            fresh = core.sent_by_csms_again(fresh, now, message.session)
+        change = await self._put(*ended, fresh)
         return await self._stage(change)
 
     async def _told(self, message: PasswordOutcome) -> None:
         """What the charge point has answered to the CSMS."""
         change = self._newest.get(message.charge_point_id)
         if change is not None and change.origin == "csms" and change.session == message.session:
-            await self._settle(change, message.outcome, "")
+            await self._settle(change, core.believed(message.outcome, sent_before=change.attempts > 1), "")
 
     # -- one charge point at a time
 
@@ -310,7 +307,7 @@ class Passwords(NodePart):
             was_sent, why = False, str(refused)
         else:
             was_sent, why = answer.outcome != "not_sent", f"{action}: {answer.outcome}"
-            outcome = _outcome(answer, payload)
+            outcome = core.believed(_outcome(answer, payload), sent_before=not is_first)
         if was_sent or not is_first:
             await self._settle(sent, outcome, "" if outcome == "accepted" else why)
         else:

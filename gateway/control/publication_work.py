@@ -37,6 +37,10 @@ class Signed:
 
     lists: list[OwnList] = field(default_factory=list)
     responses: int = 0
+    planned: bool = False
+    """It was looked for what is due; else only what was due before was worked off."""
+    refused: str = ""
+    """Why the signer has refused a list; it is tried again when lists are planned the next time."""
 
 
 class PublicationWork:
@@ -71,6 +75,7 @@ class PublicationWork:
         has_changed = self._read_journal()
         now, done = self._clock(), Signed()
         if has_changed or self._pressing or time.monotonic() - self._planned_at > _PLAN_EVERY_S:
+            done.planned = True
             self._know_issuers()
             self._pressing = not self._sign_lists(now, done)
             self._replace_responders(now)
@@ -139,7 +144,7 @@ class PublicationWork:
                     due.append((issuer, shard, entries))
         if not due:
             return True
-        is_done, refused = True, None
+        is_done = True
         with signer_in_turn(self.directory, _PATIENCE_S) as signer:
             for issuer, shard, entries in due:
                 key, before = signer.revocation_key(issuer), self._lists[issuer.name, shard]
@@ -149,13 +154,11 @@ class PublicationWork:
                     is_done = False
                     continue
                 except Refused as error:
-                    refused = error
-                    continue
+                    done.refused = f"{issuer.name}, shard {shard}: {error}"
+                    continue  # and no reason to make no other one
                 write_list(self.directory, made)
                 self._lists[issuer.name, shard] = made
                 done.lists.append(made)
-        if refused is not None:
-            raise refused  # now that the others are made
         return is_done
 
     def _current(self, issuer: Issuer, shard: int, now: datetime.datetime) -> OwnList | None:

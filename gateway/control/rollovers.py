@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.control.certificate_calls import Said
 from gateway.control.directory import Directory
@@ -122,6 +123,7 @@ class Rollovers(NodePart):
         )
         if why := _unusable(rollover):
             raise RequestRefused(why)
+        rollover = _plain(rollover)
         async with self._starting:
             if any(each.rollover.group == asked.group for each in self._running.values()):
                 raise RequestRefused("a rollover of this group is running: ocpp-gateway rollover stop")
@@ -240,6 +242,15 @@ def _read(pem: str) -> x509.Certificate | None:
         return None
     (certificate,) = x509.load_pem_x509_certificates(pem.encode("ascii"))
     return certificate
+
+
+def _plain(rollover: Rollover) -> Rollover:
+    """Nothing but the blocks, with plain line ends: this is what is sent."""
+    read = {name: _read(getattr(rollover, name)) for name in ("old", "new", "link")}
+    texts = {
+        name: each.public_bytes(Encoding.PEM).decode("ascii") if each is not None else "" for name, each in read.items()
+    }
+    return msgspec.structs.replace(rollover, **texts)
 
 
 def _unusable(rollover: Rollover) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.control.certificate_calls import Said
 from gateway.control.directory import Directory
@@ -113,12 +114,11 @@ class StationRoots(NodePart):
         if has(store, asked.kind, names):
             return _public(store)
         is_linked = issuer is not None and has(store, CSMS_ROOT, root_names(issuer))
-        why = refusal_to_install(
-            store, asked.kind, len(asked.certificate), is_root=is_self_signed(certificate), is_linked=is_linked
-        )
+        pem = certificate.public_bytes(Encoding.PEM).decode("ascii")  # nothing but the block, with plain line ends
+        why = refusal_to_install(store, asked.kind, len(pem), is_root=is_self_signed(certificate), is_linked=is_linked)
         if why:
             raise RequestRefused(why)
-        said = await self._calls.install(entry, asked.kind, asked.certificate)
+        said = await self._calls.install(entry, asked.kind, pem)
         self._told(entry, "roots.install", said, root_id(InstalledRoot(asked.kind, names[0])))
         after = await self._listed(entry)
         if not has(after, asked.kind, names):

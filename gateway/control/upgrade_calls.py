@@ -48,13 +48,15 @@ class UpgradeCalls:
     """Calls to live sessions."""
 
     def __init__(self, own_calls: OwnCalls) -> None:
+        self.quiet_s = 900.0
+        """After which a session that began without a BootNotification is known to be idle."""
         self._own_calls = own_calls
 
     async def facts(self, entry: Entry) -> tuple[StationFacts, str]:
         """What it says of itself, and why it is not certain that no transaction runs (empty: it is)."""
         version = version_of(entry)
         first, *others = questions(version)
-        heard = await self._call(entry, first, _ASK_S, when_idle=True)
+        heard = await self._call(entry, first, _ASK_S, quiet_s=self.quiet_s)
         not_idle = "" if heard.sent else heard.why
         if not heard.sent:
             heard = await self._call(entry, first, _ASK_S)
@@ -92,16 +94,16 @@ class UpgradeCalls:
 
     async def reset(self, entry: Entry) -> Heard:
         """Restart, if no transaction runs. Not sent otherwise."""
-        return await self._call(entry, reset(version_of(entry)), _TELL_S, when_idle=True)
+        return await self._call(entry, reset(version_of(entry)), _TELL_S, quiet_s=self.quiet_s)
 
     async def restore(self, entry: Entry, priority: str) -> Heard:
         """2.x: the network profiles that it had before."""
         return await self._call(entry, priority_message(priority), _TELL_S)
 
-    async def _call(self, entry: Entry, message: Message, timeout_s: float, *, when_idle: bool = False) -> Heard:
+    async def _call(self, entry: Entry, message: Message, timeout_s: float, *, quiet_s: float = -1.0) -> Heard:
         try:
             answer = await self._own_calls.call(
-                entry.charge_point_id, entry, message.action, message.payload, timeout_s, when_idle=when_idle
+                entry.charge_point_id, entry, message.action, message.payload, timeout_s, quiet_s=quiet_s
             )
         except CallRefused as refused:
             return Heard(sent=False, why=str(refused))

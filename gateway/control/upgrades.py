@@ -115,6 +115,7 @@ class Upgrades(NodePart):
             restart_s=config.upgrades.restart_s,
             lost_after_s=config.upgrades.lost_after_s,
         )
+        self._calls.quiet_s = config.upgrades.quiet_s
         self._checks.use(config)
 
     async def tick(self) -> None:

@@ -7,7 +7,7 @@ from gateway.identity.refusal import Reason
 from gateway.ocpp.vocabulary import OCPPVersion, SecurityProfile
 from pki.development import OPERATOR, ChargePointCertificate
 
-__all__ = ["ACTORS", "CERTIFICATES", "MISFITS", "OPERATOR", "Actor", "Misfit"]
+__all__ = ["ACTORS", "CERTIFICATES", "MISFITS", "OPERATOR", "UPGRADED", "Actor", "Misfit"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +69,12 @@ ACTORS = (
         key_kind="ECDSA",
     ),
 )
+
+UPGRADED = (
+    Actor(id="CP-16-UP", version=_V16, security_profile=_P1, serial_number="SN-1604"),
+    Actor(id="CP-201-UP", version=_V201, security_profile=_P1, serial_number="SN-2014"),
+)
+"""Those that the gateway moves from profile 1 to 3."""
 
 MISFITS = (
     Misfit(id="CP-16-P2", case="wrong password", reason=Reason.PASSWORD_WRONG, password="wrong"),

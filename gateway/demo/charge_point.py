@@ -38,6 +38,8 @@ class Endpoints:
     plain: str
     tls: str
     certificates: Path
+    ca_root: Path
+    """Of the CA that gives charge points their certificates over OCPP."""
 
 
 @dataclass(slots=True)

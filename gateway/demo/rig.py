@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gateway.control.credentials import hash_password
-from gateway.demo.cast import ACTORS, CERTIFICATES, OPERATOR
+from gateway.demo.authority import make_authority
+from gateway.demo.cast import ACTORS, CERTIFICATES, OPERATOR, UPGRADED, Actor
 from gateway.demo.charge_point import Endpoints
 from gateway.demo.ports import free_ports
 from gateway.identity.basic_auth import generate_password
@@ -37,6 +38,9 @@ unsafe_dev_certificates = true
 [[csms]]
 name = "demo"
 urls = ["ws://127.0.0.1:{csms_port}/ocpp"]
+certificates = "gateway"
+# On this machine alone: elsewhere anybody on the way could ask for a charge point's certificate.
+unsafe_enrolment_without_tls = true
 
 [[listener]]
 name = "plain"
@@ -51,11 +55,13 @@ name = "tls"
 address = "127.0.0.1:{tls}"
 security_profiles = [2, 3]
 csms = "demo"
+url = "{tls_url}"
 path_prefix = "/ocpp"
 
 [listener.tls]
 client_certificate = "optional"
-client_trust = ["{certificates}/root.pem"]
+client_trust = ["{certificates}/root.pem", "{ca_root}"]
+server_roots = ["{certificates}/root.pem"]
 
 [[listener.tls.certificates]]
 certificate = "{certificates}/server-ecdsa.pem"
@@ -64,6 +70,12 @@ key = "{certificates}/server-ecdsa.key"
 [[listener.tls.certificates]]
 certificate = "{certificates}/server-rsa.pem"
 key = "{certificates}/server-rsa.key"
+
+[pki]
+ca = "{ca}"
+
+[upgrades]
+look_again_s = 1.0
 
 [operations]
 address = "127.0.0.1:{operations}"
@@ -89,18 +101,26 @@ class Rig:
         self.event_file = work / "state" / "security-events.jsonl"
         self.plain, self.tls, self.operations = free_ports(3)
         self.endpoints = Endpoints(
-            f"ws://127.0.0.1:{self.plain}/ocpp", f"wss://localhost:{self.tls}/ocpp", self.certificates
+            f"ws://127.0.0.1:{self.plain}/ocpp",
+            f"wss://localhost:{self.tls}/ocpp",
+            self.certificates,
+            work / "demo-ca-root.pem",
         )
+        self.ca = work / "ca"
 
     def prepare(self, csms_port: int) -> None:
         """Certificates, configuration, registry."""
         make_development_pki(self.certificates, datetime.datetime.now(datetime.UTC), charge_points=CERTIFICATES)
+        self.ca, ca_root = make_authority(self.work)
         (self.work / "gateway.toml").write_text(
             _CONFIGURATION.format(
                 operator=OPERATOR,
                 csms_port=csms_port,
                 plain=self.plain,
                 tls=self.tls,
+                tls_url=self.endpoints.tls,
+                ca=self.ca,
+                ca_root=ca_root,
                 operations=self.operations,
                 certificates=self.certificates,
                 audit=json.dumps(str(self.audit_directory)),
@@ -108,14 +128,13 @@ class Rig:
         )
         registry = Registry.open(f"sqlite:///{self.work / 'state' / 'registry.sqlite'}")
         try:
-            for actor in ACTORS:
-                registry.add(self._record(actor.id))
+            for actor in (*ACTORS, *UPGRADED):
+                registry.add(self._record(actor))
         finally:
             registry.close()
 
-    def _record(self, identity: str) -> ChargePointRecord:
-        actor = next(actor for actor in ACTORS if actor.id == identity)
-        stored = None
+    def _record(self, actor: Actor) -> ChargePointRecord:
+        identity, stored = actor.id, None
         if not actor.certificate:
             self.passwords[identity] = generate_password(secrets.token_bytes(64))
             stored = StoredPassword(phc=hash_password(self.passwords[identity].encode()), created_at=time.time())

@@ -13,16 +13,18 @@ from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
 
-from gateway.demo.cast import ACTORS, MISFITS
+from gateway.demo.authority import Operator
+from gateway.demo.cast import ACTORS, MISFITS, UPGRADED
 from gateway.demo.charge_point import Progress, run_charge_point
 from gateway.demo.csms import DemoCSMS
 from gateway.demo.misfits import Refused, run_misfit
 from gateway.demo.rig import Rig, RigFailed
+from gateway.demo.upgrades import Upgraded, run_upgrade
 from gateway.demo.view import render
 
 __all__ = ["default_certificates", "run_demo"]
 
-_ONCE_TIMEOUT_S = 35.0
+_ONCE_TIMEOUT_S = 38.0
 
 
 def default_certificates() -> Path | None:
@@ -38,6 +40,8 @@ class _Demo:
         self.csms = DemoCSMS()
         self.progress = {actor.id: Progress() for actor in ACTORS}
         self.refused: list[Refused] = []
+        self.upgraded = [Upgraded(actor) for actor in UPGRADED]
+        self.operator = Operator(rig.ca, len(UPGRADED))
         self.show: Callable[[], None] = lambda: None
 
     async def play(self) -> None:
@@ -50,6 +54,8 @@ class _Demo:
                 async with asyncio.TaskGroup() as group:
                     for actor in ACTORS:
                         group.create_task(self._act(actor.id))
+                    for upgraded in self.upgraded:
+                        group.create_task(self._upgrade(upgraded))
                     group.create_task(self._misfits())
         finally:
             await self.csms.stop()
@@ -64,6 +70,15 @@ class _Demo:
         except Exception as error:  # noqa: BLE001  shown in the view and in the result
             cause = error.exceptions[0] if isinstance(error, ExceptionGroup) else error
             progress.error = f"{type(cause).__name__}: {cause}"[:200]
+        self.show()
+
+    async def _upgrade(self, upgraded: Upgraded) -> None:
+        upgraded.changed = self.show
+        rig = self.rig
+        try:
+            await run_upgrade(upgraded, rig.passwords[upgraded.actor.id], rig.endpoints, rig.work, self.operator)
+        except Exception as error:  # noqa: BLE001  shown in the view and in the result
+            upgraded.error = f"{type(error).__name__}: {error}"[:200]
         self.show()
 
     async def _misfits(self) -> None:
@@ -93,7 +108,21 @@ class _Demo:
         ]
         behaved = all(x["admitted"] and x["transaction_completed"] and x["csms_call_answered"] for x in charge_points)
         kept_out = len(self.refused) == len(MISFITS) and all(x.as_expected for x in self.refused)
-        return {"ok": behaved and kept_out, "charge_points": charge_points, "refused": refused}
+        upgraded = [
+            {
+                "id": x.actor.id,
+                "from_profile": x.from_profile,
+                "to_profile": x.to_profile,
+                "certificate_serial": x.certificate_serial,
+                "renewed_serial": x.renewed_serial,
+                **({"error": x.error} if x.error else {}),
+            }
+            for x in self.upgraded
+            if x.is_proven or x.error
+        ]
+        moved = all(x.is_done for x in self.upgraded)
+        ok = behaved and kept_out and moved
+        return {"ok": ok, "charge_points": charge_points, "refused": refused, "upgraded": upgraded}
 
 
 def run_demo(
@@ -103,7 +132,7 @@ def run_demo(
     directory: Path | None = None,
     audit_directory: Path | None = None,
 ) -> int:
-    """Run the demo. Returns 0 if every charge point behaved and every misfit was refused for the right reason.
+    """Run the demo. Returns 0 if all charge points behaved and were upgraded, and misfits were refused for the right reason.
 
     `once`: each charge point charges once, then it ends; otherwise it goes on until interrupted. `directory`: where
     the development certificates are made. `audit_directory`: where the audit log is left; empty or not there yet.
@@ -144,7 +173,7 @@ def _play(demo: _Demo, console: Console, *, quiet: bool) -> None:
 
     def show() -> None:
         if live is not None:
-            live.update(render(demo.progress, demo.refused, len(MISFITS), footer))
+            live.update(render(demo.progress, demo.refused, len(MISFITS), demo.upgraded, footer))
 
     async def play() -> None:
         async with asyncio.timeout(_ONCE_TIMEOUT_S if demo.once else None):

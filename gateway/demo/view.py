@@ -10,8 +10,11 @@ from rich.text import Text
 from gateway.demo.cast import ACTORS
 from gateway.demo.charge_point import Progress
 from gateway.demo.misfits import Refused
+from gateway.demo.upgrades import Upgraded
 
 __all__ = ["render"]
+
+_SERIAL_DIGITS = 12
 
 
 def _admitted(progress: dict[str, Progress]) -> Table:
@@ -47,6 +50,31 @@ def _refused(refused: Sequence[Refused], expected: int) -> Table:
     return table
 
 
-def render(progress: dict[str, Progress], refused: Sequence[Refused], expected: int, footer: str) -> RenderableType:
+def _upgraded(upgraded: Sequence[Upgraded]) -> Table:
+    title = "Moved to another security profile by the gateway, with their first certificate"
+    table = Table(title=title, title_justify="left", expand=True, box=SIMPLE_HEAD, pad_edge=False)
+    for column in ("identity", "OCPP", "from", "to", "state", "certificate", "renewed"):
+        table.add_column(column, no_wrap=column == "identity", overflow="fold")
+    for one in upgraded:
+        style = "red" if one.error else "green" if one.is_proven else "yellow"
+        table.add_row(
+            one.actor.id,
+            str(one.actor.version),
+            str(one.from_profile),
+            str(one.to_profile),
+            Text(one.error or one.state, style=style),
+            one.certificate_serial[:_SERIAL_DIGITS] or "-",
+            one.renewed_serial[:_SERIAL_DIGITS] or "-",
+        )
+    return table
+
+
+def render(
+    progress: dict[str, Progress],
+    refused: Sequence[Refused],
+    expected: int,
+    upgraded: Sequence[Upgraded],
+    footer: str,
+) -> RenderableType:
     """The whole screen."""
-    return Group(_admitted(progress), _refused(refused, expected), Text(footer, style="dim"))
+    return Group(_admitted(progress), _upgraded(upgraded), _refused(refused, expected), Text(footer, style="dim"))

@@ -44,8 +44,9 @@ class OwnCalls:
         timer = asyncio.get_running_loop().call_later(request.timeout_s, self._too_late, message_id)
         self._open[message_id] = _Open(request.session, timer)
         payload: Payload = _decode(request.payload)
-        idle_for_s = time.monotonic() - bridge.opened_at if request.when_idle else -1.0
-        effects = bridge.relay.ask(message_id, request.action, payload, time.monotonic(), idle_for_s=idle_for_s)
+        now = time.monotonic()
+        is_old = now - bridge.opened_at >= request.quiet_s if request.quiet_s >= 0.0 else None
+        effects = bridge.relay.ask(message_id, request.action, payload, now, is_old=is_old)
         bridge.perform(bridge.csms, effects, b"")
 
     def answered(self, effect: Answered) -> None:

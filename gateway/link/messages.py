@@ -385,8 +385,12 @@ class GatewayCall(msgspec.Struct, frozen=True, array_like=True, tag=58):
     payload: bytes
     """A JSON object."""
     timeout_s: float
-    when_idle: bool = False
-    """Sent at once and while no transaction runs, or not at all: ``not_sent``."""
+    quiet_s: float = -1.0
+    """Not negative: sent at once and while no transaction runs, or not at all (``not_sent``). A session that began without a
+    BootNotification must be so old for that to be known."""
+
+    def __repr__(self) -> str:
+        return f"GatewayCall({self.request_id!r}, {self.action!r}, <payload hidden>)"
 
 
 class CertificateRequestTaken(msgspec.Struct, frozen=True, array_like=True, tag=59):

@@ -72,6 +72,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """To prepare it; then it is left out."""
     ends_after_s: float = 30 * 86_400.0
     """After the start; who has not had a turn by then is left out."""
+    to_profile: int = 0
+    """Of a campaign that raises the security profile: to which one."""
+    url: str = ""
+    """Where charge points find that profile, without identity; empty: as the configuration says."""
+    url_key: str = ""
+    """1.6: the vendor's configuration key for the URL."""
+    interface: str = ""
+    """2.x: ocppInterface; empty: as it is usual."""
     needs_approval: bool = False
     """It cannot be undone: a second person has to agree before the start."""
 

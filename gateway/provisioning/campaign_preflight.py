@@ -24,6 +24,7 @@ class Kind(NamedTuple):
     is_reversible: bool
 
 
+_TLS: Final = 2
 KINDS: Final[Mapping[str, Kind]] = {
     "certificate": Kind(
         "gives every charge point a new certificate",
@@ -33,6 +34,11 @@ KINDS: Final[Mapping[str, Kind]] = {
     "password": Kind(
         "gives every charge point another password",
         "none once it has taken the new one, for the old one is dead then; it keeps the old one if it refuses",
+        is_reversible=False,
+    ),
+    "security-profile": Kind(
+        "moves every charge point to a higher security profile",
+        "to the old profile, which stays accepted until it has registered on the new one; then none: nothing lower is accepted",
         is_reversible=False,
     ),
 }
@@ -57,11 +63,12 @@ def obstacles(
     *,
     gives_certificates: bool,
     other: str,
+    to_profile: int = 0,
 ) -> list[str]:
     """What stands in the way of this charge point, each with what to do about it; empty if nothing does.
 
     `facts`: what is known of its kind (`capability.tallied`). `gives_certificates`: the gateway does, for its CSMS.
-    `other`: the campaign in which it is already.
+    `other`: the campaign in which it is already. `to_profile`: to which it is to be raised.
     """
     found = []
     if not record.enabled:
@@ -70,18 +77,30 @@ def obstacles(
         found.append("it has never been connected, so nothing is known of its kind")
     if other:
         found.append(f"it is in the campaign {other}")
+    profile = int(record.security_profile)
     if kind == "certificate":
-        if not gives_certificates:
-            found.append(
-                'the gateway does not give it its certificates: certificates = "gateway" of its CSMS, and [pki] ca'
-            )
-        if not record.serial_number:
-            found.append("the registry has no serial number for it: charge-point set ID --serial-number")
-        if int(record.security_profile) < 2:  # noqa: PLR2004
-            found.append("it is on security profile 1, over which no certificate is given")
-    if kind == "password" and int(record.security_profile) > 2:  # noqa: PLR2004
+        found += _without_certificate(record, gives_certificates=gives_certificates)
+    if kind == "certificate" and profile < _TLS:
+        found.append("it is on security profile 1, over which no certificate is given")
+    if kind == "password" and profile > _TLS:
         found.append("it is on security profile 3, on which it proves itself with its certificate")
+    if kind == "security-profile" and profile >= to_profile:
+        found.append(f"it is on security profile {profile} already")
+    if kind == "security-profile" and to_profile > _TLS:
+        found += _without_certificate(record, gives_certificates=gives_certificates)
     return found + known_obstacles(kind, facts)
+
+
+def _without_certificate(record: ChargePointRecord, *, gives_certificates: bool) -> list[str]:
+    """Why it cannot get one."""
+    found = []
+    if not gives_certificates:
+        found.append(
+            'the gateway does not give it its certificates: certificates = "gateway" of its CSMS, and [pki] ca'
+        )
+    if not record.serial_number:
+        found.append("the registry has no serial number for it: charge-point set ID --serial-number")
+    return found
 
 
 def planned(

@@ -26,12 +26,14 @@ __all__ = [
     "PasswordStep",
     "answered",
     "as_stored",
+    "believed",
     "failed",
     "learnt",
     "next_step",
     "put_off",
     "sent",
     "sent_again",
+    "sent_by_csms_again",
     "superseded",
     "used",
     "wanted",
@@ -131,6 +133,19 @@ def sent(change: PasswordChange, now: float, candidate: str, session: str) -> Pa
 def sent_again(change: PasswordChange, now: float, session: str) -> PasswordChange:
     """The same candidate once more."""
     return sent(change, now, change.candidate, session)
+
+
+def believed(outcome: Outcome, *, sent_before: bool) -> Outcome:
+    """What an answer says of a candidate that may have been sent before without one.
+
+    A charge point that has taken it then, and now refuses to set what it has already, must not be locked out.
+    """
+    return "unknown" if outcome == "refused" and sent_before else outcome
+
+
+def sent_by_csms_again(change: PasswordChange, now: float, session: str) -> PasswordChange:
+    """The CSMS gives it the same one once more, or it was pending before."""
+    return _to(PasswordState.SENT, change, now, session=session, attempts=change.attempts + 1)
 
 
 def answered(change: PasswordChange, now: float, outcome: Outcome, why: str) -> PasswordChange:

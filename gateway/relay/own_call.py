@@ -1,17 +1,23 @@
 """Whether a call of the gateway's own may be sent: there is room, and where it matters, the charge point is idle. Pure."""
 
-from typing import Final
+from typing import Final, Protocol
 
 from gateway.ocpp.codec import Payload
 from gateway.policy.transactions import Transactions
 from gateway.relay.lanes import Lane
 from gateway.relay.renewal import ONLY_RENEWAL, is_own_renewal
 
-__all__ = ["why_not_idle", "why_not_sent"]
+__all__ = ["Knowing", "why_not_idle", "why_not_sent"]
 
-_LONG_ENOUGH_S: Final = 900.0
-"""A charge point that charges says so in this time: it sends meter values."""
 _STARTS: Final = frozenset({"StartTransaction", "TransactionEvent"})
+
+
+class Knowing(Protocol):
+    """A judge, as far as it matters here."""
+
+    @property
+    def transactions(self) -> Transactions:
+        """What the charge point has going on."""
 
 
 def why_not_sent(csms: Lane, action: str, payload: Payload, *, renewal_only: bool) -> str:
@@ -21,19 +27,21 @@ def why_not_sent(csms: Lane, action: str, payload: Payload, *, renewal_only: boo
     return ONLY_RENEWAL if renewal_only and not is_own_renewal(action, payload) else ""
 
 
-def why_not_idle(transactions: Transactions | None, charge_point: Lane, csms: Lane, connected_for_s: float) -> str:
+def why_not_idle(judge: Knowing | None, charge_point: Lane, csms: Lane, *, is_old: bool) -> str:
     """Why it is not, or an empty string. The lanes: calls of the charge point, and calls to it.
 
-    A session that began without a BootNotification may have begun in the middle of a transaction.
+    A session that began without a BootNotification may have begun in the middle of a transaction. `is_old`: it has lived for
+    so long that the charge point would have spoken of it.
     """
-    if transactions is None:
+    if judge is None:
         return "nobody knows whether a transaction runs"
+    transactions = judge.transactions
     if transactions.open or transactions.elsewhere is not None:
         return "a transaction runs"
     if any(each.action in _STARTS for each in charge_point.pending.values()):
         return "a transaction may be starting"
     if csms.pending or csms.waiting is not None:
         return "the CSMS is talking to it"
-    if not transactions.history_complete and connected_for_s < _LONG_ENOUGH_S:
+    if not transactions.history_complete and not is_old:
         return "it has not been connected for long enough to know whether it is charging"
     return ""

@@ -43,7 +43,7 @@ from gateway.relay.open_calls import AMBIGUOUS, OpenCall, opened
 from gateway.relay.own_call import why_not_idle, why_not_sent
 from gateway.relay.passwords import PasswordWatch, password_answered
 from gateway.relay.registration import is_accepted, judge_boot_notification
-from gateway.relay.replays import Replays, digest_of
+from gateway.relay.replays import Replays, digest_of, replayed
 
 __all__ = ["Relay", "RelayLimits"]
 
@@ -157,22 +157,21 @@ class Relay:
 
     # -- calls
 
-    def ask(self, message_id: str, action: str, payload: Payload, now: float, *, idle_for_s: float = -1.0) -> Effects:
+    def ask(self, message_id: str, action: str, payload: Payload, now: float, *, is_old: bool | None = None) -> Effects:
         """A call of the gateway's own to the charge point, in turn with those of the CSMS, which never hears of it.
 
-        `message_id`: nobody else can guess it. `idle_for_s`: the session's age, where it is sent now and while no transaction
-        runs, or not at all; else -1. Effects are for the leg of the CSMS; what becomes of it is an `Answered` among later ones.
+        `message_id`: nobody else can guess it. `is_old`: not None where it is sent now and while no transaction runs, or not at
+        all (`why_not_idle`). Effects are for the leg of the CSMS; what becomes of it is an `Answered` among later ones.
         """
         why = why_not_sent(self._csms, action, payload, renewal_only=self._renewal_only)
-        if idle_for_s >= 0.0 and not why:
-            known = self._judge.transactions if self._judge is not None else None
-            why = why_not_idle(known, self._charge_point, self._csms, idle_for_s)
+        if is_old is not None and not why:
+            why = why_not_idle(self._judge, self._charge_point, self._csms, is_old=is_old)
         if why:
             return (Answered(message_id, error=why, is_sent=False),)
         text, call = build_call(message_id, action, payload), Call(message_id, action, msgspec.Raw(b"{}"))
         record = OpenCall(action, action, payload, self._version, now, own=True)
-        is_sent = self._csms.enter(call, record, text, self._limits.calls, now) is Entry.SENT
-        return (Deliver(text),) if is_sent else NOTHING
+        entry = self._csms.enter(call, record, text, self._limits.calls, now)
+        return (Deliver(text),) if entry is Entry.SENT else NOTHING
 
     def withdraw(self, message_id: str) -> bool:
         """A call of the gateway's own that still waits its turn is not sent any more. False if it is on its way."""
@@ -185,7 +184,7 @@ class Relay:
         boot: Effects = FORWARD
         if origin is Origin.CHARGE_POINT and call.action in _EARNEST:
             if self._replays is not None and self._replays.knows(call):
-                return self._replayed(call)
+                return replayed(self._version, call)
             if call.action in _BOOTS:
                 expected = self._admission.expected_serial_number
                 self._boot, boot = judge_boot_notification(self._version, call.action, payload, expected)
@@ -302,11 +301,6 @@ class Relay:
             if lane.waiting is not None and (effects := self._next(lane, now, at_sender=True)):
                 found.append((origin, effects))
         return found
-
-    def _replayed(self, call: Call) -> Effects:
-        """Nothing is lost: its sender has had an answer to this very message on this connection."""
-        text = build_call_error(self._version, call.message_id, ErrorMeaning.SECURITY, "answered before")
-        return (ReportEvent("rpc.replay", "high", "callerror", f"{call.action} that has been answered"), Reply(text))
 
     def _hold(
         self, call: Call | Send, payload: Payload, origin: Origin, ruling: Ruling, data: bytes, now: float

@@ -7,9 +7,13 @@ the charge point is right to repeat the call.
 
 from typing import Final
 
+from gateway.ocpp.build import build_call_error
+from gateway.ocpp.error_codes import ErrorMeaning
 from gateway.ocpp.frames import Call
+from gateway.ocpp.vocabulary import OCPPVersion
+from gateway.relay.effects import Effects, Reply, ReportEvent
 
-__all__ = ["Replays", "digest_of"]
+__all__ = ["Replays", "digest_of", "replayed"]
 
 _MAX_ANSWERED: Final = 1_024
 
@@ -36,3 +40,9 @@ class Replays:
 def digest_of(call: Call) -> int:
     """Salted per process (PYTHONHASHSEED), so that nobody can prepare two calls with the same one."""
     return hash((call.message_id, call.action, bytes(call.payload)))
+
+
+def replayed(version: OCPPVersion, call: Call) -> Effects:
+    """Instead of a call that was answered before. Nothing is lost: its sender has had an answer to this very message."""
+    text = build_call_error(version, call.message_id, ErrorMeaning.SECURITY, "answered before")
+    return (ReportEvent("rpc.replay", "high", "callerror", f"{call.action} that has been answered"), Reply(text))

@@ -99,6 +99,8 @@ class TestPlan:
             (("--all", "--time-zone", "Mars/Olympus"), "no time zone"),
             (("--all", "--soak", "soon"), "is no duration"),
             (("--all", "--by", " "), "A name of 1 to"),
+            (("--all", "--to-profile", "3"), "are of the kind security-profile"),
+            (("--all", "--kind", "security-profile"), "--to-profile says to which"),
         ],
     )
     def test_what_is_no_plan_is_a_sentence(self, cli: Cli, words: tuple[str, ...], expected: str) -> None:

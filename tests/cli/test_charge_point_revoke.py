@@ -10,7 +10,9 @@ from gateway.cli.exit_codes import NOT_OK, OK, USAGE
 from gateway.identity.client_certificate import LeafCertificate, parse_leaf
 from gateway.ocpp.vocabulary import ChargePointId
 from gateway.store.registry import Registry
-from tests.cli.conftest import Cli
+from tests.cli.conftest import Cli, Place
+from tests.pki.hierarchy import Hierarchy
+from tests.pki.signer_directory import make_signer_directory
 from tests.support.records import make_record
 
 REVOKE = ("charge-point", "revoke-certificate", "--reason", "lost")
@@ -136,3 +138,15 @@ def test_file_without_a_certificate_is_told(content: bytes, cli: Cli, registry: 
     result = cli(*REVOKE, "--file", tmp_path / "x.pem")
     assert (result.code, "holds no certificate" in result.err) == (NOT_OK, True)
     assert registry.revocations().sha256 == frozenset()
+
+
+def test_of_our_own_ca_it_is_said_how_others_come_to_know(cli: Cli, place: Place, registry: Registry) -> None:
+    hierarchy = Hierarchy()
+    make_signer_directory(place.directory / "ca" / "signer", hierarchy)
+    place.replace("[pki]\n", '[pki]\nca = "ca"\n')
+    ours = hierarchy.issuing.subject.rfc4514_string()
+    warnings = cli(*REVOKE, "--issuer", ours, "--serial", "1a", "--json").json()["warnings"]
+    assert any("ocpp-gateway pki revoke 1a --reason REASON" in each for each in warnings)
+    other = cli(*REVOKE, "--issuer", "CN=Other", "--serial", "1a", "--json").json()["warnings"]
+    assert not any("pki revoke" in each for each in other)
+    assert len(registry.revocations().issuer_serials) == 2

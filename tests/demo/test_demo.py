@@ -11,7 +11,7 @@ import pytest
 
 from gateway.control.trail.layout import shards_in
 from gateway.control.trail.verify import verify_shard
-from gateway.demo.cast import ACTORS, MISFITS
+from gateway.demo.cast import ACTORS, MISFITS, UPGRADED
 
 pytestmark = pytest.mark.integration
 
@@ -37,12 +37,17 @@ def test_once_as_json_shows_every_charge_point_charging_and_every_misfit_refused
     }
     assert [(x["case"], x["reason"]) for x in result["refused"]] == [(m.case, m.reason.code) for m in MISFITS]
     assert [x for x in result["refused"] if not x["stage"] or not x["seen"]] == []
+    moved = [(x["id"], x["from_profile"], x["to_profile"]) for x in result["upgraded"]]
+    assert moved == [(actor.id, 1, 3) for actor in UPGRADED]
+    serials = {serial for x in result["upgraded"] for serial in (x["certificate_serial"], x["renewed_serial"])}
+    assert len(serials) == 2 * len(UPGRADED)
+    assert all(int(serial, 16) for serial in serials)
 
 
 def test_once_for_people_shows_names_and_ends_with_success(tmp_path: Path) -> None:
     done = run("--once", "--directory", str(tmp_path / "pki"))
     assert done.returncode == 0, done.stdout + done.stderr
-    for name in [*(actor.id for actor in ACTORS), *(misfit.case for misfit in MISFITS)]:
+    for name in [*(actor.id for actor in ACTORS), *(misfit.case for misfit in MISFITS), *(x.id for x in UPGRADED)]:
         assert name in done.stdout, name
 
 

@@ -211,3 +211,35 @@ async def test_passwords_after_a_second_person_has_agreed(tmp_path: Path) -> Non
         assert ended == dict.fromkeys(cast, "committed") | {"REFUSES": "fell-back"}
         assert "approved by bert" in (await fleet.gateway.event("campaign.start"))["detail"]
         await until(lambda: fleet.connected() == set(cast), "everybody can be reached")
+
+
+async def test_security_profiles_are_raised_and_who_cannot_goes_back(tmp_path: Path) -> None:
+    """1.6 and 2.0.1 from profile 1 to 2; the floor follows only who has proven it."""
+    cast = {
+        "GOOD-16": Planned(version="1.6", security_profile=1),
+        "GOOD-201": Planned(security_profile=1),
+        "REBOOTS": Planned(("reboots-after=SetVariables",), security_profile=1),
+        "FALLS-BACK": Planned(("falls-back",), security_profile=1),
+        "REFUSES": Planned(("rejects=SetNetworkProfile",), security_profile=1),
+    }
+    async with campaign_fleet(tmp_path, cast) as fleet:
+        target = ("--to-profile", "2", "--url", fleet.url(2), "--first", "GOOD-201", "--growth", "10")
+        words = ("--proof-within", "90s", "--soak", "2s", "--retry", "1s")
+        found = await planned(fleet, *words, *FORGIVING, *target, kind="security-profile")
+        assert (found["eligible"], found["needs_approval"]) == (5, True)
+        assert (await command(fleet, "campaign", "start", "test"))[0] == 1
+        await command(fleet, "campaign", "approve", "test", "--by", "bert")
+        assert (await command(fleet, "campaign", "start", "test", "--by", "anna"))[0] == 0
+        report = await over(fleet)
+        ended = {identity: (each["state"], each["explanation"]) for identity, each in report.items()}
+        expected = dict.fromkeys(cast, "committed") | {"FALLS-BACK": "fell-back", "REFUSES": "fell-back"}
+        assert {identity: state for identity, (state, _) in ended.items()} == expected, ended
+        with fleet.rig.registry() as registry:
+            profiles = {each.charge_point_id: (int(each.security_profile), each.floor) for each in registry.find()}
+        assert {identity: profile for identity, (profile, _) in profiles.items()} == {
+            identity: 2 if state == "committed" else 1 for identity, state in expected.items()
+        }
+        assert {identity for identity, (_, floor) in profiles.items() if floor == 2} == {
+            identity for identity, state in expected.items() if state == "committed"
+        }
+        await until(lambda: fleet.connected() == set(cast), "everybody can be reached")

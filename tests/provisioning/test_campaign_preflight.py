@@ -12,9 +12,12 @@ from tests.support.records import make_record
 FIT: dict[str, Any] = {"vendor": "V", "model": "M", "firmware": "1", "serial_number": "SN", "security_profile": 2}
 
 
-def found(kind: str = "certificate", *, gives_certificates: bool = True, other: str = "", **fields: Any) -> list[str]:
+def found(
+    kind: str = "certificate", *, gives_certificates: bool = True, to_profile: int = 3, **fields: Any
+) -> list[str]:
+    other = fields.pop("other", "")
     record = make_record("CP-1", **(FIT | fields))
-    return obstacles(kind, record, {}, gives_certificates=gives_certificates, other=other)
+    return obstacles(kind, record, {}, gives_certificates=gives_certificates, other=other, to_profile=to_profile)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -32,6 +35,10 @@ def test_nothing_stands_in_the_way(kind: str) -> None:
         ("certificate", {"serial_number": ""}, "no serial number"),
         ("certificate", {"security_profile": 1}, "security profile 1"),
         ("password", {"security_profile": 3}, "security profile 3"),
+        ("security-profile", {"security_profile": 3}, "on security profile 3 already"),
+        ("security-profile", {"to_profile": 2}, "on security profile 2 already"),
+        ("security-profile", {"serial_number": ""}, "no serial number"),
+        ("security-profile", {"gives_certificates": False}, "does not give it its certificates"),
     ],
 )
 def test_what_stands_in_the_way(kind: str, fields: dict[str, Any], words: str) -> None:
@@ -42,6 +49,7 @@ def test_what_stands_in_the_way(kind: str, fields: dict[str, Any], words: str) -
 @pytest.mark.parametrize("fields", [{"serial_number": ""}, {"gives_certificates": False}, {"security_profile": 1}])
 def test_what_a_certificate_needs_a_password_does_not(fields: dict[str, Any]) -> None:
     assert found("password", **fields) == []
+    assert found("security-profile", **(fields | {"to_profile": 2, "security_profile": 1})) == []
 
 
 class TestPlanned:
@@ -73,4 +81,4 @@ class TestPlanned:
 
 
 def test_what_cannot_be_undone_says_so() -> None:
-    assert {name for name, kind in KINDS.items() if not kind.is_reversible} == {"password"}
+    assert {name for name, kind in KINDS.items() if not kind.is_reversible} == {"password", "security-profile"}

@@ -1,5 +1,7 @@
 """The state table of one password change: each step, what may not follow, and what slots and answers mean to it."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -99,6 +101,16 @@ class TestAnswers:
         refused = core.answered(sent(), NOW, "refused", "Rejected")
         assert FOLLOWS[refused.state] == frozenset()
         assert (refused.candidate, refused.detail) == ("", "Rejected")
+
+    @pytest.mark.parametrize("outcome", ["accepted", "later", "refused", "unknown"])
+    def test_a_refusal_of_what_it_may_have_taken_before_proves_nothing(self, outcome: Any) -> None:
+        assert core.believed(outcome, sent_before=False) == outcome
+        assert core.believed(outcome, sent_before=True) == ("unknown" if outcome == "refused" else outcome)
+
+    def test_the_csms_may_say_it_twice(self) -> None:
+        change = core.sent_by_csms_again(core.learnt(CP, NOW, "new", "s-1"), NOW, "s-2")
+        assert (change.state, change.attempts, change.candidate) == (PasswordState.SENT, 2, "new")
+        assert change.session == "s-2"
 
     def test_unknown_changes_nothing(self) -> None:
         unknown = core.answered(sent(), NOW, "unknown", "timeout")

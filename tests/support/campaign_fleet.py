@@ -38,7 +38,12 @@ from tests.support.simulated import csms_answer
 __all__ = ["CampaignFleet", "Planned", "campaign_fleet", "until"]
 
 PASSWORD = "password-of-all-1"
-_QUICK = {"RetryBackOffWaitMinimum": "1", "RetryBackOffRandomRange": "2", "RetryBackOffRepeatTimes": "2"}
+_QUICK = {
+    "RetryBackOffWaitMinimum": "1",
+    "RetryBackOffRandomRange": "2",
+    "RetryBackOffRepeatTimes": "2",
+    "NetworkProfileConnectionAttempts": "2",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,11 @@ class CampaignFleet:
     notes: dict[str, Counter[str]] = field(default_factory=dict)
     players: dict[str, Player] = field(default_factory=dict)
 
+    def url(self, security_profile: int) -> str:
+        """Where the gateway serves a profile."""
+        host, port = self.gateway.address({1: "plain", 2: "tls", 3: "mtls"}[security_profile])
+        return f"ws://{host}:{port}/ocpp" if security_profile == 1 else f"wss://localhost:{port}/ocpp"
+
     def heard(self, identity: str, note: Note) -> None:
         self.notes.setdefault(identity, Counter())[note.what] += 1
         if note.what == "registration" and note.details.get("status") == "Accepted":
@@ -83,14 +93,16 @@ async def campaign_fleet(
         with_ca(rig)
         rig.config["limits"] = {"reconnects_per_hour": 100_000, "connects_per_address_per_minute": 1_000_000}
         rig.config["pki"]["retire_old_after_s"] = 1.0
+        rig.config["upgrades"] = {"look_again_s": 0.5, "restart_s": 10.0, "lost_after_s": 30.0}
+        for listener in rig.config["listener"]:
+            if "tls" in listener:
+                listener["tls"]["server_roots"] = [str(rig.work / "root.pem")]
         memories = await asyncio.to_thread(_equipped, rig, cast)
         async with rig.gateway() as gateway:
             fleet = CampaignFleet(rig, csms, gateway, cast)
             for identity, memory in memories.items():
-                port = (gateway.mtls if memory.security_profile == 3 else gateway.tls)[1]
-                memory.slots = {
-                    number: _at(slot, f"wss://localhost:{port}/ocpp") for number, slot in memory.slots.items()
-                }
+                url = fleet.url(memory.security_profile)
+                memory.slots = {number: _at(slot, url) for number, slot in memory.slots.items()}
                 fleet.players[identity] = _player(fleet, identity, memory)
             async with _playing(fleet.players.values(), ramp_up_s):
                 yield fleet
@@ -110,7 +122,7 @@ def _at(slot: NetworkSlot, url: str) -> NetworkSlot:
 
 def _player(fleet: CampaignFleet, identity: str, memory: Memory) -> Player:
     planned = fleet.cast[identity]
-    model = Model(vendor="Simulated", model=planned.model, firmware="1.0.0", reboot_s=0.2)
+    model = Model(vendor="Simulated", model=planned.model, firmware="1.0.0", reboot_s=0.2, secure_url=fleet.url(2))
     charge_point = ChargePoint(memory, model, read_quirks(planned.quirks), schema_gate(memory.version))
 
     def journal(note: Note) -> None:

@@ -11,6 +11,7 @@ __all__ = [
     "STRONGSWAN_PKI",
     "judge",
     "needs_certtool",
+    "needs_cfssl",
     "needs_openssl",
     "needs_pebble",
     "needs_pkilint",
@@ -40,6 +41,9 @@ needs_certtool = pytest.mark.skipif(
 )
 needs_strongswan = pytest.mark.skipif(
     not _is_strongswan(STRONGSWAN_PKI), reason="JUDGE MISSING: no strongSwan pki (apt-get install strongswan-pki)"
+)
+needs_cfssl = pytest.mark.skipif(
+    shutil.which("cfssl") is None, reason="JUDGE MISSING: no CA cfssl (apt-get install golang-cfssl)"
 )
 needs_pebble = pytest.mark.skipif(
     shutil.which("pebble") is None, reason="JUDGE MISSING: no ACME server pebble (apt-get install pebble)"

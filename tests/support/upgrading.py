@@ -137,7 +137,7 @@ async def upgrade_site(tmp_path: Any, **upgrades: float) -> AsyncIterator[Upgrad
         hierarchy = with_ca(rig)
         rig.config["csms"][0]["unsafe_enrolment_without_tls"] = True
         rig.config["limits"] = {"reconnects_per_hour": 100_000}
-        rig.config["upgrades"] = {"look_again_s": 0.5, **upgrades}
+        rig.config["upgrades"] = {"look_again_s": 0.5, "quiet_s": 0.5, **upgrades}
         for listener in rig.config["listener"]:
             if "tls" in listener:
                 listener["tls"]["server_roots"] = [str(rig.work / "root.pem")]

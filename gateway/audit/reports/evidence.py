@@ -38,17 +38,18 @@ def _profile(one: Seen) -> int:
 
 
 def _rule(prefix: str) -> _Test:
-    """Of a rule whose name begins so."""
+    """Of a rule whose name begins so. The record of the message itself says the same once more, and does not count."""
 
     def test(one: Seen) -> bool:
         rule = part(one.record, "dec").get("rule")
-        return isinstance(rule, str) and rule != "" and rule.startswith(prefix)
+        return isinstance(rule, str) and rule != "" and rule.startswith(prefix) and one.kind != "ocpp.message"
 
     return test
 
 
 def _action(name: str) -> _Test:
-    return lambda one: part(one.record, "ocpp").get("action") == name
+    """A call, not its answer."""
+    return lambda one: part(one.record, "ocpp").get("action") == name and part(one.record, "ocpp").get("kind") == "call"
 
 
 KINDS: Final[dict[str, tuple[str, _Test]]] = {

@@ -28,8 +28,15 @@ _SHOWN_OBSTACLES = 20
 @click.command()
 @name_argument
 @click.option(
-    "--kind", type=click.Choice(["certificate", "password"]), required=True, help="What is done to the charge points."
+    "--kind",
+    type=click.Choice(["certificate", "password", "security-profile"]),
+    required=True,
+    help="What is done to the charge points.",
 )
+@click.option("--to-profile", type=click.IntRange(2, 3), default=None, help="Of security-profile: to which one.")
+@click.option("--url", default="", help="Of security-profile: where they find it, without identity.")
+@click.option("--url-key", default="", metavar="KEY", help="Of security-profile, 1.6: the vendor's key for the URL.")
+@click.option("--interface", default="", help="Of security-profile, 2.x: ocppInterface. Default: Wired0.")
 @click.option("--group", "groups", multiple=True, metavar="GROUP", help="Everybody of this group. Repeatable.")
 @click.option("--id", "ids", multiple=True, metavar="ID", help="This charge point. Repeatable.")
 @click.option("--all", "everybody", is_flag=True, help="Every registered charge point.")
@@ -66,7 +73,7 @@ def plan(name: str, dry_run: bool, by: str, config_path: str | None, as_json: bo
     made = _made_plan(options, as_json=as_json)
     with open_registry(config, as_json=as_json) as registry:
         chosen = _chosen(registry, options, as_json=as_json)
-        candidates = _candidates(config, registry, options["kind"], chosen)
+        candidates = _candidates(config, registry, options["kind"], made, chosen)
         campaign, members = _planned(name, options["kind"], made, candidates, by)
         if not dry_run:
             campaign = registry.campaigns.add(campaign, members)
@@ -88,12 +95,23 @@ def _made_plan(options: dict[str, Any], *, as_json: bool) -> "Plan":
         soak_s=options["soak"],
         retry_s=options["retry"],
         ends_after_s=options["ends_after"],
+        to_profile=options["to_profile"] or 0,
+        url=options["url"],
+        url_key=options["url_key"],
+        interface=options["interface"],
         needs_approval=not KINDS[options["kind"]].is_reversible,
     )
-    problems = problems_of(made)
+    problems = [*problems_of(made), *_odd_target(made, options["kind"])]
     if problems:
         fail(f"This is no plan: {'; '.join(problems)}.", USAGE, as_json=as_json, details=list(problems))
     return made
+
+
+def _odd_target(made: "Plan", kind: str) -> list[str]:
+    has_target = bool(made.to_profile or made.url or made.url_key or made.interface)
+    if kind != "security-profile":
+        return ["--to-profile, --url, --url-key and --interface are of the kind security-profile"] if has_target else []
+    return [] if made.to_profile else ["--to-profile says to which security profile"]
 
 
 def _chosen(registry: "Registry", options: dict[str, Any], *, as_json: bool) -> "list[ChargePointRecord]":
@@ -116,7 +134,7 @@ def _chosen(registry: "Registry", options: dict[str, Any], *, as_json: bool) -> 
 
 
 def _candidates(
-    config: "Config", registry: "Registry", kind: str, chosen: "Iterable[ChargePointRecord]"
+    config: "Config", registry: "Registry", kind: str, made: "Plan", chosen: "Iterable[ChargePointRecord]"
 ) -> "list[Candidate]":
     from gateway.provisioning.campaign_preflight import Candidate, obstacles, stratum_of
     from gateway.provisioning.capability import tallied
@@ -134,6 +152,7 @@ def _candidates(
             facts[stratum],
             gives_certificates=_gives_certificates(config, record),
             other=elsewhere.get(record.charge_point_id, ""),
+            to_profile=made.to_profile,
         )
         found.append(Candidate(record=record, obstacles=tuple(in_the_way)))
     return found

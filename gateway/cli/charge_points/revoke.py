@@ -79,6 +79,7 @@ def revoke_certificate(
         warnings = _unknown_issuer(named.issuer, config)
     else:
         named = _Named(sha256=sha256 or "")
+    warnings += _also_in_our_ca(named, config)
     with open_registry(config, as_json=as_json) as registry:
         registry.revoke_certificate(
             sha256=named.sha256, issuer=named.issuer, serial=named.serial, reason=reason, now=time.time()
@@ -126,6 +127,23 @@ def _normal_issuer(text: str, *, as_json: bool) -> str:
     return fail(
         f"'{shown(text)}' is not a name as in RFC 4514, e.g. 'CN=Issuing CA,O=Example'.", NOT_OK, as_json=as_json
     )
+
+
+def _also_in_our_ca(named: _Named, config: "Config") -> list[str]:
+    """The CA's lists and OCSP answers, which others read, are made from its journal and not from the registry."""
+    from cryptography import x509
+
+    if not named.serial or not config.pki.ca or config.pki.backend != "embedded":
+        return []
+    for path in sorted((Path(config.pki.ca) / "signer").glob("*.pem")):
+        try:
+            issuer = x509.load_pem_x509_certificates(path.read_bytes())[0].subject.rfc4514_string()
+        except (OSError, ValueError):
+            continue
+        if issuer == named.issuer:
+            command = f"ocpp-gateway pki revoke {named.serial} --reason REASON --ca {config.pki.ca}"
+            return [f"the embedded CA issues under this name; so that its lists say so, too: {shown(command)}"]
+    return []
 
 
 def _unknown_issuer(issuer: str, config: "Config") -> list[str]:

@@ -86,7 +86,12 @@ class TestControls:
             ({"type": "policy.denied", "dec": {"rule": "firmwarex/host"}}, {"message-judged"}),
             ({"type": "config.reloaded"}, {"configuration"}),
             ({"type": "policy.reload_failed"}, {"configuration"}),
-            ({"type": "ocpp.msg", "ocpp": {"action": "SecurityEventNotification"}}, {"station-event"}),
+            (
+                {"type": "ocpp.message", "ocpp": {"action": "SecurityEventNotification", "kind": "call"}},
+                {"station-event"},
+            ),
+            ({"type": "ocpp.message", "ocpp": {"action": "SecurityEventNotification", "kind": "result"}}, set()),
+            ({"type": "ocpp.message", "dec": {"rule": "firmware/host"}}, set()),
             ({"type": ["odd"], "dec": 7, "auth": []}, set()),
         ],
     )

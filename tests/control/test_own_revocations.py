@@ -1,0 +1,119 @@
+"""The journal taken over into the registry: what is told, in how many events, and what a registry that is locked costs."""
+
+import secrets
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from gateway.control.own_revocations import OwnRevocations
+from gateway.control.store_thread import StoreThread
+from gateway.store.registry import Registry
+from pki.approval import Operator
+from pki.issuance import Application
+from pki.names import Subject
+from pki.opened import issuance_in
+from pki.records import RevocationReason
+from tests.pki.hierarchy import NOW, Hierarchy
+from tests.pki.request_material import csr_pem
+from tests.pki.signer_directory import make_signer_directory
+
+pytestmark = pytest.mark.integration
+CA = Hierarchy()
+
+
+class Followed:
+    """A CA's directory with so many certificates, and the part of a node that follows it."""
+
+    def __init__(self, directory: Path, url: str) -> None:
+        self.directory, self.url = directory, url
+        make_signer_directory(directory / "signer", CA)
+        self.registry = Registry.open(url)
+        self.store = StoreThread(url)
+        self.told: list[tuple[str, ...]] = []
+        self.part = OwnRevocations(self.store, lambda *event: self.told.append(event), str(directory))
+
+    def issue_and_revoke(self, issued: int, revoked: int) -> list[str]:
+        serials = []
+        with issuance_in(self.directory, NOW, lambda: secrets.token_hex(6)) as ca:
+            for number in range(issued):
+                name = f"SN-{secrets.token_hex(4)}"
+                wanted = Application(
+                    profile="ChargePointCertificate", subject=Subject(name, "CPO"), applicant=Operator("alice")
+                )
+                made = ca.issue(ca.request(csr_pem(common_name=name), wanted, NOW).id, NOW)
+                serial = made.certificate.serial_number
+                serials.append(f"{serial:x}")
+                if number < revoked:
+                    ca.revoke(serial, RevocationReason.SUPERSEDED, by="alice", note="n", now=NOW)
+        return serials
+
+    def in_registry(self) -> tuple[int, int]:
+        """How many certificates are known, and how many revoked."""
+        return len(self.registry.inventory.find(0.0, 0.0)), len(self.registry.revocations().issuer_serials)
+
+
+@pytest.fixture
+async def followed(tmp_path: Path, url: str) -> AsyncIterator[Followed]:
+    made = Followed(tmp_path / "ca", url)
+    yield made
+    await made.store.close()
+    made.registry.close()
+
+
+async def test_before_there_is_a_journal_nothing_happens(followed: Followed) -> None:
+    await followed.part.tick()
+    assert (followed.told, followed.in_registry()) == ([], (0, 0))
+    assert followed.part.status() == {"ca": str(followed.directory), "failure": ""}
+
+
+async def test_what_is_new_is_told_once(followed: Followed) -> None:
+    first, _ = followed.issue_and_revoke(2, 1)
+    await followed.part.load()
+    assert followed.in_registry() == (2, 1)
+    assert followed.told == [
+        ("certificate.revoked", "high", "deny", f"serial {first} of CN=Issuing,O=CPO: superseded, by alice: n")
+    ]
+    await followed.part.tick()
+    again = OwnRevocations(followed.store, lambda *event: followed.told.append(event), str(followed.directory))
+    await again.load()
+    assert (len(followed.told), followed.in_registry()) == (1, (2, 1))
+
+
+async def test_many_at_once_are_named_in_part_and_counted(followed: Followed) -> None:
+    followed.issue_and_revoke(23, 22)
+    await followed.part.tick()
+    assert followed.in_registry() == (23, 22)
+    assert len(followed.told) == 21
+    assert followed.told[-1][3] == "2 more were revoked in the journal of the CA"
+
+
+async def test_a_locked_registry_loses_nothing(followed: Followed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.store.database._BUSY_TIMEOUT_S", 0.05)
+    impatient = StoreThread(followed.url)
+    part = OwnRevocations(impatient, lambda *event: followed.told.append(event), str(followed.directory))
+    followed.issue_and_revoke(2, 1)
+    other = sqlite3.connect(followed.url.removeprefix("sqlite:///"), isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    await part.tick()
+    assert (followed.told, followed.in_registry()) == ([], (0, 0))
+    other.execute("ROLLBACK")
+    other.close()
+    await part.tick()
+    assert (len(followed.told), followed.in_registry()) == (1, (2, 1))
+    await impatient.close()
+
+
+async def test_another_directory_is_followed_from_its_start(followed: Followed, tmp_path: Path) -> None:
+    followed.issue_and_revoke(1, 1)
+    await followed.part.tick()
+    other = Followed(tmp_path / "other", followed.url)
+    other.issue_and_revoke(2, 1)
+    followed.part._follow_in(str(other.directory))
+    await followed.part.tick()
+    assert followed.in_registry() == (3, 2)
+    followed.part._follow_in("")
+    assert followed.part.status() is None
+    await other.store.close()
+    other.registry.close()
