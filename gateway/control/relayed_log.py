@@ -300,7 +300,7 @@ def _may_report(frame: RelayedFrame) -> bool:
 
 
 def _is_remarkable(decision: str, matches: tuple[object, ...]) -> bool:
-    return bool(matches) or decision not in {"forward", "queue", "own"}
+    return bool(matches) or decision not in {"forward", "queue", "own", "answer"}
 
 
 def _gap(stamper: Stamper, boot: str, first: int, end: int) -> bytes:
