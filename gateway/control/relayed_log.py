@@ -5,6 +5,7 @@ admissions wait, only passes them on.
 """
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -109,11 +110,13 @@ class RelayedLog:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(edge.send, answer)
 
-        self._pool.submit(self._take, edge.slot, message, size, tell)
+        with contextlib.suppress(RuntimeError):  # after `close`: it is missing by its number
+            self._pool.submit(self._take, edge.slot, message, size, tell)
 
     def ended(self, session: str) -> None:
         """A session is over: what was counted of it is said soon."""
-        self._pool.submit(self._end, session)
+        with contextlib.suppress(RuntimeError):
+            self._pool.submit(self._end, session)
 
     async def tick(self) -> None:
         """Say what was counted for long enough."""

@@ -270,3 +270,15 @@ async def test_also_where_it_is_spelt_with_escapes_and_only_from_a_charge_point(
     await site.take(site.frame(TAMPERED % "FirmwareUpdated", from_csms=True))
     await site.take(site.frame('[2,"d","DataTransfer",{"vendorId":"SecurityEventNotification"}]'))
     assert [record["type"] for record in site.records].count("charger.security_event") == 1
+
+
+async def test_what_comes_when_the_log_is_closed_ends_nothing(site: Site) -> None:
+    site.log.close()
+    site.log.take(site.edge, RelayedFrames("e", "rev", (site.frame('[2,"1","Heartbeat",{}]'),)))
+    site.log.ended("s1")
+    assert site.records == []
+
+
+def test_a_frame_is_not_shown_by_accident() -> None:
+    frame = RelayedFrame(1, SOURCE, True, 1.0, b"Marked-S3cret")
+    assert "Marked" not in repr(frame) + repr(RelayedFrames("e", "r", (frame,)))
