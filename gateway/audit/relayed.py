@@ -5,7 +5,8 @@
 =========== ============================================================================================
 ``ocpp``    ``version``, ``kind`` (call, result, error, result_error, send, malformed), ``action`` (of an answer: of
             the call), ``id``, ``from`` (charge-point, csms), ``bytes``, ``after_ms`` (of an answer: since its call)
-``dec``     ``act``: forward, queue (waits its turn), refuse, close, own (answers a call of the gateway's), ask;
+``dec``     ``act``: forward, queue (waits its turn), refuse, close, own (answers a call of the gateway's), answer (the
+            gateway has answered itself), ask;
             ``rule`` that decided, ``policy``
 ``rules``   every gate and rule that had something to say: ``event``, ``rule``, ``sev``, and ``act`` or, if it was
             not enforced, ``would``

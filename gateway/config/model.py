@@ -131,7 +131,12 @@ class Trust(msgspec.Struct, frozen=True, kw_only=True):
 
 
 OwnedMessage = Literal[
-    "InstallCertificate", "DeleteCertificate", "GetInstalledCertificateIds", "passwords", "security-settings"
+    "InstallCertificate",
+    "DeleteCertificate",
+    "GetInstalledCertificateIds",
+    "SecurityEventNotification",
+    "passwords",
+    "security-settings",
 ]
 
 

@@ -5,6 +5,7 @@ admissions wait, only passes them on.
 """
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ import msgspec
 import structlog
 
 from gateway.audit.canonical import NotCanonical
+from gateway.audit.charger_events import charger_event_of, charger_event_record
 from gateway.audit.record import RecordClass, envelope
 from gateway.audit.relayed import Head, Levels, Message, RuleSaid, counted_record, head_of, message_record
 from gateway.control.frame_bodies import FrameBodies
@@ -108,11 +110,13 @@ class RelayedLog:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(edge.send, answer)
 
-        self._pool.submit(self._take, edge.slot, message, size, tell)
+        with contextlib.suppress(RuntimeError):  # after `close`: it is missing by its number
+            self._pool.submit(self._take, edge.slot, message, size, tell)
 
     def ended(self, session: str) -> None:
         """A session is over: what was counted of it is said soon."""
-        self._pool.submit(self._end, session)
+        with contextlib.suppress(RuntimeError):
+            self._pool.submit(self._end, session)
 
     async def tick(self) -> None:
         """Say what was counted for long enough."""
@@ -178,6 +182,19 @@ class RelayedLog:
             return
         if record is not None:
             yield frame, record
+        event = charger_event_of(frame.data, frame.source.version) if _may_report(frame) else None
+        if event is not None:
+            yield (
+                frame,
+                charger_event_record(
+                    stamper.stamp(int(frame.time * 1_000_000)),
+                    event,
+                    charge_point_id=frame.source.charge_point_id,
+                    session=frame.source.session,
+                    version=frame.source.version,
+                    edge={"boot": message.boot, "frame": frame.number},
+                ),
+            )
 
     def _flush_bodies(self, stamper: Stamper) -> None:
         """Texts are on the disk before their records are."""
@@ -280,8 +297,13 @@ def _acknowledging(tell: Tell, boot: str, number: int) -> WhenDone:
     return lambda _: tell(FramesRecorded(boot, number))
 
 
+def _may_report(frame: RelayedFrame) -> bool:
+    """True for a frame that may be a SecurityEventNotification of a charge point: names may be spelt with escapes."""
+    return not frame.from_csms and (b"SecurityEvent" in frame.data or rb"\u" in frame.data)
+
+
 def _is_remarkable(decision: str, matches: tuple[object, ...]) -> bool:
-    return bool(matches) or decision not in {"forward", "queue", "own"}
+    return bool(matches) or decision not in {"forward", "queue", "own", "answer"}
 
 
 def _gap(stamper: Stamper, boot: str, first: int, end: int) -> bytes:

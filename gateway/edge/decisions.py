@@ -1,9 +1,14 @@
 """The effects of a frame, said in the words of records."""
 
+from typing import Final
+
 from gateway.policy.recording import Decision, Match
 from gateway.relay.effects import Answered, AskFleet, AwaitRecord, CloseBoth, Effects, Forward, Reply, ReportEvent
 
 __all__ = ["decision_of", "match_of", "reports_of", "to_be_redacted"]
+
+_RESULT: Final = b"[3,"
+"""How answers of the gateway's own making begin that are no errors."""
 
 
 def decision_of(effects: Effects) -> Decision:
@@ -19,6 +24,8 @@ def decision_of(effects: Effects) -> Decision:
         return "ask"
     if Answered in kinds:
         return "own"
+    if len(effects) == 1 and isinstance(effects[0], Reply) and effects[0].text.startswith(_RESULT):
+        return "answer"
     refused = any(_is_refusal(each.decision) for each in reports_of(effects))
     return "refuse" if Reply in kinds or refused else "queue"
 

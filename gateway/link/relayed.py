@@ -43,6 +43,9 @@ class RelayedFrame(msgspec.Struct, frozen=True, array_like=True, gc=False):
     answer: bool = False
     """Its effect waits until the record is on the disk."""
 
+    def __repr__(self) -> str:
+        return f"RelayedFrame({self.number}, {len(self.data)} bytes, <hidden>)"
+
 
 class RelayedFrames(msgspec.Struct, frozen=True, array_like=True, tag=20):
     """Frames with rising numbers, all judged under one policy."""

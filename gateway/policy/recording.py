@@ -16,7 +16,7 @@ from gateway.ocpp.vocabulary import OCPPVersion, SecurityProfile
 
 __all__ = ["Decision", "Match", "Recorded", "RecordingInvalid", "line_of", "read_recorded"]
 
-Decision = Literal["", "forward", "queue", "ask", "refuse", "close", "own"]
+Decision = Literal["", "forward", "queue", "ask", "refuse", "close", "own", "answer"]
 _LAST_MOMENT: Final = 32_503_680_000.0
 """The year 3000: who writes milliseconds gets told."""
 
@@ -61,7 +61,8 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     digest: str = ""
     """Keyed, of the frame as it came: whoever has it and the recording's key can say that it was this one."""
     decision: Decision = ""
-    """``own``: the answer to a call of the gateway; ``queue``: waits for its turn;
+    """``own``: the answer to a call of the gateway; ``answer``: the gateway has answered in the place of the receiver;
+    ``queue``: waits for its turn;
     ``ask``: waits for what control says of a budget of the fleet."""
     revision: str = ""
     """Of the policy that decided, first digits."""

@@ -31,6 +31,7 @@ Owned = Literal[
     "InstallCertificate",
     "DeleteCertificate",
     "GetInstalledCertificateIds",
+    "SecurityEventNotification",
     "passwords",
     "security-settings",
 ]
@@ -50,6 +51,7 @@ _CHARGE_POINT_TYPES: Final = frozenset({None, "", "ChargingStationCertificate"})
 _ROOTS_OF_OTHERS: Final = frozenset(
     {"V2GRootCertificate", "MORootCertificate", "OEMRootCertificate", "ManufacturerRootCertificate"}
 )
+_EVENT: Final = "SecurityEventNotification"
 _STATUS: Final = {
     "CertificateSigned": "Rejected",
     "InstallCertificate": "Rejected",
@@ -60,7 +62,7 @@ _STATUS: Final = {
 _LISTED_OF_OTHERS: Final = _ROOTS_OF_OTHERS | {"V2GCertificateChain"}
 _LOOKED_AT: Final = frozenset(
     spelling for action in (_SIGN, *_STATUS, *SETTING_ACTIONS) for spelling in (action, as_signed(action))
-)
+) | {_EVENT}
 
 
 class CertificateDuty(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +93,8 @@ class Interception:
                 return instead
         if self._duty is None or call.action not in _LOOKED_AT:
             return None
+        if call.action == _EVENT:
+            return self._heard(call, origin, self._duty.owned)
         if call.action != unsigned(call.action):
             return self._signed(call, payload, origin, self._duty.owned)
         if not _is_ours(call.action, payload, origin, self._duty.owned):
@@ -102,6 +106,12 @@ class Interception:
         event = "setting.not_yours" if about_settings else "certificate.not_yours"
         report = ReportEvent(event, "medium", "answer", f"{call.action} by the CSMS")
         return (report, Reply(build_call_result(call.message_id, said)))
+
+    def _heard(self, call: Call, origin: Origin, owned: AbstractSet[Owned]) -> Effects | None:
+        """A charge point reports a security event, and its CSMS does not know such messages: the log has it (white paper 1.6)."""
+        if origin is Origin.CSMS or _EVENT not in owned:
+            return None
+        return (Reply(build_call_result(call.message_id, {})),)
 
     def _signed(self, call: Call, payload: Payload, origin: Origin, owned: AbstractSet[Owned]) -> Effects | None:
         """Its answer would have to be signed as well, which the gateway cannot do in anybody's name."""

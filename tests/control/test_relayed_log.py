@@ -233,3 +233,52 @@ async def test_texts_that_cannot_be_written_are_told_and_cost_no_record(tmp_path
     site = Site(tmp_path)
     await site.take(site.frame(RESET, from_csms=True))
     assert [record["type"] for record in site.records] == ["audit.payloads_lost", "ocpp.message"]
+
+
+TAMPERED = '[2,"e","SecurityEventNotification",{"type":"%s","timestamp":"2026-01-01T00:00:00Z","techInfo":"Marked"}]'
+
+
+@pytest.mark.parametrize(
+    ("kind", "shown", "severity"),
+    [
+        ("TamperDetectionActivated", "TamperDetectionActivated", "high"),
+        ("FirmwareUpdated", "FirmwareUpdated", "medium"),
+        ("my secret", "*", "medium"),
+    ],
+)
+async def test_what_a_charge_point_reports_of_itself_is_a_record_of_its_own(
+    site: Site, kind: str, shown: str, severity: str
+) -> None:
+    await site.take(site.frame(TAMPERED % kind))
+    message, event = site.records
+    assert message["ocpp"]["action"] == "SecurityEventNotification"
+    assert (event["type"], event["sev"], event["ocpp"]["event"], event["occurred"], event["cp"]) == (
+        "charger.security_event",
+        severity,
+        shown,
+        "2026-01-01T00:00:00Z",
+        "CP-1",
+    )
+    assert "Marked" not in str(site.records)
+    site.done[0](3)
+    await site.log.tick()
+    assert site.edge.answers == [FramesRecorded("e", 1)]
+
+
+async def test_also_where_it_is_spelt_with_escapes_and_only_from_a_charge_point(site: Site) -> None:
+    await site.take(site.frame((TAMPERED % "FirmwareUpdated").replace("Security", r"\u0053ecurity", 1)))
+    await site.take(site.frame(TAMPERED % "FirmwareUpdated", from_csms=True))
+    await site.take(site.frame('[2,"d","DataTransfer",{"vendorId":"SecurityEventNotification"}]'))
+    assert [record["type"] for record in site.records].count("charger.security_event") == 1
+
+
+async def test_what_comes_when_the_log_is_closed_ends_nothing(site: Site) -> None:
+    site.log.close()
+    site.log.take(site.edge, RelayedFrames("e", "rev", (site.frame('[2,"1","Heartbeat",{}]'),)))
+    site.log.ended("s1")
+    assert site.records == []
+
+
+def test_a_frame_is_not_shown_by_accident() -> None:
+    frame = RelayedFrame(1, SOURCE, True, 1.0, b"Marked-S3cret")
+    assert "Marked" not in repr(frame) + repr(RelayedFrames("e", "r", (frame,)))

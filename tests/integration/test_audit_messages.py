@@ -110,3 +110,20 @@ async def test_a_reload_changes_how_much_is_kept(rig: Rig, csms: FakeCSMS) -> No
         await until(lambda: len(messages(rig)) == 6, "both are in the log")
     assert ["body" in each for each in messages(rig)] == [False, False, False, False, True, True]
     del csms
+
+
+async def test_what_a_charge_point_reports_of_itself_is_on_record_also_where_its_csms_does_not_know_such_messages(
+    rig: Rig, csms: FakeCSMS
+) -> None:
+    register(rig, "CP-1")
+    event = {"type": "TamperDetectionActivated", "timestamp": "2026-01-01T00:00:00Z", "techInfo": SECRET}
+    rig.config["csms"][0]["owners"] = {"SecurityEventNotification": "gateway"}
+    async with rig.gateway() as gateway, await admitted(gateway, "CP-1") as peer:
+        peer.send_text(json.dumps([2, "e", "SecurityEventNotification", event]))
+        assert json.loads(await peer.text()) == [3, "e", {}]
+        await until(lambda: any(each.get("type") == "charger.security_event" for each in live(rig)), "it is in the log")
+    (reported,) = (each for each in live(rig) if each["type"] == "charger.security_event")
+    assert (reported["cp"], reported["ocpp"]["event"], reported["sev"]) == ("CP-1", "TamperDetectionActivated", "high")
+    assert ("charge-point", "call", "SecurityEventNotification", "answer") in said(rig)
+    assert not any("SecurityEventNotification" in text for text in csms.texts["CP-1"])
+    assert SECRET not in str(live(rig))

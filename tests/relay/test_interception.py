@@ -328,3 +328,24 @@ class TestOwners:
     def test_a_charge_point_is_not_the_csms(self) -> None:
         with self.owned(V1_6, "passwords", "InstallCertificate") as scenario:
             scenario >> ChargePoint(call("ChangeConfiguration", {"key": "AuthorizationKey", "value": "x"})) << FORWARD
+
+
+EVENT = {"type": "TamperDetectionActivated", "timestamp": "2026-01-01T00:00:00Z"}
+
+
+@VERSIONS
+def test_a_security_event_that_is_the_gateways_is_answered_by_it_and_by_nobody_else(version: OCPPVersion) -> None:
+    with Scenario(version) as scenario:
+        duty = CertificateDuty(may_ask=True, owned=frozenset({"SecurityEventNotification"}))
+        scenario.relay = Relay(make_admission(), version, LIMITS, duty=duty)
+        scenario >> ChargePoint(call("SecurityEventNotification", EVENT))
+        (reply,) = scenario.effects()
+        assert isinstance(reply, Reply)
+        assert json.loads(reply.text) == [3, "1", {}]
+        scenario >> ChargePoint(call("StatusNotification", {}, "2")) << FORWARD
+
+
+@VERSIONS
+def test_else_it_goes_on_to_the_csms(version: OCPPVersion) -> None:
+    with owned(version) as scenario:
+        scenario >> ChargePoint(call("SecurityEventNotification", EVENT)) << FORWARD
