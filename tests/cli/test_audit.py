@@ -122,6 +122,16 @@ class TestReading:
         many = cli("audit", "tail", "-n", "1000", "--dir", log, "--json").out.splitlines()
         assert [json.loads(line)["index"] for line in many] == list(range(402))
 
+    def test_a_detection_names_what_it_rests_on(self, log: Path, cli: Cli) -> None:
+        event = SecurityEvent(
+            event="detect.enumeration", time=T0, subject="192.0.2.1", evidence=("0001/3", "0001/5"), detail="a sweep"
+        )
+        write(log, log.parent / "audit-keys", [event])
+        (line,) = [line for line in cli("audit", "tail", "--dir", log).out.splitlines() if "detect." in line]
+        assert line.endswith("a sweep  [0001/3, 0001/5]")
+        shown = cli("audit", "show", line.split()[0], "--dir", log).out
+        assert "ref.records       0001/3, 0001/5" in shown
+
     def test_following_shows_new_ones(self, log: Path) -> None:
         command = [sys.executable, "-m", "gateway", "audit", "tail", "-n", "1", "--follow", "--json", "--dir", str(log)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONUNBUFFERED": "1"}) as process:

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from gateway.audit.event import SecurityEvent
+from gateway.config.model import Sink
 from gateway.control.audit_trail import AuditTrail
 from gateway.control.trail.layout import shards_in
 from gateway.control.trail.verify import verify_shard
@@ -91,3 +92,15 @@ async def test_who_is_admitted_while_the_log_cannot_be_written(site: NodeSite, m
         answer = await edge.ask(claim())
         assert isinstance(answer, AdmitRefused) != enters
         node._trail.writer.state = "running"
+
+
+async def test_a_reload_begins_a_sink_and_ends_it_again(site: NodeSite) -> None:
+    out = site.directory / "out.jsonl"
+    sink = Sink(name="file", kind="file", target=str(out))
+    async with site.running() as node, site.edge() as edge:
+        assert await node.reload(site.config(sinks=(sink,))) == ""
+        await edge.until(lambda: out.exists() and b"audit.start" in out.read_bytes())
+        assert node.metrics().count(b'ocpp_gateway_sink_behind_records{sink="file"}') == 1
+        assert await node.reload(site.config()) == ""
+        assert b"ocpp_gateway_sink" not in node.metrics()
+        assert node.status()["audit"]["sinks"] == []

@@ -1,6 +1,6 @@
 """How far a sink has come in the log: a shard and the index of the next record. At least once, never less."""
 
-from collections.abc import Iterator
+import itertools
 from pathlib import Path
 
 import msgspec
@@ -10,7 +10,7 @@ from gateway.control.trail.disk import Disk
 from gateway.control.trail.layout import Shard, shards_in
 from gateway.control.trail.reader import ShardReader, decoded
 
-__all__ = ["LogCursor", "Position", "read_batch"]
+__all__ = ["LogCursor", "Position", "read_batch", "read_raw"]
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -27,8 +27,8 @@ class Position(msgspec.Struct, frozen=True):
         return cls(shards[-1].name if shards else "", max(0, published.size - records) if published else 0)
 
 
-def read_batch(root: Path, position: Position, most: int) -> tuple[list[Located], Position]:
-    """At most `most` published records, and where to go on after them. Raises RecordMissing, NoteInvalid, OSError."""
+def read_raw(root: Path, position: Position, most: int) -> tuple[Shard | None, list[tuple[int, bytes]], Position]:
+    """At most `most` published records of one shard, as bytes, and where to go on after them. Raises what `read_batch` does."""
     for shard in shards_in(root):
         if shard.name < position.shard:
             continue
@@ -36,17 +36,18 @@ def read_batch(root: Path, position: Position, most: int) -> tuple[list[Located]
         published = shard.read_published()
         size = published.size if published else 0
         if start < size:
-            found = list(_located(shard, start, min(size, start + most)))
-            return found, Position(shard.name, found[-1].index + 1 if found else start)
-    return [], position
+            found = list(itertools.islice(ShardReader(shard).records(start), min(size - start, most)))
+            return shard, found, Position(shard.name, found[-1][0] + 1 if found else start)
+    return None, [], position
 
 
-def _located(shard: Shard, start: int, end: int) -> Iterator[Located]:
+def read_batch(root: Path, position: Position, most: int) -> tuple[list[Located], Position]:
+    """At most `most` published records, and where to go on after them. Raises RecordMissing, NoteInvalid, OSError."""
+    shard, found, after = read_raw(root, position, most)
+    if shard is None or not found:
+        return [], after
     origin = shard.read_keys()[0].name
-    for index, data in ShardReader(shard).records(start):
-        if index >= end:
-            break
-        yield Located(origin, index, decoded(data))
+    return [Located(origin, index, decoded(data)) for index, data in found], after
 
 
 class LogCursor:
