@@ -25,16 +25,16 @@ from asn1crypto import csr as asn1_csr
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, padding
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509.oid import NameOID, SignatureAlgorithmOID
+from cryptography.x509.oid import NameOID
 
 from pki.csr_dialects import Readable, pem_text, readable_request
 from pki.der_limits import TooComplex, verify_der_limits
 from pki.errors import Reason, Refused
 from pki.key_policy import KeyPolicy, verify_rsa_numbers
-from pki.keys import PublicKey, SubjectKey
+from pki.keys import SubjectKey
 from pki.names import Subject, verify_text
 
 __all__ = ["MAX_CSR_CHARACTERS", "CertificateRequest", "csr_der", "parse_csr", "verify_subject"]
@@ -77,7 +77,8 @@ def parse_csr(text: str, policy: KeyPolicy, *, ed448: bool = False) -> Certifica
     der, departures = _der(text)
     try:
         request, readable = _loaded(der)
-        key = _public_key(request, readable, policy, ed448=ed448)
+        read = der if readable is None else readable.der
+        key = _public_key(request, read, readable, policy, ed448=ed448)
         common_name, organization = _names(request.subject)
         ignored = _ignored(request)
     except (ValueError, UnsupportedAlgorithm, TypeError, x509.InvalidVersion) as error:
@@ -89,7 +90,7 @@ def parse_csr(text: str, policy: KeyPolicy, *, ed448: bool = False) -> Certifica
         common_name=common_name,
         organization=organization,
         ignored=ignored,
-        departures=(*departures, *readable.departures),
+        departures=departures if readable is None else (*departures, *readable.departures),
     )
 
 
@@ -137,18 +138,22 @@ def _der(text: str) -> tuple[bytes, tuple[str, ...]]:
     return der, departures
 
 
-def _loaded(der: bytes) -> tuple[x509.CertificateSigningRequest, Readable]:
-    readable = readable_request(der)
-    request = x509.load_der_x509_csr(readable.der)
-    assert request.subject is not None  # read now: what cannot be read is no request
-    return request, readable
+def _loaded(der: bytes) -> tuple[x509.CertificateSigningRequest, Readable | None]:
+    """The request; with what departs in it, if a strict parser takes it only without that. Raises ValueError."""
+    try:
+        request = x509.load_der_x509_csr(der)
+        list(request.subject)  # read as a whole: the parser puts that off
+    except ValueError:
+        readable = readable_request(der)
+        return x509.load_der_x509_csr(readable.der), readable
+    return request, None
 
 
 def _public_key(
-    request: x509.CertificateSigningRequest, readable: Readable, policy: KeyPolicy, *, ed448: bool
+    request: x509.CertificateSigningRequest, read: bytes, readable: Readable | None, policy: KeyPolicy, *, ed448: bool
 ) -> SubjectKey:
     # Step 4. RSA numbers before the library, which has limits of its own and no reasons.
-    algorithm, numbers = _key_numbers(readable.der)
+    algorithm, numbers = _key_numbers(read)
     if numbers is not None:
         verify_rsa_numbers(*numbers)
     try:
@@ -160,7 +165,8 @@ def _public_key(
     key = policy.verify_subject(loaded, ed448=ed448)
     # Step 5.
     if isinstance(key, Ed448PublicKey):
-        if not _is_signed_purely(request, readable, key):
+        # RFC 8410: no hash is named beside it.
+        if not _is_signed(request, readable, key, None):
             raise Refused(Reason.CSR_BAD_SIGNATURE)
         return key
     try:
@@ -175,26 +181,24 @@ def _public_key(
     return key
 
 
-def _is_signed_purely(request: x509.CertificateSigningRequest, readable: Readable, key: Ed448PublicKey) -> bool:
-    """RFC 8410: no hash is named beside Ed448."""
-    try:
-        key.verify(readable.signature, readable.signed)
-    except InvalidSignature:
-        return False
-    return request.signature_algorithm_oid == SignatureAlgorithmOID.ED448
-
-
 def _is_signed(
-    request: x509.CertificateSigningRequest, readable: Readable, key: PublicKey, algorithm: hashes.HashAlgorithm
+    request: x509.CertificateSigningRequest,
+    readable: Readable | None,
+    key: SubjectKey,
+    algorithm: hashes.HashAlgorithm | None,
 ) -> bool:
     """Over the bytes as they came."""
     try:
-        if not readable.departures:
+        if readable is None:
             return request.is_signature_valid
-        if isinstance(key, ec.EllipticCurvePublicKey):
+        if isinstance(key, Ed448PublicKey):
+            key.verify(readable.signature, readable.signed)
+        elif isinstance(key, ec.EllipticCurvePublicKey) and algorithm is not None:
             key.verify(readable.signature, readable.signed, ec.ECDSA(algorithm))
-        else:
+        elif isinstance(key, rsa.RSAPublicKey) and algorithm is not None:
             key.verify(readable.signature, readable.signed, padding.PKCS1v15(), algorithm)
+        else:
+            return False
     except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
         return False
     return True

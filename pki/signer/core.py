@@ -84,7 +84,8 @@ class SigningCore:
         Raises Refused; KeyFailed, OSError: after those nothing has been signed, or the same order may be repeated.
         """
         # Step 1. Whatever has changed since, the certificate exists: it is not for us to say that it does not.
-        serial = _serial_of(tbs)
+        certificate = _read(tbs)
+        serial = certificate.serial_number
         ordered = self.book.order(serial)
         if ordered is not None and ordered.tbs != tbs:
             raise Refused(Reason.SERIAL_USED, f"{serial:x}")
@@ -94,7 +95,7 @@ class SigningCore:
         issuer, key = self._issuer(issuer_name)
         profile = issuer.profile(profile_name)
         # Steps 3 to 6.
-        self._verify(issuer, profile, tbs)
+        self._verify(issuer, profile, certificate)
         # Step 7.
         if self.book.is_revoked(serial):
             raise Refused(Reason.ALREADY_REVOKED, f"{serial:x}")
@@ -172,10 +173,9 @@ class SigningCore:
             self._revoked[serial] = _Facts(order.issuer, certificate.not_valid_after_utc, crl_address(certificate))
         return self._revoked[serial]
 
-    def _verify(self, issuer: Issuer, profile: CertificateProfile, tbs: bytes) -> None:
+    def _verify(self, issuer: Issuer, profile: CertificateProfile, certificate: x509.Certificate) -> None:
         # Step 3.
         try:
-            certificate = unsigned_certificate(tbs)
             verify_algorithm(certificate, issuer.public_key)
             subject, hosts = _subject_of(certificate), _hosts_of(certificate)
         except (ValueError, *_UNREADABLE) as error:
@@ -213,9 +213,10 @@ class _Facts:
     address: str
 
 
-def _serial_of(tbs: bytes) -> int:
+def _read(tbs: bytes) -> x509.Certificate:
+    """The certificate that this is the body of. Raises Refused."""
     try:
-        return unsigned_certificate(tbs).serial_number
+        return unsigned_certificate(tbs)
     except (ValueError, *_UNREADABLE) as error:
         raise Refused(Reason.LINT, str(error)) from None
 

@@ -460,6 +460,16 @@ def test_a_whole_hierarchy_in_a_token(tmp_path: Path, tmp_path_factory: pytest.T
         # A plan that cannot be carried out costs no key: the corrected one can still make it.
         assert "limits.domains" in room.problem(in_token.replace(', domains = ["example.com"]', ""))
         assert "validity" in room.problem("not_after = 2060-01-01T00:00:00Z\n" + in_token)
+        third = in_token.replace(at("servers"), at("third")).replace('name = "servers"', 'name = "third"')
+
+        def full(_: int) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device", "third.pem")
+
+        # Only what happens after the key is made costs one, and then it is said where it is.
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(os, "fsync", full)
+            assert "The key 'third' is in its token already" in room.problem(third)
+        room.perform(third.replace('generate = "ec-p256"\n', ""))
         assert room.perform(in_token)["made_in_token"] == {"token": token.label, "label": "servers"}
         issuer, key = load_issuers(tmp_path / "signer")["charge-points"]
         assert key.public_key() == issuer.public_key
