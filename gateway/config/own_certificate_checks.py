@@ -1,8 +1,10 @@
 """Checks of `[server_certificates]`, and of the listeners that live by it."""
 
+import os
 import re
+import tomllib
 from pathlib import Path as FilePath
-from typing import Final
+from typing import Any, Final
 
 from gateway.config.certificates import check_pem
 from gateway.config.findings import Findings
@@ -17,6 +19,7 @@ _LABEL: Final = r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)"
 _HOST_NAME: Final = re.compile(rf"(?:{_LABEL}\.)+(?!\d+$){_LABEL}")
 _MAX_CN_CHARACTERS: Final = 64
 _PLACE: Final = "server_certificates"
+_PROFILE: Final = "CSMSCertificate"
 
 
 def check_source_of_certificates(tls: ListenerTLS, path: Path, findings: Findings) -> None:
@@ -89,5 +92,32 @@ def _check_embedded(config: Config, findings: Findings) -> None:
         findings.error((_PLACE, "ca"), "missing: the directory of a CA with an issuing CA for servers (docs/pki.md)")
     elif not (FilePath(directory) / "signer").is_dir():
         findings.error((_PLACE, "ca"), f"{directory} is not the directory of an embedded CA (docs/pki.md)")
+    else:
+        _check_issuing(FilePath(directory) / "signer", own.names, findings)
     if not own.organization and not config.operator_names:
         findings.error((_PLACE, "organization"), "missing, and there are no operator_names to take it from")
+
+
+def _check_issuing(signer: FilePath, names: tuple[str, ...], findings: Findings) -> None:
+    """One of its issuing CAs serves the names. The signer may have settings that only it can read, and others to come."""
+    if not os.access(signer, os.R_OK | os.X_OK):
+        return
+    try:
+        tables = [tomllib.loads(file.read_text("utf-8")) for file in sorted(signer.glob("*.toml"))]
+    except (OSError, ValueError):
+        return
+    serving = [table for table in tables if _PROFILE in _texts(table, "profiles")]
+    if not serving:
+        findings.warning(
+            (_PLACE, "ca"), f'{signer} has no issuing CA for servers: a ceremony with use = "csms" makes one'
+        )
+        return
+    domains = [domain.lower() for table in serving for domain in _texts(table, "domains")]
+    for name in map(str.lower, names):
+        if not any(name == domain or name.endswith(f".{domain}") for domain in domains):
+            findings.warning((_PLACE, "names"), f"{name} is in none of the CA's domains: {', '.join(domains)}")
+
+
+def _texts(table: dict[str, Any], key: str) -> list[str]:
+    found = table.get(key)
+    return [each for each in found if isinstance(each, str)] if isinstance(found, list) else []

@@ -12,7 +12,10 @@ CA = 'ca = "ca"\n'
 
 
 def found(site: Site, table: str, *, text: str = AUTOMATIC) -> list[str]:
-    (site.directory / "ca" / "signer").mkdir(parents=True, exist_ok=True)
+    signer = site.directory / "ca" / "signer"
+    if not signer.exists():
+        signer.mkdir(parents=True)
+        (signer / "servers.toml").write_text('profiles = ["CSMSCertificate"]\ndomains = ["example.com"]\n')
     site.write(f"{text}[server_certificates]\n{table}")
     return [each.split(": ", 1)[1] for each in errors(site.file)]
 
@@ -73,6 +76,41 @@ def test_files_or_automatic_but_not_both_and_not_neither(site: Site) -> None:
 def test_a_table_that_no_listener_uses_is_warned_about(site: Site) -> None:
     assert found(site, NAMES + CA, text=GOOD) == []
     assert any("nothing is asked for" in each for each in warnings(site.file))
+
+
+class TestIssuingCA:
+    """Said before the first start, and no reason not to start: the ceremony may be next."""
+
+    @pytest.mark.parametrize(
+        ("settings", "words"),
+        [
+            ('profiles = ["ChargePointCertificate"]\n', "has no issuing CA for servers"),
+            ("", "has no issuing CA for servers"),
+            ('profiles = ["CSMSCertificate"]\ndomains = ["example.org"]\n', "none of the CA's domains: example.org"),
+            ('profiles = ["CSMSCertificate"]\ndomains = ["p.example.com"]\n', "none of the CA's domains"),
+            ('profiles = "x"\ndomains = 3\n', "has no issuing CA for servers"),
+        ],
+    )
+    def test_none_that_serves_the_names(self, site: Site, settings: str, words: str) -> None:
+        found(site, NAMES + CA)
+        (site.directory / "ca" / "signer" / "servers.toml").write_text(settings)
+        assert errors(site.file) == []
+        (said,) = warnings(site.file)
+        assert words in said
+
+    @pytest.mark.parametrize("domain", ["Example.com", "cp.example.com"])
+    def test_one_of_several_is_enough(self, site: Site, domain: str) -> None:
+        found(site, NAMES + CA)
+        signer = site.directory / "ca" / "signer"
+        (signer / "servers.toml").write_text('profiles = ["CSMSCertificate"]\ndomains = ["example.org"]\n')
+        (signer / "more.toml").write_text(f'profiles = ["CSMSCertificate"]\ndomains = ["{domain}"]\n')
+        assert warnings(site.file) == []
+
+    @pytest.mark.parametrize("content", [b"not toml", b"\xff"])
+    def test_what_cannot_be_read_is_the_signers_business(self, site: Site, content: bytes) -> None:
+        found(site, NAMES + CA)
+        (site.directory / "ca" / "signer" / "servers.toml").write_bytes(content)
+        assert warnings(site.file) == []
 
 
 class TestACME:
