@@ -43,6 +43,7 @@ from gateway.store.registry import Registry
 __all__ = ["Passwords", "RotateRequest"]
 
 _ANSWER_S: Final = 60.0
+_RETRY_STORE_S: Final = 1.0
 _RANDOM_BYTES: Final = 64
 _UNABLE: Final = frozenset({"NotImplemented", "NotSupported"})
 _UNSETTLED: Final = frozenset({PasswordState.SENT, PasswordState.STAGED})
@@ -233,10 +234,20 @@ class Passwords(NodePart):
         return await self._stage(change)
 
     async def _told(self, message: PasswordOutcome) -> None:
-        """What the charge point has answered to the CSMS."""
+        """What the charge point has answered to the CSMS; on disk, however often it takes."""
         change = self._newest.get(message.charge_point_id)
-        if change is not None and change.origin == "csms" and change.session == message.session:
-            await self._settle(change, core.believed(message.outcome, sent_before=change.attempts > 1), "")
+        while change is not None and change.origin == "csms" and change.session == message.session:
+            outcome = core.believed(message.outcome, sent_before=change.attempts > 1)
+            try:
+                await self._settle(change, outcome, "")
+            except NotFound:
+                return
+            except StoreError as error:
+                _log.error("password_change_not_written", why=str(error))
+                await asyncio.sleep(_RETRY_STORE_S)
+                change = self._newest.get(message.charge_point_id)
+            else:
+                return
 
     # -- one charge point at a time
 

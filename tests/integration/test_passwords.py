@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -83,6 +84,22 @@ async def running(tmp_path: Path, **csms_table: Any) -> AsyncIterator[Site]:
         rig.add("CP-1", security_profile=2, password=OLD)
         async with rig.gateway() as gateway:
             yield Site(rig, csms, gateway)
+
+
+def stop_writing(site: Site, state: str) -> None:
+    """From now on no change can come into this state."""
+    with sqlite3.connect(site.rig.state / "registry.sqlite", timeout=15, isolation_level=None) as connection:
+        connection.execute(
+            f"CREATE TRIGGER stop BEFORE UPDATE ON password_changes WHEN NEW.state = '{state}'"
+            " BEGIN SELECT RAISE(ABORT, 'stopped by the test'); END"
+        )
+    connection.close()
+
+
+def go_on_writing(site: Site) -> None:
+    with sqlite3.connect(site.rig.state / "registry.sqlite", timeout=15, isolation_level=None) as connection:
+        connection.execute("DROP TRIGGER stop")
+    connection.close()
 
 
 async def reconnected(cp: Simulated, times: int = 2) -> None:
@@ -211,6 +228,19 @@ class TestByTheCSMS:
                 has_new = cp.memory.password == KEY
             assert site.is_current(KEY if has_new else OLD)
             assert site.slots()[1] == ""
+
+    @pytest.mark.requirement("A01.FR.03")
+    async def test_the_old_one_dies_although_that_could_not_be_written_at_first(self, tmp_path: Path) -> None:
+        async with running(tmp_path) as site, simulated(site.memory(), "no-reconnect-after-password") as cp:
+            await cp.registered()
+            stop_writing(site, "accepted")
+            await site.csms.connections["CP-1"].send(self.call("1.6", KEY))
+            await until(lambda: "password_change_not_written" in site.gateway.log(), "it was tried")
+            go_on_writing(site)
+            await site.comes_to("accepted")
+            assert site.is_current(KEY)
+            assert site.slots()[1] == ""
+            assert "CP-1" in site.gateway.sessions(), "the connection over which it was accepted goes on"
 
     async def test_a_change_of_something_else_waits_for_nobody(self, tmp_path: Path) -> None:
         async with running(tmp_path) as site, simulated(site.memory()) as cp:
