@@ -1,5 +1,6 @@
 """Campaigns of kind `certificate`: every charge point gets a new certificate, by `gateway.control.enrolments`."""
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -20,7 +21,7 @@ __all__ = ["RenewalOperation"]
 
 _IN_USE: Final = frozenset({State.SEEN_IN_HANDSHAKE, State.OLD_RETIRED})
 _LOOK_EVERY: Final = 15
-"""Observations between two looks at those that only have to stay with it: nothing waits for them."""
+"""Observations between two looks at those that have to stay with it for a while yet; at its end every one counts."""
 
 
 class RenewalOperation:
@@ -56,7 +57,8 @@ class RenewalOperation:
         """By the newest enrolment of each, and the certificate that it is connected with. Raises StoreError."""
         self._looks += 1
         all_of_them = self._looks % _LOOK_EVERY == 0
-        wanted = [each for each in members if all_of_them or each.state is not MemberState.SOAK]
+        now = time.time()
+        wanted = [each for each in members if all_of_them or each.state is not MemberState.SOAK or now >= each.due_at]
         known = {each.charge_point_id: self._enrolments.known(each.charge_point_id) for each in wanted}
         asked = [identity for identity, enrolment in known.items() if enrolment is None]
 
