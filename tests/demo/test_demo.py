@@ -68,7 +68,7 @@ def test_the_audit_log_of_the_demo_is_left_whole_and_any_bit_flipped_in_it_is_no
     assert verify_shard(shard).size > len(MISFITS) + len(ACTORS)
     chosen = random.Random(1)
     files = [shard.checkpoint, *sorted(path for path in (shard.directory / "tile").rglob("*") if path.is_file())]
-    assert {path.parent.parent.name for path in files[1:]} == {"0", "entries"}
+    assert {path.relative_to(shard.directory / "tile").parts[0] for path in files[1:]} >= {"0", "entries"}
     for number, path in enumerate(files):
         data = path.read_bytes()
         places = range(len(data)) if len(data) <= 512 else chosen.sample(range(len(data)), 40)
