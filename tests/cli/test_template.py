@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args, get_origin
 import msgspec
 import pytest
 
-from gateway.config import model
+from gateway.config import authorities, model, own_certificates
 from gateway.config.load import load_config_with_warnings, load_unchecked
 from gateway.config.model import Config
 from gateway.config.template import explanations, render_template
@@ -27,8 +27,14 @@ TABLE_OF = {
     "Operations": "operations",
     "SecurityEvents": "security_events",
     "Audit": "audit",
+    "Detections": "audit.detections",
     "Sink": "sink",
     "PKI": "pki",
+    "EST": "pki.est",
+    "Vault": "pki.vault",
+    "Command": "pki.command",
+    "CMP": "pki.cmp",
+    "ACME": "server_certificates.acme",
     "ServerCertificates": "server_certificates",
     "Upgrades": "upgrades",
     "Policy": "policy",
@@ -46,7 +52,8 @@ EXPLAINED = explanations()
 
 
 def structs() -> list[type[msgspec.Struct]]:
-    found = [getattr(model, name) for name in model.__all__]
+    modules = (model, authorities, own_certificates)
+    found = [getattr(module, name) for module in modules for name in module.__all__]
     return [each for each in found if isinstance(each, type) and issubclass(each, msgspec.Struct)]
 
 
