@@ -16,7 +16,8 @@
             ``day``; or ``omitted``, why not
 =========== ============================================================================================
 
-``ocpp.counted`` stands for many of one session: ``counts`` by action, ``bytes``, ``until``.
+``ocpp.counted`` stands for many of one session: ``counts`` by action, ``bytes``, ``since``. What was refused over and over for
+the same reason is counted as ``ACTION: refuse`` after the first of them.
 """
 
 from collections.abc import Sequence
@@ -158,7 +159,7 @@ def message_record(stamp: Stamp, message: Message) -> bytes:
 def counted_record(
     stamp: Stamp, *, charge_point_id: str, session: str, counts: dict[str, int], size: int, since_us: int
 ) -> bytes:
-    """The canonical envelope of many frames of one session, none of which was remarkable. Raises NotCanonical."""
+    """The canonical envelope of many frames of one session, none of which was remarkable by itself. Raises NotCanonical."""
     return envelope(
         "ocpp.counted",
         stamp,

@@ -17,6 +17,7 @@ import structlog
 
 from gateway.audit.canonical import NotCanonical
 from gateway.audit.charger_events import charger_event_of, charger_event_record
+from gateway.audit.crowd import Crowd
 from gateway.audit.record import RecordClass, envelope
 from gateway.audit.relayed import Head, Levels, Message, RuleSaid, counted_record, head_of, message_record
 from gateway.control.frame_bodies import FrameBodies
@@ -91,6 +92,7 @@ class RelayedLog:
         self._numbers: dict[tuple[Stamper, str], int] = {}
         self._exchanges = OpenExchanges()
         self._counted: dict[str, _Counted] = {}
+        self._crowd = Crowd()
         self._ending: dict[str, float] = {}
         """Sessions that are over, and when nothing more of them comes (monotonic seconds)."""
 
@@ -223,6 +225,9 @@ class RelayedLog:
         head = head_of(frame.data, source.version)
         action, after_ms = self._exchanges.add(source.session, head, frame.time, from_csms=frame.from_csms)
         level = self.levels.of(action, is_remarkable=note is not None and _is_remarkable(note.decision, note.matches))
+        if note is not None and not frame.answer and _is_refused(note.decision) and not self._stands_out(frame, action):
+            self._count(stamper, frame, f"{action or head.kind}: {note.decision}")
+            return None
         if level == "count":
             self._count(stamper, frame, action or head.kind)
             return None
@@ -260,6 +265,14 @@ class RelayedLog:
             return message_record(stamp, msgspec.structs.replace(told, head=head, action="", body=None, subjects=()))
 
     # -- counting
+
+    def _stands_out(self, frame: RelayedFrame, action: str) -> bool:
+        """Whether a refused frame is more than the next one of many that are refused for the same reason."""
+        note = frame.note
+        assert note is not None
+        why = tuple((each.event, each.rule, each.detail) for each in note.matches)
+        kind = (frame.source.session, frame.from_csms, action, note.decision, why)
+        return self._crowd.has_room(kind, time.monotonic())
 
     def _count(self, stamper: Stamper, frame: RelayedFrame, action: str) -> None:
         source, now = frame.source, time.monotonic()
@@ -300,6 +313,10 @@ def _acknowledging(tell: Tell, boot: str, number: int) -> WhenDone:
 def _may_report(frame: RelayedFrame) -> bool:
     """True for a frame that may be a SecurityEventNotification of a charge point: names may be spelt with escapes."""
     return not frame.from_csms and (b"SecurityEvent" in frame.data or rb"\u" in frame.data)
+
+
+def _is_refused(decision: str) -> bool:
+    return decision in {"refuse", "close"}
 
 
 def _is_remarkable(decision: str, matches: tuple[object, ...]) -> bool:

@@ -282,3 +282,26 @@ async def test_what_comes_when_the_log_is_closed_ends_nothing(site: Site) -> Non
 def test_a_frame_is_not_shown_by_accident() -> None:
     frame = RelayedFrame(1, SOURCE, True, 1.0, b"Marked-S3cret")
     assert "Marked" not in repr(frame) + repr(RelayedFrames("e", "r", (frame,)))
+
+
+async def test_what_is_refused_over_and_over_is_counted_and_one_refused_for_another_reason_stands_alone(
+    site: Site,
+) -> None:
+    def refused(why: str) -> FrameNote:
+        return FrameNote("refuse", (Match(event="rpc.direction", severity="high", effect="callerror", detail=why),))
+
+    for _ in range(30):
+        await site.take(site.frame('[2,"r","Reset",{"type":"Hard"}]', note=refused("not from a charge point")))
+    await site.take(site.frame('[2,"r","Reset",{"type":"Hard"}]', note=refused("another reason")))
+    assert len(site.records) == 13
+    assert site.records[-1]["rules"][0]["why"] == "another reason"
+    site.log.close()
+    counted = site.records[-1]
+    assert (counted["type"], counted["counts"]) == ("ocpp.counted", {"Reset: refuse": 18})
+
+
+async def test_a_command_that_waits_for_its_record_is_never_only_counted(site: Site) -> None:
+    note = FrameNote("refuse", (Match(event="policy.denied", severity="high", effect="callerror"),))
+    for _ in range(30):
+        await site.take(site.frame('[2,"r","Reset",{"type":"Hard"}]', from_csms=True, note=note, answer=True))
+    assert len(site.records) == 30
