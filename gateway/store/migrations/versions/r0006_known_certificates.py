@@ -5,8 +5,8 @@ from alembic import op
 
 __all__ = ["branch_labels", "depends_on", "down_revision", "downgrade", "revision", "upgrade"]
 
-revision = "0010"
-down_revision = "0014"
+revision = "0006"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 

@@ -5,8 +5,8 @@ from alembic import op
 
 __all__ = ["branch_labels", "depends_on", "down_revision", "downgrade", "revision", "upgrade"]
 
-revision = "0013"
-down_revision = "0012b"
+revision = "0008"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 

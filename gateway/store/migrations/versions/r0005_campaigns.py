@@ -5,8 +5,8 @@ from alembic import op
 
 __all__ = ["branch_labels", "depends_on", "down_revision", "downgrade", "revision", "upgrade"]
 
-revision = "0014"
-down_revision = "0012"
+revision = "0005"
+down_revision = "0004"
 branch_labels = None
 depends_on = None
 
