@@ -229,7 +229,7 @@ class WebSocketSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """Limits before a session exists."""
+    """Limits before a session exists, and what ends one."""
 
     handshake_timeout_s: float = 15.0
     """TLS handshake and complete HTTP request head together."""
@@ -257,6 +257,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """How long an old connection has to show that it is alive when its charge point connects again."""
     drain_timeout_s: float = 20.0
     """How long a gateway that stops takes to close its sessions one after the other."""
+    revoked_sessions: Literal["close", "keep"] = "close"
+    """A live session whose certificate is revoked. ``keep``: until it ends by itself; it cannot come again."""
 
 
 class Operations(msgspec.Struct, frozen=True, kw_only=True):
@@ -377,8 +379,7 @@ class Sink(msgspec.Struct, frozen=True, kw_only=True):
     key: str = ""
     """Its private key, mode 0600."""
     secret_file: str = ""
-    """File with one line, mode 0600: the secret that signs each request of a ``webhook``, the bearer token for ``otlp``, the
-    token for ``nats``."""
+    """File with one line, mode 0600: what signs requests of a ``webhook``, the bearer token for ``otlp``, that for ``nats``."""
 
 
 class PKI(msgspec.Struct, frozen=True, kw_only=True):

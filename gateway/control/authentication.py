@@ -255,7 +255,11 @@ class Authenticator:
 
     def no_longer(self, proof: CertificateProof, record: ChargePointRecord) -> str:
         """Why a certificate that was good once would not be accepted now, time apart; or an empty string."""
-        return "certificate revoked" if self.is_revoked(proof) else self.trust.no_longer(proof, record)
+        return "certificate revoked" if self.is_revoked(proof) else self.no_longer_trusted(proof, record)
+
+    def no_longer_trusted(self, proof: CertificateProof, record: ChargePointRecord) -> str:
+        """The same, revocations apart."""
+        return self.trust.no_longer(proof, record)
 
     def _issuer(self, der: bytes) -> IssuerFacts:
         """Parsed facts of a CA certificate; a fleet has few."""

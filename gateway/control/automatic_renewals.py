@@ -74,7 +74,7 @@ class AutomaticRenewals(NodePart):
     def _reached(self, identity: ChargePointId, now: float) -> Entry | None:
         """Its session, if it is one in which the gateway may ask for a renewal now."""
         entry = self._sessions.get(identity)
-        if entry is None or entry.live is None or entry.edge is None or is_limited(entry.proof):
+        if entry is None or entry.live is None or entry.edge is None or is_limited(entry.proof) or entry.kept_revoked:
             return None
         if identity in self._under_way or identity in self._not_before or entry.live.csms not in self._given_by:
             return None

@@ -52,6 +52,7 @@ _STORE_PATIENCE_S: Final = 20.0
 _RETRY_STORE_S: Final = 1.0
 _SLOW_EVERY: Final = 5
 """Ticks between two looks at those that only wait for the quiet period to end."""
+_TOLD_TO_ASK: Final = frozenset({State.TRIGGER_WANTED, State.TRIGGER_SENT})
 _IN_USE: Final = frozenset({State.STATION_ACCEPTED, State.SEEN_IN_HANDSHAKE})
 _log = structlog.get_logger("control.enrolments")
 
@@ -144,7 +145,7 @@ class Enrolments(NodePart):
         accepted, until = False, time.monotonic() + _STORE_PATIENCE_S
         while not accepted and self._ca is not None:
             entry = self._sessions.get(message.charge_point_id)
-            if entry is None or entry.generation != message.generation:
+            if entry is None or entry.generation != message.generation or self._is_unasked(entry):
                 break
             try:
                 await self._take(_request_of(message, entry))
@@ -156,6 +157,18 @@ class Enrolments(NodePart):
                 await asyncio.sleep(_RETRY_STORE_S)
         edge.send(CertificateRequestTaken(message.request_id, accepted))
         self._wake(message.charge_point_id)
+
+    def _is_unasked(self, entry: Entry) -> bool:
+        """True in a session that is kept although its certificate is revoked, unless the gateway has told it to ask.
+
+        Whoever has a stolen key would have a new certificate for it otherwise.
+        """
+        newest = self._newest.get(entry.charge_point_id)
+        if not entry.kept_revoked or (newest is not None and newest.state in _TOLD_TO_ASK):
+            return False
+        detail = "its certificate is revoked: only an operator can have it ask for another one in this session"
+        self._report("certificate.request_refused", "high", "reject", detail, entry.charge_point_id)
+        return True
 
     async def _take(self, request: CertificateRequested) -> None:
         async with self._lock(request.charge_point_id):

@@ -191,6 +191,7 @@ class Node:
         self._config = config
         self._trail.use(config)
         self._desk.limits = config.limits
+        self._standing.keeps_revoked = config.limits.revoked_sessions == "keep"
         self._own_calls.max_message_bytes = config.websocket.max_message_bytes
         for part in self.parts:
             part.use(config)

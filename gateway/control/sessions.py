@@ -56,6 +56,8 @@ class Entry(msgspec.Struct, kw_only=True):
     upgrade_pending: bool = False
     has_booted: bool = False
     """It has registered with a BootNotification in this session, as far as this control process knows."""
+    kept_revoked: bool = False
+    """Its certificate was revoked while it lived, and `[limits] revoked_sessions` lets it go on."""
     password_phc: str = ""
     """The stored hash that was matched; the session ends when an operator replaces it."""
 

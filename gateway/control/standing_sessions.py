@@ -29,6 +29,8 @@ class StandingSessions:
         self._directory = directory
         self._authenticator = authenticator
         self._report = report
+        self.keeps_revoked = False
+        """`[limits] revoked_sessions = "keep"`: a revocation alone ends no session that lives."""
 
     def judge_all(self) -> None:
         """Everything may have changed."""
@@ -41,9 +43,22 @@ class StandingSessions:
                 self.judge(entry)
 
     def judge(self, entry: Entry) -> None:
-        """End it, unless it would be admitted again."""
+        """End it, unless it would be admitted again, or only its certificate's revocation is against that and may be."""
         record = self._directory.get(entry.charge_point_id)
-        why = no_longer(entry, record, self._authenticator.no_longer, time.time())
-        if why and entry.edge is not None:
+        verifier = self._authenticator
+        no_longer_good = verifier.no_longer_trusted if self.keeps_revoked else verifier.no_longer
+        why = no_longer(entry, record, no_longer_good, time.time())
+        if not why:
+            self._tell_if_kept(entry)
+        elif entry.edge is not None:
             entry.edge.tell_disconnect(Disconnect(entry.session, why))
             self._report("session.revoked", "medium", "disconnect", f"{printable(entry.charge_point_id)}: {why}")
+
+    def _tell_if_kept(self, entry: Entry) -> None:
+        """Once for a session that goes on although its certificate is revoked."""
+        if entry.kept_revoked or not isinstance(entry.proof, CertificateProof):
+            return
+        entry.kept_revoked = self._authenticator.is_revoked(entry.proof)
+        if entry.kept_revoked:
+            detail = "certificate revoked; its session goes on until it ends (revoked_sessions), and is the last"
+            self._report("session.kept", "high", "allow_alert", f"{printable(entry.charge_point_id)}: {detail}")

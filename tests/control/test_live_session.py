@@ -8,6 +8,7 @@ import msgspec
 import pytest
 import structlog
 
+from gateway.config.model import Limits
 from gateway.control.node import Node
 from gateway.identity.evidence import CertificateProof
 from gateway.identity.record import StoredPassword
@@ -29,6 +30,17 @@ def claim(identity: str = "CP-1", password: str | None = PASSWORD, **more: Any):
 
 def known(node: Node, identity: str = "CP-1") -> dict[str, Any] | None:
     return next((one for one in node.status()["sessions"] if one["charge_point_id"] == identity), None)
+
+
+def keeping(site: NodeSite) -> Any:
+    return site.config(limits=Limits(duplicate_probe_timeout_s=2.0, revoked_sessions="keep"))
+
+
+async def revoke(site: NodeSite, edge: LinkEdge, proof: Any) -> None:
+    """Until the edge has the TLS settings that come after it."""
+    before = edge.settings
+    site.registry.revoke_certificate(sha256=proof.sha256, reason="superseded", now=1.0)
+    await edge.until(lambda: edge.settings != before)
 
 
 class TestJudgedAgain:
@@ -91,6 +103,43 @@ class TestJudgedAgain:
             assert edge.disconnected == [Disconnect(opened.session, "certificate revoked")]
             assert edge.settings.trust_generation > before.trust_generation
             assert (await edge.refused(make_claim(leaf=CERTIFICATE))).reason == "certificate-revoked"
+
+    @pytest.mark.requirement("A00.FR.702")
+    async def test_revoked_and_kept_by_choice_until_the_choice_is_taken_back(self, site: NodeSite) -> None:
+        """The session goes on, one event says so, and nobody comes in with the certificate."""
+        site.registry.add(record_of("CP-1", 3, serial_number="SN-1"))
+        site.registry.add(record_of("CP-2", 3, serial_number="SN-2"))
+        other = shared_authority().charge_point("SN-2", OPERATOR).der
+        async with site.running(config=keeping(site)) as node, site.edge() as edge:
+            opened = await edge.enter(make_claim(leaf=CERTIFICATE))
+            stays = await edge.enter(make_claim("CP-2", leaf=other))
+            await revoke(site, edge, opened.proof)
+            await revoke(site, edge, msgspec.structs.replace(opened.proof, sha256="ab" * 32))
+            assert (await edge.refused(make_claim(leaf=CERTIFICATE))).reason == "certificate-revoked"
+            assert await node.reload(keeping(site)) == ""
+            assert edge.disconnected == []
+            assert await node.reload(site.config()) == ""
+            await edge.until(lambda: edge.disconnected)
+            assert edge.disconnected == [Disconnect(opened.session, "certificate revoked")]
+            assert stays.session in edge.sessions
+        kept = site.events("session.kept")
+        assert [event["detail"].partition(":")[0] for event in kept] == ["CP-1"]
+
+    @pytest.mark.parametrize("by", ["record", "root"])
+    async def test_a_revoked_one_that_is_kept_ends_for_every_other_reason(self, site: NodeSite, by: str) -> None:
+        site.registry.add(record_of("CP-1", 3, serial_number="SN-1"))
+        async with site.running(config=keeping(site)) as node, site.edge() as edge:
+            opened = await edge.enter(make_claim(leaf=CERTIFICATE))
+            await revoke(site, edge, opened.proof)
+            assert edge.disconnected == []
+            if by == "record":
+                site.registry.update("CP-1", enabled=False)
+            else:
+                site.root.write_bytes(Authority().pem)
+                assert await node.reload(keeping(site)) == ""
+            await edge.until(lambda: edge.disconnected)
+            why = "disabled" if by == "record" else "trust in its root withdrawn"
+            assert edge.disconnected == [Disconnect(opened.session, why)]
 
     async def test_another_serial_number_in_the_registry(self, site: NodeSite) -> None:
         site.registry.add(record_of("CP-1", 3, serial_number="SN-1"))
