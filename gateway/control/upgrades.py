@@ -119,7 +119,7 @@ class Upgrades(NodePart):
         self._checks.use(config)
 
     async def tick(self) -> None:
-        """Every second: what time alone makes due."""
+        """Every second: what time alone makes due, and what an operator has set by hand."""
         for identity in list(self._open):
             self._wake(identity)
 
@@ -286,9 +286,17 @@ class Upgrades(NodePart):
 
     def _wake(self, identity: ChargePointId) -> None:
         """Do what is to be done about it, unless somebody is at it."""
-        if identity not in self._busy and (identity in self._came_back or self._step(identity) is not Step.WAIT):
+        is_due = identity in self._came_back or self._overtaken(identity) or self._step(identity) is not Step.WAIT
+        if is_due and identity not in self._busy:
             self._busy.add(identity)
             self._tasks.start(self._drive(identity), "upgrade")
+
+    def _overtaken(self, identity: ChargePointId) -> Upgrade | None:
+        """Its end, where its record is not the one that it began with."""
+        upgrade, record = self._open.get(identity), self._directory.get(identity)
+        if upgrade is None or record is None:
+            return None
+        return core.overtaken(upgrade, time.time(), record.security_profile)
 
     def _step(self, identity: ChargePointId) -> Step:
         upgrade = self._open.get(identity)
@@ -308,6 +316,8 @@ class Upgrades(NodePart):
 
     async def _drive(self, identity: ChargePointId) -> None:
         try:
+            if (ended := self._overtaken(identity)) is not None:
+                await self._change(self._open[identity], ended)
             await self._note_return(identity)
             while (step := self._step(identity)) is not Step.WAIT:
                 await self._perform(self._open[identity], step)

@@ -29,6 +29,7 @@ __all__ = [
     "next_step",
     "not_told",
     "on_old_profile",
+    "overtaken",
     "proven",
     "put_off",
     "reconnected",
@@ -302,6 +303,16 @@ def aborted(upgrade: Upgrade, now: float) -> Upgrade:
     if not upgrade.state.accepts_both:
         return _to(UpgradeState.ABORTED, upgrade, now, detail="an operator has stopped it")
     return _returning(upgrade, now, UpgradeState.ABORTED, "an operator has stopped it")
+
+
+def overtaken(upgrade: Upgrade, now: float, profile: SecurityProfile) -> Upgrade | None:
+    """The registry's record requires `profile` by now. None if that is what the upgrade began with.
+
+    An operator has set it by hand, and it counts: what the upgrade has let in besides is let in no more.
+    """
+    if profile is upgrade.from_profile or not upgrade.state.is_open:
+        return None
+    return _to(UpgradeState.ABORTED, upgrade, now, detail=f"security profile {int(profile)} was set by hand meanwhile")
 
 
 def _backed_off(wait_s: float, attempts: int) -> float:

@@ -69,6 +69,7 @@ FOLLOWS: Final[dict[UpgradeState, frozenset[UpgradeState]]] = {
             UpgradeState.RETURNING,
             UpgradeState.LOST,
             UpgradeState.PROVEN,
+            UpgradeState.ABORTED,
             UpgradeState.REFUSED,
         }
     ),
@@ -79,6 +80,7 @@ FOLLOWS: Final[dict[UpgradeState, frozenset[UpgradeState]]] = {
             UpgradeState.RETURNING,
             UpgradeState.LOST,
             UpgradeState.PROVEN,
+            UpgradeState.ABORTED,
         }
     ),
     UpgradeState.SWITCHING: frozenset(
@@ -88,9 +90,10 @@ FOLLOWS: Final[dict[UpgradeState, frozenset[UpgradeState]]] = {
             UpgradeState.RETURNING,
             UpgradeState.LOST,
             UpgradeState.PROVEN,
+            UpgradeState.ABORTED,
         }
     ),
-    UpgradeState.LOST: frozenset({UpgradeState.RETURNING, UpgradeState.PROVEN}),
+    UpgradeState.LOST: frozenset({UpgradeState.RETURNING, UpgradeState.PROVEN, UpgradeState.ABORTED}),
     UpgradeState.RETURNING: frozenset(
         {UpgradeState.RETURNING, UpgradeState.FELL_BACK, UpgradeState.ABORTED, UpgradeState.PROVEN}
     ),
@@ -100,4 +103,5 @@ FOLLOWS: Final[dict[UpgradeState, frozenset[UpgradeState]]] = {
     UpgradeState.ABORTED: frozenset(),
 }
 """What is not here cannot happen. In particular nothing but a state that accepts both leads to PROVEN, and out of one
-that accepts both no way leads back without RETURNING, except where the charge point has refused to be told."""
+that accepts both no way leads back without RETURNING, except where the charge point has refused to be told, or where an
+operator has given it another profile: ABORTED."""

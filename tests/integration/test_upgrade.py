@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gateway.ocpp.vocabulary import SecurityProfile
 from gateway.simulator.core.events import ChargingStarted, ChargingStopped
 from tests.support.fleet import until
 from tests.support.simulated import memory_of, simulated
@@ -178,6 +179,20 @@ async def test_stopped_by_an_operator(tmp_path: Any) -> None:
             assert code == 1
             assert "no way to take" in found["error"]
             assert site.profiles("CP-16")[2] == 2
+
+
+async def test_a_profile_that_an_operator_sets_meanwhile_counts(tmp_path: Any) -> None:
+    """What the upgrade has let in besides is let in no more, and another one can be begun."""
+    async with upgrade_site(tmp_path) as site:
+        async with site.charge_point("CP-16", "1.6", 1, "rejects=Reset", to_profile=2):
+            await site.upgrade("CP-16", 2)
+            await site.comes_to("CP-16", "told")
+            assert site.profiles("CP-16") == (1, 1, 2)
+            with site.rig.registry() as registry:
+                registry.update("CP-16", security_profile=SecurityProfile(3))
+            found = await site.comes_to("CP-16", "aborted")
+        assert "set by hand" in found.detail
+        assert site.profiles("CP-16") == (3, 1, 0)
 
 
 async def test_what_cannot_be_done_is_said(tmp_path: Any) -> None:

@@ -197,9 +197,7 @@ def test_nothing_leads_out_of_an_end_and_everything_to_one() -> None:
 
 def test_what_lets_in_both_ends_by_proof_by_return_or_by_a_refusal_to_be_told() -> None:
     ways = {(before, after) for before in UpgradeState if before.accepts_both for after in FOLLOWS[before] & ENDS}
-    assert {before for before, after in ways if after in {UpgradeState.FELL_BACK, UpgradeState.ABORTED}} == {
-        UpgradeState.RETURNING
-    }
+    assert {before for before, after in ways if after is UpgradeState.FELL_BACK} == {UpgradeState.RETURNING}
     assert {before for before, after in ways if after is UpgradeState.REFUSED} == {UpgradeState.BOTH_ACCEPTED}
 
 
@@ -208,3 +206,21 @@ def test_a_step_is_the_same_whoever_asks_for_it(now: float, reachable: bool, ind
     made: list[Made] = [wanted, both, told, switching, returning, lost, lambda: proven(told())]
     upgrade = made[index]()
     assert step(upgrade, now, reachable=reachable) is step(upgrade, now, reachable=reachable)
+
+
+@pytest.mark.parametrize("made", [wanted, both, told, switching, returning, lost])
+def test_a_profile_that_was_set_by_hand_ends_it(made: Made) -> None:
+    found = core.overtaken(made(), 140.0, SecurityProfile(2))
+    assert found is not None
+    assert (found.state, found.state.accepts_both) == (UpgradeState.ABORTED, False)
+    assert "profile 2" in found.detail
+    assert core.overtaken(made(), 140.0, ONE) is None
+
+
+@pytest.mark.parametrize("made", [both, told, switching, lost])
+def test_one_that_is_stopped_takes_back_what_it_has_told(made: Made) -> None:
+    assert core.aborted(made(), 140.0).state is UpgradeState.RETURNING
+
+
+def test_one_that_is_over_is_not_ended_again() -> None:
+    assert core.overtaken(proven(switching()), 140.0, THREE) is None
