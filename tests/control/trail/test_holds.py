@@ -24,7 +24,12 @@ def test_a_day_in_another_spelling_is_refused_as_it_would_hold_other_days(tmp_pa
 def test_a_hold_is_over_its_days_and_no_others(tmp_path: Path) -> None:
     holds = Holds(tmp_path / "holds")
     holds.add(Hold(name="court", since="2026-11-01", until=DAY))
-    assert [holds.over(day) for day in ("2026-10-31", "2026-11-01", DAY, "2026-11-29")] == [[], ["court"], ["court"], []]
+    assert [holds.over(day) for day in ("2026-10-31", "2026-11-01", DAY, "2026-11-29")] == [
+        [],
+        ["court"],
+        ["court"],
+        [],
+    ]
 
 
 def test_a_hold_that_comes_after_the_search_still_keeps_the_texts(tmp_path: Path) -> None:
