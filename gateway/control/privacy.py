@@ -4,7 +4,6 @@ Everything that is asked for is on the disk of the log before it happens.
 """
 
 import asyncio
-import datetime
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ClassVar, Final
@@ -17,7 +16,7 @@ from gateway.config.model import Config
 from gateway.control.operator_requests import OperatorRequest, RequestRefused
 from gateway.control.part import NodePart
 from gateway.control.shredding import Found, Selection, Shredding
-from gateway.control.trail.holds import Hold, HoldRefused
+from gateway.control.trail.holds import Hold, HoldRefused, is_day
 from gateway.control.trail.keys import KeyUnusable
 from gateway.control.trail.reader import RecordMissing
 
@@ -112,7 +111,7 @@ class Privacy(NodePart):
         await self._first("privacy.shredding", f"{what}: {_size(found)} texts: {_words(asked.reason)}")
         try:
             destroyed = await self._in_turn(lambda: self._shredding.destroy(found))
-        except OSError as error:
+        except (HoldRefused, OSError) as error:
             self._report("privacy.shredding_failed", "high", "fail", f"{what}: {error}")
             raise RequestRefused(f"the keys could not be destroyed: {error}; repeat it") from error
         self._report("privacy.shredded", "high", "allow", f"{what}: {destroyed} texts are gone")
@@ -169,10 +168,8 @@ class Privacy(NodePart):
 
 
 def _verify_day(day: str) -> None:
-    try:
-        datetime.date.fromisoformat(day)
-    except ValueError as error:
-        raise RequestRefused(f"{_words(day)} is no day: YYYY-MM-DD") from error
+    if not is_day(day):
+        raise RequestRefused(f"{_words(day)} is no day: YYYY-MM-DD")
 
 
 def _words(text: str) -> str:

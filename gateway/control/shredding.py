@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.control.trail.holds import Holds
+from gateway.control.trail.holds import HoldRefused, Holds
 from gateway.control.trail.layout import shards_in
 from gateway.control.trail.payloads import PayloadStore
 from gateway.control.trail.pseudonyms import PseudonymKeys
@@ -81,7 +81,10 @@ class Shredding:
                     yield decoded(data)
 
     def destroy(self, found: Found) -> int:
-        """Destroy the keys of what was found; how many there were. Raises OSError."""
+        """Destroy the keys of what was found; how many there were. Raises OSError; HoldRefused for a hold that has come since."""
+        for day in found.texts:
+            if names := self.holds.over(day):
+                raise HoldRefused(f"{day} is held by {', '.join(names)} since a moment ago")
         return sum(self.payloads.destroy(day, commits) for day, commits in found.texts.items())
 
     def destroy_before(self, day: str) -> dict[str, int]:

@@ -118,8 +118,7 @@ class ACMEClient:
         found = _json(await self._post("authorization", url, None))
         if found.get("status") == "valid":
             return
-        challenges = [each for each in found.get("challenges", ()) if isinstance(each, dict)]
-        challenge = next((each for each in challenges if each.get("type") == "http-01"), None)
+        challenge = next((each for each in _challenges(found) if each.get("type") == "http-01"), None)
         if challenge is None:
             raise ACMEFailed("authorization: the CA offers no http-01 challenge")
         token = _text(challenge, "token")
@@ -141,7 +140,7 @@ class ACMEClient:
                 await self._wait(wait_s)
             answer = await self._post(what, url, None)
             found, asked = _json(answer), answer.headers.get("retry-after", "")
-            wait_s = min(float(asked), _MAX_POLL_S) if asked.isdigit() else _POLL_S
+            wait_s = min(float(asked), _MAX_POLL_S) if asked.isdecimal() else _POLL_S
         raise ACMEFailed(f"{what}: still {printable_reason(str(found.get('status')))} after {_POLLS} questions")
 
     # -- signed requests
@@ -180,7 +179,7 @@ class ACMEClient:
 def _json(answer: Answer) -> dict[str, Any]:
     try:
         return msgspec.json.decode(answer.body, type=dict[str, Any])
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise ACMEFailed("an answer that is not JSON") from None
 
 
@@ -205,6 +204,12 @@ def _texts(found: dict[str, Any], name: str) -> list[str]:
     return values
 
 
+def _challenges(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Of an authorization."""
+    values = found.get("challenges")
+    return [each for each in values if isinstance(each, dict)] if isinstance(values, list) else []
+
+
 def _words(problem: dict[str, Any]) -> str:
     kind = str(problem.get("type", "")).removeprefix("urn:ietf:params:acme:error:")
     return printable_reason(f"{kind}: {problem.get('detail', '')}".strip(": ")) or "no reason given"
@@ -214,7 +219,7 @@ def _why(found: dict[str, Any]) -> str:
     """The error of an order, or of the challenge of an authorization (7.1.6)."""
     errors = [
         found.get("error"),
-        *(each.get("error") for each in found.get("challenges", ()) if isinstance(each, dict)),
+        *(each.get("error") for each in _challenges(found)),
     ]
     return next((_words(each) for each in errors if isinstance(each, dict)), "invalid")
 

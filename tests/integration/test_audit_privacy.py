@@ -100,6 +100,7 @@ async def test_what_cannot_be_done_is_said(rig: Rig, csms: FakeCSMS) -> None:
     async with rig.gateway() as gateway, await admitted(gateway, "CP-1"):
         assert command(rig, "shred", "--reason", "r")[0] == 2
         assert command(rig, "shred", "--reason", "r", "--since", "yesterday")[0] == 1
+        assert command(rig, "shred", "--reason", "r", "--until", "20200101", "--yes")[0] == 1
         assert command(rig, "hold", "lift", "nobody", "--reason", "r")[0] == 1
         assert command(rig, "subject", "-", "--reason", "r", stdin="\n")[0] == 2
         assert command(rig, "hold", "list")[1] == {"holds": []}

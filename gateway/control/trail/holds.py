@@ -7,7 +7,15 @@ import msgspec
 
 from gateway.control.trail.disk import Disk
 
-__all__ = ["Hold", "HoldRefused", "Holds"]
+__all__ = ["Hold", "HoldRefused", "Holds", "is_day"]
+
+
+def is_day(text: str) -> bool:
+    """True for ``YYYY-MM-DD`` alone. Days are compared as texts, and other spellings of ISO 8601 would sort elsewhere."""
+    try:
+        return datetime.date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 class HoldRefused(Exception):  # noqa: N818  a state
@@ -52,10 +60,8 @@ class Holds:
     def add(self, hold: Hold) -> None:
         """Raises OSError, HoldRefused."""
         for day in filter(None, (hold.since, hold.until)):
-            try:
-                datetime.date.fromisoformat(day)
-            except ValueError as error:
-                raise HoldRefused(f"{day} is no day: YYYY-MM-DD") from error
+            if not is_day(day):
+                raise HoldRefused(f"{day} is no day: YYYY-MM-DD")
         if hold.until and hold.until < hold.since:
             raise HoldRefused(f"it would end on {hold.until}, before it begins on {hold.since}")
         known = self.all()

@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from gateway.control.own_certificate_source import request_for_names
-from pki.acme.client import ACMEClient, ACMEFailed, ACMESettings, _checked
+from pki.acme.client import ACMEClient, ACMEFailed, ACMESettings, _challenges, _checked, _json, _why
 from pki.acme.jws import from_base64url
-from pki.backends.http import TLSFiles
+from pki.backends.http import Answer, TLSFiles
 from pki.keys import PrivateKey, generate_key
 from tests.support.hierarchy import certificate
 from tests.support.judges import needs_pebble
@@ -161,3 +161,16 @@ class TestWhatComesBack:
 def test_keys_of_bindings_with_and_without_padding(data: bytes) -> None:
     padded = base64.urlsafe_b64encode(data).decode()
     assert from_base64url(padded) == from_base64url(padded.rstrip("=") + "\n") == data
+
+
+@pytest.mark.parametrize("body", [b'{"a":"\xff"}', b'{"a":' + b"[" * 100_000, b"[]", b"<html>"])
+def test_an_answer_that_is_no_object_is_a_failure_and_no_crash_of_ours(body: bytes) -> None:
+    with pytest.raises(ACMEFailed, match="not JSON"):
+        _json(Answer(200, body))
+
+
+@pytest.mark.parametrize("challenges", [None, 7, {"type": "http-01"}, ["http-01"]])
+def test_challenges_that_are_none(challenges: Any) -> None:
+    assert _challenges({"challenges": challenges}) == []
+    assert _why({"challenges": challenges}) == "invalid"
+    assert _challenges({"challenges": [{"type": "http-01"}]}) == [{"type": "http-01"}]
