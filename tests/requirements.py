@@ -111,6 +111,7 @@ REQUIREMENTS = {
     "A03.FR.01": "the charge point may ask for a renewal by itself",
     "A03.FR.02": "certificates live so long that renewal a month before the end makes sense",
     "A02.FR.28": "a charge point that goes back to its old certificate is served, and gets another one",
+    "A02.FR.29": "a renewed certificate that the charge point reports as discarded counts as that at once",
     "A05.FR.07": "after a proven upgrade no lower profile, ever (2.x)",
     "A05.FR.08": "a charge point that cannot use the new profile is let back in on the one it falls back to",
     "A05.FR.09": "after a proven upgrade no lower profile, ever (1.6)",

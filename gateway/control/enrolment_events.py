@@ -22,6 +22,7 @@ _EVENTS: Final[dict[State, tuple[str, str, str]]] = {
     State.SEEN_IN_HANDSHAKE: ("certificate.in_use", "info", "allow"),
     State.OLD_RETIRED: ("certificate.old_retired", "info", "allow"),
     State.REJECTED_BY_STATION: ("certificate.rejected_by_station", "high", "allow_alert"),
+    State.DISCARDED: ("certificate.discarded", "high", "allow_alert"),
     State.DENIED: ("certificate.denied", "high", "deny"),
     State.EXPIRED: ("certificate.enrolment_expired", "high", "allow_alert"),
     State.SUPERSEDED: ("certificate.superseded", "low", "allow"),

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 import structlog
 
+from gateway.audit.charger_events import ChargerEvent
 from gateway.config.model import Config
 from gateway.control.certificate_authority import (
     Approved,
@@ -34,6 +35,7 @@ from gateway.control.sessions import Entry, Sessions
 from gateway.control.store_thread import StoreThread
 from gateway.identity.evidence import CertificateProof
 from gateway.link.messages import CertificateRequest, CertificateRequestTaken
+from gateway.link.relayed import FrameSource
 from gateway.link.tasks import TaskOwner
 from gateway.ocpp.vocabulary import ChargePointId
 from gateway.provisioning import enrolment as core
@@ -54,6 +56,7 @@ _SLOW_EVERY: Final = 5
 """Ticks between two looks at those that only wait for the quiet period to end."""
 _TOLD_TO_ASK: Final = frozenset({State.TRIGGER_WANTED, State.TRIGGER_SENT})
 _IN_USE: Final = frozenset({State.STATION_ACCEPTED, State.SEEN_IN_HANDSHAKE})
+_DISCARDED: Final = "DiscardedRenewedClientCertificate"
 _log = structlog.get_logger("control.enrolments")
 
 
@@ -261,6 +264,28 @@ class Enrolments(NodePart):
                     self._report("certificate.fell_back", "medium", "allow_alert", detail, identity)
             except StoreError as error:
                 # Its next handshake says it again.
+                _log.error("enrolment_not_written", why=str(error))
+
+    def reported(self, source: FrameSource, event: ChargerEvent) -> None:
+        """SecurityEventNotification of a charge point, perhaps that its new certificate was of no use."""
+        entry = self._sessions.get(source.charge_point_id)
+        if event.kind == _DISCARDED and entry is not None and entry.session == source.session:
+            self._tasks.start(self._discarded(entry), "enrolment-discarded")
+
+    async def _discarded(self, entry: Entry) -> None:
+        identity = entry.charge_point_id
+        if entry.live is None or not isinstance(entry.proof, CertificateProof):
+            return
+        async with self._lock(identity):
+            enrolment = self._newest.get(identity)
+            if enrolment is None:
+                return
+            changed = core.discarded(enrolment, time.time(), entry.proof.sha256, entry.live.opened_at)
+            try:
+                if changed is not None:
+                    await self._put(changed)
+            except StoreError as error:
+                # After a day without use it counts as discarded all the same.
                 _log.error("enrolment_not_written", why=str(error))
 
     # -- one charge point at a time

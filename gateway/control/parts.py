@@ -58,6 +58,7 @@ class Parts:
         store, directory, sessions, calls = around.store, around.directory, around.sessions, around.calls
         report, tasks = around.report, around.tasks
         enrolments = Enrolments(store, directory, sessions, calls, report, tasks)
+        around.trail.relayed.on_report = enrolments.reported
         self.upgrades = Upgrades(store, directory, sessions, calls, enrolments, report, tasks)
         self.passwords = Passwords(store, directory, sessions, calls, around.verifier, report, tasks)
         self.publication = OwnPublication(report)

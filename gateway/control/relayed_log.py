@@ -16,7 +16,7 @@ import msgspec
 import structlog
 
 from gateway.audit.canonical import NotCanonical
-from gateway.audit.charger_events import charger_event_of, charger_event_record
+from gateway.audit.charger_events import ChargerEvent, charger_event_of, charger_event_record
 from gateway.audit.crowd import Crowd
 from gateway.audit.record import RecordClass, envelope
 from gateway.audit.relayed import Head, Levels, Message, RuleSaid, counted_record, head_of, message_record
@@ -24,13 +24,15 @@ from gateway.control.frame_bodies import FrameBodies
 from gateway.control.open_exchanges import OpenExchanges
 from gateway.control.trail.stamp import Stamper
 from gateway.link.messages import ControlMessage
-from gateway.link.relayed import FramesRecorded, RelayedFrame, RelayedFrames
+from gateway.link.relayed import FrameSource, FramesRecorded, RelayedFrame, RelayedFrames
 
 __all__ = ["RelayedLog"]
 
 _MAX_WAITING_BYTES: Final = 64 * 1024 * 1024
 _COUNT_FOR_S: Final = 900.0
 """How long frames of a session are counted before a record says how many."""
+_MOST_COUNTED: Final = 200
+"""Actions by name in one record: a peer may invent more, and a record has its size."""
 _AFTER_END_S: Final = 2.0
 """What an edge still has of a session that has ended comes within this."""
 _log = structlog.get_logger("control.audit")
@@ -81,11 +83,14 @@ class RelayedLog:
         self.levels = Levels()
         self.goes_on_without = False
         """Whether a command happens although the log cannot be written (mode ``open``)."""
+        self.on_report: Callable[[FrameSource, ChargerEvent], None] | None = None
+        """Hears, on the event loop, of each SecurityEventNotification of a charge point, once."""
         self._append = append
         self._boot = boot
         self._bodies = bodies
         self._pool = ThreadPoolExecutor(1, "audit-frames")
         self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting_bytes = 0
         # The rest belongs to the thread.
         self._stampers: dict[tuple[int, str], Stamper] = {}
@@ -100,7 +105,7 @@ class RelayedLog:
 
     def take(self, edge: Edge, message: RelayedFrames) -> None:
         """Frames of an edge. What finds no room is missing by its number: the next ones say so."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop = asyncio.get_running_loop()
         size = sum(len(frame.data) for frame in message.frames)
         with self._lock:
             if self._waiting_bytes + size > _MAX_WAITING_BYTES:
@@ -186,6 +191,7 @@ class RelayedLog:
             yield frame, record
         event = charger_event_of(frame.data, frame.source.version) if _may_report(frame) else None
         if event is not None:
+            self._hear(frame.source, event)
             yield (
                 frame,
                 charger_event_record(
@@ -197,6 +203,11 @@ class RelayedLog:
                     edge={"boot": message.boot, "frame": frame.number},
                 ),
             )
+
+    def _hear(self, source: FrameSource, event: ChargerEvent) -> None:
+        loop = self._loop
+        if self.on_report is not None and loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(self.on_report, source, event)
 
     def _flush_bodies(self, stamper: Stamper) -> None:
         """Texts are on the disk before their records are."""
@@ -280,6 +291,8 @@ class RelayedLog:
         if counted is None:
             counted = _Counted(stamper, source.charge_point_id, frame.time, now + _COUNT_FOR_S, {})
             self._counted[source.session] = counted
+        if action not in counted.counts and len(counted.counts) >= _MOST_COUNTED:
+            action = "others"
         counted.counts[action] = counted.counts.get(action, 0) + 1
         counted.size += len(frame.data)
 

@@ -125,6 +125,8 @@ def enrolment_facts(before: Enrolment | None, after: Enrolment) -> list[Fact]:
             return [_fact("certificate", "accepted")]
         case State.DELIVERY_SENT, State.REJECTED_BY_STATION:
             return [_fact("certificate", "rejected")]
+        case State.STATION_ACCEPTED, State.DISCARDED:
+            return [_fact("certificate", "discarded")]
         case State.STATION_ACCEPTED | State.DELIVERY_SENT, State.SEEN_IN_HANDSHAKE:
             return [_fact("certificate-in-use-after", took(after.changed_at - before.changed_at))]
         case _:

@@ -31,6 +31,7 @@ __all__ = [
     "delivery_rejected",
     "delivery_sent",
     "denied",
+    "discarded",
     "expired",
     "held",
     "is_released",
@@ -371,6 +372,19 @@ def station_accepted(enrolment: Enrolment, now: float) -> Enrolment:
 def delivery_rejected(enrolment: Enrolment, now: float, why: str) -> Enrolment:
     """It does not want it; it does not ask again by itself (A02.FR.20)."""
     return _to(State.REJECTED_BY_STATION, enrolment, now, detail=why)
+
+
+def discarded(enrolment: Enrolment, now: float, connected_with: str, session_began_at: float) -> Enrolment | None:
+    """It reports DiscardedRenewedClientCertificate (A02.FR.29). None if that cannot be about this certificate.
+
+    `connected_with`: fingerprint of the certificate of the session in which it says so, empty for a password. A session
+    that is older than its acceptance says it of another one: to try this one it has to connect anew.
+    """
+    if enrolment.state is not State.STATION_ACCEPTED or session_began_at < enrolment.changed_at:
+        return None
+    if connected_with in {"", enrolment.certificate_sha256}:
+        return None
+    return _to(State.DISCARDED, enrolment, now, detail="it could not connect with it, and says so")
 
 
 def seen(enrolment: Enrolment, now: float, certificate_sha256: str) -> Enrolment | None:

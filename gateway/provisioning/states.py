@@ -23,6 +23,8 @@ class State(Enum):
     OLD_RETIRED = "old-retired"
     """It has done so for a quiet period: the certificate before is not expected any more. The end, if all is well."""
     REJECTED_BY_STATION = "rejected-by-station"
+    DISCARDED = "discarded"
+    """It said Accepted, could not connect with it, and has gone back to the certificate before (A02.FR.28, 29)."""
     DENIED = "denied"
     EXPIRED = "expired"
     SUPERSEDED = "superseded"
@@ -35,7 +37,7 @@ class State(Enum):
     @property
     def is_watched(self) -> bool:
         """Time or a handshake may change it."""
-        return self in _OPEN or self in {State.SEEN_IN_HANDSHAKE, State.REJECTED_BY_STATION}
+        return self in _OPEN or self in {State.SEEN_IN_HANDSHAKE, State.REJECTED_BY_STATION, State.DISCARDED}
 
 
 _OPEN: Final = frozenset(
@@ -67,8 +69,9 @@ FOLLOWS: Final[dict[State, frozenset[State]]] = {
             *_ENDS,
         }
     ),
-    State.STATION_ACCEPTED: frozenset({State.ISSUED, State.SEEN_IN_HANDSHAKE, *_ENDS}),
+    State.STATION_ACCEPTED: frozenset({State.ISSUED, State.SEEN_IN_HANDSHAKE, State.DISCARDED, *_ENDS}),
     # The answer was no, or we had given up; and then it connects with it all the same: it has it.
+    State.DISCARDED: frozenset({State.SEEN_IN_HANDSHAKE}),
     State.REJECTED_BY_STATION: frozenset({State.SEEN_IN_HANDSHAKE}),
     State.SEEN_IN_HANDSHAKE: frozenset({State.OLD_RETIRED}),
     State.OLD_RETIRED: frozenset(),

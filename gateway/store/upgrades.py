@@ -17,7 +17,7 @@ from gateway.provisioning.upgrade import Upgrade
 from gateway.provisioning.upgrade_states import ENDS, UpgradeState
 from gateway.store import changes
 from gateway.store.database import Database
-from gateway.store.errors import NotFound, StoreError
+from gateway.store.errors import BelowFloor, NotFound, StoreError
 from gateway.store.one_row import existing, replace_and_note, with_floor
 from gateway.store.upgrade_tables import upgrade_steps, upgrades
 
@@ -111,7 +111,13 @@ def _record(record: ChargePointRecord, upgrade: Upgrade, *, was_open: bool) -> C
 
 
 def _proven(record: ChargePointRecord, profile: SecurityProfile) -> ChargePointRecord:
-    return msgspec.structs.replace(with_floor(record, profile), security_profile=profile, pending_security_profile=None)
+    """What was required meanwhile, and is higher, stays required. Raises BelowFloor."""
+    if record.floor is not None and profile < record.floor:
+        raise BelowFloor(record.charge_point_id, profile, record.floor)
+    required = max(record.security_profile, profile)
+    return msgspec.structs.replace(
+        with_floor(record, profile), security_profile=required, pending_security_profile=None
+    )
 
 
 def _newest(connection: Connection, charge_point_id: str) -> Upgrade | None:

@@ -272,6 +272,17 @@ async def test_also_where_it_is_spelt_with_escapes_and_only_from_a_charge_point(
     assert [record["type"] for record in site.records].count("charger.security_event") == 1
 
 
+async def test_who_listens_hears_once_what_a_charge_point_reports(site: Site) -> None:
+    heard: list[tuple[str, str]] = []
+    site.log.on_report = lambda source, event: heard.append((source.session, event.kind))
+    frame = site.frame(TAMPERED % "DiscardedRenewedClientCertificate")
+    await site.take(frame)
+    await site.take(frame)  # sent again to a log that has it
+    await site.take(site.frame(TAMPERED % "FirmwareUpdated", from_csms=True))
+    await site.log.tick()
+    assert heard == [("s1", "DiscardedRenewedClientCertificate")]
+
+
 async def test_what_comes_when_the_log_is_closed_ends_nothing(site: Site) -> None:
     site.log.close()
     site.log.take(site.edge, RelayedFrames("e", "rev", (site.frame('[2,"1","Heartbeat",{}]'),)))
@@ -305,3 +316,17 @@ async def test_a_command_that_waits_for_its_record_is_never_only_counted(site: S
     for _ in range(30):
         await site.take(site.frame('[2,"r","Reset",{"type":"Hard"}]', from_csms=True, note=note, answer=True))
     assert len(site.records) == 30
+
+
+async def test_actions_that_a_peer_invents_do_not_make_a_record_long(site: Site) -> None:
+    site.log.levels = Levels(default="count")
+    for number in range(300):
+        await site.take(
+            site.frame(
+                f'[2,"{number}","Made{"abcdefghij"[number // 100]}{"abcdefghij"[number // 10 % 10]}{"abcdefghij"[number % 10]}",{{}}]'
+            )
+        )
+    site.log.close()
+    (counted,) = site.records
+    assert len(counted["counts"]) == 201
+    assert (counted["counts"]["others"], counted["n"]) == (100, 300)

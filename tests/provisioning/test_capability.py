@@ -27,6 +27,7 @@ from gateway.provisioning.enrolment import (
     asked_for,
     delivery_rejected,
     delivery_sent,
+    discarded,
     expired,
     issued,
     seen,
@@ -83,6 +84,9 @@ def test_what_an_enrolment_shows() -> None:
     assert values(triggered, expired(triggered, 9.0, "x")) == [("certificate-trigger", "does not ask")]
     assert values(sent, accepted) == [("certificate", "accepted")]
     assert values(sent, delivery_rejected(sent, 9.0, "no")) == [("certificate", "rejected")]
+    gone = discarded(accepted, 9.0, "old", accepted.changed_at)
+    assert gone is not None
+    assert values(accepted, gone) == [("certificate", "discarded")]
     assert values(accepted, used) == [("certificate-in-use-after", "<=60s")]
     assert values(None, asked) == values(asked, asked) == []
     assert values(triggered, msgspec.structs.replace(asked, number=2)) == []

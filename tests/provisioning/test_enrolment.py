@@ -156,6 +156,36 @@ class TestSeen:
         assert core.seen(in_use(), 200.0, "new") is None
 
 
+@pytest.mark.requirement("A02.FR.29")
+class TestDiscarded:
+    """`accepted` is of second 100."""
+
+    def test_in_a_later_session_with_the_old_certificate_and_the_old_one_is_not_retired(self) -> None:
+        found = core.discarded(accepted(), 120.0, "old", 110.0)
+        assert found is not None
+        assert (found.state, found.changed_at, found.state.is_open) == (State.DISCARDED, 120.0, False)
+        assert step(found, 900_000.0) is Step.WAIT
+        with pytest.raises(ValueError, match="old-retired cannot follow discarded"):
+            core.old_retired(found, 130.0)
+
+    @pytest.mark.parametrize(("connected_with", "began_at"), [("new", 110.0), ("", 110.0), ("old", 99.0)])
+    def test_not_with_the_new_one_nor_on_a_password_nor_in_a_session_from_before(
+        self, connected_with: str, began_at: float
+    ) -> None:
+        assert core.discarded(accepted(), 120.0, connected_with, began_at) is None
+
+    def test_nothing_else_can_be_discarded(self) -> None:
+        for other in (requested(), issued(), sent(), in_use()):
+            assert core.discarded(other, 120.0, "old", 110.0) is None
+
+    def test_one_that_is_used_after_all_is_in_use(self) -> None:
+        found = core.discarded(accepted(), 120.0, "old", 110.0)
+        assert found is not None
+        used = core.seen(found, 130.0, "new")
+        assert used is not None
+        assert used.state is State.SEEN_IN_HANDSHAKE
+
+
 class TestOldCertificate:
     def test_is_retired_after_the_quiet_period_and_not_before(self) -> None:
         assert step(in_use(), 1_099.0) is Step.WAIT

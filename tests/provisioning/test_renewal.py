@@ -47,7 +47,9 @@ def test_one_under_way_is_not_disturbed(state: State) -> None:
     assert urgency([failed(300 * DAY, state), IN_USE], 300.5 * DAY, TIMING, "old") is Urgency.NONE
 
 
-@pytest.mark.parametrize("state", [State.REJECTED_BY_STATION, State.DENIED, State.EXPIRED, State.SUPERSEDED])
+@pytest.mark.parametrize(
+    "state", [State.REJECTED_BY_STATION, State.DISCARDED, State.DENIED, State.EXPIRED, State.SUPERSEDED]
+)
 def test_after_a_failure_later_and_later(state: State) -> None:
     once = [failed(300 * DAY, state), IN_USE]
     assert urgency(once, 301 * DAY - 1, TIMING, "old") is Urgency.NONE

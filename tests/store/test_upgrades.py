@@ -93,6 +93,13 @@ class TestProven:
         assert profiles(registry) == (3, 3, 0)
 
 
+@pytest.mark.usefixtures("wanted")
+def test_a_profile_that_is_proven_never_lowers_what_somebody_has_required_meanwhile(registry: Registry) -> None:
+    registry.update("CP-1", security_profile=THREE, pending_security_profile=TWO)
+    registry.upgrades.prove("CP-1", TWO, 2.0, "")
+    assert profiles(registry) == (3, 2, 0)
+
+
 def test_a_record_that_was_changed_meanwhile_is_not_let_in_on_two(registry: Registry, wanted: Upgrade) -> None:
     registry.upgrades.prove("CP-1", THREE, 2.0, "")
     fresh = core.wanted(CP, TWO, THREE, 3.0)

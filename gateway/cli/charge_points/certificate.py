@@ -28,6 +28,7 @@ _NEXT = {
     "seen-in-handshake": "the certificate before is retired when the quiet period is over",
     "old-retired": "nothing; it renews a month before the end, or --renew",
     "rejected-by-station": "look at its log, then --renew",
+    "discarded": "look at its log; the gateway renews it again by and by, or --renew",
     "denied": "mend what stands in the way, then --renew",
     "expired": "--renew",
     "superseded": "--renew",
