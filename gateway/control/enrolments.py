@@ -31,6 +31,7 @@ from gateway.control.operator_requests import OperatorRequest, RequestRefused
 from gateway.control.other_authority import authority_of
 from gateway.control.own_calls import OwnCalls
 from gateway.control.part import NodePart
+from gateway.control.record_gate import RecordGate
 from gateway.control.sessions import Entry, Sessions
 from gateway.control.store_thread import StoreThread
 from gateway.identity.evidence import CertificateProof
@@ -57,6 +58,8 @@ _SLOW_EVERY: Final = 5
 _TOLD_TO_ASK: Final = frozenset({State.TRIGGER_WANTED, State.TRIGGER_SENT})
 _IN_USE: Final = frozenset({State.STATION_ACCEPTED, State.SEEN_IN_HANDSHAKE})
 _DISCARDED: Final = "DiscardedRenewedClientCertificate"
+_OUTWARD: Final = frozenset({Step.TRIGGER, Step.SUBMIT, Step.DELIVER})
+"""Somebody else hears of it: what led to it has to be on record first."""
 _log = structlog.get_logger("control.enrolments")
 
 
@@ -80,6 +83,7 @@ class Enrolments(NodePart):
         own_calls: OwnCalls,
         report: Report,
         tasks: TaskOwner,
+        gate: RecordGate,
     ) -> None:
         self._store = store
         self._directory = directory
@@ -87,6 +91,7 @@ class Enrolments(NodePart):
         self._calls = CertificateCalls(own_calls)
         self._report = report
         self._tasks = tasks
+        self._gate = gate
         self._timing = Timing()
         self._operator_names: tuple[str, ...] = ()
         self.on_change: Callable[[Enrolment | None, Enrolment], None] | None = None
@@ -311,7 +316,12 @@ class Enrolments(NodePart):
     async def _drive(self, identity: ChargePointId) -> None:
         try:
             while (step := self._step(identity)) is not Step.WAIT:
-                await self._perform(self._newest[identity], step)
+                enrolment = self._newest[identity]
+                if step in _OUTWARD and not await self._gate.is_open():
+                    break  # as it is; a later tick asks again
+                if self._newest.get(identity) != enrolment:
+                    continue  # something has happened while the disk was waited for
+                await self._perform(enrolment, step)
                 if step is Step.LOOK:
                     break  # again when somebody has written to the journal
         except NotFound:

@@ -21,6 +21,7 @@ from gateway.control.own_revocations import OwnRevocations
 from gateway.control.part import NodePart
 from gateway.control.passwords import Passwords
 from gateway.control.privacy import Privacy
+from gateway.control.record_gate import RecordGate
 from gateway.control.renewals import Renewals
 from gateway.control.rollovers import Rollovers
 from gateway.control.roots import StationRoots
@@ -57,10 +58,11 @@ class Parts:
     def __init__(self, around: Surroundings) -> None:
         store, directory, sessions, calls = around.store, around.directory, around.sessions, around.calls
         report, tasks = around.report, around.tasks
-        enrolments = Enrolments(store, directory, sessions, calls, report, tasks)
+        gate = RecordGate(around.trail.may_happen)
+        enrolments = Enrolments(store, directory, sessions, calls, report, tasks, gate)
         around.trail.relayed.on_report = enrolments.reported
         self.upgrades = Upgrades(store, directory, sessions, calls, enrolments, report, tasks)
-        self.passwords = Passwords(store, directory, sessions, calls, around.verifier, report, tasks)
+        self.passwords = Passwords(store, directory, sessions, calls, around.verifier, report, tasks, gate)
         self.publication = OwnPublication(report)
         can_do = operations(store, directory, sessions, enrolments, self.passwords, self.upgrades)
         self._all: tuple[NodePart, ...] = (

@@ -24,6 +24,7 @@ from gateway.control.own_calls import CallAnswer, CallRefused, OwnCalls
 from gateway.control.part import NodePart
 from gateway.control.password_events import report_password
 from gateway.control.reachable import Reachable
+from gateway.control.record_gate import RecordGate
 from gateway.control.sessions import Entry, Sessions
 from gateway.control.store_thread import StoreThread
 from gateway.identity.basic_auth import canonical_secret, generate_password
@@ -47,6 +48,8 @@ _RETRY_STORE_S: Final = 1.0
 _RANDOM_BYTES: Final = 64
 _UNABLE: Final = frozenset({"NotImplemented", "NotSupported"})
 _UNSETTLED: Final = frozenset({PasswordState.SENT, PasswordState.STAGED})
+_OUTWARD: Final = frozenset({PasswordStep.CHANGE, PasswordStep.REPEAT})
+"""Another password becomes good, or is sent: what led to it has to be on record first."""
 _log = structlog.get_logger("control.passwords")
 
 
@@ -71,6 +74,7 @@ class Passwords(NodePart):
         verifier: PasswordVerifier,
         report: Report,
         tasks: TaskOwner,
+        gate: RecordGate,
     ) -> None:
         self._store = store
         self._directory = directory
@@ -79,6 +83,7 @@ class Passwords(NodePart):
         self._verifier = verifier
         self._report = report
         self._tasks = tasks
+        self._gate = gate
         self._passed_through: frozenset[str] = frozenset()
         self._newest: dict[ChargePointId, PasswordChange] = {}
         """Of the charge points whose newest change may still go on."""
@@ -267,6 +272,10 @@ class Passwords(NodePart):
     async def _drive(self, identity: ChargePointId) -> None:
         try:
             step, change = self._step(identity), self._newest[identity]
+            if step in _OUTWARD and not await self._gate.is_open():
+                return  # as it is; a later tick asks again
+            if self._newest.get(identity) != change:
+                return  # something has happened while the disk was waited for
             match step:
                 case PasswordStep.CHANGE:
                     await self._change(change)
