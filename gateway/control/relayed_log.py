@@ -205,9 +205,9 @@ class RelayedLog:
             )
 
     def _hear(self, source: FrameSource, event: ChargerEvent) -> None:
-        loop = self._loop
-        if self.on_report is not None and loop is not None and not loop.is_closed():
-            loop.call_soon_threadsafe(self.on_report, source, event)
+        if self.on_report is not None and self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended; the record is still made
+                self._loop.call_soon_threadsafe(self.on_report, source, event)
 
     def _flush_bodies(self, stamper: Stamper) -> None:
         """Texts are on the disk before their records are."""

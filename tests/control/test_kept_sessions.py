@@ -19,7 +19,7 @@ CP = ChargePointId("CP-1")
 def test_only_one_that_was_told_to_ask_may(revoked: bool, told: bool, refused: bool) -> None:
     events: list[tuple[str, ...]] = []
     nothing = cast("Any", None)
-    enrolments = Enrolments(nothing, nothing, nothing, nothing, lambda *event: events.append(event), nothing)
+    enrolments = Enrolments(nothing, nothing, nothing, nothing, lambda *event: events.append(event), nothing, nothing)
     if told:
         enrolments._newest[CP] = core.wanted(CP, 1.0, "an operator asks for it")
     entry = Entry(
