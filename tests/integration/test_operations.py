@@ -19,7 +19,18 @@ from tests.support.peer import Peer, basic
 from tests.support.rig import GatewayProcess, Rig
 
 pytestmark = pytest.mark.integration
-LABELS = {"class", "sink", "listener", "event", "reason", "origin", "security_profile", "tolerance", "revision"}
+LABELS = {
+    "class",
+    "sink",
+    "listener",
+    "event",
+    "reason",
+    "origin",
+    "security_profile",
+    "tolerance",
+    "revision",
+    "state",
+}
 
 
 def _content_type(gateway: GatewayProcess, path: str) -> str:
