@@ -219,7 +219,11 @@ def _configure(rig: Rig, kind: Kind, hostile: HostileCSMS) -> None:
         (rig.work / "site.yaml").write_text(SITE)
         rig.config["policy"] = {"packs": _PACKS, "site": str(rig.work / "site.yaml")}
     # All cases share the identity CP-A01: what one of them does must not use up the budget of the next.
-    rig.config["limits"] = {"failed_attempts_per_identity_per_minute": 10_000, "reconnects_per_hour": 100_000}
+    rig.config["limits"] = {
+        "failed_attempts_per_identity_per_minute": 10_000,
+        "reconnects_per_hour": 100_000,
+        "connects_per_address_per_minute": 1_000_000,
+    }
 
 
 def _pool(kind: Kind, group: str) -> list[str]:

@@ -27,7 +27,7 @@ async def running(place: Path, failure_mode: str) -> AsyncIterator[Site]:
         rig = Rig(place, csms_urls=[csms.url])
         with_ca(rig)
         rig.config["audit"]["failure_mode"] = failure_mode
-        rig.config["limits"] = {"reconnects_per_hour": 100_000}
+        rig.config["limits"] = {"reconnects_per_hour": 100_000, "connects_per_address_per_minute": 1_000_000}
         async with rig.gateway() as gateway:
             yield Site(rig, csms, gateway)
 

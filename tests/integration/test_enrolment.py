@@ -84,7 +84,7 @@ async def running(tmp_path: Any, **pki: float) -> AsyncIterator[Site]:
         rig = Rig(tmp_path, csms_urls=[csms.url])
         with_ca(rig)
         rig.config["pki"].update(pki)
-        rig.config["limits"] = {"reconnects_per_hour": 100_000}
+        rig.config["limits"] = {"reconnects_per_hour": 100_000, "connects_per_address_per_minute": 1_000_000}
         async with rig.gateway() as gateway:
             yield Site(rig, csms, gateway)
 

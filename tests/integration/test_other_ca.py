@@ -50,7 +50,7 @@ def rig_for(tmp_path: Path, csms: FakeCSMS, ca: OtherCA) -> Rig:
     rig = Rig(tmp_path, csms_urls=[csms.url])
     (tmp_path / "other-root.pem").write_bytes(ca.root.pem)
     rig.config["csms"][0]["certificates"] = "gateway"
-    rig.config["limits"] = {"reconnects_per_hour": 100_000}
+    rig.config["limits"] = {"reconnects_per_hour": 100_000, "connects_per_address_per_minute": 1_000_000}
     for listener in rig.config["listener"]:
         if "tls" in listener:
             listener["tls"]["client_trust"] = [str(tmp_path / "other-root.pem")]

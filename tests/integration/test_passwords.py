@@ -80,7 +80,7 @@ async def running(tmp_path: Path, **csms_table: Any) -> AsyncIterator[Site]:
         csms.answer = csms_answer
         rig = Rig(tmp_path, csms_urls=[csms.url])
         rig.config["csms"][0].update(csms_table)
-        rig.config["limits"] = {"reconnects_per_hour": 100_000}
+        rig.config["limits"] = {"reconnects_per_hour": 100_000, "connects_per_address_per_minute": 1_000_000}
         rig.add("CP-1", security_profile=2, password=OLD)
         async with rig.gateway() as gateway:
             yield Site(rig, csms, gateway)

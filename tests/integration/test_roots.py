@@ -111,7 +111,7 @@ async def running(tmp_path: Path, *identities: str) -> AsyncIterator[Site]:
     async with FakeCSMS() as csms:
         csms.answer = csms_answer
         rig = Rig(tmp_path, csms_urls=[csms.url])
-        rig.config["limits"] = {"reconnects_per_hour": 100_000}
+        rig.config["limits"] = {"reconnects_per_hour": 100_000, "connects_per_address_per_minute": 1_000_000}
         for identity in identities or ("CP-1",):
             rig.add(identity, security_profile=2, password=PASSWORD)
         async with rig.gateway() as gateway:

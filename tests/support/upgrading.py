@@ -136,7 +136,7 @@ async def upgrade_site(tmp_path: Any, **upgrades: float) -> AsyncIterator[Upgrad
         rig = Rig(tmp_path, csms_urls=[csms.url])
         hierarchy = with_ca(rig)
         rig.config["csms"][0]["unsafe_enrolment_without_tls"] = True
-        rig.config["limits"] = {"reconnects_per_hour": 100_000}
+        rig.config["limits"] = {"reconnects_per_hour": 100_000, "connects_per_address_per_minute": 1_000_000}
         rig.config["upgrades"] = {"look_again_s": 0.5, "quiet_s": 0.5, **upgrades}
         for listener in rig.config["listener"]:
             if "tls" in listener:

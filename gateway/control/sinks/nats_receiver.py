@@ -51,12 +51,8 @@ class NATSReceiver:
                 self._server, allow_reconnect=False, connect_timeout=5, error_cb=_silent, **self._options
             )
         stream = self._connection.jetstream()
-        waiting = [
-            stream.publish(self._subject, line, headers={"Nats-Msg-Id": f"{where.origin}/{where.index}"})
-            for where, line in lines
-        ]
-        for each in waiting:  # one after the other: their order is the order of the log
-            await each
+        for where, line in lines:  # one after the other: their order is the order of the log
+            await stream.publish(self._subject, line, headers={"Nats-Msg-Id": f"{where.origin}/{where.index}"})
 
     def _forget(self) -> None:
         connection, self._connection = self._connection, None
