@@ -43,7 +43,7 @@ class _Socket:
     def send(self, message: EdgeMessage) -> bool:
         assert isinstance(message, RelayedFrames)
         os.write(self._file, encode(message))
-        self.log.told(FramesRecorded(message.boot, message.frames[-1].number))
+        self.log.told(FramesRecorded(message.boot, message.batch))
         return True
 
 

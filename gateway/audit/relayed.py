@@ -28,11 +28,22 @@ import msgspec
 from gateway.audit.event import Severity, printable
 from gateway.audit.record import Stamp, envelope
 from gateway.audit.redaction import is_plain_word
-from gateway.ocpp.codec import MalformedFrame, decode_message
-from gateway.ocpp.frames import Call, CallError, CallResult, CallResultError, Send
+from gateway.ocpp.frames import Call, CallError, CallResult, CallResultError, Frame, Send
 from gateway.ocpp.vocabulary import OCPPVersion
+from gateway.ocpp.wrapped import unsigned
 
-__all__ = ["Head", "Level", "Levels", "Message", "RuleSaid", "counted_record", "head_of", "message_record"]
+__all__ = [
+    "Head",
+    "Level",
+    "Levels",
+    "Message",
+    "RuleSaid",
+    "counted_record",
+    "head_of",
+    "is_security_event",
+    "message_record",
+    "plain_name",
+]
 
 Level = Literal["full", "meta", "count"]
 Kind = Literal["call", "result", "error", "result_error", "send", "malformed"]
@@ -46,6 +57,7 @@ _KINDS: Final[dict[type, Kind]] = {
 _MAX_ID_CHARS: Final = 64
 _MAX_ACTION_CHARS: Final = 64
 _MAX_DETAIL_CHARS: Final = 256
+_SECURITY_EVENT: Final = "SecurityEventNotification"
 _SEVERITIES: Final[tuple[Severity, ...]] = ("info", "low", "medium", "high", "critical")
 
 
@@ -58,13 +70,22 @@ class Levels(msgspec.Struct, frozen=True, kw_only=True):
 
     def of(self, action: str, *, is_remarkable: bool) -> Level:
         """`is_remarkable`: it did not simply go on, or a rule had something to say. Then all of it is kept."""
-        action = action.removesuffix("-Signed")
+        action = unsigned(action)
         if is_remarkable or action in self.full:
             return "full"
         return "count" if action in self.counted else self.default
 
+    def is_told_as_number(self, action: str) -> bool:
+        """True if nothing but a count is wanted of a message of this action that went on without a word."""
+        return self.of(action, is_remarkable=False) == "count" and not is_security_event(action)
 
-class Head(msgspec.Struct, frozen=True):
+
+def is_security_event(action: str) -> bool:
+    """What a charge point reports of itself is a record of its own, whatever the levels say."""
+    return unsigned(action) == _SECURITY_EVENT
+
+
+class Head(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What a frame says about itself."""
 
     kind: Kind
@@ -108,21 +129,19 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     """Pseudonyms of the drivers whose tokens are in it."""
 
 
-def head_of(data: bytes, version: OCPPVersion) -> Head:
-    """Of any bytes; what the strict codec does not take is ``malformed``."""
-    try:
-        frame, _ = decode_message(data, version)
-    except MalformedFrame:
+def head_of(frame: Frame | None) -> Head:
+    """Of a decoded frame; None is what the strict codec did not take."""
+    if frame is None:
         return Head("malformed")
     kind = _KINDS[type(frame)]
     if isinstance(frame, Call | Send):
-        return Head(kind, frame.message_id, _name(frame.action))
+        return Head(kind, frame.message_id, plain_name(frame.action))
     if isinstance(frame, CallError | CallResultError):
-        return Head(kind, frame.message_id, _name(frame.code))
+        return Head(kind, frame.message_id, plain_name(frame.code))
     return Head(kind, frame.message_id)
 
 
-def _name(text: str) -> str:
+def plain_name(text: str) -> str:
     """Peers may write into it what they like: what is no name is not kept."""
     return text if is_plain_word(text) else "*"
 

@@ -12,11 +12,11 @@ import structlog
 from gateway.audit.canonical import NotCanonical
 from gateway.audit.event import SecurityEvent, printable
 from gateway.audit.record import RecordClass, class_of_event, envelope, envelope_of_event
-from gateway.audit.relayed import Levels
 from gateway.config.model import Config
 from gateway.control.audit_writer import AuditWriter, LogRefused
 from gateway.control.frame_bodies import FrameBodies
 from gateway.control.relayed_log import RelayedLog
+from gateway.control.settings import levels_of
 from gateway.control.shredding import Shredding
 from gateway.control.sinks.sink_set import SinkSet
 from gateway.control.trail.holds import Holds
@@ -25,7 +25,6 @@ from gateway.control.trail.pseudonyms import PseudonymKeys
 from gateway.control.trail.shard_writer import DiskFull
 from gateway.control.trail.stamp import Stamper
 from gateway.link.messages import LiveSession, SessionClosed
-from gateway.policy.classes import spelt_out
 
 __all__ = ["AuditTrail"]
 
@@ -76,9 +75,8 @@ class AuditTrail:
         self._use_levels(config)
 
     def _use_levels(self, config: Config) -> None:
-        audit = config.audit
-        self.relayed.levels = Levels(default=audit.level, full=spelt_out(audit.full), counted=spelt_out(audit.counted))
-        self._timeout_s = audit.record_timeout_s
+        self.relayed.levels = levels_of(config.audit)
+        self._timeout_s = config.audit.record_timeout_s
 
     def may_admit(self) -> bool:
         """May a charge point be admitted, whose messages would have to be recorded?"""

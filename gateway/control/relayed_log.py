@@ -1,7 +1,7 @@
 """Makes records of what edges relay: by action in full, in short, or counted; numbered, and what is missing told.
 
-Edges hand over frames as they came. They are looked into here, in a thread of its own: the event loop, on which
-admissions wait, only passes them on.
+Edges hand over frames as they came, with what they have read of them, and counts of those of which no more is wanted.
+Records are made here, in a thread of its own: the event loop, on which admissions wait, only passes them on.
 """
 
 import asyncio
@@ -19,9 +19,16 @@ from gateway.audit.canonical import NotCanonical
 from gateway.audit.charger_events import ChargerEvent, charger_event_of, charger_event_record
 from gateway.audit.crowd import Crowd
 from gateway.audit.record import RecordClass, envelope
-from gateway.audit.relayed import Head, Levels, Message, RuleSaid, counted_record, head_of, message_record
+from gateway.audit.relayed import (
+    Head,
+    Levels,
+    Message,
+    RuleSaid,
+    counted_record,
+    is_security_event,
+    message_record,
+)
 from gateway.control.frame_bodies import FrameBodies
-from gateway.control.open_exchanges import OpenExchanges
 from gateway.control.trail.stamp import Stamper
 from gateway.link.messages import ControlMessage
 from gateway.link.relayed import FrameSource, FramesRecorded, RelayedFrame, RelayedFrames
@@ -95,7 +102,8 @@ class RelayedLog:
         # The rest belongs to the thread.
         self._stampers: dict[tuple[int, str], Stamper] = {}
         self._numbers: dict[tuple[Stamper, str], int] = {}
-        self._exchanges = OpenExchanges()
+        self._batches: dict[tuple[Stamper, str], tuple[int, int]] = {}
+        """The last batch, and how many frames were only counted up to then."""
         self._counted: dict[str, _Counted] = {}
         self._crowd = Crowd()
         self._ending: dict[str, float] = {}
@@ -109,7 +117,7 @@ class RelayedLog:
         size = sum(len(frame.data) for frame in message.frames)
         with self._lock:
             if self._waiting_bytes + size > _MAX_WAITING_BYTES:
-                edge.send(FramesRecorded(message.boot, message.frames[-1].number))
+                edge.send(FramesRecorded(message.boot, message.batch))
                 return
             self._waiting_bytes += size
 
@@ -153,9 +161,9 @@ class RelayedLog:
         if stamper is None:
             stamper = self._stampers[who] = Stamper(f"edge-{slot}", f"{message.boot}.{self._boot}")
         records = [made for frame in message.frames for made in self._records_of(stamper, message, frame)]
+        self._take_counted(stamper, message)
         self._flush_bodies(stamper)
-        last = message.frames[-1].number
-        acknowledge = _acknowledging(tell, message.boot, last)
+        acknowledge = _acknowledging(tell, message.boot, message.batch)
         for place, (frame, record) in enumerate(records, 1):
             done = acknowledge if place == len(records) else None
             if frame.answer:
@@ -167,7 +175,23 @@ class RelayedLog:
         if unanswered:  # no record of them could be made
             tell(FramesRecorded(message.boot, 0, dict.fromkeys(unanswered, self.goes_on_without)))
         if not records:
-            tell(FramesRecorded(message.boot, last))
+            tell(FramesRecorded(message.boot, message.batch))
+
+    def _take_counted(self, stamper: Stamper, message: RelayedFrames) -> None:
+        """Counts of a batch, unless it was here already; the log says so where some are missing."""
+        who = (stamper, message.boot)
+        batch, before = self._batches.get(who, (message.batch - 1, -1))
+        if message.batch <= batch:
+            return  # sent again
+        self._batches[who] = (message.batch, message.counted_so_far)
+        told = sum(sum(each.counts.values()) for each in message.counted)
+        if before >= 0 and (missing := message.counted_so_far - before - told) > 0:
+            self._append(RecordClass.GROUP, _gap(stamper, message.boot, missing))
+        for each in message.counted:
+            counted = self._counting(stamper, each.source, each.since)
+            for action, count in each.counts.items():
+                _add(counted, action, count)
+            counted.size += each.size
 
     def _records_of(
         self, stamper: Stamper, message: RelayedFrames, frame: RelayedFrame
@@ -178,13 +202,14 @@ class RelayedLog:
         if before is not None and frame.number <= before:
             return  # sent again
         if before is not None and frame.number > before + 1:
-            yield msgspec.structs.replace(frame, answer=False), _gap(stamper, message.boot, before + 1, frame.number)
+            gap = _gap(stamper, message.boot, frame.number - before - 1, before + 1)
+            yield msgspec.structs.replace(frame, answer=False), gap
         self._numbers[who] = frame.number
         try:
             record = self._record_of(stamper, message, frame)
         except Exception as error:  # noqa: BLE001  the defect of one frame must not end the records of all
             _log.error("frame_not_recorded", session=frame.source.session, error=repr(error), exc_info=error)
-            lost = _gap(stamper, message.boot, frame.number, frame.number + 1)
+            lost = _gap(stamper, message.boot, 1, frame.number)
             yield msgspec.structs.replace(frame, answer=False), lost
             return
         if record is not None:
@@ -233,8 +258,7 @@ class RelayedLog:
     def _record_of(self, stamper: Stamper, message: RelayedFrames, frame: RelayedFrame) -> bytes | None:
         """The record of a frame; None for one that is counted."""
         source, note = frame.source, frame.note
-        head = head_of(frame.data, source.version)
-        action, after_ms = self._exchanges.add(source.session, head, frame.time, from_csms=frame.from_csms)
+        head, action = frame.head, frame.action
         level = self.levels.of(action, is_remarkable=note is not None and _is_remarkable(note.decision, note.matches))
         if note is not None and not frame.answer and _is_refused(note.decision) and not self._stands_out(frame, action):
             self._count(stamper, frame, f"{action or head.kind}: {note.decision}")
@@ -257,7 +281,7 @@ class RelayedLog:
             version=source.version,
             from_csms=frame.from_csms,
             size=len(frame.data),
-            after_ms=after_ms,
+            after_ms=frame.after_ms,
             decision=note.decision if note is not None else "forward",
             said=said,
             policy=message.revision,
@@ -286,15 +310,16 @@ class RelayedLog:
         return self._crowd.has_room(kind, time.monotonic())
 
     def _count(self, stamper: Stamper, frame: RelayedFrame, action: str) -> None:
-        source, now = frame.source, time.monotonic()
+        counted = self._counting(stamper, frame.source, frame.time)
+        _add(counted, action, 1)
+        counted.size += len(frame.data)
+
+    def _counting(self, stamper: Stamper, source: FrameSource, since: float) -> _Counted:
         counted = self._counted.get(source.session)
         if counted is None:
-            counted = _Counted(stamper, source.charge_point_id, frame.time, now + _COUNT_FOR_S, {})
-            self._counted[source.session] = counted
-        if action not in counted.counts and len(counted.counts) >= _MOST_COUNTED:
-            action = "others"
-        counted.counts[action] = counted.counts.get(action, 0) + 1
-        counted.size += len(frame.data)
+            due = time.monotonic() + _COUNT_FOR_S
+            counted = self._counted[source.session] = _Counted(stamper, source.charge_point_id, since, due, {})
+        return counted
 
     def _end(self, session: str) -> None:
         self._ending[session] = time.monotonic() + _AFTER_END_S
@@ -302,7 +327,6 @@ class RelayedLog:
     def _say_counted(self, now: float) -> None:
         for session in [name for name, due in self._ending.items() if due <= now]:
             del self._ending[session]
-            self._exchanges.end(session)
             if session in self._counted:
                 self._counted[session].due = now
         for session, counted in list(self._counted.items()):
@@ -324,8 +348,8 @@ def _acknowledging(tell: Tell, boot: str, number: int) -> WhenDone:
 
 
 def _may_report(frame: RelayedFrame) -> bool:
-    """True for a frame that may be a SecurityEventNotification of a charge point: names may be spelt with escapes."""
-    return not frame.from_csms and (b"SecurityEvent" in frame.data or rb"\u" in frame.data)
+    """True for what charge points report of themselves."""
+    return not frame.from_csms and frame.head.kind == "call" and is_security_event(frame.action)
 
 
 def _is_refused(decision: str) -> bool:
@@ -336,8 +360,16 @@ def _is_remarkable(decision: str, matches: tuple[object, ...]) -> bool:
     return bool(matches) or decision not in {"forward", "queue", "own", "answer"}
 
 
-def _gap(stamper: Stamper, boot: str, first: int, end: int) -> bytes:
-    count = end - first
-    facts = {"edge": boot, "from": first, "to": end - 1, "count": count, "by_class": {"group": count}}
+def _add(counted: _Counted, action: str, count: int) -> None:
+    if action not in counted.counts and len(counted.counts) >= _MOST_COUNTED:
+        action = "others"
+    counted.counts[action] = counted.counts.get(action, 0) + count
+
+
+def _gap(stamper: Stamper, boot: str, count: int, first: int | None = None) -> bytes:
+    """`first`: the number of the first that is missing; None for those that were only counted."""
+    facts = {"edge": boot, "count": count, "by_class": {"group": count}}
+    if first is not None:
+        facts |= {"from": first, "to": first + count - 1}
     _log.error("audit_gap", **facts)
     return envelope("audit.gap", stamper.stamp(), sev="critical", text="frames of an edge were lost", log=facts)

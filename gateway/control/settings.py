@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from gateway.audit.relayed import Levels
 from gateway.config.model import CSMS, Audit, Config, Listener, Trust
 from gateway.config.policy_site import load_policy
 from gateway.config.problems import ConfigError
@@ -24,7 +25,7 @@ from gateway.link.messages import (
 from gateway.policy.classes import spelt_out
 from gateway.store.certificates import Revocations
 
-__all__ = ["PolicyInvalid", "SettingsBuilder"]
+__all__ = ["PolicyInvalid", "SettingsBuilder", "levels_of"]
 
 
 def _read(path: str) -> bytes:
@@ -65,7 +66,12 @@ def _policy(config: Config) -> PolicySettings:
 
 def _audit(audit: Audit) -> AuditSettings:
     first = tuple(sorted(spelt_out(audit.recorded_first)))
-    return AuditSettings(first, audit.record_timeout_s, audit.failure_mode == "open")
+    return AuditSettings(first, audit.record_timeout_s, audit.failure_mode == "open", levels_of(audit))
+
+
+def levels_of(audit: Audit) -> Levels:
+    """How much of which messages is kept, classes of actions spelt out."""
+    return Levels(default=audit.level, full=spelt_out(audit.full), counted=spelt_out(audit.counted))
 
 
 def _fingerprint(listeners: tuple[ListenerSettings, ...], revocations: Revocations) -> str:

@@ -1,7 +1,8 @@
 """Hands every frame that live sessions judge to control, for the audit log: as it came, with what was decided.
 
-An edge only gathers. Nothing is looked into here, made shorter or left out: which frames stand in the log one by one, and
-without what, is control's business. What finds no room is missing by its number, and never delays anything.
+An edge only gathers, and counts what went on without a word where no more than its number is wanted. What is taken out of
+the others, and how much of each is kept, is control's business. What finds no room is missing by its number, and never
+delays anything.
 """
 
 import asyncio
@@ -13,14 +14,17 @@ from typing import Final
 
 import msgspec
 
+from gateway.audit.relayed import Head, head_of, plain_name
 from gateway.edge.control_link import ControlLink
 from gateway.edge.decisions import decision_of, match_of, reports_of, to_be_redacted
 from gateway.edge.events import Counts
 from gateway.edge.pump import Leg
 from gateway.link.messages import AuditSettings
-from gateway.link.relayed import FrameNote, FrameSource, FramesRecorded, RelayedFrame, RelayedFrames
+from gateway.link.relayed import CountedFrames, FrameNote, FrameSource, FramesRecorded, RelayedFrame, RelayedFrames
+from gateway.ocpp.frames import Call, CallError, CallResult, Send
 from gateway.ocpp.vocabulary import Origin
 from gateway.relay.effects import FORWARD, AskFleet, AwaitRecord, Effects, Judging
+from gateway.relay.relay import Relay
 
 __all__ = ["UNTOLD", "FrameLog"]
 
@@ -36,6 +40,9 @@ _MAX_BATCH_BYTES: Final = 65_536
 _MAX_BATCH_FRAMES: Final = 128
 _MAX_ASKED_S: Final = 5.0
 _REVISION_DIGITS: Final = 12
+_MOST_ACTIONS: Final = 200
+"""Counted by name in one batch for one session, and remembered as counted or not: a peer may invent more."""
+_OTHERS: Final = "others"
 
 
 class _Asked(msgspec.Struct):
@@ -45,6 +52,9 @@ class _Asked(msgspec.Struct):
     from_csms: bool
     time: float
     data: bytes
+    head: Head
+    action: str
+    after_ms: int | None
     effects: Effects
     since: float
     """Monotonic seconds."""
@@ -56,10 +66,22 @@ class _Hold(msgspec.Struct, frozen=True):
     timer: asyncio.TimerHandle
 
 
+class _Counting(msgspec.Struct, gc=False):
+    """What was counted of one session since the last batch."""
+
+    source: FrameSource
+    since: float
+    counts: dict[str, int]
+    size: int = 0
+
+
 class _Batch(msgspec.Struct):
     message: RelayedFrames
     size: int
     is_sent: bool = False
+
+
+_COUNTABLE: Final = frozenset({Call, CallResult, CallError})
 
 
 class FrameLog:
@@ -79,7 +101,13 @@ class FrameLog:
         self._waiting_bytes = 0
         self._batches: deque[_Batch] = deque()
         """Not acknowledged yet."""
+        self._batch_number = 0
         self._kept_bytes = 0
+        self._counting: dict[str, _Counting] = {}
+        """By session."""
+        self._counted_so_far = 0
+        self._is_counted: dict[str, bool] = {}
+        """By action as it was sent, of those seen under these levels."""
         self._asked: dict[tuple[str, int], _Asked] = {}
         """By session and ticket."""
         self._settings = AuditSettings()
@@ -89,35 +117,67 @@ class FrameLog:
         """The same, by the number of the frame."""
 
     def use(self, settings: AuditSettings) -> None:
-        """What happens without a record, from now on."""
+        """What happens without a record, and what is only counted, from now on."""
         self._settings = settings
+        self._is_counted = {}
 
     # -- listening
 
     def around(self, leg: Leg, judge: Judging) -> Judging:
         """The same judgement, on record."""
-        admission = leg.bridge.admission
+        admission, relay = leg.bridge.admission, leg.bridge.relay
         source = FrameSource(admission.session, admission.charge_point_id, leg.bridge.version)
-        return partial(self._judged, source, leg.origin is Origin.CSMS, judge)
+        return partial(self._judged, source, leg.origin is Origin.CSMS, relay, judge)
 
-    def _judged(self, source: FrameSource, from_csms: bool, judge: Judging, data: bytes, now: float) -> Effects:
-        """A frame that goes on is put away in one step."""
+    def _judged(
+        self, source: FrameSource, from_csms: bool, relay: Relay, judge: Judging, data: bytes, now: float
+    ) -> Effects:
+        """A frame of which only a number is wanted is put away in one step."""
         effects = judge(data, now)
-        size = self._waiting_bytes + len(data) + _FRAME_COST_BYTES
-        if effects is FORWARD and size <= _MAX_WAITING_BYTES:
-            self._number = number = self._number + 1
-            self._waiting_bytes = size
-            self._waiting.append(RelayedFrame(number, source, from_csms, self._clock(), data))
-        else:
-            self._judged_otherwise(_Asked(source, from_csms, self._clock(), data, effects, now))
+        if effects is FORWARD:
+            frame = relay.judged
+            action = frame.action if type(frame) is Call else relay.asked.outer if relay.asked is not None else ""
+            is_counted = self._is_counted.get(action)
+            if is_counted is None:
+                is_counted = self._learn(action)
+            if is_counted and type(frame) in _COUNTABLE:
+                self._count(source, action, len(data))
+                return effects
+        self._put_away(source, from_csms, relay, data, effects, now)
         return effects
 
-    def _judged_otherwise(self, asked: _Asked) -> None:
-        ticket = next((each.ticket for each in asked.effects if isinstance(each, AskFleet)), 0)
+    def _learn(self, action: str) -> bool:
+        is_counted = self._settings.levels.is_told_as_number(plain_name(action)) if action else False
+        if len(self._is_counted) < _MOST_ACTIONS:
+            self._is_counted[action] = is_counted
+        return is_counted
+
+    def _count(self, source: FrameSource, action: str, size: int) -> None:
+        counting = self._counting.get(source.session)
+        if counting is None:
+            counting = self._counting[source.session] = _Counting(source, self._clock(), {})
+        counts = counting.counts
+        if action not in counts:
+            action = plain_name(action) if len(counts) < _MOST_ACTIONS else _OTHERS
+        counts[action] = counts.get(action, 0) + 1
+        counting.size += size
+        self._counted_so_far += 1
+
+    def _put_away(
+        self, source: FrameSource, from_csms: bool, relay: Relay, data: bytes, effects: Effects, now: float
+    ) -> None:
+        frame, asked = relay.judged, relay.asked
+        action, after_ms = "", None
+        if isinstance(frame, Call | Send):
+            action = plain_name(frame.action)
+        elif isinstance(frame, CallResult | CallError) and asked is not None and asked.outer:
+            action, after_ms = plain_name(asked.outer), max(0, round((now - asked.since) * 1000))
+        judged = _Asked(source, from_csms, self._clock(), data, head_of(frame), action, after_ms, effects, now)
+        ticket = next((each.ticket for each in effects if isinstance(each, AskFleet)), 0)
         if ticket:
-            self._asked[asked.source.session, ticket] = asked
+            self._asked[source.session, ticket] = judged
         else:
-            self._take(asked)
+            self._take(judged)
 
     def _take(self, asked: _Asked) -> None:
         """What was decided is known now."""
@@ -132,9 +192,13 @@ class FrameLog:
             effects = (*effects[:-1], *last.then)
             self._answered[self._number] = (asked.source.session, last.ticket)
             asyncio.get_running_loop().call_soon(self._flush_now)
-        note, waits = _note(effects), isinstance(last, AwaitRecord)
-        frame = RelayedFrame(self._number, asked.source, asked.from_csms, asked.time, asked.data, note, waits)
-        self._waiting.append(frame)
+        note = None if effects is FORWARD else _note(effects)
+        self._waiting.append(
+            RelayedFrame(
+                self._number, asked.source, asked.from_csms, asked.time, asked.data, asked.head, asked.action, asked.after_ms,
+                note, isinstance(last, AwaitRecord),
+            )
+        )  # fmt: skip
 
     def settled(self, leg: Leg, ticket: int, effects: Effects | None) -> None:
         """What has become of a frame that waited for control, None: the session ended before."""
@@ -176,7 +240,7 @@ class FrameLog:
             if not batch.is_sent:
                 batch.is_sent = self._link.send(batch.message)
                 return batch.is_sent
-        if not self._waiting:
+        if not self._waiting and not self._counting:
             return False
         made = self._next()
         self._batches.append(made)
@@ -203,7 +267,7 @@ class FrameLog:
                 self._take(asked)
 
     def _next(self) -> _Batch:
-        """A batch of what waits."""
+        """A batch of what waits, and all that was counted."""
         frames: list[RelayedFrame] = []
         size, waiting = 0, self._waiting
         while waiting and size < _MAX_BATCH_BYTES and len(frames) < _MAX_BATCH_FRAMES:
@@ -211,7 +275,14 @@ class FrameLog:
             size += len(frame.data) + _FRAME_COST_BYTES
             frames.append(frame)
         self._waiting_bytes -= size
-        return _Batch(RelayedFrames(self._boot, self._revision()[:_REVISION_DIGITS], tuple(frames)), size)
+        self._batch_number += 1
+        counted = tuple(
+            CountedFrames(each.source, each.since, each.counts, each.size) for each in self._counting.values()
+        )
+        self._counting = {}
+        revision = self._revision()[:_REVISION_DIGITS]
+        message = RelayedFrames(self._boot, self._batch_number, revision, tuple(frames), counted, self._counted_so_far)
+        return _Batch(message, size + len(counted) * _FRAME_COST_BYTES)
 
     def again(self) -> None:
         """Another control process is there: it gets what the one before has not acknowledged."""
@@ -226,11 +297,12 @@ class FrameLog:
             key = self._answered.pop(number, None)
             if key is not None:
                 self._release(key, may_go_on=may_go_on)
-        # Answers come before what is behind them is acknowledged: what is left here was too late.
-        for number in [each for each in self._answered if each <= answer.number]:
-            del self._answered[number]
-        while self._batches and self._batches[0].message.frames[-1].number <= answer.number:
-            self._kept_bytes -= self._batches.popleft().size
+        while self._batches and self._batches[0].message.batch <= answer.batch:
+            acknowledged = self._batches.popleft()
+            self._kept_bytes -= acknowledged.size
+            # Answers come before what is behind them is acknowledged: what is left here was too late.
+            for frame in acknowledged.message.frames:
+                self._answered.pop(frame.number, None)
 
 
 def _note(effects: Effects) -> FrameNote | None:

@@ -10,6 +10,7 @@ from typing import Final, Literal
 import msgspec
 
 from gateway.audit.event import SecurityEvent
+from gateway.audit.relayed import Levels
 from gateway.config.model import CSMS, Limits, Listener, Trust, WebSocketSettings
 from gateway.identity.evidence import Admission, Claim, Proof
 from gateway.link.relayed import FramesRecorded, RelayedFrames
@@ -131,6 +132,8 @@ class AuditSettings(msgspec.Struct, frozen=True, array_like=True):
     """How long it waits at most."""
     goes_on_without: bool = False
     """Whether it happens then."""
+    levels: Levels = Levels()
+    """How much of which messages is wanted."""
 
 
 class EdgeSettings(msgspec.Struct, frozen=True, array_like=True):

@@ -62,13 +62,13 @@ _CALL_ERROR: Final = 4
 class Relay:
     """State of one session. Built only from an Admission; all times are monotonic seconds from the caller.
 
-    `wall_offset_s`: what to add to them for seconds since the epoch, which rules speak of.
+    `wall_offset_s`: added, it makes them wall-clock time. `judged`: the last message or None; `asked`: what it answers.
     """
 
     __slots__ = (
         "_admission", "_boot", "_charge_point", "_csms", "_held", "_interception", "_judge", "_limits", "_passwords",
         "_registered", "_renewal_only", "_replays", "_throttled_since", "_tickets", "_tokens", "_tokens_at", "_version",
-        "_wall_offset_s",
+        "_wall_offset_s", "asked", "judged",
     )  # fmt: skip
 
     def __init__(
@@ -81,6 +81,8 @@ class Relay:
         duty: CertificateDuty | None = None,
     ) -> None:
         """`duty`: where the gateway gives this charge point its certificates."""
+        self.judged: Frame | None = None
+        self.asked: OpenCall | None = None
         self._admission = admission
         self._version = version
         self._limits = limits
@@ -124,6 +126,7 @@ class Relay:
             frame, payload = decode_message(data, self._version)
         except MalformedFrame as malformed:
             return self._and_next(self._malformed(malformed, self._charge_point, now), self._csms, now)
+        self.judged = frame
         if type(frame) is Call:
             effects = self._call(frame, payload, self._charge_point, Origin.CHARGE_POINT, data, now)
         else:
@@ -148,6 +151,7 @@ class Relay:
             frame, payload = decode_message(data, self._version)
         except MalformedFrame as malformed:
             return self._and_next(self._malformed(malformed, self._csms, now), self._charge_point, now)
+        self.judged = frame
         if type(frame) is Call:
             return self._call(frame, payload, self._csms, Origin.CSMS, data, now)
         effects = self._answer(frame, payload, self._charge_point, Origin.CSMS, data, now)
@@ -405,7 +409,7 @@ class Relay:
 
     def _take(self, asker: Lane, message_id: str, now: float) -> OpenCall | None:
         """The call that is answered and hereby no longer open; None if there is none, or not any more."""
-        asked = asker.take(message_id, self._limits.calls, now)
+        self.asked = asked = asker.take(message_id, self._limits.calls, now)
         if asked is not None and asked.digest:
             self._replays = self._replays or Replays()
             self._replays.answered(asked.digest)
@@ -458,6 +462,7 @@ class Relay:
         if now - lane.malformed_since > 60.0:  # noqa: PLR2004  a minute
             lane.malformed, lane.malformed_since = 0, now
         lane.malformed += 1
+        self.judged = None
         instead = self._instead_of(malformed, lane, now)
         answer = b"" if instead else answer_to_malformed(self._version, malformed)
         report = ReportEvent(malformed.event, "medium", "callerror" if answer else "drop", malformed.detail)

@@ -6,6 +6,7 @@ import pytest
 
 from gateway.audit.record import Stamp
 from gateway.audit.relayed import Head, Levels, Message, RuleSaid, counted_record, head_of, message_record
+from gateway.ocpp.codec import MalformedFrame, decode_message
 from gateway.ocpp.vocabulary import OCPPVersion
 
 STAMP = Stamp(id="i", ts_us=1, mono_ns=2, node="n", boot="b", worker="edge-0", seq=3)
@@ -28,7 +29,11 @@ V16 = OCPPVersion.V1_6
     ],
 )
 def test_what_a_frame_says_about_itself(text: bytes, version: OCPPVersion, head: Head) -> None:
-    assert head_of(text, version) == head
+    try:
+        frame, _ = decode_message(text, version)
+    except MalformedFrame:
+        frame = None
+    assert head_of(frame) == head
 
 
 def test_levels_by_action_and_everything_remarkable_in_full() -> None:
@@ -43,6 +48,13 @@ def test_levels_by_action_and_everything_remarkable_in_full() -> None:
         "meta",
     ]
     assert levels.of("Heartbeat", is_remarkable=True) == "full"
+
+
+def test_only_a_number_is_wanted_of_what_is_counted_but_never_of_a_security_event() -> None:
+    told = ("Heartbeat", "Authorize", "SecurityEventNotification", "SecurityEventNotification-Signed")
+    counted = Levels(default="meta", full=frozenset({"Reset"}), counted=frozenset({"Heartbeat", "Reset"}))
+    assert [counted.is_told_as_number(each) for each in (*told, "Reset")] == [True, False, False, False, False]
+    assert [Levels(default="count").is_told_as_number(each) for each in told] == [True, True, False, False]
 
 
 def message(**more: object) -> Message:

@@ -1,5 +1,6 @@
 """Frames of edges become records: by action in full, in short or counted, numbered, and what is missing is said."""
 
+import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -8,14 +9,16 @@ from typing import Any
 import pytest
 
 from gateway.audit.record import RecordClass
-from gateway.audit.relayed import Levels
+from gateway.audit.relayed import Levels, head_of
 from gateway.control.frame_bodies import FrameBodies
 from gateway.control.relayed_log import RelayedLog
 from gateway.control.trail.continuity import Continuity
 from gateway.control.trail.payloads import PayloadStore
 from gateway.control.trail.pseudonyms import PseudonymKeys
 from gateway.link.messages import ControlMessage
-from gateway.link.relayed import FrameNote, FrameSource, FramesRecorded, RelayedFrame, RelayedFrames
+from gateway.link.relayed import CountedFrames, FrameNote, FrameSource, FramesRecorded, RelayedFrame, RelayedFrames
+from gateway.ocpp.codec import MalformedFrame, decode_message
+from gateway.ocpp.frames import Frame
 from gateway.ocpp.vocabulary import ChargePointId, OCPPVersion
 from gateway.policy.recording import Match
 
@@ -45,7 +48,8 @@ class Site:
         self.log = RelayedLog(self.append, "c", FrameBodies(self.keys, self.payloads))
         self.log.levels = LEVELS
         self.edge = Edge()
-        self.number = 0
+        self.number = self.batch = self.counted = 0
+        self.asked: dict[str, tuple[str, float]] = {}
         self.works = True
 
     def append(
@@ -74,15 +78,31 @@ class Site:
         time: float = 1000.0,
         answer: bool = False,
     ) -> RelayedFrame:
+        """As an edge has it that has judged it."""
         self.number += 1
-        return RelayedFrame(self.number, SOURCE, from_csms, time, text.encode(), note, answer)
+        frame: Frame | None = None
+        with contextlib.suppress(MalformedFrame):
+            frame, _ = decode_message(text.encode(), SOURCE.version)
+        head, action, after_ms = head_of(frame), "", None
+        if head.kind == "call":
+            action = head.action
+            self.asked[head.message_id] = (action, time)
+        elif head.message_id in self.asked:
+            action, since = self.asked.pop(head.message_id)
+            after_ms = round((time - since) * 1000)
+        return RelayedFrame(self.number, SOURCE, from_csms, time, text.encode(), head, action, after_ms, note, answer)
 
     def text(self, record: dict[str, Any]) -> Any:
         """The text that a record commits to."""
         return json.loads(self.payloads.of(record["body"]["day"]).text(record["body"]["commit"]))
 
-    async def take(self, *frames: RelayedFrame, boot: str = "e") -> None:
-        self.log.take(self.edge, RelayedFrames(boot, "rev", frames))
+    async def take(self, *frames: RelayedFrame, boot: str = "e", counted: tuple[CountedFrames, ...] = ()) -> None:
+        self.batch += 1
+        self.counted += sum(sum(each.counts.values()) for each in counted)
+        await self.send(RelayedFrames(boot, self.batch, "rev", frames, counted, self.counted))
+
+    async def send(self, message: RelayedFrames) -> None:
+        self.log.take(self.edge, message)
         await self.log.tick()
 
 
@@ -157,7 +177,7 @@ async def test_frames_are_acknowledged_when_their_records_are_durable_and_counte
     assert len(site.done) == 1
     site.done[0](17)
     await site.take(site.frame('[2,"3","Heartbeat",{}]'))
-    assert site.edge.answers == [FramesRecorded("e", 2), FramesRecorded("e", 3)]
+    assert site.edge.answers == [FramesRecorded("e", 1), FramesRecorded("e", 2)]
 
 
 async def test_missing_numbers_are_told_and_verify_accepts_them(site: Site) -> None:
@@ -180,9 +200,8 @@ async def test_missing_numbers_are_told_and_verify_accepts_them(site: Site) -> N
 
 async def test_what_is_sent_again_is_recorded_once_and_another_run_of_the_edge_counts_from_one(site: Site) -> None:
     frame = site.frame('[2,"1","StatusNotification",{}]')
-    await site.take(frame)
-    await site.take(frame)
-    await site.take(frame, boot="another")
+    for boot in ("e", "e", "another"):
+        await site.send(RelayedFrames(boot, 1, "rev", (frame,)))
     assert [record["edge"]["boot"] for record in site.records] == ["e", "another"]
     assert site.edge.answers[0] == FramesRecorded("e", 1)
 
@@ -197,7 +216,7 @@ async def test_a_frame_of_which_no_record_can_be_made_is_told_as_lost_and_ends_n
     assert site.records[0]["log"]["count"] == 1
     site.done[0](1)
     await site.log.tick()
-    assert site.edge.answers == [FramesRecorded("e", 2)]
+    assert site.edge.answers == [FramesRecorded("e", 1)]
 
 
 RESET = '[2,"r","Reset",{"type":"Soft"}]'
@@ -285,14 +304,52 @@ async def test_who_listens_hears_once_what_a_charge_point_reports(site: Site) ->
 
 async def test_what_comes_when_the_log_is_closed_ends_nothing(site: Site) -> None:
     site.log.close()
-    site.log.take(site.edge, RelayedFrames("e", "rev", (site.frame('[2,"1","Heartbeat",{}]'),)))
+    site.log.take(site.edge, RelayedFrames("e", 1, "rev", (site.frame('[2,"1","Heartbeat",{}]'),)))
     site.log.ended("s1")
     assert site.records == []
 
 
 def test_a_frame_is_not_shown_by_accident() -> None:
-    frame = RelayedFrame(1, SOURCE, True, 1.0, b"Marked-S3cret")
-    assert "Marked" not in repr(frame) + repr(RelayedFrames("e", "r", (frame,)))
+    frame = RelayedFrame(1, SOURCE, True, 1.0, b"Marked-S3cret", head_of(None))
+    assert "Marked" not in repr(frame) + repr(RelayedFrames("e", 1, "r", (frame,)))
+
+
+def counted(**counts: int) -> CountedFrames:
+    return CountedFrames(SOURCE, 1000.0, counts, 100)
+
+
+def gaps(site: Site) -> list[dict[str, Any]]:
+    return [record["log"] for record in site.records if record["type"] == "audit.gap"]
+
+
+async def test_counts_of_an_edge_add_up_with_what_is_counted_here_and_are_acknowledged_at_once(site: Site) -> None:
+    await site.take(counted=(counted(Heartbeat=4, MeterValues=2),))
+    await site.take(site.frame('[2,"1","Heartbeat",{}]'), counted=(counted(Heartbeat=1),))
+    assert site.edge.answers == [FramesRecorded("e", 1), FramesRecorded("e", 2)]
+    site.log.close()
+    (record,) = site.records
+    assert (record["type"], record["counts"]) == ("ocpp.counted", {"Heartbeat": 6, "MeterValues": 2})
+    assert (record["n"], record["since"], record["bytes"]) == (8, 1_000_000_000, 222)
+
+
+async def test_counts_that_are_sent_again_count_once(site: Site) -> None:
+    message = RelayedFrames("e", 1, "rev", (), (counted(Heartbeat=4),), 4)
+    await site.send(message)
+    await site.send(message)
+    assert site.edge.answers == [FramesRecorded("e", 1), FramesRecorded("e", 1)]
+    site.log.close()
+    assert site.records[-1]["counts"] == {"Heartbeat": 4}
+
+
+async def test_counts_that_are_missing_are_told_and_those_before_the_first_batch_are_another_control_s(
+    site: Site,
+) -> None:
+    await site.send(RelayedFrames("e", 7, "rev", (), (counted(Heartbeat=1),), 40))
+    assert gaps(site) == []
+    await site.send(RelayedFrames("e", 9, "rev", (), (counted(Heartbeat=1),), 44))
+    assert gaps(site) == [{"edge": "e", "count": 3, "by_class": {"group": 3}}]
+    await site.send(RelayedFrames("e", 10, "rev", (), (counted(Heartbeat=1),), 45))
+    assert len(gaps(site)) == 1
 
 
 async def test_what_is_refused_over_and_over_is_counted_and_one_refused_for_another_reason_stands_alone(

@@ -2,11 +2,12 @@
 
 from typing import cast
 
+from gateway.audit.relayed import Levels
 from gateway.edge.control_link import ControlLink
 from gateway.edge.events import Counts
 from gateway.edge.frame_log import UNTOLD, FrameLog
-from gateway.link.messages import EdgeMessage
-from gateway.link.relayed import FramesRecorded, RelayedFrame, RelayedFrames
+from gateway.link.messages import AuditSettings, EdgeMessage
+from gateway.link.relayed import FrameSource, FramesRecorded, RelayedFrame, RelayedFrames
 from gateway.ocpp.vocabulary import Origin
 from gateway.policy.rules import Effect, Rule
 from gateway.policy.rules import Match as RuleMatches
@@ -175,6 +176,110 @@ def test_a_frame_whose_session_ended_while_it_waited_is_told_all_the_same() -> N
     (frame,) = site.link.frames
     assert frame.note is not None
     assert frame.note.decision == "ask"
+
+
+RESULT = b'[3,"%d",{"currentTime":"2026-01-01T00:00:00Z"}]'
+COUNTING = AuditSettings(levels=Levels(default="meta", counted=frozenset({"Heartbeat"})))
+
+
+def register(site: Site) -> None:
+    """The first answer says that the charge point is registered: it does more than going on."""
+    site.say(HEARTBEAT % 0)
+    site.say(RESULT % 0, Origin.CSMS)
+    site.flush()
+    site.link.batches.clear()
+
+
+def counts(site: Site) -> list[tuple[FrameSource, dict[str, int], int]]:
+    return [(each.source, each.counts, each.size) for batch in site.link.batches for each in batch.counted]
+
+
+def test_what_an_edge_has_read_of_a_frame_travels_with_it() -> None:
+    site = Site()
+    site.say(HEARTBEAT % 1)
+    site.now += 0.25
+    site.say(RESULT % 1, Origin.CSMS)
+    site.say(b'[2,"2","my secret",{}]')
+    site.say(b'[4,"2","NotImplemented","",{}]', Origin.CSMS)
+    site.say(b'[3,"nobody asked",{}]', Origin.CSMS)
+    site.say(b"[2,")
+    site.flush()
+    assert [(f.head.kind, f.head.message_id, f.head.action, f.action, f.after_ms) for f in site.link.frames] == [
+        ("call", "1", "Heartbeat", "Heartbeat", None),
+        ("result", "1", "", "Heartbeat", 250),
+        ("call", "2", "*", "*", None),
+        ("error", "2", "NotImplemented", "*", 0),
+        ("result", "nobody asked", "", "", None),
+        ("malformed", "", "", "", None),
+    ]
+
+
+def test_of_what_is_only_counted_a_number_travels_and_answers_count_with_their_calls() -> None:
+    site = Site()
+    register(site)
+    site.log.use(COUNTING)
+    for number in (1, 2):
+        site.say(HEARTBEAT % number)
+        site.say(RESULT % number, Origin.CSMS)
+    site.say(b'[2,"3","StatusNotification",{}]')
+    site.say(b'[3,"3",{}]', Origin.CSMS)
+    site.flush()
+    site.say(HEARTBEAT % 4)
+    site.flush()
+    assert [f.action for f in site.link.frames] == ["StatusNotification"] * 2
+    source = site.link.frames[0].source
+    size = 2 * len(HEARTBEAT % 1) + 2 * len(RESULT % 1)
+    assert counts(site) == [(source, {"Heartbeat": 4}, size), (source, {"Heartbeat": 1}, len(HEARTBEAT % 4))]
+    assert [(batch.batch, batch.counted_so_far) for batch in site.link.batches] == [(2, 4), (3, 5)]
+
+
+def test_what_did_not_simply_go_on_is_never_only_counted() -> None:
+    site = Site()
+    site.log.use(COUNTING)
+    site.decided((ReportEvent("policy.x", "low", "would:deny", rule=rule()), Forward()))
+    site.say(b'[3,"nobody asked",{}]', Origin.CSMS)
+    site.say(b"[2,")
+    site.flush()
+    assert (len(site.link.frames), counts(site)) == (3, [])
+
+
+def test_a_reload_decides_what_is_counted_from_now_on() -> None:
+    site = Site()
+    site.log.use(COUNTING)
+    site.say(HEARTBEAT % 1)
+    site.flush()
+    site.log.use(AuditSettings(levels=Levels(default="meta")))
+    site.say(HEARTBEAT % 2)
+    site.flush()
+    assert len(counts(site)) == len(site.link.frames) == 1
+
+
+def test_names_that_a_peer_invents_are_counted_in_bounds_and_not_repeated() -> None:
+    site = Site()
+    site.log.use(AuditSettings(levels=Levels(default="count")))
+    for number in range(250):
+        site.say(b'[2,"%d","%s",{}]' % (number, b"Made" + bytes([65 + number // 26, 65 + number % 26])))
+        site.say(b'[3,"%d",{}]' % number, Origin.CSMS)
+    site.say(b'[2,"z","my secret",{}]')
+    site.flush()
+    ((_, found, _),) = counts(site)
+    assert (len(found), found["others"], sum(found.values())) == (201, 101, 501 - 1)  # the first answer registered it
+    assert "my secret" not in found
+
+
+def test_counts_are_sent_again_to_the_next_control_until_they_are_acknowledged() -> None:
+    site = Site()
+    register(site)
+    site.log.use(COUNTING)
+    for number in (1, 2):
+        site.say(HEARTBEAT % number)
+        site.say(RESULT % number, Origin.CSMS)
+        site.flush()
+    site.log.told(FramesRecorded("b1", 2))
+    site.link.batches.clear()
+    site.log.again()
+    site.flush()
+    assert [(batch.batch, batch.counted_so_far) for batch in site.link.batches] == [(3, 4)]
 
 
 def test_one_batch_is_a_limited_piece_of_work() -> None:
