@@ -18,6 +18,8 @@ _SPACE, _DELETE, _BACKSLASH = 0x20, 0x7F, 0x5C
 
 def printable(text: str | bytes, max_chars: int = _MAX_TEXT_CHARS) -> str:
     """One line of printable ASCII that shows what a peer sent: everything else escaped, cut at `max_chars`."""
+    if isinstance(text, str) and len(text) <= max_chars and text.isascii() and text.isprintable() and "\\" not in text:
+        return text
     raw = text.encode("utf-8", "backslashreplace") if isinstance(text, str) else text
     cut = raw[: max_chars + 1]
     shown = "".join(chr(byte) if _SPACE <= byte < _DELETE and byte != _BACKSLASH else f"\\x{byte:02x}" for byte in cut)

@@ -25,6 +25,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from gateway.audit.canonical import canonical_fields
 from gateway.audit.event import Severity, printable
 from gateway.audit.record import Stamp, envelope
 from gateway.audit.redaction import is_plain_word
@@ -146,32 +147,87 @@ def plain_name(text: str) -> str:
     return text if is_plain_word(text) else "*"
 
 
+class _Ocpp(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, kw_only=True):
+    action: str = ""
+    after_ms: int | None = None
+    bytes: int
+    error: str = ""
+    from_: str = msgspec.field(name="from")
+    id: str = ""
+    kind: str
+    version: str
+
+
+class _Decision(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, kw_only=True):
+    act: str = ""
+    policy: str = ""
+    rule: str = ""
+
+
+class _Edge(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, kw_only=True):
+    boot: str = ""
+    frame: int
+
+
+class _Envelope(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """`gateway.audit.record.envelope` of ``ocpp.message``, field by field in sorted order."""
+
+    body: dict[str, Any] | None = None
+    boot: str
+    cp: str = ""
+    dec: _Decision
+    edge: _Edge
+    id: str
+    mono: int
+    node: str
+    ocpp: _Ocpp
+    proven: bool
+    rules: list[dict[str, str]] = []
+    seq: int
+    sess: str = ""
+    sev: str = ""
+    subj: tuple[str, ...] = ()
+    ts: int
+    type: str
+    v: int
+    worker: str
+
+
 def message_record(stamp: Stamp, message: Message) -> bytes:
     """The canonical envelope of one frame. Raises NotCanonical."""
     head, said = message.head, message.said
     is_error = head.kind in {"error", "result_error"}
-    return envelope(
-        "ocpp.message",
-        stamp,
-        sev=max((each.severity for each in said), key=_weight, default="info"),
-        cp=message.charge_point_id,
-        proven=True,
-        sess=message.session,
-        ocpp={
-            "version": message.version.value,
-            "kind": head.kind,
-            "action": printable(message.action, _MAX_ACTION_CHARS),
-            "id": printable(head.message_id, _MAX_ID_CHARS),
-            "error": printable(head.action, _MAX_ACTION_CHARS) if is_error else "",
-            "from": "csms" if message.from_csms else "charge-point",
-            "bytes": message.size,
-            "after_ms": message.after_ms,
-        },
-        dec={"act": message.decision, "rule": _deciding(said), "policy": message.policy},
-        rules=[_shown(each) for each in said],
-        edge={"boot": message.edge_boot, "frame": message.number},
-        body=message.body,
-        subj=list(message.subjects),
+    return canonical_fields(
+        _Envelope(
+            body=message.body,
+            boot=stamp.boot,
+            cp=message.charge_point_id,
+            dec=_Decision(act=message.decision, policy=message.policy, rule=_deciding(said) if said else ""),
+            edge=_Edge(boot=message.edge_boot, frame=message.number),
+            id=stamp.id,
+            mono=stamp.mono_ns,
+            node=stamp.node,
+            ocpp=_Ocpp(
+                action=printable(message.action, _MAX_ACTION_CHARS),
+                after_ms=message.after_ms,
+                bytes=message.size,
+                error=printable(head.action, _MAX_ACTION_CHARS) if is_error else "",
+                from_="csms" if message.from_csms else "charge-point",
+                id=printable(head.message_id, _MAX_ID_CHARS),
+                kind=head.kind,
+                version=message.version.value,
+            ),
+            proven=True,
+            rules=[_shown(each) for each in said],
+            seq=stamp.seq,
+            sess=message.session,
+            sev=max((each.severity for each in said), key=_weight, default="info") if said else "info",
+            subj=message.subjects,
+            ts=stamp.ts_us,
+            type="ocpp.message",
+            v=1,
+            worker=stamp.worker,
+        )
     )
 
 

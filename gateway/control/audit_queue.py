@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -79,20 +79,28 @@ class AuditQueue:
     def put(self, pending: Pending, now_us: int) -> bool:
         """Add a record; False if there is no room for it or the queue is closed. Then it is counted as lost."""
         with self._changed:
-            if pending.is_awaited and (self._refusing or not self.has_room(pending.record_class)):
-                if pending.envelope:
-                    self._announce(_REFUSED, now_us)
-                return False  # no loss: what it would be the record of does not happen
-            if self._closed or not self.has_room(pending.record_class):
-                self._lose(pending, now_us)
-                return False
-            self._items.append(pending)
-            self._bytes += len(pending.envelope) + _OVERHEAD_BYTES
-            self._urgent += pending.record_class is RecordClass.SYNC
-            # Waking somebody costs more than all the rest; in between, the writer's own clock is enough.
-            if len(self._items) == 1 or pending.record_class is RecordClass.SYNC or len(self._items) == _MOST_RECORDS:
-                self._changed.notify()
-            return True
+            return self._put(pending, now_us)
+
+    def put_all(self, items: Sequence[Pending], now_us: int) -> list[Pending]:
+        """Add records in one step; returns those that there was no room for, each of which is counted as lost."""
+        with self._changed:
+            return [each for each in items if not self._put(each, now_us)]
+
+    def _put(self, pending: Pending, now_us: int) -> bool:
+        if pending.is_awaited and (self._refusing or not self.has_room(pending.record_class)):
+            if pending.envelope:
+                self._announce(_REFUSED, now_us)
+            return False  # no loss: what it would be the record of does not happen
+        if self._closed or not self.has_room(pending.record_class):
+            self._lose(pending, now_us)
+            return False
+        self._items.append(pending)
+        self._bytes += len(pending.envelope) + _OVERHEAD_BYTES
+        self._urgent += pending.record_class is RecordClass.SYNC
+        # Waking somebody costs more than all the rest; in between, the writer's own clock is enough.
+        if len(self._items) == 1 or pending.record_class is RecordClass.SYNC or len(self._items) == _MOST_RECORDS:
+            self._changed.notify()
+        return True
 
     def take(self, timeout_s: float) -> list[Pending]:
         """The next batch, in order; empty after `timeout_s` without any, or when the queue is closed and empty."""

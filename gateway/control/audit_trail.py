@@ -46,7 +46,7 @@ class AuditTrail:
         self._stamper = Stamper("control", boot)
         payloads = PayloadStore(self.directory / "payload", keys / "payload")
         pseudonyms = PseudonymKeys(keys / "pseudonyms")
-        self.relayed = RelayedLog(self.writer.append, boot, FrameBodies(pseudonyms, payloads))
+        self.relayed = RelayedLog(self.writer, boot, FrameBodies(pseudonyms, payloads))
         """Takes what edges relay."""
         self.shredding = Shredding(self.directory, payloads, pseudonyms, Holds(keys / "holds"))
         self._goes_on_without = self.relayed.goes_on_without = audit.failure_mode == "open"

@@ -10,7 +10,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -153,6 +153,21 @@ class AuditWriter:
         if not taken and when_done is not None:
             when_done(None)
         return taken
+
+    def append_all(self, records: Sequence[bytes], when_done: Callable[[int | None], None]) -> None:
+        """Hand over canonical envelopes of class GROUP in one step, from any thread; what is lost the log itself will say.
+
+        `when_done` is told of the last of them, as by `append` with `keep`. Raises ValueError for more than 65535 bytes.
+        """
+        for record in records:
+            if len(record) > MAX_ENTRY_BYTES:
+                raise ValueError(f"a record of {len(record)} bytes")
+        group = RecordClass.GROUP
+        items = [Pending(group, record, None, True) for record in records[:-1]]
+        items.append(Pending(group, records[-1], when_done, True))
+        lost = self._queue.put_all(items, self._now_us())
+        if lost and lost[-1] is items[-1]:
+            when_done(None)
 
     async def append_durably(self, record: bytes) -> int:
         """Append a record of class SYNC and wait for the disk; returns its index. Raises AuditUnavailable."""

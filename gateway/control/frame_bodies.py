@@ -28,7 +28,10 @@ class FrameBodies:
 
     def subjects(self, frame: RelayedFrame) -> tuple[str, ...]:
         """Pseudonyms of the drivers in a frame. Raises OSError, KeyUnusable."""
-        return self._read(frame)[1] if any(mark in frame.data for mark in _MARKS) else ()
+        for mark in _MARKS:
+            if mark in frame.data:
+                return self._read(frame)[1]
+        return ()
 
     def body(self, frame: RelayedFrame) -> tuple[dict[str, Any], tuple[str, ...]]:
         """What stands for a frame in its record, and pseudonyms of the drivers in it. Raises OSError, KeyUnusable.

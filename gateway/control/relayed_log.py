@@ -6,9 +6,10 @@ Records are made here, in a thread of its own: the event loop, on which admissio
 
 import asyncio
 import contextlib
+import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Protocol, TypeVar
 
@@ -58,10 +59,10 @@ WhenDone = Callable[[int | None], None]
 Tell = Callable[[FramesRecorded], None]
 
 
-class Append(Protocol):
-    """The way into the log, from any thread (`AuditWriter.append`)."""
+class Log(Protocol):
+    """The way into the log, from any thread: `AuditWriter`."""
 
-    def __call__(
+    def append(
         self,
         record_class: RecordClass,
         record: bytes,
@@ -69,6 +70,8 @@ class Append(Protocol):
         *,
         keep: bool = False,
     ) -> bool: ...
+
+    def append_all(self, records: Sequence[bytes], when_done: WhenDone) -> None: ...
 
 
 class _Counted(msgspec.Struct):
@@ -86,13 +89,14 @@ class _Counted(msgspec.Struct):
 class RelayedLog:
     """One per node. `levels` may be replaced at any time."""
 
-    def __init__(self, append: Append, boot: str, bodies: FrameBodies) -> None:
+    def __init__(self, log: Log, boot: str, bodies: FrameBodies) -> None:
         self.levels = Levels()
         self.goes_on_without = False
         """Whether a command happens although the log cannot be written (mode ``open``)."""
         self.on_report: Callable[[FrameSource, ChargerEvent], None] | None = None
         """Hears, on the event loop, of each SecurityEventNotification of a charge point, once."""
-        self._append = append
+        self._append = log.append
+        self._append_all = log.append_all
         self._boot = boot
         self._bodies = bodies
         self._pool = ThreadPoolExecutor(1, "audit-frames")
@@ -164,12 +168,14 @@ class RelayedLog:
         self._take_counted(stamper, message)
         self._flush_bodies(stamper)
         acknowledge = _acknowledging(tell, message.boot, message.batch)
-        for place, (frame, record) in enumerate(records, 1):
-            done = acknowledge if place == len(records) else None
-            if frame.answer:
-                self._append_first(record, message.boot, frame.number, done, tell)
-            else:
-                self._append(RecordClass.GROUP, record, done, keep=True)
+        runs = [(waits, list(run)) for waits, run in itertools.groupby(records, key=lambda made: made[0].answer)]
+        for place, (waits, run) in enumerate(runs, 1):
+            done = acknowledge if place == len(runs) else _nobody
+            if not waits:
+                self._append_all([record for _, record in run], done)
+                continue
+            for frame, record in run:
+                self._append_first(record, message.boot, frame.number, done if record is run[-1][1] else _nobody, tell)
         unanswered = {frame.number for frame in message.frames if frame.answer}
         unanswered -= {frame.number for frame, _ in records if frame.answer}
         if unanswered:  # no record of them could be made
@@ -243,14 +249,14 @@ class RelayedLog:
             lost = envelope("audit.payloads_lost", stamper.stamp(), sev="high", text="texts could not be written")
             self._append(RecordClass.GROUP, lost)
 
-    def _append_first(self, record: bytes, boot: str, number: int, done: WhenDone | None, tell: Tell) -> None:
+    def _append_first(self, record: bytes, boot: str, number: int, done: WhenDone, tell: Tell) -> None:
         """A record that its effect waits for. What cannot be recorded first is recorded when it can be."""
 
         def answer(index: int | None) -> None:
             tell(FramesRecorded(boot, 0, {number: index is not None or self.goes_on_without}))
             if index is None:
                 self._append(RecordClass.GROUP, record, done, keep=True)
-            elif done is not None:
+            else:
                 done(index)
 
         self._append(RecordClass.SYNC, record, answer)
@@ -341,6 +347,10 @@ class RelayedLog:
                     since_us=int(counted.since * 1_000_000),
                 )
                 self._append(RecordClass.GROUP, record)
+
+
+def _nobody(_index: int | None) -> None:
+    """Waits for it."""
 
 
 def _acknowledging(tell: Tell, boot: str, number: int) -> WhenDone:

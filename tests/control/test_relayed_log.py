@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ class Site:
         self.done: list[Callable[[int | None], None]] = []
         self.keys = PseudonymKeys(place / "pseudonyms")
         self.payloads = PayloadStore(place / "payload", place / "payload-keys")
-        self.log = RelayedLog(self.append, "c", FrameBodies(self.keys, self.payloads))
+        self.log = RelayedLog(self, "c", FrameBodies(self.keys, self.payloads))
         self.log.levels = LEVELS
         self.edge = Edge()
         self.number = self.batch = self.counted = 0
@@ -68,6 +68,10 @@ class Site:
             assert keep
             self.done.append(when_done)
         return True
+
+    def append_all(self, records: Sequence[bytes], when_done: Callable[[int | None], None]) -> None:
+        self.records += map(json.loads, records)
+        self.done.append(when_done)
 
     def frame(
         self,

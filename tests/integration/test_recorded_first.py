@@ -81,7 +81,7 @@ class Gateway(SilentOwner):
         self.writer = AuditWriter(settings, place / "keys", disk=self.disk)
         payloads = PayloadStore(place / "payload", place / "payload-keys")
         bodies = FrameBodies(PseudonymKeys(place / "pseudonyms"), payloads)
-        self.control = RelayedLog(self.writer.append, "c", bodies)
+        self.control = RelayedLog(self.writer, "c", bodies)
         self.control.levels = Levels(default="meta")
         self.control.goes_on_without = failure_mode == "open"
         self.edge = FrameLog(cast("ControlLink", self), Counts(), lambda: "r", lambda: 1000.0, "e")
