@@ -427,6 +427,30 @@ class TestBoundedMemory:
         assert sum(gap["count"] for gap in gaps) == 300 - taken
         assert gaps[0]["by_class"].keys() == {"group"}
 
+    def test_records_that_come_together_are_acknowledged_by_the_last_of_them(self, tmp_path: Path) -> None:
+        disk, done = SlowDisk(), Durable()
+        audit = writer(tmp_path, disk, max_queue_bytes=1 << 20)
+        audit.append_all([b'{"n":%d}' % number for number in range(5)], done)
+        disk.ready.clear()
+        record = json.dumps({"x": "x" * 10_000}).encode()
+        audit.append_all([record] * 300, done)
+        until(lambda: None in done.indexes)  # the last of them found no room
+        disk.ready.set()
+        audit.close()
+        log = log_of(tmp_path)
+        assert [each["n"] for each in log if "n" in each and "type" not in each] == [0, 1, 2, 3, 4]
+        (index,) = [each for each in done.indexes if each is not None]
+        assert log[index] == {"n": 4}
+        lost = sum(each["log"]["count"] for each in log if each.get("type") == "audit.gap")
+        assert (lost + sum("x" in each for each in log), lost > 0) == (300, True)
+
+    def test_one_that_is_too_long_is_refused_with_those_that_came_with_it(self, tmp_path: Path) -> None:
+        audit, done = writer(tmp_path), Durable()
+        with pytest.raises(ValueError, match="65536"):
+            audit.append_all([b"{}", b"x" * 65_536], done)
+        audit.close()
+        assert (done.indexes, kinds(tmp_path)[-1]) == ([], "audit.stop")
+
     def test_a_guarded_gateway_stops_when_no_more_can_wait(self, tmp_path: Path) -> None:
         disk = FailingDisk()
         audit = writer(tmp_path, disk, max_queue_bytes=1 << 20)
