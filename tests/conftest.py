@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,6 +11,9 @@ import pytest
 
 # A background job of a shell ignores SIGINT, and its children inherit that: those started by tests must not.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# Hundreds of gateways are started here. Where the environment forbids to keep bytecode, each would compile all of it anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 hypothesis.settings.register_profile("default", deadline=None, derandomize=True, print_blob=True)
 hypothesis.settings.register_profile("long", deadline=None, max_examples=2_000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))

@@ -22,6 +22,18 @@ def test_waits_double_up_to_a_limit_and_start_again_after_success() -> None:
     assert s.timers["connect"] == 5
 
 
+def test_settings_of_0_make_no_storm() -> None:
+    s = Scenario()
+    s.memory.settings |= {"RetryBackOffWaitMinimum": "0", "RetryBackOffRandomRange": "0"}
+    s >> s.started() << Connect
+    waits = []
+    for _ in range(3):
+        s >> s.failed()
+        waits.append(s.timers["connect"])
+        s >> s.due("connect") << Connect
+    assert waits == [0.05, 0.1, 0.2]
+
+
 def test_identity_is_one_segment_of_the_url() -> None:
     from gateway.ocpp.vocabulary import OCPPVersion
     from gateway.simulator.core.model import new_memory

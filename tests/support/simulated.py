@@ -20,7 +20,12 @@ from tests.support.tls_material import Issued
 __all__ = ["Simulated", "csms_answer", "identity_of", "memory_of", "simulated"]
 
 WAIT_S = 30.0
-QUICK = {"RetryBackOffWaitMinimum": "0", "RetryBackOffRandomRange": "0", "NetworkProfileConnectionAttempts": "2"}
+QUICK = {
+    "RetryBackOffWaitMinimum": "0",  # the model's own least wait is what counts then, 50 ms, doubled three times
+    "RetryBackOffRandomRange": "0",
+    "RetryBackOffRepeatTimes": "3",
+    "NetworkProfileConnectionAttempts": "2",
+}
 
 
 def csms_answer(text: str) -> str | None:

@@ -168,9 +168,10 @@ def _next_place(station: Station) -> None:
 
 def _dial_later(station: Station, failures: int) -> None:
     doublings = min(failures, station.number("RetryBackOffRepeatTimes"))
+    at_least_s = max(float(station.number("RetryBackOffWaitMinimum")), station.model.redials_after_s)
     station.timer(
         "connect",
-        station.number("RetryBackOffWaitMinimum") * 2.0**doublings,
+        at_least_s * 2.0**doublings,
         jitter_s=float(station.number("RetryBackOffRandomRange")),
     )
 

@@ -30,6 +30,8 @@ class Model:
     renew_before_s: float = 30 * 86_400.0
     """A03.FR.02: a month before the certificate ends."""
     reboot_s: float = 1.0
+    redials_after_s: float = 0.05
+    """At the earliest, and doubling like RetryBackOffWaitMinimum: set to 0, that would make a storm of one charge point."""
     firmware_step_s: float = 1.0
 
 
