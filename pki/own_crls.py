@@ -22,13 +22,16 @@ from pki.revocation import RevokedCertificate
 
 __all__ = [
     "PUBLISHED",
+    "ListFile",
     "OwnList",
     "is_due",
+    "list_file",
     "list_url",
     "lists_in",
     "next_list",
     "read_list",
     "revoked_by_shard",
+    "shard_count",
     "write_list",
     "write_public_file",
 ]
@@ -36,6 +39,9 @@ __all__ = [
 PUBLISHED: Final = "published"
 """Directory in that of the CA."""
 _PUBLIC: Final = 0o644
+
+ListFile = tuple[int, int, int]
+"""Inode, time of change in ns and size: what is different if a list was replaced."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +123,15 @@ def read_list(directory: Path, issuer: Issuer, shard: int) -> OwnList | None:
         return _of(issuer, shard, der)
     except (ValueError, x509.ExtensionNotFound, x509.InvalidVersion, x509.DuplicateExtension):
         return None
+
+
+def list_file(directory: Path, issuer: Issuer, shard: int) -> ListFile | None:
+    """To see whether there is something new to read; None if there is no file. Raises OSError."""
+    try:
+        found = _path(directory, issuer.name, shard).stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def write_list(directory: Path, made: OwnList) -> None:

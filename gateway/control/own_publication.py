@@ -16,6 +16,7 @@ from gateway.control.part import NodePart
 from gateway.control.publication import Publications
 from gateway.control.publication_work import PublicationWork, Signed
 from pki.errors import PKIError
+from pki.own_crls import OwnList
 
 __all__ = ["OwnPublication"]
 
@@ -55,10 +56,15 @@ class OwnPublication(NodePart):
         if made_from == self._made_from:
             return
         self._made_from = made_from
-        self._work = None
+        if self._work is not None:
+            self._thread.submit(self._work.close)
+        # What was shown is another CA's: whatever the new one has is news, also if none of it was made just now.
+        self._work, self._shown, self._left, self._failure = None, {}, {}, ""
         if is_ours and config.publication.address:
             crl, ocsp = (datetime.timedelta(seconds=each) for each in (pki.crl_lifetime_s, pki.ocsp_lifetime_s))
             self._work = PublicationWork(Path(pki.ca), crl, ocsp, _now)
+        else:
+            self.serve(Publications())
         self._not_before = 0.0
 
     async def tick(self) -> None:
@@ -69,13 +75,17 @@ class OwnPublication(NodePart):
         try:
             done = await asyncio.get_running_loop().run_in_executor(self._thread, work.step)
         except (PKIError, OSError, ValueError) as error:
+            if work is not self._work:
+                return
             self._not_before = time.monotonic() + _AGAIN_S
             self._failed(str(error))
             return
+        if work is not self._work:
+            return  # a reload has come in between
         if done.refused or done.planned:
             self._failed(done.refused)
         self._left = work.seconds_left()
-        if work is not self._work or not (done.lists or done.responses or not self._shown):
+        if self._shown and not (done.lists or done.found or done.responses):
             return
         self.serve(work.content())
         self._shown = work.status()
@@ -98,11 +108,9 @@ class OwnPublication(NodePart):
 
     def _announce(self, done: Signed) -> None:
         for each in done.lists:
-            detail = (
-                f"{each.issuer}, shard {each.shard}: number {each.stamp.number}, {len(each.serials)} revoked, "
-                f"until {each.stamp.next_update:%Y-%m-%d %H:%M} UTC"
-            )
-            self._report("publication.crl_signed", "info", "allow", detail)
+            self._report("publication.crl_signed", "info", "allow", _in_words(each))
+        for each in done.found:
+            self._report("publication.crl_signed", "info", "allow", f"by a command: {_in_words(each)}")
         if done.responses:
             _log.debug("ocsp_signed", count=done.responses)
 
@@ -119,6 +127,14 @@ class OwnPublication(NodePart):
         for each in self._shown.get("ocsp", ()):
             found[f'ocpp_gateway_own_ocsp_responses{{issuer="{each["issuer"]}"}}'] = float(each["responses"])
         return found
+
+
+def _in_words(made: OwnList) -> str:
+    stamp = made.stamp
+    return (
+        f"{made.issuer}, shard {made.shard}: number {stamp.number}, {len(made.serials)} revoked, "
+        f"until {stamp.next_update:%Y-%m-%d %H:%M} UTC"
+    )
 
 
 def _now() -> datetime.datetime:

@@ -20,7 +20,17 @@ from pki.inventory import Inventory
 from pki.issuer import Issuer
 from pki.journal import Journal
 from pki.opened import JOURNAL, issuance_in_turn, signer_in_turn
-from pki.own_crls import OwnList, is_due, lists_in, next_list, read_list, revoked_by_shard, write_list
+from pki.own_crls import (
+    ListFile,
+    OwnList,
+    is_due,
+    list_file,
+    next_list,
+    read_list,
+    revoked_by_shard,
+    shard_count,
+    write_list,
+)
 from pki.own_ocsp import OwnOCSP, has_responder, new_signer
 
 __all__ = ["PublicationWork", "Signed"]
@@ -36,6 +46,8 @@ class Signed:
     """What one step has done."""
 
     lists: list[OwnList] = field(default_factory=list)
+    found: list[OwnList] = field(default_factory=list)
+    """Newer lists that somebody else has made: a command."""
     responses: int = 0
     planned: bool = False
     """It was looked for what is due; else only what was due before was worked off."""
@@ -61,6 +73,8 @@ class PublicationWork:
         self._inode = 0
         self._issuers: list[Issuer] = []
         self._lists: dict[tuple[str, int], OwnList | None] = {}
+        self._files: dict[tuple[str, int], ListFile | None] = {}
+        """The files as they were when lists were read from them."""
         self._serving: dict[str, OwnOCSP] = {}
         self._coming: dict[str, OwnOCSP] = {}
         """Responders that have not answered for every certificate yet."""
@@ -74,6 +88,7 @@ class PublicationWork:
         """Do what is due. Raises PKIError, OSError: then it is to be tried again later."""
         has_changed = self._read_journal()
         now, done = self._clock(), Signed()
+        self._read_lists(done)
         if has_changed or self._pressing or time.monotonic() - self._planned_at > _PLAN_EVERY_S:
             done.planned = True
             self._know_issuers()
@@ -123,8 +138,9 @@ class PublicationWork:
         with signer_in_turn(self.directory, _PATIENCE_S) as signer:
             self._issuers = signer.issuers()
         for issuer in self._issuers:
-            for shard, found in lists_in(self.directory, issuer).items():
-                self._lists[issuer.name, shard] = found
+            for shard in range(shard_count(issuer)):
+                self._lists[issuer.name, shard] = None
+        self._read_lists(Signed())
 
     # -- lists
 
@@ -140,13 +156,16 @@ class PublicationWork:
         for issuer in self._issuers:
             revoked = revoked_by_shard(issuer, self._inventory, self._address_of, now, self._crl_lifetime)
             for shard, entries in revoked.items():
-                if is_due(self._current(issuer, shard, now), entries, now):
+                if is_due(self._lists[issuer.name, shard], entries, now):
                     due.append((issuer, shard, entries))
         if not due:
             return True
         is_done = True
         with signer_in_turn(self.directory, _PATIENCE_S) as signer:
+            self._read_lists(done)  # a command may have had the signer until now
             for issuer, shard, entries in due:
+                if not is_due(self._lists[issuer.name, shard], entries, now):
+                    continue
                 key, before = signer.revocation_key(issuer), self._lists[issuer.name, shard]
                 try:
                     made = next_list(issuer, shard, entries, before, key, now, self._crl_lifetime)
@@ -161,12 +180,18 @@ class PublicationWork:
                 done.lists.append(made)
         return is_done
 
-    def _current(self, issuer: Issuer, shard: int, now: datetime.datetime) -> OwnList | None:
-        """The newest list: a command may have made one beside us."""
-        found = self._lists.get((issuer.name, shard))
-        if found is None or is_due(found, (), now):
-            found = self._lists[issuer.name, shard] = read_list(self.directory, issuer, shard)
-        return found
+    def _read_lists(self, done: Signed) -> None:
+        """Those that are newer in the files than here: a command may have made them beside us. Never an older one."""
+        for issuer in self._issuers:
+            for shard in range(shard_count(issuer)):
+                key, file = (issuer.name, shard), list_file(self.directory, issuer, shard)
+                if file == self._files.get(key):
+                    continue
+                before, found = self._lists[key], read_list(self.directory, issuer, shard)
+                self._files[key] = file
+                if found is not None and (before is None or found.stamp.number > before.stamp.number):
+                    self._lists[key] = found
+                    done.found.append(found)
 
     # -- OCSP
 

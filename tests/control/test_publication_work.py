@@ -18,6 +18,7 @@ from pki.errors import Misconfigured
 from pki.issuance import Application
 from pki.names import Subject
 from pki.opened import issuance_in, signer_in_turn
+from pki.own_crls import next_list, read_list, write_list
 from pki.records import RevocationReason
 from tests.pki.hierarchy import DAY, Hierarchy
 from tests.pki.request_material import csr_pem
@@ -166,6 +167,27 @@ def test_a_signer_that_somebody_else_has_is_waited_for_and_then_an_error(
     ):
         place.work.step()
     assert len(place.work.step().lists) == SHARDS + 1
+
+
+def test_a_list_that_a_command_has_made_is_served_in_the_next_step_and_an_older_one_never(place: Place) -> None:
+    place.work.step()
+    path = place.directory / "published" / "issuing" / "0.crl"
+    before, old = place.numbers(), path.read_bytes()
+    place.later()
+    with signer_in_turn(place.directory, 1.0) as signer:
+        [issuer] = (each for each in signer.issuers() if each.name == "issuing")
+        current = read_list(place.directory, issuer, 0)
+        made = next_list(issuer, 0, (), current, signer.revocation_key(issuer), real_now() + place.ahead, WEEK)
+    write_list(place.directory, made)
+    done = place.work.step()
+    assert (done.lists, done.found) == ([], [made])
+    assert place.numbers() == {**before, ("issuing", 0): made.stamp.number}
+    assert place.work.step().found == []
+    path.write_bytes(old)
+    assert place.work.step().found == []
+    assert place.numbers()["issuing", 0] == made.stamp.number
+    path.unlink()
+    assert (place.work.step().found, place.numbers()["issuing", 0]) == ([], made.stamp.number)
 
 
 def test_seconds_left_are_those_of_the_list_that_ends_first(place: Place) -> None:
