@@ -114,6 +114,8 @@ class Enrolment(msgspec.Struct, frozen=True, kw_only=True):
     changed_at: float
     number: int = 0
     """Of the row; 0 until it is stored."""
+    revision: int = 0
+    """Of the row as it was read or stored: another node may have written it since."""
     csr: str = ""
     csr_sha256: str = ""
     csr_at: float = 0.0

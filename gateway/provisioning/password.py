@@ -59,6 +59,8 @@ class PasswordChange(msgspec.Struct, frozen=True, kw_only=True):
     changed_at: float
     number: int = 0
     """Of the row; 0 until it is stored."""
+    revision: int = 0
+    """Of the row as it was read or stored: another node may have written it since."""
     origin: Origin = "gateway"
     candidate: str = ""
     """The hash of the new password, as it stands in the registry."""

@@ -74,6 +74,8 @@ class Upgrade(msgspec.Struct, frozen=True, kw_only=True):
     changed_at: float
     number: int = 0
     """Of the row; 0 until it is stored."""
+    revision: int = 0
+    """Of the row as it was read or stored: another node may have written it since."""
     url: str = ""
     """Where it is to connect, without its identity. Empty (1.6): it finds the place by itself."""
     url_key: str = ""

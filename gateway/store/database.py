@@ -61,6 +61,11 @@ class Database:
         self._reader = engine
         self._writer = engine.execution_options(gateway_writes=True)
 
+    @property
+    def is_shared(self) -> bool:
+        """True where other nodes may use the database too."""
+        return self._reader.dialect.name == "postgresql"
+
     def close(self) -> None:
         """Give back every connection."""
         self._reader.dispose()

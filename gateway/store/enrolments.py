@@ -1,22 +1,24 @@
 """The table of enrolments: what `gateway.provisioning` has decided, kept. One call is one transaction, durable on return."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, func, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, func, insert, select
 
 from gateway.ocpp.vocabulary import ChargePointId
 from gateway.provisioning.enrolment import Enrolment
 from gateway.provisioning.renewal import IN_USE
 from gateway.provisioning.states import State
+from gateway.store import taking_turns
 from gateway.store.database import Database
-from gateway.store.errors import NotFound, StoreError
+from gateway.store.errors import StoreError
 from gateway.store.tables import enrolment_steps, enrolments
 
 __all__ = ["EnrolmentStep", "EnrolmentTable"]
 
 _IN_USE = sorted(state.value for state in IN_USE)
+_OPEN = sorted(state.value for state in State if state.is_open)
 _WATCHED = sorted(state.value for state in State if state.is_watched)
 
 
@@ -38,15 +40,26 @@ class EnrolmentTable:
     def put(self, *changed: Enrolment) -> list[Enrolment]:
         """Store new ones (number 0) and changed ones, all or nothing; gives them back with their numbers.
 
-        Raises NotFound if the charge point is not registered any more.
+        Raises NotFound if the charge point is not registered any more; Overtaken if another node has written one of
+        them since it was read, or has begun one that is open.
         """
         with self._database.writing() as connection:
-            return [_put(connection, each) for each in changed]
+            taking_turns.lock(connection)
+            stored = [_put(connection, each) for each in changed]
+            taking_turns.tell(connection, {each.charge_point_id for each in changed})
+            return stored
 
     def newest(self, charge_point_id: str) -> Enrolment | None:
         """The one that counts, or None."""
         found = self.latest(charge_point_id, 1)
         return found[0] if found else None
+
+    def newest_of(self, charge_point_ids: Sequence[ChargePointId]) -> list[Enrolment]:
+        """Of each of these the one that counts, if it has one."""
+        newest = select(func.max(enrolments.c.number)).where(enrolments.c.charge_point_id.in_(charge_point_ids))
+        query = select(enrolments).where(enrolments.c.number.in_(newest.group_by(enrolments.c.charge_point_id)))
+        with self._database.reading() as connection:
+            return [_from_row(row) for row in connection.execute(query).mappings()]
 
     def latest(self, charge_point_id: str, limit: int) -> list[Enrolment]:
         """The newest first."""
@@ -92,22 +105,9 @@ class EnrolmentTable:
 
 
 def _put(connection: Connection, enrolment: Enrolment) -> Enrolment:
-    row = _to_row(enrolment)
-    if enrolment.number:
-        number = enrolment.number
-        where = enrolments.c.number == number
-        before = connection.execute(select(enrolments.c.state, enrolments.c.detail).where(where)).one_or_none()
-        if before is None:
-            raise NotFound(enrolment.charge_point_id)
-        connection.execute(update(enrolments).where(where).values(**row))
-    else:
-        before = None
-        try:
-            key = connection.execute(insert(enrolments).values(**row)).inserted_primary_key
-        except IntegrityError:
-            raise NotFound(enrolment.charge_point_id) from None
-        assert key is not None
-        number = key[0]
+    where = enrolments.c.number == enrolment.number
+    before = connection.execute(select(enrolments.c.state, enrolments.c.detail).where(where)).one_or_none()
+    number = taking_turns.written(connection, enrolments, _to_row(enrolment), enrolment.number, _OPEN)
     # What is said again and again while another CA thinks about it, or is away, is one step.
     if (
         before is None
@@ -119,7 +119,7 @@ def _put(connection: Connection, enrolment: Enrolment) -> Enrolment:
                 enrolment=number, at=enrolment.changed_at, state=enrolment.state.value, detail=enrolment.detail
             )
         )
-    return msgspec.structs.replace(enrolment, number=number)
+    return msgspec.structs.replace(enrolment, number=number, revision=enrolment.revision + 1 if enrolment.number else 1)
 
 
 def _to_row(enrolment: Enrolment) -> dict[str, Any]:

@@ -6,6 +6,7 @@ StoreError                      the database cannot be used, or the request cont
 ├── NotFound                    no charge point of exactly this identity
 ├── AlreadyExists               the identity, or a case variant of it, is taken
 ├── BelowFloor                  the change would take a charge point below its floor (A05.FR.09)
+├── Overtaken                   another node has written this meanwhile; what was decided here rests on what is not any more
 └── KeyBoundElsewhere           the public key belongs to another charge point (A00.FR.427)
 
 No text contains a password, a hash, or the password of a database URL.
@@ -14,7 +15,16 @@ No text contains a password, a hash, or the password of a database URL.
 from gateway.audit.event import printable
 from gateway.ocpp.vocabulary import ChargePointId, SecurityProfile
 
-__all__ = ["AlreadyExists", "BelowFloor", "DamagedRow", "KeyBoundElsewhere", "NotFound", "StoreBusy", "StoreError"]
+__all__ = [
+    "AlreadyExists",
+    "BelowFloor",
+    "DamagedRow",
+    "KeyBoundElsewhere",
+    "NotFound",
+    "Overtaken",
+    "StoreBusy",
+    "StoreError",
+]
 
 
 class StoreError(Exception):
@@ -76,3 +86,10 @@ class KeyBoundElsewhere(StoreError):  # noqa: N818  names the state
     def __init__(self, owner: ChargePointId) -> None:
         super().__init__(f"The certificate's key already belongs to charge point '{printable(owner)}' (A00.FR.427).")
         self.owner = owner
+
+
+class Overtaken(StoreError):  # noqa: N818  names the state
+    """Another node has written the row, or holds the lease, since this one has read it. Nothing was changed."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"Another gateway has changed '{printable(what)}' meanwhile; try again.")

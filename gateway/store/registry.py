@@ -20,6 +20,7 @@ from gateway.store import certificates, changes, one_row, refusals, schema
 from gateway.store.campaigns import CampaignTable
 from gateway.store.capabilities import CapabilityTable
 from gateway.store.certificates import Revocations
+from gateway.store.cluster import ClusterTable
 from gateway.store.database import Database, open_database
 from gateway.store.enrolments import EnrolmentTable
 from gateway.store.errors import DamagedRow, StoreError
@@ -64,6 +65,7 @@ class Registry:
         self.upgrades = UpgradeTable(database)
         self.campaigns = CampaignTable(database)
         self.capabilities = CapabilityTable(database)
+        self.cluster = ClusterTable(database)
 
     @classmethod
     def open(cls, url: str, *, migrate: bool = True, clock: Callable[[], float] = time.time) -> Self:

@@ -31,6 +31,7 @@ upgrades = Table(
     Column("ends_as", String(32), nullable=False),
     Column("certificate_serial", String(64), nullable=False),
     Column("detail", Text, nullable=False),
+    Column("revision", Integer, nullable=False, server_default="0"),
     Index("ix_upgrades_charge_point_id", "charge_point_id", "number"),
     Index("ix_upgrades_state", "state"),
     sqlite_autoincrement=True,

@@ -4,20 +4,20 @@ So nobody can find a row that says "both are accepted" beside a record that refu
 beside a floor that is not raised. One call is one transaction, durable on return.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, func, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, func, insert, select
 
 from gateway.identity.record import ChargePointRecord
-from gateway.ocpp.vocabulary import SecurityProfile
+from gateway.ocpp.vocabulary import ChargePointId, SecurityProfile
 from gateway.provisioning import upgrade as core
 from gateway.provisioning.upgrade import Upgrade
 from gateway.provisioning.upgrade_states import ENDS, UpgradeState
-from gateway.store import changes
+from gateway.store import changes, taking_turns
 from gateway.store.database import Database
-from gateway.store.errors import BelowFloor, NotFound, StoreError
+from gateway.store.errors import BelowFloor, StoreError
 from gateway.store.one_row import existing, replace_and_note, with_floor
 from gateway.store.upgrade_tables import upgrade_steps, upgrades
 
@@ -45,10 +45,11 @@ class UpgradeTable:
         """Store a new one (number 0) or a changed one, and do to the record what its state means.
 
         Raises NotFound if the charge point is not registered any more; StoreError if its record is not one that this
-        upgrade could have come from, BelowFloor included.
+        upgrade could have come from, BelowFloor included; Overtaken if another node has written it since it was read.
         """
         with self._database.writing() as connection:
             changes.lock(connection)
+            taking_turns.lock(connection)
             record = existing(connection, changed.charge_point_id)
             stored, before = _put(connection, changed)
             new = _record(record, stored, was_open=before is not None and before.accepts_both)
@@ -63,6 +64,7 @@ class UpgradeTable:
         """
         with self._database.writing() as connection:
             changes.lock(connection)
+            taking_turns.lock(connection)
             record = existing(connection, charge_point_id)
             before, ended = _newest(connection, charge_point_id), None
             if before is not None and before.to_profile is proven:
@@ -75,6 +77,13 @@ class UpgradeTable:
         """The one that counts, or None."""
         with self._database.reading() as connection:
             return _newest(connection, charge_point_id)
+
+    def newest_of(self, charge_point_ids: Sequence[ChargePointId]) -> list[Upgrade]:
+        """Of each of these the one that counts, if it has one."""
+        newest = select(func.max(upgrades.c.number)).where(upgrades.c.charge_point_id.in_(charge_point_ids))
+        query = select(upgrades).where(upgrades.c.number.in_(newest.group_by(upgrades.c.charge_point_id)))
+        with self._database.reading() as connection:
+            return [_from_row(row) for row in connection.execute(query).mappings()]
 
     def open(self) -> list[Upgrade]:
         """All that something is still to come of."""
@@ -128,25 +137,15 @@ def _newest(connection: Connection, charge_point_id: str) -> Upgrade | None:
 
 def _put(connection: Connection, upgrade: Upgrade) -> tuple[Upgrade, UpgradeState | None]:
     """As stored, and the state before."""
-    row = _to_row(upgrade)
-    number, before = upgrade.number, None
-    if number:
-        where = upgrades.c.number == number
-        before = connection.execute(select(upgrades.c.state).where(where)).scalar_one_or_none()
-        if before is None:
-            raise NotFound(upgrade.charge_point_id)
-        connection.execute(update(upgrades).where(where).values(**row))
-    else:
-        try:
-            key = connection.execute(insert(upgrades).values(**row)).inserted_primary_key
-        except IntegrityError:
-            raise NotFound(upgrade.charge_point_id) from None
-        assert key is not None
-        number = key[0]
+    where = upgrades.c.number == upgrade.number
+    before = connection.execute(select(upgrades.c.state).where(where)).scalar_one_or_none()
+    number = taking_turns.written(connection, upgrades, _to_row(upgrade), upgrade.number, _OPEN)
+    taking_turns.tell(connection, [upgrade.charge_point_id])
     if before != upgrade.state.value or upgrade.detail:
         step = {"at": upgrade.changed_at, "state": upgrade.state.value, "detail": upgrade.detail}
         connection.execute(insert(upgrade_steps).values(upgrade=number, **step))
-    return msgspec.structs.replace(upgrade, number=number), UpgradeState(before) if before is not None else None
+    stored = msgspec.structs.replace(upgrade, number=number, revision=upgrade.revision + 1 if upgrade.number else 1)
+    return stored, UpgradeState(before) if before is not None else None
 
 
 def _to_row(upgrade: Upgrade) -> dict[str, Any]:

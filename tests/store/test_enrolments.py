@@ -20,7 +20,7 @@ from gateway.provisioning.enrolment import (
 )
 from gateway.provisioning.states import State
 from gateway.store.database import open_database
-from gateway.store.errors import NotFound, StoreError
+from gateway.store.errors import NotFound, Overtaken, StoreError
 from gateway.store.registry import Registry
 from tests.support.records import make_record
 
@@ -37,9 +37,9 @@ def stored(registry: Registry) -> Enrolment:
 
 
 def test_every_field_comes_back(registry: Registry, stored: Enrolment) -> None:
-    enrolment = issued(stored, 2.0, GIVEN)
-    registry.enrolments.put(enrolment)
+    (enrolment,) = registry.enrolments.put(issued(stored, 2.0, GIVEN))
     assert registry.enrolments.newest(CP) == enrolment
+    assert enrolment == replace(issued(stored, 2.0, GIVEN), revision=2)
     assert enrolment.number > 0
 
 
@@ -62,17 +62,32 @@ def test_all_or_nothing(registry: Registry, stored: Enrolment) -> None:
 def test_each_state_is_a_step_and_a_repetition_without_a_word_is_none(registry: Registry, stored: Enrolment) -> None:
     enrolment = issued(stored, 2.0, GIVEN)
     for at in (3.0, 4.0):
-        enrolment = delivery_sent(enrolment, at, Timing())
-        registry.enrolments.put(enrolment)
+        (enrolment,) = registry.enrolments.put(delivery_sent(enrolment, at, Timing()))
     steps = registry.enrolments.steps(CP, 9)
     assert [(step.state, step.at) for step in steps] == [(State.DELIVERY_SENT, 3.0), (State.CSR_RECEIVED, 1.0)]
+
+
+def test_of_two_nodes_that_decide_by_the_same_row_one_does_it(registry: Registry, stored: Enrolment) -> None:
+    (ours,) = registry.enrolments.put(issued(stored, 2.0, GIVEN))
+    with pytest.raises(Overtaken):
+        registry.enrolments.put(superseded(stored, 3.0, "by the other node"), wanted(CP, 3.0, ""))
+    assert registry.enrolments.latest(CP, 9) == [ours]
+    registry.enrolments.put(delivery_sent(ours, 4.0, Timing()))
+
+
+def test_of_two_nodes_that_begin_at_the_same_time_one_does(registry: Registry, stored: Enrolment) -> None:
+    with pytest.raises(Overtaken):
+        registry.enrolments.put(wanted(CP, 2.0, "the other node knows of none"))
+    assert registry.enrolments.newest_of([CP, ChargePointId("CP-2")]) == [stored]
+    _, second = registry.enrolments.put(superseded(stored, 3.0, "x"), wanted(CP, 3.0, ""))
+    assert registry.enrolments.newest_of([CP]) == [second]
 
 
 def test_what_is_over_is_not_watched(registry: Registry, stored: Enrolment) -> None:
     assert registry.enrolments.watched() == [stored]
     used = seen(issued(stored, 2.0, GIVEN), 3.0, "aa")
     assert used is not None
-    registry.enrolments.put(used)
+    (used,) = registry.enrolments.put(used)
     assert registry.enrolments.watched() == [used]
     registry.enrolments.put(old_retired(used, 4.0))
     assert registry.enrolments.watched() == []
@@ -86,8 +101,8 @@ def test_it_goes_with_its_charge_point(registry: Registry, stored: Enrolment) ->
 
 
 def test_the_largest_request_id_that_json_can_carry_comes_back(registry: Registry, stored: Enrolment) -> None:
-    large = replace(stored, request_id=2**53)
-    registry.enrolments.put(large)
+    (large,) = registry.enrolments.put(replace(stored, request_id=2**53))
+    assert large.request_id == 2**53
     assert registry.enrolments.newest(CP) == large
 
 

@@ -8,7 +8,7 @@ from gateway.provisioning import upgrade as core
 from gateway.provisioning.upgrade import Upgrade, UpgradeTiming
 from gateway.provisioning.upgrade_states import UpgradeState
 from gateway.store.database import open_database
-from gateway.store.errors import BelowFloor, NotFound, StoreError
+from gateway.store.errors import BelowFloor, NotFound, Overtaken, StoreError
 from gateway.store.registry import Registry
 from tests.support.records import make_record
 
@@ -34,8 +34,8 @@ def profiles(registry: Registry) -> tuple[int, int, int]:
 
 
 def test_every_field_comes_back(registry: Registry, wanted: Upgrade) -> None:
-    switching = core.resetting(core.told(both(registry, wanted), 3.0), 4.0, TIMING)
-    registry.upgrades.put(switching)
+    switching, _ = registry.upgrades.put(core.resetting(core.told(both(registry, wanted), 3.0), 4.0, TIMING))
+    assert (switching.reset_at, switching.priority_before) == (4.0, "1")
     assert registry.upgrades.newest(CP) == switching
     assert registry.upgrades.open() == [switching]
     assert [step.state.value for step in registry.upgrades.steps(CP, 9)] == ["switching", "both-accepted", "wanted"]
@@ -58,8 +58,8 @@ def test_and_no_more_at_an_end(registry: Registry, wanted: Upgrade, end: str) ->
         told = core.told(upgrade, 3.0)
         back = core.aborted(told, 3.0) if end == "aborted" else core.given_up(told, 3.0)
         assert profiles(registry) == (2, 0, 3)
-        registry.upgrades.put(registry.upgrades.put(back)[0])
-        registry.upgrades.put(core.ended(back, 4.0))
+        again, _ = registry.upgrades.put(registry.upgrades.put(back)[0])
+        registry.upgrades.put(core.ended(again, 4.0))
     assert (registry.upgrades.newest(CP) or wanted).state.value == end
     assert profiles(registry) == (2, 0, 0)
     assert registry.upgrades.open() == []
@@ -102,10 +102,23 @@ def test_a_profile_that_is_proven_never_lowers_what_somebody_has_required_meanwh
 
 def test_a_record_that_was_changed_meanwhile_is_not_let_in_on_two(registry: Registry, wanted: Upgrade) -> None:
     registry.upgrades.prove("CP-1", THREE, 2.0, "")
-    fresh = core.wanted(CP, TWO, THREE, 3.0)
     with pytest.raises(StoreError, match="on profile 3 meanwhile"):
-        registry.upgrades.put(core.both_accepted(registry.upgrades.put(fresh)[0], 3.0, ""))
+        registry.upgrades.put(core.both_accepted(wanted, 3.0, ""))
     assert (profiles(registry), (registry.upgrades.newest(CP) or wanted).state) == ((3, 3, 0), UpgradeState.WANTED)
+
+
+def test_of_two_nodes_that_decide_by_the_same_row_one_does_it(registry: Registry, wanted: Upgrade) -> None:
+    told, _ = registry.upgrades.put(core.told(both(registry, wanted), 3.0))
+    with pytest.raises(Overtaken):
+        registry.upgrades.put(core.aborted(wanted, 4.0))
+    with pytest.raises(Overtaken):
+        registry.upgrades.put(core.wanted(CP, TWO, THREE, 4.0))
+    assert (registry.upgrades.newest_of([CP]), profiles(registry)) == ([told], (2, 0, 3))
+    ended, _ = registry.upgrades.prove("CP-1", THREE, 5.0, "1f")
+    assert ended is not None
+    with pytest.raises(Overtaken):
+        registry.upgrades.put(core.lost(core.resetting(told, 4.0, TIMING), 6.0))
+    assert (registry.upgrades.newest(CP), profiles(registry)) == (ended, (3, 3, 0))
 
 
 def test_removed_charge_points(registry: Registry, wanted: Upgrade) -> None:
