@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 
 from gateway.audit.event import SecurityEvent
-from gateway.audit.record import class_of_event, envelope_of_event
+from gateway.audit.record import RecordClass, class_of_event, envelope, envelope_of_event
 from gateway.cli.exit_codes import NOT_OK, OK, UNREACHABLE, USAGE
 from gateway.config.model import Audit
 from gateway.control.audit_writer import AuditWriter
+from gateway.control.trail.payloads import PayloadStore
 from gateway.control.trail.stamp import Stamper
 from gateway.demo.ports import free_ports
 from tests.cli.conftest import Cli, Place
@@ -258,6 +259,29 @@ class TestProve:
             [sys.executable, "-I", "-S", "verify.py"], cwd=tmp_path / "kit", capture_output=True, check=False
         )
         assert (done.returncode, b"PROVEN: the record below is number 300 of 402" in done.stdout) == (0, True)
+
+    def test_the_text_of_a_message_until_it_is_shredded(self, cli: Cli, place: Place, tmp_path: Path) -> None:
+        root, keys = place.state / "audit", place.state / "audit-keys"
+        payloads = PayloadStore(root / "payload", keys / "payload")
+        commit = payloads.add("2026-11-28", b'[3,"1",{}]')
+        payloads.flush()
+        writer = AuditWriter(Audit(directory=str(root), reserve_bytes=0), keys)
+        writer.open()
+        body = {"commit": commit, "day": "2026-11-28"}
+        writer.append(RecordClass.GROUP, envelope("ocpp.message", Stamper("test", "boot").stamp(), body=body))
+        writer.close()
+        kit = tmp_path / "kit.zip"
+        assert cli("audit", "prove", "1", "--text", "-o", kit).code == OK
+        with zipfile.ZipFile(io.BytesIO(kit.read_bytes())) as archive:
+            assert archive.read("text") == b'[3,"1",{}]'
+        kit.unlink()
+        # One that has none; one whose key is gone; and the record alone, as ever.
+        result = cli("audit", "prove", "0", "--text", "-o", kit)
+        assert (result.code, "has no text" in result.err) == (NOT_OK, True)
+        payloads.destroy("2026-11-28", [commit])
+        result = cli("audit", "prove", "1", "--text", "-o", kit)
+        assert (result.code, "shredded" in result.err, kit.exists()) == (NOT_OK, True, False)
+        assert cli("audit", "prove", "1", "-o", kit).code == OK
 
     def test_a_record_that_is_not_there(self, log: Path, cli: Cli, tmp_path: Path) -> None:
         assert cli("audit", "prove", "402", "--dir", log, "-o", tmp_path / "kit.zip").code == NOT_OK

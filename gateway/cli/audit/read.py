@@ -14,8 +14,9 @@ from gateway.cli.output import fail, json_option, print_json
 
 if TYPE_CHECKING:
     from gateway.control.trail.layout import Shard
+    from gateway.control.trail.payloads import Disclosed
 
-__all__ = ["read_record", "show", "tail"]
+__all__ = ["read_record", "read_text", "show", "tail"]
 
 _FOLLOW_S = 0.5
 
@@ -75,7 +76,9 @@ def show(which: str, with_text: bool, directory: Path | None, config_path: str |
     root = log_directory(directory, config_path, as_json=as_json)
     shard, index, data = read_record(which, root, as_json=as_json)
     record = decoded(data)
-    text = _text_of(record, config_path, as_json=as_json) if with_text else ""
+    text = ""
+    if with_text:
+        text = read_text(record, directory, config_path, as_json=as_json).text.decode("utf-8", "replace")
     if as_json:
         print_json({"shard": shard.name, "index": index, "record": record, **({"text": text} if with_text else {})})
         return 0
@@ -87,7 +90,7 @@ def show(which: str, with_text: bool, directory: Path | None, config_path: str |
     return 0
 
 
-def _text_of(record: dict[str, Any], config_path: str | None, *, as_json: bool) -> str:
+def read_text(record: dict[str, Any], directory: Path | None, config_path: str | None, *, as_json: bool) -> "Disclosed":
     """The text that a record commits to. Ends the command if there is none, or it is gone."""
     from gateway.control.trail.payloads import PayloadGone, PayloadStore
 
@@ -95,9 +98,9 @@ def _text_of(record: dict[str, Any], config_path: str | None, *, as_json: bool) 
     if "commit" not in body:
         fail("This record has no text.", NOT_OK, as_json=as_json)
     audit = read_config(config_path, as_json=as_json).audit
-    store = PayloadStore(Path(audit.directory) / "payload", Path(audit.keys_directory) / "payload")
+    store = PayloadStore((directory or Path(audit.directory)) / "payload", Path(audit.keys_directory) / "payload")
     try:
-        return store.of(str(body["day"])).text(str(body["commit"])).decode("utf-8", "replace")
+        return store.of(str(body["day"])).disclosed(str(body["commit"]))
     except PayloadGone as gone:
         fail(f"The text cannot be read: {gone}.", NOT_OK, as_json=as_json)
     except OSError as error:

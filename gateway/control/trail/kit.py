@@ -11,6 +11,7 @@ from gateway.audit.proof_file import ProofFile
 from gateway.audit.tiles import BundleInvalid, TileNodes
 from gateway.audit.tree import ProofInvalid, inclusion_proof, leaf_hash, verify_inclusion
 from gateway.control.trail.layout import Shard
+from gateway.control.trail.payloads import Disclosed
 from gateway.control.trail.reader import RecordMissing, ShardReader
 
 __all__ = ["NotProvable", "make_kit", "prove"]
@@ -23,6 +24,8 @@ record.tlog-proof  c2sp.org/tlog-proof@v1: index, inclusion proof (RFC 6962) and
 checkpoint         that head once more (c2sp.org/tlog-checkpoint)
 keys               the public keys of the log, one a line (c2sp.org/signed-note)
 verify.py          checks all of it: python3 verify.py        (Python 3.8 or newer, nothing else)
+text, text.salt    the text of the message and its salt, if it was disclosed to you: SHA-256 over salt and text (cat
+                   text.salt text | sha256sum) is body.commit of the record
 
 Compare the keys with those that the operator of the log published earlier, or with those in a checkpoint that somebody
 kept who does not administer the gateway. verify.py checks the Ed25519 signature; the ML-DSA-44 signature beside it
@@ -53,8 +56,8 @@ def prove(shard: Shard, index: int) -> tuple[bytes, ProofFile]:
     return record, ProofFile(index, tuple(hashes), note)
 
 
-def make_kit(shard: Shard, index: int) -> bytes:
-    """The kit as a zip file. Raises NotProvable, OSError."""
+def make_kit(shard: Shard, index: int, disclosed: Disclosed | None = None) -> bytes:
+    """The kit as a zip file; without `disclosed` the text of the message stays hidden. Raises NotProvable, OSError."""
     record, proof = prove(shard, index)
     files = {
         "README.txt": _README.encode(),
@@ -64,6 +67,8 @@ def make_kit(shard: Shard, index: int) -> bytes:
         "keys": shard.keys.read_bytes(),
         "verify.py": (Path(__file__).parent / "kit_verifier.py").read_bytes(),
     }
+    if disclosed is not None:
+        files |= {"text": disclosed.text, "text.salt": disclosed.salt}
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as kit:
         for name, data in files.items():

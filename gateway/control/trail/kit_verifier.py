@@ -2,8 +2,9 @@
 
     python3 verify.py [KIT.zip | DIRECTORY] [--key VKEY]
 
-It proves that the record is in the log whose head was signed by the Ed25519 key in ``keys``. Compare that key with one
-that you got from somebody you trust, or give it with --key. What it does not prove, it says.
+It proves that the record is in the log whose head was signed by the Ed25519 key in ``keys``, and, if the text of the
+message was disclosed, that the record commits to it. Compare that key with one that you got from somebody you trust, or
+give it with --key. What it does not prove, it says.
 """
 
 from __future__ import annotations
@@ -163,6 +164,22 @@ def check_checkpoint(note: str, keys: List[Key]) -> Tuple[str, int, bytes, List[
     return origin, int(size), exact_base64(root), [name for name, _ in signed], unchecked
 
 
+def check_text(files: Dict[str, bytes], body: Dict[str, Any], unchecked: List[str]) -> str | None:
+    """The text of the message, None if it was not disclosed. Raises ValueError if it is not what the record commits to."""
+    if "text" not in files and "text.salt" not in files:
+        if "commit" in body:
+            unchecked.append("what the message said: its text was not disclosed to you")
+        return None
+    if "text" not in files or "text.salt" not in files:
+        raise ValueError("a text without its salt, or a salt without its text")
+    text, salt = files["text"], files["text.salt"]
+    # A salt of another length could hold the beginning of the text.
+    if len(salt) != 32 or hashlib.sha256(salt + text).hexdigest() != body.get("commit"):
+        raise ValueError("the text is not what the record commits to")
+    unchecked.append("what stood where the text has asterisks or pseudonyms: the gateway took that out before")
+    return text.decode("utf-8")
+
+
 def check(files: Dict[str, bytes], trusted: List[str] | None) -> Dict[str, Any]:
     """The whole kit; returns what to tell. Raises ValueError, KeyError."""
     proof, _, note = files["record.tlog-proof"].partition(b"\n\n")
@@ -183,7 +200,8 @@ def check(files: Dict[str, bytes], trusted: List[str] | None) -> Dict[str, Any]:
     if not trusted:
         unchecked.append("whose keys these are: they came with the kit; compare them, or give yours with --key")
     unchecked.append("that what happened was recorded, and recorded completely; that the clock was right")
-    unchecked.append("what a commitment in the record stands for, unless it was disclosed to you")
+    record = json.loads(files["record.json"].decode())
+    text = check_text(files, record.get("body") or {}, unchecked)
     return {
         "ok": True,
         "origin": origin,
@@ -191,7 +209,8 @@ def check(files: Dict[str, bytes], trusted: List[str] | None) -> Dict[str, Any]:
         "size": size,
         "root": root.hex(),
         "signed_by": signed,
-        "record": json.loads(files["record.json"].decode()),
+        "record": record,
+        "text": text,
         "not_proven": unchecked,
     }
 
@@ -199,10 +218,13 @@ def check(files: Dict[str, bytes], trusted: List[str] | None) -> Dict[str, Any]:
 def read_kit(place: pathlib.Path) -> Dict[str, bytes]:
     """Files by name. Raises OSError, zipfile.BadZipFile."""
     names = ("record.json", "record.tlog-proof", "keys")
+    disclosed = ("text", "text.salt")
     if place.is_dir():
-        return {name: (place / name).read_bytes() for name in names}
+        there = [name for name in disclosed if (place / name).exists()]
+        return {name: (place / name).read_bytes() for name in (*names, *there)}
     with zipfile.ZipFile(place) as archive:
-        return {name: archive.read(name) for name in names}
+        there = [name for name in disclosed if name in archive.namelist()]
+        return {name: archive.read(name) for name in (*names, *there)}
 
 
 def main() -> int:
@@ -225,6 +247,8 @@ def main() -> int:
         sys.stdout.write(
             "signed by: %s\n%s\n" % (", ".join(result["signed_by"]), json.dumps(result["record"], indent=1))
         )
+        if result["text"] is not None:
+            sys.stdout.write("PROVEN: the record commits to this text:\n%s\n" % json.dumps(result["text"]))
         for each in result["not_proven"]:
             sys.stdout.write("not proven: %s\n" % each)
     return 0 if result["ok"] else 1

@@ -25,10 +25,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from gateway.control.trail.disk import Disk
 
-__all__ = ["PayloadGone", "PayloadStore", "Payloads"]
+__all__ = ["SALT_BYTES", "Disclosed", "PayloadGone", "PayloadStore", "Payloads"]
 
 _ID_BYTES: Final = 16
-_SALT_BYTES: Final = 32
+SALT_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
 _KEY_BYTES: Final = 32
 _ROW_BYTES: Final = _ID_BYTES + _KEY_BYTES
@@ -42,6 +42,17 @@ class PayloadGone(Exception):  # noqa: N818  a state
     def __init__(self, why: str, *, is_destroyed: bool = False) -> None:
         super().__init__(why)
         self.is_destroyed = is_destroyed
+
+
+class Disclosed(msgspec.Struct, frozen=True):
+    """A text, and the salt with which its record commits to it: SHA-256 over both is ``body.commit``."""
+
+    salt: bytes
+    """`SALT_BYTES` of them, no more: otherwise a part of the text could be called salt."""
+    text: bytes
+
+    def __repr__(self) -> str:
+        return "Disclosed(<hidden>)"
 
 
 class _New(msgspec.Struct):
@@ -62,11 +73,15 @@ class Payloads:
 
     def text(self, commit: str) -> bytes:
         """The text that a record commits to. Raises PayloadGone."""
+        return self.disclosed(commit).text
+
+    def disclosed(self, commit: str) -> Disclosed:
+        """The text that a record commits to, and what convinces others of that. Raises PayloadGone."""
         whole = bytes.fromhex(commit)
         name = whole[:_ID_BYTES]
         key, place = self._keys.get(name), self._places.get(name)
         if key is None:
-            raise PayloadGone("its key is destroyed", is_destroyed=True)
+            raise PayloadGone("its key is destroyed (shredded, or too old)", is_destroyed=True)
         if place is None:
             raise PayloadGone("it is not there")
         sealed = self._data[place[0] : place[0] + place[1]]
@@ -76,7 +91,7 @@ class Payloads:
             raise PayloadGone("it was altered") from None
         if not hmac.compare_digest(hashlib.sha256(salted).digest(), whole):
             raise PayloadGone("it is not what the record commits to")
-        return salted[_SALT_BYTES:]
+        return Disclosed(salted[:SALT_BYTES], salted[SALT_BYTES:])
 
 
 class PayloadStore:
@@ -97,7 +112,7 @@ class PayloadStore:
 
     def add(self, day: str, text: bytes) -> str:
         """Keep a text, from the next flush on; its commitment in hexadecimal."""
-        salted = self._random(_SALT_BYTES) + text
+        salted = self._random(SALT_BYTES) + text
         whole = hashlib.sha256(salted).digest()
         key, nonce, name = self._random(_KEY_BYTES), self._random(_NONCE_BYTES), whole[:_ID_BYTES]
         sealed = nonce + AESGCM(key).encrypt(nonce, salted, name)

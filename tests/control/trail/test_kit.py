@@ -1,6 +1,7 @@
 """The auditor kit: proven by a verifier that knows nothing of ours, and by nothing less than the right bytes."""
 
 import base64
+import hashlib
 import io
 import json
 import subprocess
@@ -18,8 +19,9 @@ from gateway.audit.checkpoint import Checkpoint
 from gateway.control.trail import kit_verifier
 from gateway.control.trail.kit import NotProvable, make_kit
 from gateway.control.trail.layout import Shard
+from gateway.control.trail.payloads import Disclosed, PayloadStore
 from tests.audit.test_checkpoint import WITNESS
-from tests.support.trail import NOW_S, SIGNER, grown_shard, records
+from tests.support.trail import NOW_S, SIGNER, grown_shard, opened, records
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +117,80 @@ def test_a_witness_in_the_checkpoint_is_checked_if_its_key_is_there(log: Path) -
     raw[40] ^= 1
     with pytest.raises(ValueError, match="is wrong"):
         kit_verifier.check_checkpoint(f"{checkpoint.decode()}{name} {base64.b64encode(raw).decode()}\n", keys)
+
+
+class TestDisclosure:
+    """Two messages; the text of one is shown to somebody."""
+
+    TEXTS = (b'[2,"1","DataTransfer",{"vendorId":"A"}]', b'[2,"2","DataTransfer",{"vendorId":"B"}]')
+
+    @pytest.fixture
+    def kept(self, tmp_path: Path) -> list[Disclosed]:
+        payloads = PayloadStore(tmp_path / "payload", tmp_path / "keys")
+        commits = [payloads.add("2026-11-28", text) for text in self.TEXTS]
+        payloads.flush()
+        batch = [b'{"body":{"commit":"%s","day":"2026-11-28"},"n":1}' % each.encode() for each in commits]
+        writer, _ = opened(tmp_path / "0001")
+        writer.commit([*batch, b'{"n":2}'])
+        writer.grow([*batch, b'{"n":2}'])
+        writer.publish(NOW_S)
+        return [payloads.of("2026-11-28").disclosed(each) for each in commits]
+
+    def files(self, place: Path, index: int, disclosed: Disclosed | None) -> dict[str, bytes]:
+        with zipfile.ZipFile(io.BytesIO(make_kit(Shard(place / "0001"), index, disclosed))) as archive:
+            return {name: archive.read(name) for name in archive.namelist()}
+
+    def test_the_text_is_proven_and_the_other_one_stays_hidden(self, tmp_path: Path, kept: list[Disclosed]) -> None:
+        kit = unpacked(make_kit(Shard(tmp_path / "0001"), 0, kept[0]), tmp_path / "kit")
+        code, result = verify(kit)
+        assert (code, result["text"]) == (0, self.TEXTS[0].decode())
+        assert any("asterisks" in each for each in result["not_proven"])
+        # As anybody may check it: the words of the README, and openssl.
+        salted = (kit / "text.salt").read_bytes() + (kit / "text").read_bytes()
+        done = subprocess.run(["openssl", "dgst", "-sha256", "-r"], input=salted, capture_output=True, check=True)
+        assert done.stdout.split()[0].decode() == result["record"]["body"]["commit"]
+        everything = b"".join(path.read_bytes() for path in kit.iterdir())
+        assert self.TEXTS[1] not in everything
+        assert kept[1].salt not in everything
+
+    def test_without_it_nothing_of_it_is_in_the_kit(self, tmp_path: Path, kept: list[Disclosed]) -> None:
+        files = self.files(tmp_path, 0, None)
+        assert not any(kept[0].salt in data or kept[0].text in data for data in files.values())
+        result = kit_verifier.check(files, None)
+        assert result["text"] is None
+        assert any("not disclosed" in each for each in result["not_proven"])
+        # A record that commits to nothing leaves nothing unsaid.
+        assert "disclosed" not in str(kit_verifier.check(self.files(tmp_path, 2, None), None)["not_proven"])
+
+    def test_no_bit_of_text_or_salt_can_be_changed(self, tmp_path: Path, kept: list[Disclosed]) -> None:
+        files = self.files(tmp_path, 0, kept[0])
+        for name in ("text", "text.salt"):
+            for place in range(len(files[name])):
+                changed = bytearray(files[name])
+                changed[place] ^= 1 << place % 8
+                with pytest.raises(ValueError, match="not what the record commits to"):
+                    kit_verifier.check({**files, name: bytes(changed)}, None)
+
+    @pytest.mark.parametrize("moved", [-1, 1, 20])
+    def test_the_salt_cannot_take_a_part_of_the_text(self, tmp_path: Path, kept: list[Disclosed], moved: int) -> None:
+        """Salt and text put together are the same bytes then."""
+        whole, files = kept[0].salt + kept[0].text, self.files(tmp_path, 0, kept[0])
+        files |= {"text.salt": whole[: 32 + moved], "text": whole[32 + moved :]}
+        assert hashlib.sha256(files["text.salt"] + files["text"]).hexdigest() in files["record.json"].decode()
+        with pytest.raises(ValueError, match="not what the record commits to"):
+            kit_verifier.check(files, None)
+
+    @pytest.mark.parametrize("left", ["text", "text.salt"])
+    def test_half_of_a_disclosure_is_none(self, tmp_path: Path, kept: list[Disclosed], left: str) -> None:
+        files = self.files(tmp_path, 0, kept[0])
+        del files[left]
+        with pytest.raises(ValueError, match="without its"):
+            kit_verifier.check(files, None)
+
+    @pytest.mark.parametrize("index", [1, 2])
+    def test_the_text_of_another_record_is_refused(self, tmp_path: Path, kept: list[Disclosed], index: int) -> None:
+        with pytest.raises(ValueError, match="not what the record commits to"):
+            kit_verifier.check(self.files(tmp_path, index, kept[0]), None)
 
 
 class TestEd25519:
