@@ -1,8 +1,11 @@
-"""For all tests: hypothesis settings, and the report of covered requirements (`make requirements`)."""
+"""For all tests: hypothesis settings, where files go, and the report of covered requirements (`make requirements`)."""
 
+import contextlib
 import os
+import shutil
 import signal
 import sys
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,6 +17,24 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # Hundreds of gateways are started here. Where the environment forbids to keep bytecode, each would compile all of it anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+_MEMORY = "/dev/shm"
+_MEMORY_BYTES = 4 << 30
+
+
+def _keep_files_in_memory() -> None:
+    """A disk that thousands of durable steps wait for is the slowest part of a machine.
+
+    That a killed process has written something shows in memory as well; power cuts are simulated anyway. TMPDIR overrides.
+    """
+    if "TMPDIR" in os.environ:
+        return
+    with contextlib.suppress(OSError):
+        can_execute = not os.statvfs(_MEMORY).f_flag & os.ST_NOEXEC
+        if can_execute and os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free >= _MEMORY_BYTES:
+            os.environ["TMPDIR"], tempfile.tempdir = _MEMORY, None
+
+
+_keep_files_in_memory()
 hypothesis.settings.register_profile("default", deadline=None, derandomize=True, print_blob=True)
 hypothesis.settings.register_profile("long", deadline=None, max_examples=2_000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
