@@ -12,6 +12,9 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from tests.support.ast_parsing import make_parsing_safe
+
+make_parsing_safe()
 # A background job of a shell ignores SIGINT, and its children inherit that: those started by tests must not.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # Hundreds of gateways are started here. Where the environment forbids to keep bytecode, each would compile all of it anew.
