@@ -5,7 +5,7 @@ takes back nothing.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +23,7 @@ from pki.chained_file import START, Position
 from pki.errors import PKIError
 from pki.journal_follower import IssuedNews, JournalFollower, RevokedNews
 from pki.opened import JOURNAL
+from pki.records import Told
 
 __all__ = ["OwnRevocations"]
 
@@ -62,6 +63,10 @@ class OwnRevocations(NodePart):
         self._issued: list[KnownCertificate] = []
         self._failure = ""
         self._not_before = 0.0
+        self._news: list[RevokedNews | Told] = []
+        """Of one look at the journal."""
+        self.on_news: Callable[[str, Sequence[RevokedNews | Told]], None] = lambda _directory, _news: None
+        """Hears, on the event loop, what that journal says about revocations, also what another CA has said to them."""
         self._follow_in(directory)
 
     async def load(self) -> None:
@@ -95,9 +100,11 @@ class OwnRevocations(NodePart):
         """From where another control process, or an earlier life of this one, has got."""
         position = await self._store.call(lambda registry: registry.inventory.journal_position(directory))
         known = START if position is None else Position(position.sequence, bytes.fromhex(position.digest))
-        return JournalFollower(Path(directory) / JOURNAL, self._revoked, self._was_issued, known)
+        return JournalFollower(Path(directory) / JOURNAL, self._revoked, self._was_issued, known, self._news.append)
 
     async def _read(self, follower: JournalFollower) -> None:
+        directory = self._directory  # another one may be in force when it has been read
+        self._news.clear()
         try:
             await in_background(follower.read)
         except (PKIError, OSError, ValueError) as error:
@@ -105,6 +112,7 @@ class OwnRevocations(NodePart):
             self._failed(str(error))
         else:
             self._failed("")
+            self.on_news(directory, self._news)
 
     def _compare(self) -> None:
         """A registry that was put back from a backup while we ran has forgotten, and must not un-revoke."""
@@ -144,6 +152,7 @@ class OwnRevocations(NodePart):
         )
         self._read_ever[found.issuer, found.serial] = found
         self._found.append(found)
+        self._news.append(news)
 
     def _was_issued(self, news: IssuedNews) -> None:
         self._issued.append(known_certificate(news.certificate, "issued", news.at.timestamp(), news.profile))

@@ -219,6 +219,19 @@ def public_certificate(entry: "CertificateEntry", moment: datetime.datetime) -> 
     }
     if revocation is not None:
         found["revoked"] = {"at": _text(revocation.at), "reason": revocation.reason.value, "by": revocation.by}
+        if entry.is_of_another_ca:
+            found["told_to_ca"] = _public_told(entry, moment)
+    return found
+
+
+def _public_told(entry: "CertificateEntry", moment: datetime.datetime) -> dict[str, Any]:
+    """What the CA that has issued a certificate knows of its revocation: ``waiting``, ``failed``, ``by-hand``, ``accepted`` ..."""
+    told = entry.told
+    is_over = not entry.is_untold_at(moment) and not (told is not None and told.state.is_over)
+    state = "expired" if is_over else "waiting" if told is None else told.state.value
+    found: dict[str, Any] = {"state": state}
+    if told is not None:
+        found |= {"at": _text(told.at), **({"detail": told.detail} if told.detail else {}), "by": told.by}
     return found
 
 

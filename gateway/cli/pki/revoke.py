@@ -1,4 +1,4 @@
-"""`pki revoke`: a certificate of the embedded CA, for good."""
+"""`pki revoke`: a certificate of the embedded CA, or of another one behind the gateway, for good."""
 
 import click
 
@@ -27,7 +27,7 @@ _REASONS = (
 def revoke(serial: str, reason: str, note: str, ca_path: str, as_json: bool) -> int:
     """Revoke a certificate by its serial number (hex). There is no way back.
 
-    Its key gets no certificate any more, under any name.
+    Its key gets no certificate any more, under any name. Where another CA has issued it, a running gateway tells that one.
     """
     from pki.errors import SignerUnavailable
     from pki.records import RevocationReason
@@ -46,6 +46,9 @@ def revoke(serial: str, reason: str, note: str, ca_path: str, as_json: bool) -> 
         return 0
     name = shown(entry.request.subject.common_name)
     click.echo(f"Revoked {number:x} of {name}.")
+    if entry.is_of_another_ca:
+        issuer = shown(entry.request.issuer)
+        click.echo(f"The gateway tells the CA behind {issuer}; ocpp-gateway pki show {number:x} says how far that is.")
     # Whoever had the key may have renewed with it.
     warn(f"{each.serial:x} of {name} is still valid, until {each.not_after}" for each in others)
     return 0
