@@ -59,6 +59,10 @@ class OwnRevocations(NodePart):
         """Read, and not in the registry yet."""
         self._read_ever: dict[tuple[str, str], OwnRevocation] = {}
         """By issuer and serial number."""
+        self._watched: list[OwnRevocation] = []
+        """Those among them that came while we looked: an event, also if the registry knows them already."""
+        self._is_read = False
+        """The journal has been read to its end once."""
         self._compared_at = 0.0
         self._issued: list[KnownCertificate] = []
         self._failure = ""
@@ -80,7 +84,7 @@ class OwnRevocations(NodePart):
     def _follow_in(self, directory: str) -> None:
         if directory != self._directory:
             self._directory, self._follower = directory, None
-            self._read_ever = {}
+            self._read_ever, self._is_read = {}, False
             self._failure, self._not_before = "", 0.0
 
     async def tick(self) -> None:
@@ -112,6 +116,7 @@ class OwnRevocations(NodePart):
             self._failed(str(error))
         else:
             self._failed("")
+            self._is_read = True
             self.on_news(directory, self._news)
 
     def _compare(self) -> None:
@@ -127,8 +132,10 @@ class OwnRevocations(NodePart):
         if self._found:
             entries = list(self._found)
             added = await self._store.call(lambda registry: registry.inventory.revoke(entries))
-            self._found = []
-            self._announce(added)
+            names = {(each.issuer, each.serial) for each in added}
+            also = [each for each in self._watched if (each.issuer, each.serial) not in names]
+            self._found, self._watched = [], []
+            self._announce([*added, *also])
         if self._issued:
             issued, told = list(self._issued), follower.told
             position = JournalPosition(self._directory, told.sequence, told.digest.hex())
@@ -150,6 +157,8 @@ class OwnRevocations(NodePart):
             reason=f"{news.reason}, by {news.by}{note}",
             revoked_at=news.at.timestamp(),
         )
+        if self._is_read and (found.issuer, found.serial) not in self._read_ever:
+            self._watched.append(found)
         self._read_ever[found.issuer, found.serial] = found
         self._found.append(found)
         self._news.append(news)

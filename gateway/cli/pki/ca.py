@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pki.signer.client import SignerClient
 
 __all__ = [
+    "REASONS",
     "ca_option",
     "certificate_state",
     "errors_explained",
@@ -39,6 +40,15 @@ __all__ = [
     "write_public",
 ]
 
+REASONS = (
+    "unspecified",
+    "keyCompromise",
+    "affiliationChanged",
+    "superseded",
+    "cessationOfOperation",
+    "privilegeWithdrawn",
+)
+"""Why a certificate can be revoked, as in RFC 5280."""
 _JOURNAL, _SIGNER = "journal", "signer"
 _WAIT_FOR_TURN_S = 15.0
 

@@ -4,23 +4,14 @@ import click
 
 from gateway.cli.exit_codes import UNREACHABLE
 from gateway.cli.output import fail, json_option, print_json, shown, warn
-from gateway.cli.pki.ca import ca_option, issuance_opened, now, operator_name, parse_serial, public_certificate
+from gateway.cli.pki.ca import REASONS, ca_option, issuance_opened, now, operator_name, parse_serial, public_certificate
 
 __all__ = ["revoke"]
-
-_REASONS = (
-    "unspecified",
-    "keyCompromise",
-    "affiliationChanged",
-    "superseded",
-    "cessationOfOperation",
-    "privilegeWithdrawn",
-)
 
 
 @click.command()
 @click.argument("serial", metavar="SERIAL")
-@click.option("--reason", type=click.Choice(_REASONS, case_sensitive=False), required=True, help="As in RFC 5280.")
+@click.option("--reason", type=click.Choice(REASONS, case_sensitive=False), required=True, help="As in RFC 5280.")
 @click.option("--note", metavar="TEXT", default="", help="Why, in words; kept in the journal.")
 @ca_option
 @json_option
