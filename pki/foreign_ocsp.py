@@ -14,7 +14,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from pki.chains import is_issued_by
 
-__all__ = ["ForeignStatus", "OCSPRejected", "ocsp_request", "read_ocsp_response"]
+__all__ = ["ForeignStatus", "OCSPRejected", "counts_instead", "ocsp_request", "read_ocsp_response"]
 
 _CLOCK_SKEW: Final = datetime.timedelta(minutes=5)
 _DEFAULT_LIFETIME: Final = datetime.timedelta(hours=1)
@@ -31,6 +31,28 @@ class ForeignStatus:
 
     revoked: bool
     until: datetime.datetime
+    since: datetime.datetime
+    """As of when the responder says it."""
+    reason: str = ""
+    """Why it is revoked, as in RFC 5280, where the responder says that."""
+
+    @property
+    def is_on_hold(self) -> bool:
+        """Revoked, and that may be taken back (RFC 5280, 5.3.1)."""
+        return self.revoked and self.reason == x509.ReasonFlags.certificate_hold.value
+
+
+def counts_instead(before: ForeignStatus, after: ForeignStatus) -> bool:
+    """True if what the issuer says now replaces what it said before.
+
+    Revoked is for good, and only a hold is ever taken back: a responder that says otherwise has an old database. Whoever answers
+    with something older than what is known says nothing, as answers can be replayed for as long as they are valid.
+    """
+    if not before.revoked:
+        return True
+    if not before.is_on_hold:
+        return False
+    return after.since > before.since or (after.revoked and not after.is_on_hold)
 
 
 def ocsp_request(certificate: x509.Certificate, issuer: x509.Certificate) -> bytes:
@@ -40,9 +62,9 @@ def ocsp_request(certificate: x509.Certificate, issuer: x509.Certificate) -> byt
 
 
 def read_ocsp_response(
-    data: bytes, certificate: x509.Certificate, issuer: x509.Certificate, now: datetime.datetime
+    data: bytes, certificate: x509.Certificate, issuer: x509.Certificate, now: datetime.datetime | None
 ) -> ForeignStatus:
-    """What the answer says of `certificate`. Raises OCSPRejected.
+    """What the answer says of `certificate`; without `now`, what it said in its time. Raises OCSPRejected.
 
     1. It is a successful answer about this certificate of this issuer.
     2. The issuer has signed it, or a responder whom the issuer has delegated.
@@ -55,15 +77,17 @@ def read_ocsp_response(
         # Step 1.
         _verify_subject(response, certificate, issuer)
         # Step 2.
-        _verify_signature(response, _signer(response, issuer, now))
+        _verify_signature(response, _signer(response, issuer, now or response.this_update_utc))
         # Step 3.
-        until = _verify_time(response, now)
-        status = response.certificate_status
+        until = _verify_time(response, now or response.this_update_utc)
+        status, since = response.certificate_status, response.this_update_utc
+        reason = response.revocation_reason if status is ocsp.OCSPCertStatus.REVOKED else None
     except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension):
         raise OCSPRejected("the answer cannot be read") from None
     if status is ocsp.OCSPCertStatus.UNKNOWN:
         raise OCSPRejected("the responder does not know the certificate")
-    return ForeignStatus(status is ocsp.OCSPCertStatus.REVOKED, until)
+    is_revoked = status is ocsp.OCSPCertStatus.REVOKED
+    return ForeignStatus(is_revoked, until, since, "" if reason is None else reason.value)
 
 
 def _verify_subject(response: ocsp.OCSPResponse, certificate: x509.Certificate, issuer: x509.Certificate) -> None:

@@ -24,6 +24,7 @@ from pki.records import (
     Reserved,
     RevocationReason,
     Revoked,
+    Told,
     TurnedDown,
 )
 from pki.revocation import RevokedCertificate
@@ -102,6 +103,19 @@ class CertificateEntry:
     not_before: datetime.datetime | None = None
     not_after: datetime.datetime | None = None
     revocation: Revocation | None = None
+    told: Told | None = None
+    """What the other CA that has issued it is known to know of its revocation."""
+
+    @property
+    def is_of_another_ca(self) -> bool:
+        """Received, not signed here."""
+        return self.issued != 0 and self.intended == self.issued
+
+    def is_untold_at(self, now: datetime.datetime) -> bool:
+        """Revoked here, and the CA that has issued it does not know for certain. Of what has expired nobody is told."""
+        if self.revocation is None or not self.is_of_another_ca or self.not_after is None or self.not_after < now:
+            return False
+        return self.told is None or not self.told.state.is_over
 
     def is_valid_at(self, now: datetime.datetime) -> bool:
         """Issued, in its time, and not revoked."""
@@ -198,7 +212,7 @@ class Inventory:
                 self._abandoned(record)
             case Revoked():
                 self._revoked(record, sequence)
-            case Received() | TurnedDown():
+            case Received() | TurnedDown() | Told():
                 self._decided_elsewhere(record, sequence)
 
     def _begin(self, record: Opened) -> None:
@@ -251,7 +265,10 @@ class Inventory:
         request.state = RequestState.APPROVED if record.approved else RequestState.DENIED
         request.reason = "" if record.approved else record.note
 
-    def _decided_elsewhere(self, record: Received | TurnedDown, sequence: int) -> None:
+    def _decided_elsewhere(self, record: Received | TurnedDown | Told, sequence: int) -> None:
+        if isinstance(record, Told):
+            self._told(record)
+            return
         if isinstance(record, Received):
             self._received(record, sequence)
             return
@@ -282,6 +299,12 @@ class Inventory:
         if entry.revocation is not None or not entry.intended:
             raise ValueError("it is revoked already, or never existed")
         entry.revocation = Revocation(record.at, record.reason, record.by, sequence)
+
+    def _told(self, record: Told) -> None:
+        entry = self.certificates[int(record.serial, 16)]
+        if entry.revocation is None or not entry.is_of_another_ca or (entry.told and entry.told.state.is_over):
+            raise ValueError("it is of no other CA, is not revoked, or is told already")
+        entry.told = record
 
     def _request(self, name: str, state: RequestState) -> RequestEntry:
         request = self.requests[name]

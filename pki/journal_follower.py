@@ -1,4 +1,4 @@
-"""A journal that another process writes, followed: which certificates were issued and revoked since the last look."""
+"""A journal that another process writes, followed: what was issued and revoked since the last look, and told to another CA."""
 
 import datetime
 import sys
@@ -11,7 +11,7 @@ from typing import Final
 from cryptography import x509
 
 from pki.chained_file import START, ChainedFile, Position
-from pki.records import Intended, Issued, JournalRecord, Received, Requested, Revoked
+from pki.records import Intended, Issued, JournalRecord, Received, Requested, Revoked, Told
 from pki.signing import certificate_of, unsigned_certificate
 
 __all__ = ["IssuedNews", "JournalFollower", "RevokedNews"]
@@ -40,6 +40,8 @@ class RevokedNews:
     reason: str
     by: str
     note: str
+    received: x509.Certificate | None = None
+    """The certificate, if another CA has issued it: that one is to be told."""
 
 
 class JournalFollower:
@@ -51,11 +53,16 @@ class JournalFollower:
         on_revoked: Callable[[RevokedNews], None],
         on_issued: Callable[[IssuedNews], None] | None = None,
         known: Position = START,
+        on_told: Callable[[Told], None] | None = None,
     ) -> None:
-        """`known`: up to where in this very journal the caller knows what was issued. Revocations are told from the start."""
+        """`known`: up to where in this very journal the caller knows what was issued. Revocations are told from the start.
+
+        So is what another CA knows of them, each after its revocation.
+        """
         self._path = path
         self._on_revoked = on_revoked
         self._on_issued = on_issued
+        self._on_told = on_told or (lambda _: None)
         self._file: ChainedFile[JournalRecord] | None = None
         self._inode = 0
         self._profiles: dict[str, str] = {}
@@ -64,7 +71,8 @@ class JournalFollower:
         """Record with the body of each serial number."""
         self._issued: deque[tuple[int, str]] = deque()
         """Records that are not told yet, with the profile of what they issued."""
-        self._revoked: list[int] = []
+        self._revocations: list[int] = []
+        """Records about revocations that are not told yet."""
         self._told = known
 
     @property
@@ -120,7 +128,7 @@ class JournalFollower:
     def _open(self, inode: int) -> None:
         self.close()
         self._inode = inode
-        self._profiles, self._intended, self._issued, self._revoked = {}, {}, deque(), []
+        self._profiles, self._intended, self._issued, self._revocations = {}, {}, deque(), []
         self._file = ChainedFile(self._path, JournalRecord, self._noted, read_only=True)
         if self._file.digest_at(self._told.sequence) != self._told.digest:
             self._told = START  # another journal than the caller knows
@@ -137,17 +145,20 @@ class JournalFollower:
                 leaf = x509.load_der_x509_certificate(record.chain[0])
                 self._intended[leaf.serial_number] = sequence
                 self._issued.append((sequence, self._profiles.pop(record.request, "")))
-            case Revoked():
-                self._revoked.append(sequence)
+            case Revoked() | Told():
+                self._revocations.append(sequence)
             case _:
                 pass
 
     def _tell(self) -> None:
-        file, revoked = self._file, self._revoked
+        file, news = self._file, self._revocations
         assert file is not None
-        self._revoked = []
-        for sequence in revoked:
+        self._revocations = []
+        for sequence in news:
             record = file.read(sequence)
+            if isinstance(record, Told):
+                self._on_told(record)
+                continue
             assert isinstance(record, Revoked)
             self._on_revoked(self._revocation(record))
         if self._on_issued is None:
@@ -168,11 +179,14 @@ class JournalFollower:
             self._told = Position(sequence, digest)
             told += 1
 
+    def _received(self, serial: str) -> x509.Certificate | None:
+        assert self._file is not None
+        intent = self._file.read(self._intended[int(serial, 16)])
+        return x509.load_der_x509_certificate(intent.chain[0]) if isinstance(intent, Received) else None
+
     def _body(self, serial: str) -> bytes:
         assert self._file is not None
         intent = self._file.read(self._intended[int(serial, 16)])
-        if isinstance(intent, Received):
-            return x509.load_der_x509_certificate(intent.chain[0]).tbs_certificate_bytes
         assert isinstance(intent, Intended)
         return intent.tbs
 
@@ -184,7 +198,8 @@ class JournalFollower:
         return IssuedNews(certificate=x509.load_der_x509_certificate(der), profile=profile, at=record.at)
 
     def _revocation(self, record: Revoked) -> RevokedNews:
-        body = unsigned_certificate(self._body(record.serial))
+        received = self._received(record.serial)
+        body = received or unsigned_certificate(self._body(record.serial))
         return RevokedNews(
             issuer=body.issuer.rfc4514_string(),
             serial=body.serial_number,
@@ -192,4 +207,5 @@ class JournalFollower:
             reason=record.reason.value,
             by=record.by,
             note=record.note,
+            received=received,
         )

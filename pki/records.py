@@ -4,7 +4,7 @@
     Requested -> Decided (if held) -> Reserved -> Intended -> Issued -> Revoked
                                            or Abandoned
     Requested -> Decided (if held) -> Received -> Revoked                       where another CA signs
-                                   or TurnedDown
+                                   or TurnedDown             -> Told
     Noted                                     at any time
 
 Serial numbers are in hex without leading zeros, as OCPP has them; times in UTC.
@@ -31,6 +31,8 @@ __all__ = [
     "Reserved",
     "RevocationReason",
     "Revoked",
+    "Told",
+    "ToldState",
     "TurnedDown",
 ]
 
@@ -44,6 +46,23 @@ class RevocationReason(Enum):
     SUPERSEDED = "superseded"
     CESSATION_OF_OPERATION = "cessationOfOperation"
     PRIVILEGE_WITHDRAWN = "privilegeWithdrawn"
+
+
+class ToldState(Enum):
+    """What the other CA, which has issued a certificate, has to say to its revocation here."""
+
+    FAILED = "failed"
+    """It could not be told; it will be, again and again."""
+    BY_HAND = "by-hand"
+    """It has no revocation, or refuses it: somebody has to see to it there."""
+    ACCEPTED = "accepted"
+    CONFIRMED = "confirmed"
+    """Somebody has seen to it there."""
+
+    @property
+    def is_over(self) -> bool:
+        """Nobody has to be told any more."""
+        return self in {ToldState.ACCEPTED, ToldState.CONFIRMED}
 
 
 class _Record(
@@ -150,6 +169,26 @@ class Revoked(_Record, tag="revoked", frozen=True, kw_only=True):
     note: str = ""
 
 
+class Told(_Record, tag="told", frozen=True, kw_only=True):
+    """How far the CA that has issued a certificate knows that it is revoked. The last one counts."""
+
+    serial: str
+    state: ToldState
+    detail: str = ""
+    by: str = ""
+
+
 JournalRecord = (
-    Opened | Requested | Decided | Reserved | Intended | Issued | Abandoned | Received | TurnedDown | Revoked | Noted
+    Opened
+    | Requested
+    | Decided
+    | Reserved
+    | Intended
+    | Issued
+    | Abandoned
+    | Received
+    | TurnedDown
+    | Revoked
+    | Told
+    | Noted
 )

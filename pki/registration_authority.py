@@ -6,6 +6,8 @@ Steps 1 to 5 are those of `pki.issuance`. Then, in place of 6 to 12:
 (7) what it returns has passed `pki.backends.returned`
 (8) journal it, in one record: after a crash before it the CA is asked again, after it the journal answers
 
+A revocation here is a wish to the other CA, until a record says that it knows (`note_told`).
+
 There is no signer, and no second book: that certificates exist which this journal does not know is for the other CA to tell.
 """
 
@@ -28,7 +30,7 @@ from pki.issuer import Issuer
 from pki.keys import SubjectKey
 from pki.names import verify_charge_point_name, verify_organization
 from pki.profiles import CHARGE_POINT
-from pki.records import Received, TurnedDown
+from pki.records import Received, Told, ToldState, TurnedDown
 from pki.signer.protocol import SignedEntry
 
 __all__ = ["MARK", "RegistrationAuthority"]
@@ -106,6 +108,14 @@ class RegistrationAuthority(Issuance):
         """There will be no certificate for it. Raises Refused, OSError."""
         if self._request(request_id).state is RequestState.APPROVED:
             self._journal.append(TurnedDown(at=now, request=request_id, reason=reason))
+
+    def note_told(self, serial: int, state: ToldState, detail: str, by: str, now: datetime.datetime) -> None:
+        """What the other CA has to say to a revocation; nothing if that is settled. Raises Refused, OSError."""
+        entry = self.inventory.certificates.get(serial)
+        if entry is None or entry.revocation is None or not entry.is_of_another_ca:
+            raise Refused(Reason.CERTIFICATE_UNKNOWN, f"{serial:x} is not revoked here")
+        if entry.told is None or not entry.told.state.is_over:
+            self._journal.append(Told(at=now, serial=f"{serial:x}", state=state, detail=detail, by=by))
 
     @override
     def _issued(self, request: RequestEntry) -> IssuedCertificate:

@@ -18,6 +18,7 @@ import structlog
 from gateway.audit.event import printable
 from gateway.control.crl_source import CRLSource, Freshness
 from gateway.control.ocsp_client import OCSPClient, Question
+from gateway.control.ocsp_memory import OCSPMemory
 from gateway.control.trust import certificates_in
 from gateway.identity.client_certificate import LeafCertificate
 from gateway.identity.evidence import CertificateName, TLSFacts
@@ -78,7 +79,7 @@ class ForeignRevocations:
         self._tasks = TaskOwner()
         self._following: dict[int, asyncio.Task[Any]] = {}
         self._ocsp_urls: dict[str, str] = {}
-        self._ocsp = OCSPClient(wall_clock, self._changed)
+        self._ocsp = OCSPClient(wall_clock, self._changed, OCSPMemory(cache / "ocsp"), report)
         self._noted: dict[tuple[str, str], float] = {}
         self.on_change: Callable[[], None] = lambda: None
         """Called when somebody more may be revoked."""
@@ -104,6 +105,7 @@ class ForeignRevocations:
             self._following.pop(id(gone)).cancel()
         self._followed = followed
         self._ocsp_urls = {each.trust.name: each.trust.ocsp for each in trust if each.trust.ocsp}
+        self._ocsp.forget_deleted()
         for one in followed:
             if id(one) not in self._following:
                 self._following[id(one)] = self._tasks.start(self._follow(one), f"crl-{one.source.bundle.name}")
@@ -124,7 +126,7 @@ class ForeignRevocations:
 
     async def recalled(self) -> None:
         """Return when all that was known before a restart is known again."""
-        await asyncio.gather(*(one.recalled.wait() for one in self._followed))
+        await asyncio.gather(self._ocsp.recall(), *(one.recalled.wait() for one in self._followed))
 
     async def _follow(self, one: _Followed) -> None:
         try:
@@ -154,6 +156,8 @@ class ForeignRevocations:
         while True:
             await asyncio.sleep(_ASK_AGAIN_S)
             self._ocsp.ask_again(sha256 for sha256, bundle in self._live() if bundle in self._ocsp_urls)
+            self._ocsp.ask_about_holds(set(self._ocsp_urls.values()))
+            await self._ocsp.keep_rest()
 
     def _changed(self) -> None:
         self.on_change()
@@ -305,7 +309,13 @@ class ForeignRevocations:
             for number, one in enumerate(self._followed)
             if one.source.crl is not None
         }
-        return {**left, "ocpp_gateway_ocsp_failures_total": float(self._ocsp.failures)} if self._ocsp_urls else left
+        if not self._ocsp_urls:
+            return left
+        return {
+            **left,
+            "ocpp_gateway_ocsp_failures_total": float(self._ocsp.failures),
+            "ocpp_gateway_ocsp_revoked": float(self._ocsp.revoked_count),
+        }
 
 
 async def _in_time(task: asyncio.Task[str]) -> str:

@@ -5,7 +5,7 @@ takes back nothing.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +23,7 @@ from pki.chained_file import START, Position
 from pki.errors import PKIError
 from pki.journal_follower import IssuedNews, JournalFollower, RevokedNews
 from pki.opened import JOURNAL
+from pki.records import Told
 
 __all__ = ["OwnRevocations"]
 
@@ -58,10 +59,18 @@ class OwnRevocations(NodePart):
         """Read, and not in the registry yet."""
         self._read_ever: dict[tuple[str, str], OwnRevocation] = {}
         """By issuer and serial number."""
+        self._watched: list[OwnRevocation] = []
+        """Those among them that came while we looked: an event, also if the registry knows them already."""
+        self._is_read = False
+        """The journal has been read to its end once."""
         self._compared_at = 0.0
         self._issued: list[KnownCertificate] = []
         self._failure = ""
         self._not_before = 0.0
+        self._news: list[RevokedNews | Told] = []
+        """Of one look at the journal."""
+        self.on_news: Callable[[str, Sequence[RevokedNews | Told]], None] = lambda _directory, _news: None
+        """Hears, on the event loop, what that journal says about revocations, also what another CA has said to them."""
         self._follow_in(directory)
 
     async def load(self) -> None:
@@ -75,7 +84,7 @@ class OwnRevocations(NodePart):
     def _follow_in(self, directory: str) -> None:
         if directory != self._directory:
             self._directory, self._follower = directory, None
-            self._read_ever = {}
+            self._read_ever, self._is_read = {}, False
             self._failure, self._not_before = "", 0.0
 
     async def tick(self) -> None:
@@ -95,9 +104,11 @@ class OwnRevocations(NodePart):
         """From where another control process, or an earlier life of this one, has got."""
         position = await self._store.call(lambda registry: registry.inventory.journal_position(directory))
         known = START if position is None else Position(position.sequence, bytes.fromhex(position.digest))
-        return JournalFollower(Path(directory) / JOURNAL, self._revoked, self._was_issued, known)
+        return JournalFollower(Path(directory) / JOURNAL, self._revoked, self._was_issued, known, self._news.append)
 
     async def _read(self, follower: JournalFollower) -> None:
+        directory = self._directory  # another one may be in force when it has been read
+        self._news.clear()
         try:
             await in_background(follower.read)
         except (PKIError, OSError, ValueError) as error:
@@ -105,6 +116,8 @@ class OwnRevocations(NodePart):
             self._failed(str(error))
         else:
             self._failed("")
+            self._is_read = True
+            self.on_news(directory, self._news)
 
     def _compare(self) -> None:
         """A registry that was put back from a backup while we ran has forgotten, and must not un-revoke."""
@@ -119,8 +132,10 @@ class OwnRevocations(NodePart):
         if self._found:
             entries = list(self._found)
             added = await self._store.call(lambda registry: registry.inventory.revoke(entries))
-            self._found = []
-            self._announce(added)
+            names = {(each.issuer, each.serial) for each in added}
+            also = [each for each in self._watched if (each.issuer, each.serial) not in names]
+            self._found, self._watched = [], []
+            self._announce([*added, *also])
         if self._issued:
             issued, told = list(self._issued), follower.told
             position = JournalPosition(self._directory, told.sequence, told.digest.hex())
@@ -142,8 +157,11 @@ class OwnRevocations(NodePart):
             reason=f"{news.reason}, by {news.by}{note}",
             revoked_at=news.at.timestamp(),
         )
+        if self._is_read and (found.issuer, found.serial) not in self._read_ever:
+            self._watched.append(found)
         self._read_ever[found.issuer, found.serial] = found
         self._found.append(found)
+        self._news.append(news)
 
     def _was_issued(self, news: IssuedNews) -> None:
         self._issued.append(known_certificate(news.certificate, "issued", news.at.timestamp(), news.profile))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from gateway.audit.event import SecurityEvent
 from gateway.config.model import Config
 from gateway.control.audit_trail import AuditTrail
+from gateway.control.authority_revocations import AuthorityRevocations
 from gateway.control.automatic_renewals import AutomaticRenewals
 from gateway.control.campaign_parts import campaign_parts, operations
 from gateway.control.certificate_inventory import CertificateInventory
@@ -65,6 +66,9 @@ class Parts:
         self.passwords = Passwords(store, directory, sessions, calls, around.verifier, report, tasks, gate)
         self.publication = OwnPublication(report)
         can_do = operations(store, directory, sessions, enrolments, self.passwords, self.upgrades)
+        own_revocations = OwnRevocations(store, report, directory.revocations, around.config.pki.ca)
+        authority_revocations = AuthorityRevocations(report, around.config.pki)
+        own_revocations.on_news = authority_revocations.heard
         self._all: tuple[NodePart, ...] = (
             CallRequests(calls, directory, sessions),
             Renewals(calls, sessions, tasks),
@@ -75,7 +79,8 @@ class Parts:
             StationRoots(store, directory, sessions, calls, report),
             Rollovers(store, directory, sessions, calls, report, tasks),
             LogDetections(around.trail.directory, around.config.audit.detections, around.add_event),
-            OwnRevocations(store, report, directory.revocations, around.config.pki.ca),
+            own_revocations,
+            authority_revocations,
             self.publication,
             OwnCertificates(around.config, report, around.recertify),
             CertificateInventory(store),

@@ -11,20 +11,25 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
-from pki.backends.command import run
+from pki.backends.command import Finished, run
 from pki.backends.interface import (
     BackendMisbehaved,
     BackendUnavailable,
+    ByHand,
     Denied,
     Enrolled,
     EnrollmentRequest,
     Pending,
+    RevocationAccepted,
+    RevocationAnswer,
     RevocationSource,
     printable_reason,
 )
 from pki.backends.returned import verified_answer
 from pki.chains import chain_from
+from pki.revocation import REASON_CODES
 
 __all__ = ["CMPBackend", "CMPSettings"]
 
@@ -32,6 +37,10 @@ _POLL_S: Final = 30.0
 _CONNECT_S: Final = 10.0
 _REJECTED: Final = ("PKIStatus: rejection", "request rejected")
 _PLACE: Final = re.compile(r"^.*?(?=CMP (?:error|warning)|error:)")
+_NO_REASON: Final = -1
+"""RFC 5280, 5.3.1: unspecified is left out."""
+_REVOKED_BEFORE: Final = "certRevoked"
+"""RFC 4210, 5.2.3, PKIFailureInfo: an answer that was lost has revoked it."""
 _WAITING: Final = ("total timeout", "received 'waiting'")
 
 
@@ -69,28 +78,30 @@ class CMPBackend:
         """One p10cr exchange, polling included, within the time limit; Pending if the CA still waits then."""
         with tempfile.TemporaryDirectory(prefix="ocpp-cmp-") as directory:
             work = Path(directory)
-            await asyncio.to_thread(self._prepare, work, request)
-            done = await run(self._command(work), b"", self._settings.timeout_s + 10.0)
+            await asyncio.to_thread(self._prepare, work, {"csr.pem": request.csr_pem.encode("ascii")})
+            wanted = ["p10cr", "-csr", str(work / "csr.pem"), "-certout", str(work / "leaf.pem")]
+            wanted += ["-chainout", str(work / "chain.pem"), "-extracertsout", str(work / "extra.pem")]
+            done = await self._run(work, wanted)
             if done.code == 0:
                 found = await asyncio.to_thread(_read, work)
                 return verified_answer(found, request, self._settings.anchors, self._now())
-        # What went wrong is on standard output as well as on standard error.
-        said = done.errors + "\n" + done.output.decode("utf-8", "replace")
+        said = _said(done)
         if any(text in said for text in _REJECTED):
             return Denied(_error_line(said))
         if any(text in said for text in _WAITING):
             return Pending(_POLL_S)
         raise BackendUnavailable(f"exit code {done.code}: {_error_line(said)}")
 
-    def _prepare(self, work: Path, request: EnrollmentRequest) -> None:
-        (work / "csr.pem").write_text(request.csr_pem)
-        (work / "trusted.pem").write_text(self._settings.trusted_pem)
+    def _prepare(self, work: Path, files: dict[str, bytes]) -> None:
+        for name, content in {**files, "trusted.pem": self._settings.trusted_pem.encode("ascii")}.items():
+            (work / name).write_bytes(content)
 
-    def _command(self, work: Path) -> list[str]:
+    async def _run(self, work: Path, wanted: list[str]) -> Finished:
+        return await run(self._command(work, wanted), b"", self._settings.timeout_s + 10.0)
+
+    def _command(self, work: Path, wanted: list[str]) -> list[str]:
         settings = self._settings
-        command = [settings.program, "cmp", "-cmd", "p10cr", "-batch", "-server", settings.server]
-        command += ["-csr", str(work / "csr.pem"), "-certout", str(work / "leaf.pem")]
-        command += ["-chainout", str(work / "chain.pem"), "-extracertsout", str(work / "extra.pem")]
+        command = [settings.program, "cmp", "-cmd", *wanted, "-batch", "-server", settings.server]
         command += ["-total_timeout", str(int(settings.timeout_s)), "-verbosity", "6"]
         if settings.path:
             command += ["-path", settings.path]
@@ -120,14 +131,29 @@ class CMPBackend:
         writer.close()
         return False
 
-    async def revoke(self, serial_number: int, reason: x509.ReasonFlags) -> None:
-        """Not through this client: a CMP revocation request names the certificate itself."""
-        del serial_number, reason
-        raise BackendUnavailable("revoke at the CA; here the certificate is refused all the same")
+    async def revoke(self, certificate: x509.Certificate, reason: x509.ReasonFlags) -> RevocationAnswer:
+        """One rr exchange (RFC 4210, 5.3.9)."""
+        with tempfile.TemporaryDirectory(prefix="ocpp-cmp-") as directory:
+            work = Path(directory)
+            old = certificate.public_bytes(Encoding.PEM)
+            await asyncio.to_thread(self._prepare, work, {"old.pem": old})
+            wanted = ["rr", "-oldcert", str(work / "old.pem"), "-revreason", str(REASON_CODES[reason] or _NO_REASON)]
+            done = await self._run(work, wanted)
+        said = _said(done)
+        if done.code == 0 or _REVOKED_BEFORE in said:
+            return RevocationAccepted()
+        if any(text in said for text in _REJECTED):
+            return ByHand(_error_line(said))
+        raise BackendUnavailable(f"exit code {done.code}: {_error_line(said)}")
 
     def revocation_source(self) -> RevocationSource:
         """As configured."""
         return self._settings.revocation
+
+
+def _said(done: Finished) -> str:
+    """What went wrong is on standard output as well as on standard error."""
+    return done.errors + "\n" + done.output.decode("utf-8", "replace")
 
 
 def _error_line(said: str) -> str:

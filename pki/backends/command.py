@@ -4,7 +4,7 @@ The command gets one JSON object on standard input and says what became of it:
 
     exit code 0    standard output is the certificate and its chain, PEM, in any order
     exit code 75   not decided yet (EX_TEMPFAIL); a number on the first line of standard output: seconds to wait
-    exit code 77   refused (EX_NOPERM); standard error says why
+    exit code 77   refused (EX_NOPERM); standard error says why. Of a revocation: somebody has to see to it at the CA
     any other      it could not be asked; it will be asked again
 """
 
@@ -19,14 +19,18 @@ from typing import Any, Final
 
 import msgspec
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from pki.backends.interface import (
     BackendMisbehaved,
     BackendUnavailable,
+    ByHand,
     Denied,
     Enrolled,
     EnrollmentRequest,
     Pending,
+    RevocationAccepted,
+    RevocationAnswer,
     RevocationSource,
     printable_reason,
 )
@@ -169,12 +173,20 @@ class CommandBackend:
         """Only the command knows what it shows to whom."""
         return False
 
-    async def revoke(self, serial_number: int, reason: x509.ReasonFlags) -> None:
-        """``{"action": "revoke", "serial_number": hex, "reason": as in RFC 5280}``."""
-        wanted = {"action": "revoke", "serial_number": format(serial_number, "x"), "reason": reason.value}
+    async def revoke(self, certificate: x509.Certificate, reason: x509.ReasonFlags) -> RevocationAnswer:
+        """``{"action": "revoke", "serial_number": hex, "reason": as in RFC 5280, "certificate": PEM}``."""
+        wanted = {
+            "action": "revoke",
+            "serial_number": format(certificate.serial_number, "x"),
+            "reason": reason.value,
+            "certificate": certificate.public_bytes(Encoding.PEM).decode("ascii"),
+        }
         done = await self._run(wanted)
+        if done.code == _NOPERM:
+            return ByHand(done.why or "refused without a word")
         if done.code != _OK:
             raise BackendUnavailable(f"exit code {done.code}: {done.why}")
+        return RevocationAccepted()
 
     def revocation_source(self) -> RevocationSource:
         """As configured."""

@@ -22,10 +22,12 @@ from pki.backends.http import Answer, TLSFiles, ask
 from pki.backends.interface import (
     BackendMisbehaved,
     BackendUnavailable,
+    ByHand,
     Denied,
     Enrolled,
     EnrollmentRequest,
     Pending,
+    RevocationAnswer,
     RevocationSource,
     printable_reason,
 )
@@ -109,10 +111,10 @@ class ESTBackend:
         self._token = await _bearer_token(oauth2, self._settings.tls)
         return True
 
-    async def revoke(self, serial_number: int, reason: x509.ReasonFlags) -> None:
+    async def revoke(self, certificate: x509.Certificate, reason: x509.ReasonFlags) -> RevocationAnswer:
         """EST has no revocation."""
-        del serial_number, reason
-        raise BackendUnavailable("EST cannot revoke: do it at the CA; here the certificate is refused all the same")
+        del certificate, reason
+        return ByHand("EST has no revocation")
 
     def revocation_source(self) -> RevocationSource:
         """As configured: EST does not say."""

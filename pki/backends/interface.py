@@ -4,7 +4,7 @@
                          later, nothing is decided about the request
     BackendMisbehaved    an answer that must not be used: a certificate that is not what was asked for. An alarm
 
-A CA's "no" is no error: it is `Denied`.
+A CA's "no" is no error: it is `Denied`, and `ByHand` where it is about a revocation.
 """
 
 import datetime
@@ -18,11 +18,14 @@ __all__ = [
     "Backend",
     "BackendMisbehaved",
     "BackendUnavailable",
+    "ByHand",
     "Denied",
     "Enrolled",
     "EnrollmentRequest",
     "Issued",
     "Pending",
+    "RevocationAccepted",
+    "RevocationAnswer",
     "RevocationSource",
     "printable_reason",
 ]
@@ -87,6 +90,21 @@ Enrolled = Issued | Pending | Denied
 
 
 @dataclass(frozen=True, slots=True)
+class RevocationAccepted:
+    """The CA has the certificate revoked, by this or since before."""
+
+
+@dataclass(frozen=True, slots=True)
+class ByHand:
+    """The CA, or the way to it, has no revocation, or refuses this one: somebody has to see to it there. `why`: for people."""
+
+    why: str
+
+
+RevocationAnswer = RevocationAccepted | ByHand
+
+
+@dataclass(frozen=True, slots=True)
 class RevocationSource:
     """Where the CA says whom it has revoked; empty where it does not."""
 
@@ -109,8 +127,8 @@ class Backend(Protocol):
         Raises BackendUnavailable.
         """
 
-    async def revoke(self, serial_number: int, reason: x509.ReasonFlags) -> None:
-        """Raises BackendUnavailable; also, with words for the operator, where the CA offers no such thing."""
+    async def revoke(self, certificate: x509.Certificate, reason: x509.ReasonFlags) -> RevocationAnswer:
+        """Have one of its certificates revoked; asked again about the same one it answers the same. Raises BackendUnavailable."""
 
     def revocation_source(self) -> RevocationSource:
         """Where to learn whom it has revoked."""

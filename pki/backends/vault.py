@@ -17,9 +17,12 @@ from pki.backends.http import Answer, TLSFiles, ask
 from pki.backends.interface import (
     BackendMisbehaved,
     BackendUnavailable,
+    ByHand,
     Denied,
     Enrolled,
     EnrollmentRequest,
+    RevocationAccepted,
+    RevocationAnswer,
     RevocationSource,
     printable_reason,
 )
@@ -91,13 +94,17 @@ class VaultBackend:
             raise BackendUnavailable(f"the token is not taken: {_status(answer)}")
         return True
 
-    async def revoke(self, serial_number: int, reason: x509.ReasonFlags) -> None:
-        """Vault keeps no reason."""
+    async def revoke(self, certificate: x509.Certificate, reason: x509.ReasonFlags) -> RevocationAnswer:
+        """Vault keeps no reason. It takes a certificate that is revoked already as one that it has just revoked."""
         del reason
+        serial_number = certificate.serial_number
         octets = serial_number.to_bytes((serial_number.bit_length() + 7) // 8, "big")
         answer = await self._ask("POST", "revoke", {"serial_number": octets.hex(":")})
-        if answer.status != _OK:
-            raise BackendUnavailable(_status(answer))
+        if answer.status == _OK:
+            return RevocationAccepted()
+        if answer.status in _REFUSALS and answer.status not in _TEMPORARY:
+            return ByHand(_status(answer))
+        raise BackendUnavailable(_status(answer))
 
     def revocation_source(self) -> RevocationSource:
         """The mount's own list."""

@@ -1,5 +1,7 @@
 """`charge-point revoke-certificate`: what is stored is what the gateway compares with."""
 
+import contextlib
+import datetime
 from pathlib import Path
 
 import pytest
@@ -7,11 +9,21 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.cli.exit_codes import NOT_OK, OK, USAGE
+from gateway.cli.pki.ca import operator_name
+from gateway.control.certificate_facts import known_certificate
 from gateway.identity.client_certificate import LeafCertificate, parse_leaf
 from gateway.ocpp.vocabulary import ChargePointId
 from gateway.store.registry import Registry
+from pki.approval import Operator
+from pki.inventory import Revocation
+from pki.issuance import Application
+from pki.journal import Journal
+from pki.names import Subject
+from pki.opened import issuance_in
+from pki.profiles import CHARGE_POINT
 from tests.cli.conftest import Cli, Place
 from tests.pki.hierarchy import Hierarchy
+from tests.pki.request_material import csr_pem
 from tests.pki.signer_directory import make_signer_directory
 from tests.support.records import make_record
 
@@ -140,13 +152,79 @@ def test_file_without_a_certificate_is_told(content: bytes, cli: Cli, registry: 
     assert registry.revocations().sha256 == frozenset()
 
 
-def test_of_our_own_ca_it_is_said_how_others_come_to_know(cli: Cli, place: Place, registry: Registry) -> None:
+def test_a_serial_number_that_our_own_ca_never_issued_is_warned_about(
+    cli: Cli, place: Place, registry: Registry
+) -> None:
     hierarchy = Hierarchy()
     make_signer_directory(place.directory / "ca" / "signer", hierarchy)
     place.replace("[pki]\n", '[pki]\nca = "ca"\n')
     ours = hierarchy.issuing.subject.rfc4514_string()
     warnings = cli(*REVOKE, "--issuer", ours, "--serial", "1a", "--json").json()["warnings"]
-    assert any("ocpp-gateway pki revoke 1a --reason REASON" in each for each in warnings)
+    assert any("its journal knows no certificate 1a" in each for each in warnings)
     other = cli(*REVOKE, "--issuer", "CN=Other", "--serial", "1a", "--json").json()["warnings"]
-    assert not any("pki revoke" in each for each in other)
+    assert not any("journal" in each for each in other)
     assert len(registry.revocations().issuer_serials) == 2
+
+
+class OurCA:
+    """The CA in `[pki]`, with one certificate."""
+
+    def __init__(self, place: Place) -> None:
+        hierarchy, self.directory = Hierarchy(), place.directory / "ca"
+        make_signer_directory(self.directory / "signer", hierarchy)
+        place.replace("[pki]\n", '[pki]\nca = "ca"\n')
+        with issuance_in(self.directory, self.now(), lambda: "r1") as ca:
+            wanted = Application(profile=CHARGE_POINT.name, subject=Subject("SN-1", "CPO"), applicant=Operator("alice"))
+            made = ca.issue(ca.request(csr_pem(common_name="SN-1"), wanted, self.now()).id, self.now()).certificate
+        self.leaf = parse_leaf(made.public_bytes(Encoding.DER))
+        self.file = place.directory / "leaf.pem"
+        self.file.write_bytes(made.public_bytes(Encoding.PEM))
+        self.known = known_certificate(made, "issued", 1.0, CHARGE_POINT.name)
+
+    @staticmethod
+    def now() -> datetime.datetime:
+        return datetime.datetime.now(datetime.UTC)
+
+    def revocation(self) -> Revocation | None:
+        """As its journal has it."""
+        with contextlib.closing(Journal(self.directory / "journal", read_only=True)) as journal:
+            return journal.inventory.certificates[int(self.leaf.serial_number, 16)].revocation
+
+
+class TestWhatOurOwnCAHasIssued:
+    """One revocation, whichever command makes it."""
+
+    def test_it_is_in_the_journal_with_its_reason(self, cli: Cli, place: Place, registry: Registry) -> None:
+        ours = OurCA(place)
+        result = cli(*REVOKE, "--file", ours.file, "--code", "keycompromise")
+        assert (result.code, result.err) == (OK, "")
+        assert "in the journal of the CA, too" in result.out
+        assert is_revoked(registry, ours.leaf)
+        found = ours.revocation()
+        assert found is not None
+        assert (found.reason.value, found.by) == ("keyCompromise", operator_name())
+        assert cli(*REVOKE, "--file", ours.file, "--json").json()["in_ca"] == "revoked-before"
+
+    def test_by_its_fingerprint(self, cli: Cli, place: Place, registry: Registry) -> None:
+        ours = OurCA(place)
+        registry.inventory.record([ours.known])
+        assert cli(*REVOKE, "--sha256", ours.leaf.sha256, "--json").json()["in_ca"] == "revoked"
+        assert ours.revocation() is not None
+
+    def test_the_same_number_of_another_issuer_is_not_ours(self, cli: Cli, place: Place, registry: Registry) -> None:
+        ours = OurCA(place)
+        words = ("--issuer", "CN=Other", "--serial", ours.leaf.serial_number, "--json")
+        assert cli(*REVOKE, *words).json()["in_ca"] == ""
+        assert (ours.revocation(), is_revoked(registry, ours.leaf)) == (None, False)
+
+    def test_here_it_is_revoked_whatever_the_ca_does(
+        self, cli: Cli, place: Place, registry: Registry, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("gateway.cli.charge_points.revoke_in_ca._PATIENCE_S", 0.0)
+        ours = OurCA(place)
+        with issuance_in(ours.directory, ours.now(), lambda: "r2"):
+            result = cli(*REVOKE, "--file", ours.file)
+        assert result.code == NOT_OK
+        assert f"pki revoke {ours.leaf.serial_number} --reason unspecified" in result.err
+        assert is_revoked(registry, ours.leaf)
+        assert ours.revocation() is None

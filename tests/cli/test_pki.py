@@ -285,6 +285,7 @@ class TestRevoke:
         csr = place.csr()
         serial = place.issue(csr=csr)["serial"]
         assert place("revoke", serial, "--reason", "keycompromise").code == OK
+        assert "nobody else to be told" in place("told", serial).err
         (shown,) = place("show", serial, "--json").json()
         assert (shown["state"], shown["revoked"]["reason"]) == ("revoked", "keyCompromise")
         assert place("revoke", serial, "--reason", "superseded", "--json").json()["details"] == {
@@ -427,6 +428,7 @@ def test_a_directory_that_is_no_ca_is_told(name: str, cli: Cli, tmp_path: Path) 
         "revoke": ("12", "--reason", "superseded"),
         "ocsp": ("--out", tmp_path),
         "renew": ("12",),
+        "told": ("12",),
     }
     result = cli("pki", name, *words.get(name, ()), "--ca", tmp_path)
     assert result.code == USAGE

@@ -87,6 +87,21 @@ async def test_what_is_new_is_told_once(followed: Followed) -> None:
     assert (len(followed.told), followed.in_registry()) == (1, (2, 1))
 
 
+async def test_what_the_registry_knows_already_is_an_event_if_it_comes_while_we_look(followed: Followed) -> None:
+    first, second = followed.issue_and_revoke(2, 1)
+    issuer = CA.issuing.subject.rfc4514_string()
+    followed.registry.revoke_certificate(issuer=issuer, serial=first, reason="lost", now=1.0)
+    await followed.part.load()
+    assert followed.told == []  # since before
+    followed.registry.revoke_certificate(issuer=issuer, serial=second, reason="lost", now=1.0)
+    with issuance_in(followed.directory, NOW, lambda: "r") as ca:
+        ca.revoke(int(second, 16), RevocationReason.SUPERSEDED, by="alice", note="", now=NOW)
+    for _ in range(2):
+        await followed.part.tick()
+    assert [event[0] for event in followed.told] == ["certificate.revoked"]
+    assert second in followed.told[0][3]
+
+
 async def test_many_at_once_are_named_in_part_and_counted(followed: Followed) -> None:
     followed.issue_and_revoke(23, 22)
     await followed.part.tick()

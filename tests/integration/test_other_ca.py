@@ -153,7 +153,11 @@ async def test_a_charge_point_gets_its_certificate_from_another_ca(tmp_path: Pat
                 assert asks.connected_with == [first, asks.serial]
         code, listed = await command("pki", "list", "--ca", str(tmp_path / "ca"))
         assert code == 0
-        assert [each["issuer"] for each in listed] == [kind] * len(asks.connected_with)
+        assert [each["issuer"] for each in listed] == [kind] * len(asks.delivered)
+        revoked = await command("pki", "revoke", first, "--reason", "superseded", "--ca", str(tmp_path / "ca"))
+        assert revoked[0] == 0
+        outcome = "by_hand" if kind == "est" else "told"
+        assert first in (await here.gateway.event(f"certificate.revocation_{outcome}"))["detail"]
         assert here.secrets_seen_by_csms("CP-1") == []
 
 

@@ -1,5 +1,6 @@
 """Answers of other CAs' responders: what is believed, and why an answer is not. Against openssl's: tests/interop."""
 
+import dataclasses
 import datetime
 from typing import Any
 
@@ -11,7 +12,7 @@ from cryptography.x509 import ocsp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pki.foreign_ocsp import ForeignStatus, OCSPRejected, ocsp_request, read_ocsp_response
+from pki.foreign_ocsp import ForeignStatus, OCSPRejected, counts_instead, ocsp_request, read_ocsp_response
 from tests.support.revocation_material import HOUR, authority, moment, responder
 from tests.support.tls_material import Authority, Issued
 
@@ -32,6 +33,7 @@ def answer(
     encoding: ocsp.OCSPResponderEncoding = ocsp.OCSPResponderEncoding.HASH,
     certificates: list[x509.Certificate] | None = None,
     algorithm: Any = SHA256,
+    reason: x509.ReasonFlags | None = None,
 ) -> bytes:
     revoked = status is ocsp.OCSPCertStatus.REVOKED
     builder = ocsp.OCSPResponseBuilder().add_response(
@@ -42,7 +44,7 @@ def answer(
         this_update=since,
         next_update=until,
         revocation_time=NOW if revoked else None,
-        revocation_reason=None,
+        revocation_reason=reason,
     )
     builder = builder.responder_id(encoding, signed_by.certificate)
     if certificates is None and signed_by is not ITSELF:
@@ -73,9 +75,47 @@ def test_good_and_revoked_are_believed_from_the_issuer_and_its_delegate(
     signed_by: Issued, encoding: ocsp.OCSPResponderEncoding
 ) -> None:
     good = answer(signed_by=signed_by, encoding=encoding)
-    assert read(good) == ForeignStatus(revoked=False, until=NOW + HOUR)
+    assert read(good) == ForeignStatus(revoked=False, until=NOW + HOUR, since=NOW)
     revoked = answer(signed_by=signed_by, encoding=encoding, status=ocsp.OCSPCertStatus.REVOKED)
-    assert read(revoked) == ForeignStatus(revoked=True, until=NOW + HOUR)
+    assert read(revoked) == ForeignStatus(revoked=True, until=NOW + HOUR, since=NOW)
+
+
+def test_what_was_said_once_is_read_whenever_that_is_and_by_whomever_it_was_signed() -> None:
+    said = answer(signed_by=responder(CA), status=ocsp.OCSPCertStatus.REVOKED, reason=x509.ReasonFlags.certificate_hold)
+    found = read_ocsp_response(said, LEAF, CA.root, None)
+    assert (found.revoked, found.is_on_hold, found.reason) == (True, True, "certificateHold")
+    assert rejected(said, NOW + 2 * HOUR) == "the answer is out of date"
+    with pytest.raises(OCSPRejected, match="another certificate"):
+        read_ocsp_response(said, OTHER, CA.root, None)
+
+
+GOOD = ForeignStatus(revoked=False, until=NOW + HOUR, since=NOW)
+HELD = ForeignStatus(revoked=True, until=NOW + HOUR, since=NOW, reason="certificateHold")
+STOLEN = ForeignStatus(revoked=True, until=NOW + HOUR, since=NOW, reason="keyCompromise")
+
+
+def at(status: ForeignStatus, since: datetime.datetime) -> ForeignStatus:
+    return dataclasses.replace(status, since=since)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "counts"),
+    [
+        (GOOD, at(STOLEN, NOW - HOUR), True),
+        (GOOD, at(GOOD, NOW + HOUR), True),
+        (STOLEN, at(GOOD, NOW + HOUR), False),
+        (STOLEN, at(HELD, NOW + HOUR), False),
+        (HELD, at(GOOD, NOW + HOUR), True),
+        (HELD, GOOD, False),
+        (HELD, at(GOOD, NOW - HOUR), False),
+        (HELD, at(STOLEN, NOW - HOUR), True),
+        (HELD, at(HELD, NOW + HOUR), True),
+    ],
+)
+def test_only_a_hold_is_taken_back_and_only_by_something_newer(
+    before: ForeignStatus, after: ForeignStatus, counts: bool
+) -> None:
+    assert counts_instead(before, after) is counts
 
 
 def test_an_answer_without_an_end_holds_for_an_hour() -> None:

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
 
+from gateway.cli.charge_points.revoke_in_ca import InCA, revoke_in_ca
 from gateway.cli.configuration import config_option, open_registry, read_config
 from gateway.cli.exit_codes import NOT_OK
 from gateway.cli.files import read_bytes
 from gateway.cli.output import fail, json_option, print_json, shown, warn
+from gateway.cli.pki.ca import REASONS
 
 if TYPE_CHECKING:
     from gateway.config.model import Config
     from gateway.identity.client_certificate import LeafCertificate
+    from gateway.store.registry import Registry
 
 __all__ = ["revoke_certificate"]
 
@@ -47,6 +50,13 @@ class _Named(NamedTuple):
 @click.option("--serial", metavar="S", help="Its serial number in hex, with --issuer.")
 @click.option("--file", metavar="CERT", help="The certificate itself, PEM or DER.")
 @click.option("--reason", metavar="TEXT", required=True, help="Why; kept with the revocation.")
+@click.option(
+    "--code",
+    type=click.Choice(REASONS, case_sensitive=False),
+    default="unspecified",
+    show_default=True,
+    help="Why, as in RFC 5280, for the lists and OCSP answers of the CA that has issued it.",
+)
 @config_option
 @json_option
 def revoke_certificate(
@@ -55,12 +65,14 @@ def revoke_certificate(
     serial: str | None,
     file: str | None,
     reason: str,
+    code: str,
     config_path: str | None,
     as_json: bool,
 ) -> int:
     """Refuse a certificate from now on.
 
     A running gateway follows within a second; there is no way back. Name it by --sha256, by --issuer and --serial, or by --file.
+    What the CA in [pki] has issued is revoked in its journal, too, as by `pki revoke`.
     """
     ways = [sha256 is not None, issuer is not None or serial is not None, file is not None]
     if sum(ways) != 1 or (issuer is None) != (serial is None):
@@ -79,23 +91,39 @@ def revoke_certificate(
         warnings = _unknown_issuer(named.issuer, config)
     else:
         named = _Named(sha256=sha256 or "")
-    warnings += _also_in_our_ca(named, config)
     with open_registry(config, as_json=as_json) as registry:
         registry.revoke_certificate(
             sha256=named.sha256, issuer=named.issuer, serial=named.serial, reason=reason, now=time.time()
         )
         owner = registry.bound_keys().get(named.spki_sha256)
-    _tell(named, owner, warnings, as_json=as_json)
-    return 0
+        issuer, number = _issuer_and_serial(named, registry)
+    in_ca = revoke_in_ca(config, issuer, number, code, reason)
+    _tell(named, owner, in_ca, [*warnings, *in_ca.warnings], as_json=as_json)
+    return NOT_OK if in_ca.failure else 0
 
 
-def _tell(named: _Named, owner: str | None, warnings: list[str], *, as_json: bool) -> None:
+def _issuer_and_serial(named: _Named, registry: "Registry") -> tuple[str, str]:
+    """By which a CA knows the certificate; of a fingerprint, if the inventory knows it. Empty otherwise."""
+    from gateway.store.certificates import normal_serial, normal_sha256
+
+    if named.serial:
+        return named.issuer, normal_serial(named.serial)
+    for known, _ in registry.inventory.find(0.0, 0.0, normal_sha256(named.sha256)):
+        return known.issuer, known.serial
+    return "", ""
+
+
+def _tell(named: _Named, owner: str | None, in_ca: InCA, warnings: list[str], *, as_json: bool) -> None:
+    if in_ca.failure:
+        warnings = [*warnings, in_ca.failure]
     if as_json:
         name = {"sha256": named.sha256, "issuer": named.issuer, "serial": named.serial}
-        print_json({"revoked": name, "charge_point_id": owner, "warnings": warnings})
+        print_json({"revoked": name, "charge_point_id": owner, "in_ca": in_ca.outcome, "warnings": warnings})
         return
     what = f"serial number {named.serial} of {named.issuer}" if named.serial else f"fingerprint {named.sha256}"
     click.echo(f"Revoked: {shown(what)}." + (f" It was used by {shown(owner)}." if owner else ""))
+    if in_ca.outcome == "revoked":
+        click.echo("It is revoked in the journal of the CA, too.")
     warn(warnings)
 
 
@@ -127,23 +155,6 @@ def _normal_issuer(text: str, *, as_json: bool) -> str:
     return fail(
         f"'{shown(text)}' is not a name as in RFC 4514, e.g. 'CN=Issuing CA,O=Example'.", NOT_OK, as_json=as_json
     )
-
-
-def _also_in_our_ca(named: _Named, config: "Config") -> list[str]:
-    """The CA's lists and OCSP answers, which others read, are made from its journal and not from the registry."""
-    from cryptography import x509
-
-    if not named.serial or not config.pki.ca or config.pki.backend != "embedded":
-        return []
-    for path in sorted((Path(config.pki.ca) / "signer").glob("*.pem")):
-        try:
-            issuer = x509.load_pem_x509_certificates(path.read_bytes())[0].subject.rfc4514_string()
-        except (OSError, ValueError):
-            continue
-        if issuer == named.issuer:
-            command = f"ocpp-gateway pki revoke {named.serial} --reason REASON --ca {config.pki.ca}"
-            return [f"the embedded CA issues under this name; so that its lists say so, too: {shown(command)}"]
-    return []
 
 
 def _unknown_issuer(issuer: str, config: "Config") -> list[str]:

@@ -19,6 +19,7 @@ class _Commands(LazyGroup):
         "approve": ("gateway.cli.pki.decide", "approve"),
         "deny": ("gateway.cli.pki.decide", "deny"),
         "revoke": ("gateway.cli.pki.revoke", "revoke"),
+        "told": ("gateway.cli.pki.told", "told"),
         "renew": ("gateway.cli.pki.renew", "renew"),
         "crl": ("gateway.cli.pki.crl", "crl"),
         "ocsp": ("gateway.cli.pki.ocsp", "ocsp"),

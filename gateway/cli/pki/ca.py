@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pki.signer.client import SignerClient
 
 __all__ = [
+    "REASONS",
     "ca_option",
     "certificate_state",
     "errors_explained",
@@ -39,6 +40,15 @@ __all__ = [
     "write_public",
 ]
 
+REASONS = (
+    "unspecified",
+    "keyCompromise",
+    "affiliationChanged",
+    "superseded",
+    "cessationOfOperation",
+    "privilegeWithdrawn",
+)
+"""Why a certificate can be revoked, as in RFC 5280."""
 _JOURNAL, _SIGNER = "journal", "signer"
 _WAIT_FOR_TURN_S = 15.0
 
@@ -219,6 +229,19 @@ def public_certificate(entry: "CertificateEntry", moment: datetime.datetime) -> 
     }
     if revocation is not None:
         found["revoked"] = {"at": _text(revocation.at), "reason": revocation.reason.value, "by": revocation.by}
+        if entry.is_of_another_ca:
+            found["told_to_ca"] = _public_told(entry, moment)
+    return found
+
+
+def _public_told(entry: "CertificateEntry", moment: datetime.datetime) -> dict[str, Any]:
+    """What the CA that has issued a certificate knows of its revocation: ``waiting``, ``failed``, ``by-hand``, ``accepted`` ..."""
+    told = entry.told
+    is_over = not entry.is_untold_at(moment) and not (told is not None and told.state.is_over)
+    state = "expired" if is_over else "waiting" if told is None else told.state.value
+    found: dict[str, Any] = {"state": state}
+    if told is not None:
+        found |= {"at": _text(told.at), **({"detail": told.detail} if told.detail else {}), "by": told.by}
     return found
 
 

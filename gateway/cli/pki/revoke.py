@@ -1,33 +1,24 @@
-"""`pki revoke`: a certificate of the embedded CA, for good."""
+"""`pki revoke`: a certificate of the embedded CA, or of another one behind the gateway, for good."""
 
 import click
 
 from gateway.cli.exit_codes import UNREACHABLE
 from gateway.cli.output import fail, json_option, print_json, shown, warn
-from gateway.cli.pki.ca import ca_option, issuance_opened, now, operator_name, parse_serial, public_certificate
+from gateway.cli.pki.ca import REASONS, ca_option, issuance_opened, now, operator_name, parse_serial, public_certificate
 
 __all__ = ["revoke"]
-
-_REASONS = (
-    "unspecified",
-    "keyCompromise",
-    "affiliationChanged",
-    "superseded",
-    "cessationOfOperation",
-    "privilegeWithdrawn",
-)
 
 
 @click.command()
 @click.argument("serial", metavar="SERIAL")
-@click.option("--reason", type=click.Choice(_REASONS, case_sensitive=False), required=True, help="As in RFC 5280.")
+@click.option("--reason", type=click.Choice(REASONS, case_sensitive=False), required=True, help="As in RFC 5280.")
 @click.option("--note", metavar="TEXT", default="", help="Why, in words; kept in the journal.")
 @ca_option
 @json_option
 def revoke(serial: str, reason: str, note: str, ca_path: str, as_json: bool) -> int:
     """Revoke a certificate by its serial number (hex). There is no way back.
 
-    Its key gets no certificate any more, under any name.
+    Its key gets no certificate any more, under any name. Where another CA has issued it, a running gateway tells that one.
     """
     from pki.errors import SignerUnavailable
     from pki.records import RevocationReason
@@ -46,6 +37,9 @@ def revoke(serial: str, reason: str, note: str, ca_path: str, as_json: bool) -> 
         return 0
     name = shown(entry.request.subject.common_name)
     click.echo(f"Revoked {number:x} of {name}.")
+    if entry.is_of_another_ca:
+        issuer = shown(entry.request.issuer)
+        click.echo(f"The gateway tells the CA behind {issuer}; ocpp-gateway pki show {number:x} says how far that is.")
     # Whoever had the key may have renewed with it.
     warn(f"{each.serial:x} of {name} is still valid, until {each.not_after}" for each in others)
     return 0

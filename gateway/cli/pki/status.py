@@ -8,19 +8,18 @@ import click
 from gateway.cli.configuration import config_option
 from gateway.cli.exit_codes import NOT_OK
 from gateway.cli.output import json_option, print_json, print_table, shown, warn
-from gateway.cli.pki.ca import ca_option, certificate_state, journal_read, now, signer_asked
+from gateway.cli.pki.ca import ca_option, journal_read, now, signer_asked
+from gateway.cli.pki.counts import counts_of, held_in, print_counts
 from gateway.cli.pki.known import registry_option, status_of_known
+from gateway.cli.pki.requests_status import is_of_another_ca, status_of_requests
 
 if TYPE_CHECKING:
-    from pki.inventory import Inventory
     from pki.issuer import Issuer
     from pki.journal import Journal
 
 __all__ = ["status"]
 
-_RADAR_DAYS = (7, 30, 90)
 _WARN_ISSUER_DAYS = 180
-_RESPONDER = "OCSPResponder"
 
 
 @click.command()
@@ -35,6 +34,8 @@ def status(of_registry: bool, ca_path: str, config_path: str | None, as_json: bo
     """
     if of_registry:
         return status_of_known(config_path, as_json=as_json)
+    if is_of_another_ca(ca_path):
+        return status_of_requests(ca_path, as_json=as_json)
     moment = now()
     with signer_asked(ca_path, as_json=as_json) as signer:
         issuers = signer.issuers()
@@ -57,12 +58,7 @@ def status(of_registry: bool, ca_path: str, config_path: str | None, as_json: bo
         (each["name"], ", ".join(each["profiles"]) or "retired", each["not_after"][:10]) for each in facts["issuers"]
     ]
     print_table("Issuing CAs", ("name", "issues", "ends"), rows)
-    counts = facts["certificates"]
-    click.echo("Certificates: " + ", ".join(f"{count} {state}" for state, count in counts.items()))
-    ends = ", ".join(f"{count} within {days} days" for days, count in facts["ending"].items())
-    click.echo(f"Valid ones that end: {ends}")
-    click.echo(f"Requests that wait for a decision: {facts['held']}")
-    click.echo(f"Journal: {facts['journal']['records']} records, head {facts['journal']['head']}")
+    print_counts(facts)
     warn(shown(each) for each in attention)
     return NOT_OK if attention else 0
 
@@ -84,28 +80,12 @@ def _facts(issuers: "list[Issuer]", journal: "Journal", moment: datetime.datetim
         if issuer.profiles and issuer.latest_end() <= soon
     ]
     attention += [warning for issuer in issuers for profile in issuer.profiles for warning in profile.warnings()]
-    held = sum(request.state.value == "held" for request in journal.inventory.requests.values())
-    if held:
-        attention.append(f"{held} requests wait for a decision: ocpp-gateway pki list --requests")
+    held, waiting = held_in(journal.inventory)
+    attention += waiting
     return {
         "issuers": shown_issuers,
-        **_counts(journal.inventory, moment),
+        **counts_of(journal.inventory, moment),
         "held": held,
         "journal": {"records": journal.head.sequence, "head": journal.head.digest.hex()},
         "attention": attention,
     }
-
-
-def _counts(inventory: "Inventory", moment: datetime.datetime) -> dict[str, Any]:
-    states = dict.fromkeys(("valid", "expired", "revoked"), 0)
-    ending = dict.fromkeys(_RADAR_DAYS, 0)
-    for entry in inventory.issued():
-        if entry.request.profile == _RESPONDER:
-            continue  # they come and go with the gateway
-        state = certificate_state(entry, moment)
-        states[state] = states.get(state, 0) + 1
-        if state == "valid" and entry.not_after is not None:
-            left = entry.not_after - moment
-            for days in _RADAR_DAYS:
-                ending[days] += left <= datetime.timedelta(days=days)
-    return {"certificates": states, "ending": {str(days): count for days, count in ending.items()}}

@@ -8,7 +8,15 @@ from cryptography import x509
 
 from gateway.demo.ports import free_ports
 from pki.backends.cmp import CMPBackend, CMPSettings
-from pki.backends.interface import BackendMisbehaved, BackendUnavailable, Denied, Issued, Pending
+from pki.backends.interface import (
+    BackendMisbehaved,
+    BackendUnavailable,
+    ByHand,
+    Denied,
+    Issued,
+    Pending,
+    RevocationAccepted,
+)
 from tests.support.judges import needs_openssl
 from tests.support.other_ca import OtherCA, now, request_for
 from tests.support.other_ca_servers import CMP_SECRET, cmp_server
@@ -80,5 +88,30 @@ async def test_what_cmp_does_not_offer_here_is_said(tmp_path: Path) -> None:
     assert await made.chain() == CA.anchors
     with pytest.raises(BackendUnavailable, match=r"127\.0\.0\.1:1"):
         await made.verify_access()
-    with pytest.raises(BackendUnavailable, match="at the CA"):
-        await made.revoke(1, x509.ReasonFlags.superseded)
+
+
+async def test_a_certificate_is_revoked_at_the_ca_that_has_issued_it(tmp_path: Path) -> None:
+    request = request_for()
+    leaf, other = CA.issue(request.csr), CA.issue(request.csr)
+    async with cmp_server(tmp_path, CA, leaf) as server:
+        made = backend(tmp_path, server)
+        for reason in (x509.ReasonFlags.key_compromise, x509.ReasonFlags.unspecified):
+            assert await made.revoke(leaf, reason) == RevocationAccepted()
+        refused = await made.revoke(other, x509.ReasonFlags.superseded)
+        assert isinstance(refused, ByHand)
+        assert "request not accepted" in refused.why
+
+
+async def test_one_that_the_ca_had_revoked_before_is_accepted_and_another_failure_is_not(tmp_path: Path) -> None:
+    leaf = CA.issue(request_for().csr)
+    for failure, expected in ((10, RevocationAccepted), (2, ByHand)):
+        async with cmp_server(tmp_path, CA, leaf, "-pkistatus", "2", "-failure", str(failure)) as server:
+            answer = await backend(tmp_path, server).revoke(leaf, x509.ReasonFlags.superseded)
+        assert isinstance(answer, expected)
+
+
+async def test_a_ca_that_does_not_answer_has_not_revoked_anything(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text(CMP_SECRET)
+    made = backend(tmp_path, f"http://127.0.0.1:{free_ports(1)[0]}", timeout_s=2.0)
+    with pytest.raises(BackendUnavailable):
+        await made.revoke(CA.issue(request_for().csr), x509.ReasonFlags.superseded)

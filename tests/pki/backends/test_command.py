@@ -11,7 +11,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from pki.backends.command import CommandBackend, CommandSettings
-from pki.backends.interface import BackendMisbehaved, BackendUnavailable, Denied, Issued, Pending
+from pki.backends.interface import (
+    BackendMisbehaved,
+    BackendUnavailable,
+    ByHand,
+    Denied,
+    Issued,
+    Pending,
+    RevocationAccepted,
+)
 from tests.support.other_ca import OtherCA, now, request_for
 
 CA = OtherCA()
@@ -126,7 +134,16 @@ async def test_one_that_is_not_there_settles_nothing() -> None:
 async def test_chain_and_revocation(hook: Hook) -> None:
     backend = hook.backend(hook.prepare(CA.sub.certificate, CA.root.certificate))
     assert await backend.chain() == (CA.sub.certificate, CA.root.certificate)
-    await backend.revoke(0xABC, x509.ReasonFlags.key_compromise)
-    assert hook.asked() == {"action": "revoke", "serial_number": "abc", "reason": "keyCompromise"}
-    with pytest.raises(BackendUnavailable, match="exit code 3"):
-        await hook.backend("sys.exit(3)").revoke(1, x509.ReasonFlags.superseded)
+    leaf = CA.issue(request_for().csr, serial_number=0xABC)
+    assert await backend.revoke(leaf, x509.ReasonFlags.key_compromise) == RevocationAccepted()
+    assert hook.asked() == {
+        "action": "revoke",
+        "serial_number": "abc",
+        "reason": "keyCompromise",
+        "certificate": leaf.public_bytes(Encoding.PEM).decode(),
+    }
+    for code in (3, 75):
+        with pytest.raises(BackendUnavailable, match=f"exit code {code}"):
+            await hook.backend(f"sys.exit({code})").revoke(leaf, x509.ReasonFlags.superseded)
+    program = "sys.stderr.write('ask the PKI team'); sys.exit(77)"
+    assert await hook.backend(program).revoke(leaf, x509.ReasonFlags.superseded) == ByHand("ask the PKI team")

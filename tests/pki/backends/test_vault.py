@@ -9,7 +9,15 @@ import pytest
 from cryptography import x509
 
 from pki.backends.http import TLSFiles
-from pki.backends.interface import BackendMisbehaved, BackendUnavailable, Denied, Issued, RevocationSource
+from pki.backends.interface import (
+    BackendMisbehaved,
+    BackendUnavailable,
+    ByHand,
+    Denied,
+    Issued,
+    RevocationAccepted,
+    RevocationSource,
+)
 from pki.backends.vault import VaultBackend, VaultSettings
 from tests.support.other_ca import https, now, request_for
 from tests.support.other_ca_servers import VAULT_TOKEN, VaultServer
@@ -74,13 +82,18 @@ async def test_chain_and_revocation(tmp_path: Path) -> None:
     server = VaultServer()
     async with serving(server, tmp_path) as backend:
         assert await backend.chain() == (server.ca.sub.certificate, server.ca.root.certificate)
-        await backend.revoke(0x0ABC01, x509.ReasonFlags.key_compromise)
+        leaf = server.ca.issue(request_for().csr, serial_number=0x0ABC01)
+        assert await backend.revoke(leaf, x509.ReasonFlags.key_compromise) == RevocationAccepted()
         assert server.asked == [{"serial_number": "0a:bc:01"}]
         source = backend.revocation_source()
         assert source == RevocationSource(crls=(backend._settings.address + "/v1/pki/crl",))
         server.status, server.errors = 400, ["certificate with serial 0a:bc:01 not found"]
-        with pytest.raises(BackendUnavailable, match="not found"):
-            await backend.revoke(0x0ABC01, x509.ReasonFlags.key_compromise)
+        answer = await backend.revoke(leaf, x509.ReasonFlags.key_compromise)
+        assert answer == ByHand("HTTP status 400: certificate with serial 0a:bc:01 not found")
+        for status in (403, 429, 503):
+            server.status, server.errors = status, ["later"]
+            with pytest.raises(BackendUnavailable, match=f"{status}: later"):
+                await backend.revoke(leaf, x509.ReasonFlags.key_compromise)
 
 
 async def test_clear_text_is_for_an_agent_that_was_named_so_and_nothing_else(tmp_path: Path) -> None:
