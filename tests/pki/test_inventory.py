@@ -143,7 +143,7 @@ def test_what_is_dumped_after_any_record_is_restored_and_goes_on_like_the_fold_i
             again.apply(record, sequence)
         assert again == whole
         assert again.dump() == whole.dump()
-    assert all(entry.request is again.requests[entry.request.id] for entry in again.certificates.values())
+        assert all(entry.request is again.requests[entry.request.id] for entry in again.certificates.values())
 
 
 def test_what_no_inventory_has_dumped_is_an_error_and_leaves_it_empty() -> None:
