@@ -3,10 +3,12 @@
 CPU time, so that waiting for the disk does not count; what the two processes say to each other is left out (some 0.1 ms).
 """
 
+import contextlib
 import datetime
 import secrets
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from cryptography import x509
@@ -27,7 +29,7 @@ from pki.signer.core import SigningCore
 from pki.signer.protocol import SignedEntry
 from pki.signer.settings import load_issuers
 
-__all__ = ["issuing"]
+__all__ = ["csr_of", "enrol_with", "issuing", "make_hierarchy", "opened"]
 
 _COUNT, _RSA_COUNT = 200, 20
 _ABOUT = 'purpose = "benchmark"\nwitnesses = ["nobody"]\n'
@@ -77,7 +79,8 @@ class _Near:
         return self.core.book.listed(0)[0]
 
 
-def _csr(name: str, key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> str:
+def csr_of(name: str, key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> str:
+    """A request for this name, PEM."""
     subject = Subject(name, "Bench").name()
     request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
     return request.public_bytes(Encoding.PEM).decode()
@@ -96,20 +99,38 @@ def _cpu_ms(ca: Issuance, requests: dict[str, str]) -> float:
     return (time.process_time() - started) / len(requests) * 1e3
 
 
+def make_hierarchy(directory: Path) -> None:
+    """A root, and an issuing CA with its key in a file; no books yet."""
+    (directory / "signer").mkdir(parents=True)
+    for text in (_ROOT, _ISSUING):
+        perform(parse_ceremony(text), text, directory, _now())
+
+
+@contextlib.contextmanager
+def opened(directory: Path) -> Iterator[Issuance]:
+    """Procedure and signer in this process."""
+    signer = _Near(directory / "signer")
+    try:
+        with contextlib.closing(
+            Issuance(directory / "journal", signer, IssuancePolicy(), _now(), lambda: secrets.token_hex(6))
+        ) as ca:
+            yield ca
+    finally:
+        signer.core.close()
+
+
+def enrol_with(ca: Issuance, name: str, key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
+    """A certificate of this name."""
+    wanted = Application(profile="ChargePointCertificate", subject=Subject(name, "Bench"), applicant=Operator("bench"))
+    return ca.issue(ca.request(csr_of(name, key), wanted, _now()).id, _now()).certificate
+
+
 def issuing() -> dict[str, float]:
     """CPU milliseconds a certificate, by the kind of key of the charge point. Raises RunFailed."""
     with tempfile.TemporaryDirectory() as place:
-        base = Path(place)
-        (base / "signer").mkdir()
-        for text in (_ROOT, _ISSUING):
-            perform(parse_ceremony(text), text, base, _now())
-        signer = _Near(base / "signer")
-        ca = Issuance(base / "journal", signer, IssuancePolicy(), _now(), lambda: secrets.token_hex(6))
-        try:
-            ec_csrs = {f"E{n}": _csr(f"E{n}", ec.generate_private_key(ec.SECP256R1())) for n in range(_COUNT)}
-            rsa_csrs = {f"R{n}": _csr(f"R{n}", rsa.generate_private_key(65537, 2048)) for n in range(_RSA_COUNT)}
-            _cpu_ms(ca, {"first": _csr("first", ec.generate_private_key(ec.SECP256R1()))})
+        make_hierarchy(Path(place))
+        with opened(Path(place)) as ca:
+            ec_csrs = {f"E{n}": csr_of(f"E{n}", ec.generate_private_key(ec.SECP256R1())) for n in range(_COUNT)}
+            rsa_csrs = {f"R{n}": csr_of(f"R{n}", rsa.generate_private_key(65537, 2048)) for n in range(_RSA_COUNT)}
+            _cpu_ms(ca, {"first": csr_of("first", ec.generate_private_key(ec.SECP256R1()))})
             return {"issue_ms": _cpu_ms(ca, ec_csrs), "issue_rsa_ms": _cpu_ms(ca, rsa_csrs)}
-        finally:
-            ca.close()
-            signer.core.close()

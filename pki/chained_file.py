@@ -5,6 +5,8 @@ read with a pager and checked with three lines of any language. An append is on 
 
 What a crash leaves: a last line without its end, or with contents that were never written. It is cut off, and kept beside the
 file; whoever relied on it was never told that it is written. A line that is wrong anywhere else is damage, and refused.
+
+What a long file amounts to is kept beside it (`pki.snapshot`); then only the bytes before are compared, and the rest is read.
 """
 
 import contextlib
@@ -21,12 +23,16 @@ import msgspec
 
 from pki.errors import JournalDamaged, JournalInUse
 from pki.file_modes import verify_only_owner_writes
+from pki.snapshot import Folded, Snapshot, give_to_owner, read_snapshot, uncollected, write_snapshot
 
 __all__ = ["START", "ChainedFile", "Position", "chain_digest"]
 
 _T = TypeVar("_T")
 _DIGEST_HEX: Final = 64
 _MAX_LINE_BYTES: Final = 1_000_000
+_SNAPSHOT_EVERY: Final = 5_000
+"""Records that are read rather than written down anew: a tenth of a second."""
+_COMPARED_AT_ONCE: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +55,24 @@ class ChainedFile(Generic[_T]):
     """The file, opened by one process at a time. `apply` is called for each record, old and new, with its sequence number."""
 
     def __init__(
-        self, path: Path, kind: "type[_T] | object", apply: Callable[[_T, int], None], *, read_only: bool = False
+        self,
+        path: Path,
+        kind: "type[_T] | object",
+        apply: Callable[[_T, int], None],
+        *,
+        read_only: bool = False,
+        folded: Folded | None = None,
+        whole: bool = False,
     ) -> None:
         """Opens or creates it, cuts off a torn tail, reads it. Raises JournalDamaged, JournalInUse, Misconfigured, OSError.
 
-        `read_only`: another process may be writing; what it has not finished is not seen, and nothing is changed.
+        `read_only`: another process may be writing; what it has not finished is not seen, and nothing of it is changed.
+        `folded`: what `apply` makes, to be kept in a snapshot and taken from there, where `apply` is not called. `whole`:
+        the snapshot is not taken but compared, and made anew if it is wrong.
         """
         self.path = path
+        self.has_wrong_snapshot = False
+        """There was one that fitted the file and did not say what its records say."""
         self._read_only = read_only
         self.head = START
         self.cut_off_bytes = 0
@@ -66,17 +83,20 @@ class ChainedFile(Generic[_T]):
         self._offsets = array("Q")
         self._size = 0
         self._broken = False
+        self._folded = folded
+        self._hash = None if folded is None else hashlib.sha256()
+        """Of all records so far, as bytes."""
         existed = path.exists()
         flags = os.O_RDONLY if read_only else os.O_RDWR | os.O_CREAT
         self._descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
         try:
             if not existed:
-                _give_to_owner(self._descriptor, path.parent)
+                give_to_owner(self._descriptor, path.parent)
                 _sync_directory(path.parent)
             verify_only_owner_writes(path, os.fstat(self._descriptor))
             if not read_only:
                 self._lock()
-            self._load()
+            self._load_from_snapshot(whole=whole)
         except BaseException:
             os.close(self._descriptor)
             raise
@@ -99,7 +119,7 @@ class ChainedFile(Generic[_T]):
         if len(line) > _MAX_LINE_BYTES:
             raise ValueError("a record that is too long")
         self._write(line)
-        self._accept(record, digest, len(line))
+        self._accept(record, digest, line)
         return self.head
 
     def read(self, sequence: int) -> _T:
@@ -140,7 +160,77 @@ class ChainedFile(Generic[_T]):
         except BlockingIOError:
             raise JournalInUse(f"{self.path} is in use by another process") from None
 
-    def _load(self) -> None:
+    def _load_from_snapshot(self, *, whole: bool) -> None:
+        folded = self._folded
+        if folded is None:
+            self._load()
+            return
+        found, begun = self._fitting_snapshot(folded)
+        if found is None or begun is None:
+            kept = 0
+            self._load()
+        elif whole:
+            kept = found.sequence
+            self._load(compare_with=found)
+        else:
+            kept = found.sequence if self._restore(found, begun, folded) else 0
+            self._load()
+        if self.has_wrong_snapshot or self.head.sequence - kept > _SNAPSHOT_EVERY:
+            with contextlib.suppress(OSError):  # it may be read-only here, or full
+                self._keep(folded)
+
+    def _fitting_snapshot(self, folded: Folded) -> "tuple[Snapshot | None, hashlib._Hash | None]":
+        """One that was made of what the file begins with, byte for byte, and the hash of that."""
+        found = read_snapshot(self._snapshot_path, folded.form)
+        begun = None if found is None else self._hash_of_beginning(found.size_bytes)
+        if found is None or begun is None or begun.digest() != found.sha256:
+            return None, None
+        return found, begun
+
+    @property
+    def _snapshot_path(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.snapshot")
+
+    def _hash_of_beginning(self, size: int) -> "hashlib._Hash | None":
+        """SHA-256 of so many bytes; None if there are fewer."""
+        seen, done = hashlib.sha256(), 0
+        while done < size:
+            piece = os.pread(self._descriptor, min(_COMPARED_AT_ONCE, size - done), done)
+            if not piece:
+                return None
+            seen.update(piece)
+            done += len(piece)
+        return seen
+
+    def _restore(self, snapshot: Snapshot, begun: "hashlib._Hash", folded: Folded) -> bool:
+        """All of it, or nothing: then False."""
+        offsets = array("Q", snapshot.offsets)
+        start = os.pread(self._descriptor, _DIGEST_HEX, offsets[-1])
+        if start != snapshot.digest.hex().encode():
+            return False
+        try:
+            with uncollected():
+                folded.restore(snapshot.state)
+        except ValueError:
+            return False
+        self._offsets, self._size = offsets, snapshot.size_bytes
+        self.head, self._hash = Position(snapshot.sequence, snapshot.digest), begun
+        return True
+
+    def _keep(self, folded: Folded) -> None:
+        assert self._hash is not None
+        write_snapshot(
+            self._snapshot_path,
+            folded.form,
+            self._offsets,
+            folded.dump(),
+            sequence=self.head.sequence,
+            digest=self.head.digest,
+            size_bytes=self._size,
+            sha256=self._hash.digest(),
+        )
+
+    def _load(self, compare_with: Snapshot | None = None) -> None:
         # Up to where it reaches now: a line that is being written meanwhile is the last one, not one with others behind it.
         end = os.fstat(self._descriptor).st_size
         with os.fdopen(os.dup(self._descriptor), "rb") as file:
@@ -151,7 +241,10 @@ class ChainedFile(Generic[_T]):
                 if record is None:
                     self._torn(line, more=next(lines, b""))
                     return
-                self._accept(record, bytes.fromhex(line[:_DIGEST_HEX].decode("ascii")), len(line))
+                self._accept(record, bytes.fromhex(line[:_DIGEST_HEX].decode("ascii")), line)
+                if compare_with is not None and self.head.sequence == compare_with.sequence:
+                    assert self._folded is not None
+                    self.has_wrong_snapshot = self._folded.dump() != compare_with.state
 
     def _checked(self, line: bytes) -> _T | None:
         """The record of a line that continues the chain."""
@@ -194,9 +287,11 @@ class ChainedFile(Generic[_T]):
                 pass
             raise
 
-    def _accept(self, record: _T, digest: bytes, size: int) -> None:
+    def _accept(self, record: _T, digest: bytes, line: bytes) -> None:
         self._offsets.append(self._size)
-        self._size += size
+        self._size += len(line)
+        if self._hash is not None:
+            self._hash.update(line)
         self.head = Position(self.head.sequence + 1, digest)
         self._apply(record, self.head.sequence)
 
@@ -211,13 +306,6 @@ def _keep(path: Path, data: bytes) -> None:
     except OSError:
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
-
-
-def _give_to_owner(descriptor: int, directory: Path) -> None:
-    """What root begins belongs to whom the directory belongs: a service that is not root goes on with it."""
-    owner = directory.stat()
-    if os.geteuid() == 0 and owner.st_uid != 0:
-        os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
 
 def _sync_directory(directory: Path) -> None:

@@ -5,7 +5,9 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Final
 
+import msgspec
 from cryptography import x509
 
 from pki.chained_file import START, Position
@@ -54,8 +56,7 @@ class RequestState(Enum):
         return self in {RequestState.APPROVED, RequestState.RESERVED, RequestState.INTENDED}
 
 
-@dataclass(slots=True, kw_only=True)
-class RequestEntry:
+class RequestEntry(msgspec.Struct, kw_only=True, array_like=True, gc=False):
     """A request as it is now."""
 
     id: str
@@ -79,8 +80,7 @@ class RequestEntry:
     """Why it was denied or abandoned."""
 
 
-@dataclass(frozen=True, slots=True)
-class Revocation:
+class Revocation(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """When and why."""
 
     at: datetime.datetime
@@ -90,8 +90,7 @@ class Revocation:
     """Its record in the journal."""
 
 
-@dataclass(slots=True, kw_only=True)
-class CertificateEntry:
+class CertificateEntry(msgspec.Struct, kw_only=True):
     """A serial number and what became of it."""
 
     serial: int
@@ -124,6 +123,36 @@ class CertificateEntry:
         return self.not_before <= now <= self.not_after
 
 
+class _CertificateRow(msgspec.Struct, array_like=True, gc=False):
+    """A `CertificateEntry` as it is dumped."""
+
+    serial: bytes
+    request: int
+    """Place among the requests."""
+    intended: int
+    issued: int
+    not_before: datetime.datetime | None
+    not_after: datetime.datetime | None
+    revocation: Revocation | None
+
+
+class _Dumped(msgspec.Struct, array_like=True):
+    """Everything that an `Inventory` knows. Serial numbers stand with the certificates only."""
+
+    requests: list[RequestEntry]
+    certificates: list[_CertificateRow]
+    held: list[int]
+    issued_count: int
+    noted: Position
+    opened: bool
+
+
+_STATE: "Final[msgspec.msgpack.Decoder[_Dumped]]" = msgspec.msgpack.Decoder(_Dumped)
+_FORMS: Final = (RequestEntry, Subject, Revocation, _CertificateRow, _Dumped)
+_FORM: Final = "inventory 1 " + " ".join(name for each in _FORMS for name in each.__struct_fields__)
+"""The number is for when the same fields come to mean something else."""
+
+
 @dataclass(slots=True)
 class Inventory:
     """All requests and certificates. `apply` raises JournalDamaged for a record that cannot follow those before it."""
@@ -137,6 +166,63 @@ class Inventory:
     _by_identity: dict[tuple[str, Subject], list[RequestEntry]] = field(default_factory=dict)
     _held: dict[tuple[str, Subject], RequestEntry] = field(default_factory=dict)
     _opened: bool = False
+
+    @property
+    def form(self) -> str:
+        """Of what `dump` writes."""
+        return _FORM
+
+    def dump(self) -> bytes:
+        """All of it, for `restore`; the same for the same records."""
+        place = {name: number for number, name in enumerate(self.requests)}
+        rows = [
+            _CertificateRow(
+                each.serial.to_bytes((each.serial.bit_length() + 7) // 8, "big"),
+                place[each.request.id],
+                each.intended,
+                each.issued,
+                each.not_before,
+                each.not_after,
+                each.revocation,
+            )
+            for each in self.certificates.values()
+        ]
+        requests = [msgspec.structs.replace(each, serial=None) for each in self.requests.values()]
+        held = [place[each.id] for each in self._held.values()]
+        dumped = _Dumped(requests, rows, held, self.issued_count, self.noted, self._opened)
+        return msgspec.msgpack.encode(dumped)
+
+    def restore(self, state: bytes) -> None:
+        """What was dumped, in an inventory that has seen no record. Raises ValueError, and then it has seen none still."""
+        try:
+            found = _STATE.decode(state)
+            requests = found.requests
+            certificates = [
+                (int.from_bytes(row.serial, "big"), requests[row.request], row) for row in found.certificates
+            ]
+            held = [requests[number] for number in found.held]
+        except (msgspec.MsgspecError, IndexError) as error:
+            raise ValueError(str(error)) from None
+        for request in requests:
+            self._add(request)
+        for serial, request, row in certificates:
+            request.serial = serial
+            self.certificates[serial] = CertificateEntry(
+                serial=serial,
+                request=request,
+                intended=row.intended,
+                issued=row.issued,
+                not_before=row.not_before,
+                not_after=row.not_after,
+                revocation=row.revocation,
+            )
+        self._held = {(each.profile, each.subject): each for each in held}
+        self.issued_count, self.noted, self._opened = found.issued_count, found.noted, found.opened
+
+    def _add(self, request: RequestEntry) -> None:
+        self.requests[request.id] = request
+        self._by_key.setdefault(request.spki_sha256, []).append(request)
+        self._by_identity.setdefault((request.profile, request.subject), []).append(request)
 
     def held(self, profile: str, subject: Subject) -> RequestEntry | None:
         """The request of this identity that waits for a decision."""
@@ -239,11 +325,9 @@ class Inventory:
             state=RequestState.HELD if record.held else RequestState.APPROVED,
             approved_at=record.at,
         )
-        self.requests[request.id] = request
+        self._add(request)
         if record.held:
             self._held[record.profile, record.subject] = request
-        self._by_key.setdefault(request.spki_sha256, []).append(request)
-        self._by_identity.setdefault((record.profile, record.subject), []).append(request)
 
     def _reserved(self, record: Reserved) -> None:
         request = self._request(record.request, RequestState.APPROVED)

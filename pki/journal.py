@@ -17,12 +17,15 @@ __all__ = ["Journal"]
 
 
 class Journal:
-    """One CA's journal. Raises JournalDamaged, JournalInUse, OSError when it is opened."""
+    """One CA's journal. Raises JournalDamaged, JournalInUse, Misconfigured, OSError when it is opened.
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+    `whole`: read from its first record on, and its snapshot compared with that.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False, whole: bool = False) -> None:
         self.inventory = Inventory()
         self._file: ChainedFile[JournalRecord] = ChainedFile(
-            path, JournalRecord, self.inventory.apply, read_only=read_only
+            path, JournalRecord, self.inventory.apply, read_only=read_only, folded=self.inventory, whole=whole
         )
 
     def close(self) -> None:
@@ -42,6 +45,11 @@ class Journal:
     def head(self) -> Position:
         """How far it has got."""
         return self._file.head
+
+    @property
+    def has_wrong_snapshot(self) -> bool:
+        """Read whole, it was not what its snapshot had said; that is mended, and somebody should ask why."""
+        return self._file.has_wrong_snapshot
 
     @property
     def cut_off_bytes(self) -> int:

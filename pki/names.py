@@ -3,9 +3,9 @@
 import ipaddress
 import re
 import unicodedata
-from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
@@ -33,8 +33,7 @@ _DNS_LIKE_LABEL: Final = "[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?"
 _DNS_LIKE: Final = re.compile(rf"(?:{_DNS_LIKE_LABEL}\.)+{_DNS_LIKE_LABEL}")
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(msgspec.Struct, frozen=True, gc=False):
     """A subject: CN and O; OU for development certificates; C and DC where ISO 15118-2 asks for them."""
 
     common_name: str

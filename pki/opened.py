@@ -61,10 +61,13 @@ def issuance_in_turn(
 
 
 @contextlib.contextmanager
-def signer_in_turn(directory: Path, patience_s: float) -> Iterator[SignerClient]:
-    """The signer of a CA's directory, for whoever needs no journal. Raises Misconfigured, SignerUnavailable."""
+def signer_in_turn(directory: Path, patience_s: float, *, whole: bool = False) -> Iterator[SignerClient]:
+    """The signer of a CA's directory, for whoever needs no journal. Raises Misconfigured, SignerUnavailable.
+
+    `whole`: as `signer_for` has it.
+    """
     with contextlib.ExitStack() as entered:
-        yield _enter_in_turn(entered, lambda: signer_for(directory / SIGNER), patience_s)
+        yield _enter_in_turn(entered, lambda: signer_for(directory / SIGNER, whole=whole), patience_s)
 
 
 def _enter_in_turn(

@@ -20,6 +20,7 @@ from gateway.control.background import in_background
 from gateway.control.own_certificate_source import CertificateNotHad, Made, request_for_names
 from pki.acme.client import ACMEClient, ACMEFailed, ACMESettings
 from pki.acme.jws import from_base64url
+from pki.acme.renewal_info import RenewalAdvice
 from pki.backends.http import TLSFiles
 from pki.errors import Misconfigured
 from pki.keys import KeyKind, generate_key, write_key
@@ -40,21 +41,32 @@ class ACMESource:
         self._names = names
         self._client: ACMEClient | None = None
 
-    async def issue(self, kind: KeyKind) -> Made:
+    async def renewal_advice(self, certificate: x509.Certificate) -> RenewalAdvice | None:
+        """RFC 9773, from a CA that has it. Raises CertificateNotHad."""
+        try:
+            return await (await self._asked_client()).renewal_advice(certificate)
+        except (ACMEFailed, Misconfigured, OSError) as error:
+            self._client = None
+            raise CertificateNotHad(str(error)) from None
+
+    async def issue(self, kind: KeyKind, replaced: x509.Certificate | None = None) -> Made:
         """An order of its own for each kind of key. Raises CertificateNotHad."""
         key = await in_background(partial(generate_key, kind))
         csr = x509.load_pem_x509_csr(request_for_names(key, self._names).encode("ascii"))
         shown: dict[str, str] = {}
         try:
-            if self._client is None:
-                self._client = await in_background(self._made_client)
-            client = self._client
+            client = await self._asked_client()
             async with _answering(self._acme.http_address, shown):
-                chain = await client.certificate(csr, self._names, shown.__setitem__, _now())
+                chain = await client.certificate(csr, self._names, shown.__setitem__, _now(), replaced)
         except (ACMEFailed, Misconfigured, OSError) as error:
             self._client = None  # the CA may have forgotten the account, or moved
             raise CertificateNotHad(str(error)) from None
         return chain, key
+
+    async def _asked_client(self) -> ACMEClient:
+        if self._client is None:
+            self._client = await in_background(self._made_client)
+        return self._client
 
     def _made_client(self) -> ACMEClient:
         acme = self._acme

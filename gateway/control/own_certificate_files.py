@@ -47,11 +47,15 @@ class OwnCertificate(NamedTuple):
         return tuple(found.value.get_values_for_type(x509.DNSName))
 
     @property
+    def in_use_since(self) -> datetime.datetime:
+        """When its life begins. Back-dating is no part of that: a short life would be none."""
+        begins, ends = self.chain[0].not_valid_before_utc, self.chain[0].not_valid_after_utc
+        return self.written_at if begins <= self.written_at <= ends else begins
+
+    @property
     def renewal_at(self) -> datetime.datetime:
-        """When two thirds of its life are over. Back-dating is no part of that: a short life would be none."""
-        leaf = self.chain[0]
-        begins, ends = leaf.not_valid_before_utc, leaf.not_valid_after_utc
-        start = self.written_at if begins <= self.written_at <= ends else begins
+        """When two thirds of its life are over."""
+        start, ends = self.in_use_since, self.chain[0].not_valid_after_utc
         return start + (ends - start) * 2 / 3
 
     @property

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.control.background import in_background
+from pki.acme.renewal_info import RenewalAdvice
 from pki.approval import Operator
 from pki.errors import PKIError
 from pki.issuance import Application, IssuedCertificate
@@ -31,8 +32,14 @@ class CertificateNotHad(Exception):  # noqa: N818  names the state
 class OwnCertificateSource(Protocol):
     """A CA for servers."""
 
-    async def issue(self, kind: KeyKind) -> Made:
-        """A certificate with its issuers, leaf first, without the root, and its new key. Raises CertificateNotHad."""
+    async def issue(self, kind: KeyKind, replaced: x509.Certificate | None = None) -> Made:
+        """A certificate with its issuers, leaf first, without the root, and its new key. Raises CertificateNotHad.
+
+        `replaced`: the one before it, if this is a renewal.
+        """
+
+    async def renewal_advice(self, certificate: x509.Certificate) -> RenewalAdvice | None:
+        """When the CA would like it to be renewed; None if that is left to us. Raises CertificateNotHad."""
 
 
 class EmbeddedSource:
@@ -43,8 +50,14 @@ class EmbeddedSource:
         self._names = names
         self._organization = organization
 
-    async def issue(self, kind: KeyKind) -> Made:
+    async def renewal_advice(self, certificate: x509.Certificate) -> RenewalAdvice | None:
+        """It is left to us."""
+        del certificate
+        return None
+
+    async def issue(self, kind: KeyKind, replaced: x509.Certificate | None = None) -> Made:
         """Beside the event loop, as are key generation and the waiting."""
+        del replaced
         return await in_background(lambda: self._issued(kind))
 
     def _issued(self, kind: KeyKind) -> Made:

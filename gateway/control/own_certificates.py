@@ -1,10 +1,12 @@
-"""The listeners' own certificates: issued, renewed at two thirds of their life, put into force without touching a session.
+"""The listeners' own certificates: issued, renewed in time, put into force without touching a session.
 
-What fails leaves the last good certificate where it is; an event and a metric say so, and it is tried again.
+In time is when their CA advises, or at two thirds of their life. What fails leaves the last good certificate where it is; an
+event and a metric say so, and it is tried again.
 """
 
 import asyncio
 import datetime
+import secrets
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -26,6 +28,7 @@ from gateway.control.own_certificate_files import (
 )
 from gateway.control.own_certificate_source import CertificateNotHad, EmbeddedSource, OwnCertificateSource
 from gateway.control.part import NodePart
+from gateway.control.renewal_advice import RenewalAdvisor
 from gateway.link.messages import CertificatePEM, EdgeSettings
 from pki.keys import KeyKind
 
@@ -65,6 +68,7 @@ class OwnCertificates(NodePart):
         """By kind of key: how often in a row, when to try again (monotonic), and why."""
         self._refused = 0
         self._asking = asyncio.Lock()
+        self._advisor = RenewalAdvisor(secrets.SystemRandom().random)
 
     @override
     async def load(self) -> None:
@@ -81,6 +85,7 @@ class OwnCertificates(NodePart):
     def use(self, config: Config) -> None:
         # A reload may be what mends it: nothing waits any longer.
         self._config, self._source, self._failed = config, _source_of(config), {}
+        self._advisor.forget()
 
     @override
     def follow(self, settings: EdgeSettings) -> None:
@@ -110,8 +115,12 @@ class OwnCertificates(NodePart):
             config = self._config
             for kind in config.server_certificates.keys:
                 found = await self._found(kind, own_certificate_path(config, kind))
-                if self._is_due(kind, found) and not (missing_only and found is not None):
-                    await self._renew(kind)
+                if missing_only and found is not None:
+                    continue
+                if found is not None and self._source is not None:
+                    await self._advisor.ask(kind, found, self._source)
+                if self._is_due(kind, found):
+                    await self._renew(kind, found)
 
     async def _found(self, kind: str, path: Path) -> OwnCertificate | None:
         """What is on the disk, read again only if the file is another one."""
@@ -128,23 +137,23 @@ class OwnCertificates(NodePart):
         _, not_before, _ = self._failed.get(kind, (0, 0.0, ""))
         if time.monotonic() < not_before:
             return False
-        return found is None or self._needs_another(found)
+        return found is None or self._needs_another(kind, found)
 
-    def _needs_another(self, found: OwnCertificate) -> bool:
+    def _needs_another(self, kind: str, found: OwnCertificate) -> bool:
         wanted = {name.lower() for name in self._config.server_certificates.names}
-        return {name.lower() for name in found.names} != wanted or _now() >= found.renewal_at
+        return {name.lower() for name in found.names} != wanted or _now() >= self._advisor.renewal_at(kind, found)
 
-    async def _renew(self, kind: KeyKind) -> None:
+    async def _renew(self, kind: KeyKind, before: OwnCertificate | None) -> None:
         assert self._source is not None
         config = self._config
         try:
-            chain, key = await self._source.issue(kind)
+            chain, key = await self._source.issue(kind, None if before is None else before.chain[0])
             await in_background(partial(write_own, own_certificate_path(config, kind), chain, key))
         except (CertificateNotHad, OSError) as error:
             self._note_failure(kind, str(error))
             return
         found = await self._found(kind, own_certificate_path(config, kind))
-        if found is None or (self._needs_another(found) and config is self._config):
+        if found is None or (self._needs_another(kind, found) and config is self._config):
             # Else it would be asked for again and again, until a public CA has enough of us.
             self._note_failure(kind, "what the CA has issued would have to be renewed at once")
             return
@@ -198,7 +207,8 @@ class OwnCertificates(NodePart):
             told |= {
                 "serial": f"{leaf.serial_number:x}",
                 "not_after": leaf.not_valid_after_utc.isoformat(),
-                "renewal_at": found.renewal_at.isoformat(),
+                "renewal_at": self._advisor.renewal_at(kind, found).isoformat(),
+                "renewal_advised": self._advisor.explanation(kind, found),
                 "in_force": found.pem in self._shown,
             }
         return told

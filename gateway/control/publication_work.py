@@ -120,7 +120,7 @@ class PublicationWork:
             return not self._planned_at
         if self._journal is None or found.st_ino != self._inode:
             self.close()
-            self._journal, self._inode = Journal(path, read_only=True), found.st_ino
+            self._journal, self._inode = Journal(path, read_only=True, whole=True), found.st_ino
             return True
         before = self._journal.head
         try:

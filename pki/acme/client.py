@@ -4,7 +4,7 @@ The procedure of `ACMEClient.certificate`:
 
 (1) the directory                                              7.1.1
 (2) the account of our key, made or found                      7.3, 7.3.4
-(3) an order for the names                                     7.4
+(3) an order for the names, which says what it replaces        7.4; RFC 9773, 5
 (4) each authorization that is not valid yet: its http-01 challenge is answered, then it is waited for     7.5, 8.3
 (5) the order is finalized with the request, and waited for    7.4
 (6) the certificate and those above it                         7.4.2
@@ -12,6 +12,7 @@ The procedure of `ACMEClient.certificate`:
 What comes back is untrusted input: the key, exactly the names, and times are checked, and the chain is put in order.
 """
 
+import contextlib
 import datetime
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from pki.acme.jws import base64url, bound_account, key_authorization, public_jwk, signed
+from pki.acme.renewal_info import RenewalAdvice, certificate_id, parse_advice
 from pki.backends.http import Answer, TLSFiles, ask
 from pki.backends.interface import BackendUnavailable, printable_reason
 from pki.chains import ordered_chain, shaped
@@ -72,15 +74,19 @@ class ACMEClient:
         self._nonce = ""
 
     async def certificate(
-        self, csr: x509.CertificateSigningRequest, names: Sequence[str], show: Show, now: datetime.datetime
+        self,
+        csr: x509.CertificateSigningRequest,
+        names: Sequence[str],
+        show: Show,
+        now: datetime.datetime,
+        replaced: x509.Certificate | None = None,
     ) -> tuple[x509.Certificate, ...]:
-        """Leaf first, without the root. Raises ACMEFailed."""
+        """Leaf first, without the root. Raises ACMEFailed. `replaced`: the certificate of this CA that it is the renewal of."""
         try:
             # Steps 1 and 2.
             await self._log_in()
             # Step 3.
-            identifiers = [{"type": "dns", "value": name} for name in names]
-            made = await self._post("newOrder", self._url("newOrder"), {"identifiers": identifiers})
+            made = await self._ordered(names, replaced)
             order, place = _json(made), made.headers.get("location", "")
             # Step 4.
             for url in _texts(order, "authorizations"):
@@ -97,12 +103,39 @@ class ACMEClient:
         except BackendUnavailable as error:
             raise ACMEFailed(str(error)) from None
 
-    async def _log_in(self) -> None:
+    async def renewal_advice(self, certificate: x509.Certificate) -> RenewalAdvice | None:
+        """When the CA would like this certificate of its own to be renewed; None if it has no opinion. Raises ACMEFailed."""
+        try:
+            await self._look_up()
+            url = self._directory.get("renewalInfo")
+            if not isinstance(url, str) or not url:
+                return None
+            answer = await ask("GET", f"{url.rstrip('/')}/{certificate_id(certificate)}", tls=self._settings.tls)
+            if answer.status >= _FIRST_REFUSAL:
+                raise ACMEFailed(f"renewalInfo: HTTP status {answer.status}: {_words(_problem(answer))}")
+            return parse_advice(answer.body, answer.headers.get("retry-after", ""))
+        except (BackendUnavailable, ValueError) as error:
+            raise ACMEFailed(f"renewalInfo: {error}") from None
+
+    async def _ordered(self, names: Sequence[str], replaced: x509.Certificate | None) -> Answer:
+        """Step 3. What is said to be replaced already (RFC 9773, 5) is ordered as something new."""
+        order: dict[str, Any] = {"identifiers": [{"type": "dns", "value": name} for name in names]}
+        url = self._url("newOrder")
+        if replaced is not None and self._directory.get("renewalInfo"):
+            with contextlib.suppress(ACMEFailed, ValueError):
+                return await self._post("newOrder", url, {**order, "replaces": certificate_id(replaced)})
+        return await self._post("newOrder", url, order)
+
+    async def _look_up(self) -> None:
+        """Step 1."""
         if not self._directory:
             answer = await ask("GET", self._settings.directory, tls=self._settings.tls)
             if answer.status >= _FIRST_REFUSAL:
                 raise ACMEFailed(f"directory: HTTP status {answer.status}")
             self._directory = _json(answer)
+
+    async def _log_in(self) -> None:
+        await self._look_up()
         if self._account:
             return
         url, settings = self._url("newAccount"), self._settings

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 
 from pki.errors import PKIError
-from pki.signer.server import SOCKET_NAME, bind_socket, open_core, serve
+from pki.signer.server import SNAPSHOT_NAME, SOCKET_NAME, bind_socket, open_core, serve
 
 __all__ = ["main"]
 
@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, _end)
     try:
-        core = open_core(directory)
+        core = open_core(directory, whole=not options.snapshot)
         if options.listen_fd is None:
             path = options.socket or directory / SOCKET_NAME
             listener = bind_socket(path, others=bool(options.client_user))
@@ -47,6 +47,9 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         print(f"signer: {error.filename or directory}: {error.strerror or error}", file=sys.stderr)  # noqa: T201
         return _UNUSABLE
+    if core.book.has_wrong_snapshot:
+        what = f"{directory / SNAPSHOT_NAME} did not say what the list says, and is made anew"
+        print(f"signer: {what}: find out who has written it", file=sys.stderr)  # noqa: T201
     if options.lifeline_fd is not None:
         threading.Thread(target=_watch, args=(options.lifeline_fd,), daemon=True).start()
     if options.ready_fd is not None:
@@ -70,6 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--socket", type=Path, help="where to be asked; default: DIRECTORY/socket")
     parser.add_argument(
         "--client-user", type=_uid, action="append", default=[], help="a user who may ask; may be repeated"
+    )
+    parser.add_argument(
+        "--snapshot", action="store_true", help="start from the snapshot of the list, without reading all of it"
     )
     parser.add_argument("--listen-fd", type=int, help="a listening Unix socket that is inherited")
     parser.add_argument("--ready-fd", type=int, help="gets a line when the signer can sign")

@@ -65,11 +65,30 @@ class _Remembered(msgspec.Struct, frozen=True, tag="remembered", tag_field="reco
 _Record = Ordered | _Signed | Listed | _Remembered
 
 
+class _Dumped(msgspec.Struct, array_like=True):
+    """Everything that a `SignerBook` knows. Serial numbers are bytes, each with the number of its record."""
+
+    remembered: Position
+    last_weighty: int
+    ordered: list[tuple[bytes, int]]
+    signed: list[tuple[bytes, int]]
+    revoked: list[bytes]
+    lists: list[Listed]
+
+
+_FORM: Final = "list 1 " + " ".join((*_Dumped.__struct_fields__, *Listed.__struct_fields__))
+"""The number is for when the same fields come to mean something else."""
+_STATE: "Final[msgspec.msgpack.Decoder[_Dumped]]" = msgspec.msgpack.Decoder(_Dumped)
+
+
 class SignerBook:
     """The list and what it amounts to. One thread at a time."""
 
-    def __init__(self, path: Path) -> None:
-        """Raises JournalDamaged, JournalInUse, OSError."""
+    def __init__(self, path: Path, *, whole: bool = True) -> None:
+        """Raises JournalDamaged, JournalInUse, Misconfigured, OSError.
+
+        `whole`: read from its first record on, and its snapshot compared with that; else the snapshot is good enough.
+        """
         self.remembered = START
         """The furthest place of the journal that this signer has seen."""
         self._last_weighty = 0
@@ -77,11 +96,45 @@ class SignerBook:
         self._signed: dict[int, int] = {}
         self._revoked: dict[int, None] = {}
         self._lists: dict[tuple[str, str], Listed] = {}
-        self._file: ChainedFile[_Record] = ChainedFile(path, _Record, self._apply)
+        self._file: ChainedFile[_Record] = ChainedFile(path, _Record, self._apply, folded=self, whole=whole)
 
     def close(self) -> None:
         """Lets another process have the list."""
         self._file.close()
+
+    @property
+    def has_wrong_snapshot(self) -> bool:
+        """Read whole, the list was not what its snapshot had said; that is mended, and somebody should ask why."""
+        return self._file.has_wrong_snapshot
+
+    @property
+    def form(self) -> str:
+        """Of what `dump` writes."""
+        return _FORM
+
+    def dump(self) -> bytes:
+        """What the list amounts to, for `restore`; the same for the same records."""
+        dumped = _Dumped(
+            self.remembered,
+            self._last_weighty,
+            [(_bytes(serial), sequence) for serial, sequence in self._ordered.items()],
+            [(_bytes(serial), sequence) for serial, sequence in self._signed.items()],
+            [_bytes(serial) for serial in self._revoked],
+            list(self._lists.values()),
+        )
+        return msgspec.msgpack.encode(dumped)
+
+    def restore(self, state: bytes) -> None:
+        """What was dumped. Raises ValueError, and then nothing is restored."""
+        try:
+            found = _STATE.decode(state)
+        except msgspec.MsgspecError as error:
+            raise ValueError(str(error)) from None
+        self.remembered, self._last_weighty = found.remembered, found.last_weighty
+        self._ordered = {int.from_bytes(serial, "big"): sequence for serial, sequence in found.ordered}
+        self._signed = {int.from_bytes(serial, "big"): sequence for serial, sequence in found.signed}
+        self._revoked = {int.from_bytes(serial, "big"): None for serial in found.revoked}
+        self._lists = {(each.issuer, each.scope): each for each in found.lists}
 
     @property
     def place(self) -> Position:
@@ -215,3 +268,7 @@ class SignerBook:
     def _seen(self, journal: Position) -> None:
         if journal.sequence >= self.remembered.sequence:
             self.remembered = journal
+
+
+def _bytes(serial: int) -> bytes:
+    return serial.to_bytes((serial.bit_length() + 7) // 8, "big")

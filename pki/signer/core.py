@@ -53,8 +53,10 @@ class SigningCore:
         issuers: dict[str, tuple[Issuer, PrivateKey]],
         list_path: Path,
         clock: Callable[[], datetime.datetime],
+        *,
+        whole: bool = True,
     ) -> None:
-        """Raises Misconfigured, JournalDamaged, JournalInUse, OSError."""
+        """Raises Misconfigured, JournalDamaged, JournalInUse, OSError. `whole`: as `SignerBook` has it."""
         for issuer, key in issuers.values():
             if key.public_key() != issuer.public_key:
                 raise Misconfigured(f"issuing CA {issuer.name}: the key does not belong to its certificate")
@@ -67,7 +69,7 @@ class SigningCore:
         }
         self._revoked: dict[int, _Facts | None] = {}
         self._scopes: set[tuple[str, str]] = set()
-        self.book = SignerBook(list_path)
+        self.book = SignerBook(list_path, whole=whole)
 
     @property
     def issuers(self) -> list[Issuer]:

@@ -21,8 +21,11 @@ _LONGEST_ADDRESS: Final = 107
 
 
 @contextlib.contextmanager
-def signer_for(directory: Path) -> Iterator[SignerClient]:
-    """A connection to the signer of this directory. Raises Misconfigured with its words if none can be started."""
+def signer_for(directory: Path, *, whole: bool = False) -> Iterator[SignerClient]:
+    """A connection to the signer of this directory. Raises Misconfigured with its words if none can be started.
+
+    `whole`: one that is started reads all of its list, as one that runs already has done.
+    """
     running = directory / SOCKET_NAME
     if _answers(running):
         client = SignerClient(running)
@@ -31,7 +34,7 @@ def signer_for(directory: Path) -> Iterator[SignerClient]:
         finally:
             client.close()
         return
-    with _started(directory) as client:
+    with _started(directory, whole=whole) as client:
         yield client
 
 
@@ -49,7 +52,7 @@ def _answers(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _started(directory: Path) -> Iterator[SignerClient]:
+def _started(directory: Path, *, whole: bool) -> Iterator[SignerClient]:
     # A short path of its own: a socket's path may have 107 bytes, and a directory of its own lets nobody else in.
     with tempfile.TemporaryDirectory(prefix="ocpp-signer-") as place:
         path = Path(place) / SOCKET_NAME
@@ -57,6 +60,7 @@ def _started(directory: Path) -> Iterator[SignerClient]:
         inherited = (listener.fileno(), theirs.fileno(), writing)
         # -P: what lies in the working directory must not run beside the keys.
         command = [sys.executable, "-P", "-m", "pki.signer", "--directory", str(directory)]
+        command += [] if whole else ["--snapshot"]
         for option, descriptor in zip(("--listen-fd", "--lifeline-fd", "--ready-fd"), inherited, strict=True):
             command += [option, str(descriptor)]
         with ours, subprocess.Popen(command, pass_fds=inherited, stderr=subprocess.PIPE) as process:  # noqa: S603  ourselves

@@ -41,10 +41,11 @@ from pki.signer.protocol import (
 )
 from pki.signer.settings import load_issuers
 
-__all__ = ["LIST_NAME", "SOCKET_NAME", "bind_socket", "open_core", "serve"]
+__all__ = ["LIST_NAME", "SNAPSHOT_NAME", "SOCKET_NAME", "bind_socket", "open_core", "serve"]
 
 SOCKET_NAME: Final = "socket"
 LIST_NAME: Final = "signed"
+SNAPSHOT_NAME: Final = "signed.snapshot"
 _MAX_CONNECTIONS: Final = 16
 _BACKLOG: Final = 128
 _MAX_DETAIL: Final = 500
@@ -53,9 +54,13 @@ _SILENT_S: Final = 5.0
 _QUESTIONS: "Final[msgspec.msgpack.Decoder[Question]]" = msgspec.msgpack.Decoder(Question)
 
 
-def open_core(directory: Path) -> SigningCore:
-    """Keys and list of a signer's directory. Raises PKIError, OSError."""
-    return SigningCore(load_issuers(directory), directory / LIST_NAME, lambda: datetime.datetime.now(datetime.UTC))
+def open_core(directory: Path, *, whole: bool = True) -> SigningCore:
+    """Keys and list of a signer's directory. Raises PKIError, OSError. `whole`: as `SignerBook` has it."""
+    return SigningCore(load_issuers(directory), directory / LIST_NAME, _now, whole=whole)
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
 
 
 def bind_socket(path: Path, *, others: bool = False) -> socket.socket:

@@ -1,6 +1,7 @@
 """`pki`: from two ceremony files to certificates, held requests, revocation and books that agree, with a real signer."""
 
 import datetime
+import hashlib
 import itertools
 import json
 import os
@@ -11,6 +12,7 @@ import subprocess
 from pathlib import Path
 
 import click
+import msgspec
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -20,9 +22,11 @@ from gateway.cli.pki import pki
 from pki.approval import Unproven
 from pki.crl import build_crl, next_stamp
 from pki.der_limits import assemble_signed, children
+from pki.inventory import Inventory
 from pki.issuance import Application, Issuance, IssuancePolicy
 from pki.names import Subject
 from pki.signer.launch import signer_for
+from pki.snapshot import Snapshot
 from tests.cli.conftest import Cli
 from tests.pki.ceremony.test_ceremony import ISSUING, ROOT, SERVERS, Room
 from tests.pki.hierarchy import DAY, NOW
@@ -383,6 +387,26 @@ class TestReconcile:
         assert found.code == NOT_OK
         assert [(each["code"], each["serial"]) for each in found.json()["discrepancies"]] == [("not-on-list", serial)]
         assert serial in place("reconcile").out
+
+    def test_a_snapshot_that_hides_a_revocation_shows_itself(
+        self, place: Place, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("pki.chained_file._SNAPSHOT_EVERY", 0)
+        serial = place.issue()["serial"]
+        place("revoke", serial, "--reason", "superseded")
+        assert place("list", "--json").json()[0]["state"] == "revoked"
+        snapshot = place.ca / "journal.snapshot"
+        found = msgspec.msgpack.decode(snapshot.read_bytes()[32:], type=Snapshot)
+        inventory = Inventory()
+        inventory.restore(found.state)
+        inventory.certificates[int(serial, 16)].revocation = None
+        body = msgspec.msgpack.encode(msgspec.structs.replace(found, state=inventory.dump()))
+        snapshot.write_bytes(hashlib.sha256(body).digest() + body)
+        result = place("reconcile")
+        assert result.code == NOT_OK
+        assert "journal.snapshot did not say what the journal says" in result.err
+        assert place("list", "--json").json()[0]["state"] == "revoked"
+        assert place("reconcile", "--json").json()["ok"] is True
 
     def test_another_journal(self, place: Place) -> None:
         place.issue()

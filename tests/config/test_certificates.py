@@ -139,9 +139,7 @@ class TestLeaf:
 
     @pytest.mark.requirement("A00.FR.309", "A00.FR.412")
     def test_a_certificate_without_exactly_one_cn_is_warned_about(self, site: Site, issuing: Authority) -> None:
-        class NoName(Subject):
-            __slots__ = ()
-
+        class NoName(Subject, frozen=True):
             def name(self) -> x509.Name:
                 return x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, self.organization)])
 

@@ -1,8 +1,13 @@
 """The fold over the journal: a record that cannot follow those before it is damage, whatever its digest says."""
 
+import typing
+
+import msgspec
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
+from pki.chained_file import Position
 from pki.errors import JournalDamaged
 from pki.inventory import Inventory, RequestState
 from pki.names import Subject
@@ -12,14 +17,17 @@ from pki.records import (
     Intended,
     Issued,
     JournalRecord,
+    Noted,
     Opened,
+    Received,
     Requested,
     Reserved,
     RevocationReason,
     Revoked,
+    TurnedDown,
 )
 from pki.revocation import RevokedCertificate
-from tests.pki.hierarchy import DAY, NOW
+from tests.pki.hierarchy import DAY, NOW, Hierarchy
 
 OPENED = Opened(at=NOW)
 HELD = Requested(
@@ -93,3 +101,56 @@ def test_an_order_that_cannot_be_is_damage(records) -> None:
     folded(*records[:-1])
     with pytest.raises(JournalDamaged, match=f"record {len(records)} cannot follow"):
         folded(*records)
+
+
+def asked(request: str, *, held: bool = True, name: str = "SN") -> Requested:
+    return msgspec.structs.replace(HELD, request=request, held=held, subject=Subject(name, "CPO", country="DE"))
+
+
+ALL: tuple[JournalRecord, ...] = (
+    *WHOLE,
+    asked("s"),
+    Noted(at=NOW, list=Position(7, b"d" * 32)),
+    asked("t"),  # the one that waits now
+    Decided(at=NOW, request="t", approved=False, by="alice", note="no"),
+    asked("u", name="SN-2"),
+    asked("v", held=False),
+    Reserved(at=NOW, request="v", serial="1" + "0" * 39),
+    Abandoned(at=NOW, request="v", serial="1" + "0" * 39, reason="lint"),
+    asked("w", held=False),
+    TurnedDown(at=NOW, request="w", reason="no"),
+    asked("x", held=False),
+    Received(at=NOW, request="x", chain=(Hierarchy().issuing.public_bytes(Encoding.DER),)),
+    asked("y", held=False),
+    Reserved(at=NOW, request="y", serial="aa"),
+    Intended(at=NOW, request="y", serial="aa", not_before=NOW, not_after=NOW + DAY, tbs=b""),
+    Issued(at=NOW, request="y", serial="aa", signature=b"s", list=Position(9, b"e" * 32)),
+)
+
+
+def test_these_are_records_of_every_kind() -> None:
+    assert {type(record) for record in ALL} == set(typing.get_args(JournalRecord))
+
+
+def test_what_is_dumped_after_any_record_is_restored_and_goes_on_like_the_fold_itself() -> None:
+    whole = folded(*ALL)
+    for length in range(len(ALL) + 1):
+        before, again = folded(*ALL[:length]), Inventory()
+        again.restore(before.dump())
+        assert again == before
+        assert again.dump() == before.dump()
+        for sequence, record in enumerate(ALL[length:], length + 1):
+            again.apply(record, sequence)
+        assert again == whole
+        assert again.dump() == whole.dump()
+        assert all(entry.request is again.requests[entry.request.id] for entry in again.certificates.values())
+
+
+def test_what_no_inventory_has_dumped_is_an_error_and_leaves_it_empty() -> None:
+    dumped = msgspec.msgpack.decode(folded(*ALL).dump())
+    dumped[1][0][1] = 1_000  # a certificate of a request that is not there
+    for state in (b"", b"\xc1", msgspec.msgpack.encode(dumped), msgspec.msgpack.encode(dumped[:3])):
+        inventory = Inventory()
+        with pytest.raises(ValueError, match=r"."):
+            inventory.restore(state)
+        assert inventory == Inventory()

@@ -129,25 +129,25 @@ def issuance_opened(ca_path: str, *, as_json: bool) -> "Iterator[Issuance]":
 
 
 @contextlib.contextmanager
-def signer_asked(ca_path: str, *, as_json: bool) -> "Iterator[SignerClient]":
-    """The signer that runs, or one for this command. Raises Failure."""
+def signer_asked(ca_path: str, *, as_json: bool, whole: bool = False) -> "Iterator[SignerClient]":
+    """The signer that runs, or one for this command, which reads its `whole` list. Raises Failure."""
     from pki.opened import signer_in_turn
 
     directory = _directory(ca_path, as_json=as_json)
-    with errors_explained(as_json=as_json), signer_in_turn(directory, _WAIT_FOR_TURN_S) as signer:
+    with errors_explained(as_json=as_json), signer_in_turn(directory, _WAIT_FOR_TURN_S, whole=whole) as signer:
         yield signer
 
 
 @contextlib.contextmanager
-def journal_read(ca_path: str, *, as_json: bool) -> "Iterator[Journal]":
-    """The journal, also while a gateway writes it. Raises Failure."""
+def journal_read(ca_path: str, *, as_json: bool, whole: bool = False) -> "Iterator[Journal]":
+    """The journal, also while a gateway writes it; `whole`, without its snapshot. Raises Failure."""
     from pki.journal import Journal
 
     directory = _directory(ca_path, as_json=as_json)
     if not (directory / _JOURNAL).exists():
         fail(f"{shown(ca_path)} has no journal yet: nothing has been issued.", NOT_OK, as_json=as_json)
     with errors_explained(as_json=as_json):
-        journal = Journal(directory / _JOURNAL, read_only=True)
+        journal = Journal(directory / _JOURNAL, read_only=True, whole=whole)
         try:
             yield journal
         finally:

@@ -10,7 +10,7 @@ from gateway.cli.output import json_option, print_json, print_table, shown
 
 if TYPE_CHECKING:
     from gateway.cli.policy.case_files import CaseFile
-    from gateway.cli.policy.progress import Advance
+    from gateway.cli.progress import Advance
     from gateway.config.policy_packs import PackProblem
     from gateway.policy.trial import CaseResult, TrialResult
     from gateway.policy.trial_reading import Case
@@ -45,7 +45,7 @@ def test(packs: tuple[str, ...], quiet: bool, as_json: bool) -> int:
     includes, with its own parameters and modes.
     """
     from gateway.cli.policy.case_files import pack_beside, read_case_file
-    from gateway.cli.policy.progress import progress
+    from gateway.cli.progress import progress
     from gateway.config.policy_packs import shipped_packs
 
     words = list(dict.fromkeys(map(pack_beside, packs))) or list(shipped_packs())

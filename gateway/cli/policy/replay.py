@@ -14,7 +14,7 @@ from gateway.cli.files import shown_name
 from gateway.cli.output import fail, json_option, print_json, print_table, shown
 
 if TYPE_CHECKING:
-    from gateway.cli.policy.progress import Advance
+    from gateway.cli.progress import Advance
     from gateway.policy.replay import Change, Replay, ReplayResult
 
 __all__ = ["replay"]
@@ -70,7 +70,7 @@ def replay(
     new = usable(sources_of(candidate, config_path, as_json=as_json), as_json=as_json)
     running = Replay(current.snapshot(), new.snapshot())
     with _opened(capture, as_json=as_json) as (file, size):
-        from gateway.cli.policy.progress import progress
+        from gateway.cli.progress import progress
 
         with progress("Frames", size, as_json=as_json) as advance:
             _run(running, file, capture, advance, as_json=as_json)

@@ -11,8 +11,11 @@ Advance = Callable[[float], None]
 
 
 @contextmanager
-def progress(what: str, total: float, *, as_json: bool) -> Iterator[Advance]:
-    """Shown on standard error as long as the block runs, if that is a terminal. Gives the function that advances it."""
+def progress(what: str, total: float | None, *, as_json: bool) -> Iterator[Advance]:
+    """Shown on standard error as long as the block runs, if that is a terminal. Gives the function that advances it.
+
+    `total` is None for work whose end cannot be told.
+    """
     if as_json or not sys.stderr.isatty():
         yield lambda _: None
         return
