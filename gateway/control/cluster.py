@@ -88,11 +88,11 @@ class Cluster(NodePart):
         if not self._is_shared:
             return
         moved = {identity: self._is_here(identity) for identity in self._moved}
-        self._moved -= moved.keys()
+        self._moved.clear()
         try:
             found = await self._beat(moved)
         except StoreError:
-            self._moved |= moved.keys()
+            self._moved.update(moved)
             raise
         self._took(found)
         while self._untold_rows and self.on_rows_changed is not None:
