@@ -14,6 +14,7 @@ from gateway.control.boot_states import BootStates
 from gateway.control.credentials import Verified
 from gateway.control.directory import Directory
 from gateway.control.events import event_for_refusal, event_of_claim
+from gateway.control.password_slots import drop_refuted
 from gateway.control.sessions import EdgePeer, Sessions
 from gateway.control.store_thread import StoreThread
 from gateway.identity.admission import ListenerFacts, admit, floor_to_raise
@@ -172,17 +173,19 @@ class AdmissionDesk:
         Probing and writing take time, in which the registry may change and sessions may come to light: after every
         wait all is judged again, so that nothing is granted on what was true before.
         """
-        identity = proven.evidence.charge_point_id
+        identity, kept = proven.evidence.charge_point_id, ""
         while True:
             record, admission = self._judge(request, proven)
             if self._sessions.get(identity) is not None:
                 # Only now: nobody is probed for the sake of somebody who may not enter anyway.
                 await self._sessions.make_room(identity, self.limits.duplicate_probe_timeout_s)
                 continue
-            steps = self._durable_steps(record, admission, proven)
+            steps = self._durable_steps(record, admission, proven, kept)
             if not steps:
                 return admission
-            await self._make_durable(identity, steps, proven)
+            changed = await self._make_durable(identity, steps, proven)
+            if changed is not None and changed.pending_password is not None:
+                kept = changed.pending_password.phc  # not refuted: it is for after a reboot, as another node has heard
 
     def _check_flapping(self, identity: ChargePointId) -> None:
         """A token bucket per identity, drawn from only by the charge point itself."""
@@ -197,8 +200,13 @@ class AdmissionDesk:
         if len(self._reconnects) > _MAX_RECONNECT_ENTRIES:
             self._reconnects.popitem(last=False)
 
-    def _durable_steps(self, record: ChargePointRecord, admission: Admission, proven: Proven) -> list[_Step]:
-        """Whatever the grant depends on for ever and is not on disk yet (A05.FR.09, A00.FR.427, A01.FR.03)."""
+    def _durable_steps(
+        self, record: ChargePointRecord, admission: Admission, proven: Proven, kept: str = ""
+    ) -> list[_Step]:
+        """Whatever the grant depends on for ever and is not on disk yet (A05.FR.09, A00.FR.427, A01.FR.03).
+
+        `kept`: the candidate that the registry has been asked to drop and has not.
+        """
         identity, leaf = record.charge_point_id, proven.leaf
         steps: list[_Step] = []
         floor = floor_to_raise(record, admission)
@@ -207,11 +215,14 @@ class AdmissionDesk:
         if leaf is not None and self._directory.owner_of(leaf.spki_sha256) != identity:
             steps.append(lambda registry: registry.bind_key(leaf.spki_sha256, identity, time.time()))
         if proven.password is not None:
-            steps += _password_steps(record, proven.password, keeps_candidate=self.keeps_candidate(identity))
+            kept = proven.password.refuted_phc or "" if self.keeps_candidate(identity) else kept
+            steps += _password_steps(record, proven.password, kept)
         return steps
 
-    async def _make_durable(self, identity: ChargePointId, steps: list[_Step], proven: Proven) -> None:
-        """On disk, and known to the directory. Raises Refusal, StoreError."""
+    async def _make_durable(
+        self, identity: ChargePointId, steps: list[_Step], proven: Proven
+    ) -> ChargePointRecord | None:
+        """On disk, and known to the directory; the record as it is then. Raises Refusal, StoreError."""
 
         def perform(registry: Registry) -> ChargePointRecord | None:
             for step in steps:
@@ -228,6 +239,7 @@ class AdmissionDesk:
             self._directory.put(changed)
         if proven.leaf is not None:
             self._directory.bound(proven.leaf.spki_sha256, identity)
+        return changed
 
     def _granted(self, claim: Claim, admission: Admission) -> None:
         observed: dict[str, Any] = {"last_seen_at": time.time(), "last_address": claim.transport.peer.address}
@@ -281,7 +293,7 @@ def _shows_credentials(claim: Claim) -> bool:
     return claim.basic is not None or (claim.transport.tls is not None and bool(claim.transport.tls.leaf_der))
 
 
-def _password_steps(record: ChargePointRecord, verified: Verified, *, keeps_candidate: bool) -> list[_Step]:
+def _password_steps(record: ChargePointRecord, verified: Verified, kept: str) -> list[_Step]:
     """A candidate that was used is the password now; one that was not, while the old one was, is dead (A01).
 
     Each step names the hash it is about: what an operator has put there since then is left alone.
@@ -290,8 +302,8 @@ def _password_steps(record: ChargePointRecord, verified: Verified, *, keeps_cand
     if pending is not None and pending.phc in verified.hashes:
         return [lambda registry: registry.promote_pending(identity, pending.phc)]
     steps: list[_Step] = []
-    if pending is not None and pending.phc == verified.refuted_phc and not keeps_candidate:
-        steps.append(lambda registry: registry.drop_pending(identity, pending.phc))
+    if pending is not None and pending.phc == verified.refuted_phc and pending.phc != kept:
+        steps.append(lambda registry: drop_refuted(registry, identity, pending.phc))
     better = verified.upgraded_phc
     if better is not None and current is not None and current.phc == verified.phc:
         steps.append(lambda registry: registry.replace_phc(identity, verified.phc, better))

@@ -8,6 +8,7 @@ from gateway.control.campaign_renewals import RenewalOperation
 from gateway.control.campaign_upgrades import UpgradeOperation
 from gateway.control.campaigns import Campaigns
 from gateway.control.capabilities import Capabilities
+from gateway.control.cluster import Cluster
 from gateway.control.directory import Directory
 from gateway.control.enrolments import Enrolments
 from gateway.control.own_calls import OwnCalls
@@ -28,12 +29,13 @@ def operations(
     enrolments: Enrolments,
     passwords: Passwords,
     upgrades: Upgrades,
+    cluster: Cluster,
 ) -> dict[str, Operation]:
     """What this release can do to charge points, by the kind of campaign (`campaign_preflight.KINDS`)."""
     return {
         "certificate": RenewalOperation(enrolments, directory, sessions, store),
         "password": PasswordOperation(passwords, directory, store),
-        "security-profile": UpgradeOperation(upgrades, enrolments, sessions, store),
+        "security-profile": UpgradeOperation(upgrades, enrolments, sessions, store, cluster),
     }
 
 
@@ -45,9 +47,10 @@ def campaign_parts(
     own_calls: OwnCalls,
     report: Callable[[str, str, str, str, str], None],
     tasks: TaskOwner,
+    cluster: Cluster,
 ) -> tuple[NodePart, ...]:
     """Wired: what calls, enrolments and campaigns show is learnt."""
     capabilities = Capabilities(store)
     own_calls.on_answer = capabilities.answered
     enrolments.on_change = capabilities.changed
-    return capabilities, Campaigns(store, sessions, can_do, report, capabilities.saw, tasks)
+    return capabilities, Campaigns(store, sessions, can_do, report, capabilities.saw, tasks, cluster)

@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from gateway.control.cluster import Cluster
 from gateway.control.enrolments import Enrolments
 from gateway.control.sessions import Sessions
 from gateway.control.store_thread import StoreThread
@@ -27,20 +28,27 @@ class UpgradeOperation:
     """`mark` is the number of the upgrade before: what comes after it is the campaign's.
 
     Prepared is who could be switched at this moment, but for a transaction: the certificate that profile 3 needs is
-    fetched before. Who is charging when its turn comes is not told.
+    fetched before. Who is charging when its turn comes is not told. Who is connected to another node can only be asked there,
+    by the upgrade itself: what stands in its way is known after it was begun, and counts as fallen back.
     """
 
-    def __init__(self, upgrades: Upgrades, enrolments: Enrolments, sessions: Sessions, store: StoreThread) -> None:
+    def __init__(
+        self, upgrades: Upgrades, enrolments: Enrolments, sessions: Sessions, store: StoreThread, cluster: Cluster
+    ) -> None:
         self._upgrades = upgrades
         self._enrolments = enrolments
         self._sessions = sessions
         self._store = store
+        self._cluster = cluster
 
     async def prepare(self, member: Member, plan: Plan) -> Answer:
         """Every check, and the certificate if that is all that is missing. Raises StoreError."""
         newest = await self._upgrades.newest(member.charge_point_id)
         if newest is not None and newest.state.is_open:
             return Answer(Said.NOT_NOW, f"an upgrade is under way already: {newest.state.value}")
+        mark = str(newest.number if newest is not None else 0)
+        if self._cluster.is_elsewhere(member.charge_point_id):
+            return Answer(Said.DONE, "it is connected to another node, which does the checks", mark=mark)
         try:
             found = await self._upgrades.preflight(_wish(member, plan))
         except UpgradeRefused as refused:
@@ -51,7 +59,7 @@ class UpgradeOperation:
             case "enrol":
                 return await self._certified(member)
             case _:
-                return Answer(Said.DONE, found.why, mark=str(newest.number if newest is not None else 0))
+                return Answer(Said.DONE, found.why, mark=mark)
 
     async def _certified(self, member: Member) -> Answer:
         """The certificate is on its way, perhaps since an earlier attempt."""
@@ -64,11 +72,12 @@ class UpgradeOperation:
         if newest is not None and newest.number > int(member.mark or 0):
             return Answer(Said.DONE, "it has been told already")
         try:
-            found = await self._upgrades.preflight(_wish(member, plan))
-            if found.verdict in {"wait", "enrol"}:
-                return Answer(Said.NOT_NOW, found.why)
-            if found.verdict == "no":
-                return Answer(Said.REFUSED, found.why)
+            if not self._cluster.is_elsewhere(member.charge_point_id):
+                found = await self._upgrades.preflight(_wish(member, plan))
+                if found.verdict in {"wait", "enrol"}:
+                    return Answer(Said.NOT_NOW, found.why)
+                if found.verdict == "no":
+                    return Answer(Said.REFUSED, found.why)
             await self._upgrades.start(_wish(member, plan))
         except UpgradeRefused as refused:
             return _unless_away(refused)
@@ -92,7 +101,12 @@ class UpgradeOperation:
         late_at = member.switched_at + _TAKEN_BACK_AT * (member.due_at - member.switched_at)
         if member.state is not MemberState.WAITING or time.time() < late_at or newest is None:
             return
-        if newest.state.is_open and newest.ends_as == "" and self._sessions.get(member.charge_point_id) is not None:
+        is_there = self._sessions.get(member.charge_point_id) is not None
+        if (
+            newest.state.is_open
+            and not newest.ends_as
+            and (is_there or self._cluster.is_elsewhere(member.charge_point_id))
+        ):
             try:
                 await self._upgrades.abort(member.charge_point_id)
             except UpgradeRefused:

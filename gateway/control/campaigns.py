@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import structlog
 
 from gateway.control.campaign_operation import Operation
+from gateway.control.cluster import Cluster
 from gateway.control.part import NodePart
 from gateway.control.sessions import Sessions
 from gateway.control.store_thread import StoreThread
@@ -65,8 +66,10 @@ class Campaigns(NodePart):
         report: Callable[[str, str, str, str, str], None],
         saw: Callable[[Stratum, Fact], None],
         tasks: TaskOwner,
+        cluster: Cluster,
     ) -> None:
         self._store = store
+        self._cluster = cluster
         self._sessions = sessions
         self._operations = operations
         self._report = report
@@ -79,7 +82,14 @@ class Campaigns(NodePart):
         self._unusable: set[int] = set()
 
     async def tick(self) -> None:
-        """Every second: orders, what has been answered, and what time makes due. Raises StoreError."""
+        """Every second: orders, what has been answered, and what time makes due. Raises StoreError.
+
+        Of several nodes one does it. What another one was asking when it died is asked again, and harmless if it was heard.
+        """
+        if not self._cluster.leads():
+            self._runs.clear()
+            self._answers.clear()
+            return
         active = await self._store.call_later(lambda registry: registry.campaigns.active())
         for number in self._runs.keys() - {campaign.number for campaign, _ in active}:
             del self._runs[number]
@@ -165,7 +175,9 @@ class Campaigns(NodePart):
             for entry in self._sessions
             if entry.live is not None and entry.edge is not None and not is_limited(entry.proof)
         }
-        return Tick(now, is_open(plan.windows, now, zone), connected, observations)
+        return Tick(
+            now, is_open(plan.windows, now, zone), connected | self._cluster.connected_elsewhere(), observations
+        )
 
     async def _perform(self, run: CampaignRun, events: list[CampaignEvent], done: Order | None = None) -> None:
         """What follows from these events, in one transaction. Raises StoreError; then nothing of it is done."""
@@ -173,7 +185,8 @@ class Campaigns(NodePart):
         members = [each for effect in effects if isinstance(effect, StoreRows) for each in effect.members]
         campaign = run.campaign
         if done is not None or any(isinstance(effect, StoreRows) for effect in effects):
-            await self._store.call_later(lambda registry: registry.campaigns.put(campaign, members, done))
+            fence = self._cluster.fence
+            await self._store.call_later(lambda registry: registry.campaigns.put(campaign, members, done, fence))
         for each in members:
             fact = campaign_fact(campaign.kind, each.state)
             if fact is not None:

@@ -16,7 +16,6 @@ from gateway.audit.charger_events import ChargerEvent
 from gateway.config.model import Config
 from gateway.control.certificate_authority import (
     Approved,
-    Asked,
     CertificateAuthority,
     Held,
     Turned,
@@ -24,8 +23,10 @@ from gateway.control.certificate_authority import (
     Waiting,
 )
 from gateway.control.certificate_calls import CertificateCalls
+from gateway.control.cluster import is_newer
 from gateway.control.directory import Directory
 from gateway.control.enrolment_events import Report, report_state
+from gateway.control.enrolment_requests import asked_of, operator_of, request_of
 from gateway.control.link_server import EdgeLink
 from gateway.control.operator_requests import OperatorRequest, RequestRefused
 from gateway.control.other_authority import authority_of
@@ -40,10 +41,9 @@ from gateway.link.relayed import FrameSource
 from gateway.link.tasks import TaskOwner
 from gateway.ocpp.vocabulary import ChargePointId
 from gateway.provisioning import enrolment as core
-from gateway.provisioning.csr_digest import csr_digest
 from gateway.provisioning.enrolment import CertificateRequested, Enrolment, Given, Step, Timing
 from gateway.provisioning.states import State
-from gateway.store.errors import KeyBoundElsewhere, NotFound, StoreError
+from gateway.store.errors import KeyBoundElsewhere, NotFound, Overtaken, StoreError
 from pki.chains import ChainTooLong
 
 __all__ = ["Enrolments"]
@@ -156,7 +156,7 @@ class Enrolments(NodePart):
             if entry is None or entry.generation != message.generation or self._is_unasked(entry):
                 break
             try:
-                await self._take(_request_of(message, entry))
+                await self._take(request_of(message, entry))
                 accepted = True
             except StoreError as error:
                 _log.error("request_not_written", why=str(error))
@@ -303,7 +303,7 @@ class Enrolments(NodePart):
 
     def _step(self, identity: ChargePointId) -> Step:
         enrolment = self._newest.get(identity)
-        if enrolment is None or self._ca is None:
+        if enrolment is None or self._ca is None or not self._sessions.drives(identity):
             return Step.WAIT
         return core.next_step(enrolment, time.time(), self._timing, reachable=self._is_reachable(identity))
 
@@ -382,7 +382,8 @@ class Enrolments(NodePart):
         if step is Step.LOOK:
             outcome = await self._ca.look(enrolment.ca_request)
         else:
-            asked = self._asked(enrolment)
+            record = self._directory.get(enrolment.charge_point_id)
+            asked = asked_of(enrolment, record, self._operator_of(enrolment), time.time())
             outcome = asked if isinstance(asked, Turned) else await self._ca.ask(asked)
         now = time.time()
         match outcome:
@@ -402,31 +403,8 @@ class Enrolments(NodePart):
             case Unavailable():
                 pass  # an operator has the journal open; there will be news
 
-    def _asked(self, enrolment: Enrolment) -> Asked | Turned:
-        """The request with the names that the registry has at this moment."""
-        record = self._directory.get(enrolment.charge_point_id)
-        if record is None or not record.serial_number:
-            return Turned(
-                "no-serial-number", "the registry has no serial number for it: charge-point set ID --serial-number"
-            )
-        operator = self._operator_of(enrolment)
-        if not operator:
-            return Turned("no-operator-name", "neither the registry nor the configuration names an operator")
-        return Asked(
-            csr=enrolment.csr,
-            charge_point_id=record.charge_point_id,
-            common_name=record.serial_number,
-            organization=operator,
-            presented_serial=enrolment.presented_serial,
-            presented_sha256=enrolment.presented_sha256,
-            method=enrolment.method,
-            released_by=enrolment.released_by if core.is_released(enrolment, time.time()) else "",
-        )
-
     def _operator_of(self, enrolment: Enrolment) -> str:
-        """The O of its certificate; empty where nobody says."""
-        record = self._directory.get(enrolment.charge_point_id)
-        return next(iter((record.operator_names if record else ()) or self._operator_names), "")
+        return operator_of(self._directory.get(enrolment.charge_point_id), self._operator_names)
 
     async def _given(self, enrolment: Enrolment, given: Given) -> None:
         """The key is the charge point's from now on, before anybody hears of the certificate (A00.FR.427)."""
@@ -452,7 +430,11 @@ class Enrolments(NodePart):
 
     async def _put(self, *changed: Enrolment) -> Enrolment:
         """The last of them as stored. The lock is held. Raises StoreError."""
-        stored = await self._store.call(lambda registry: registry.enrolments.put(*changed))
+        try:
+            stored = await self._store.call(lambda registry: registry.enrolments.put(*changed))
+        except Overtaken:
+            self._newest.pop(changed[-1].charge_point_id, None)  # it is told what counts now, or reads it
+            raise
         for each in stored:
             known = self._newest.get(each.charge_point_id)
             if known is None or (known.number, known.state) != (each.number, each.state):
@@ -461,6 +443,15 @@ class Enrolments(NodePart):
                     self.on_change(known, each)
             self._newest[each.charge_point_id] = each
         return stored[-1]
+
+    async def rows_changed(self, charge_point_ids: Sequence[ChargePointId]) -> None:
+        """Another node may have written them."""
+        found = await self._store.call_later(lambda registry: registry.enrolments.newest_of(charge_point_ids))
+        for each in found:
+            async with self._lock(each.charge_point_id):
+                if is_newer(each, self._newest.get(each.charge_point_id)):
+                    self._newest[each.charge_point_id] = each
+            self._wake(each.charge_point_id)
 
     async def _current(self, identity: ChargePointId) -> Enrolment | None:
         known = self._newest.get(identity)
@@ -475,17 +466,3 @@ class Enrolments(NodePart):
             self._newest.pop(identity, None)
             self._settled.pop(identity, None)
             self._locks.pop(identity, None)
-
-
-def _request_of(message: CertificateRequest, entry: Entry) -> CertificateRequested:
-    proof = entry.proof if isinstance(entry.proof, CertificateProof) else None
-    return CertificateRequested(
-        charge_point_id=entry.charge_point_id,
-        csr=message.csr,
-        csr_sha256=csr_digest(message.csr),
-        certificate_type=message.certificate_type,
-        request_id=message.ocpp_request_id,
-        presented_sha256=proof.sha256 if proof is not None else "",
-        presented_serial=proof.serial_number if proof is not None else "",
-        method=f"security profile {int(entry.security_profile)}",
-    )

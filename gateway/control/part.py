@@ -8,6 +8,7 @@ from gateway.control.link_server import EdgeLink
 from gateway.control.operator_requests import OperatorRequest
 from gateway.control.sessions import Entry
 from gateway.link.messages import CertificateRequest, EdgeSettings
+from gateway.ocpp.vocabulary import ChargePointId
 
 __all__ = ["NodePart"]
 
@@ -40,6 +41,9 @@ class NodePart:
 
     def asked_for_certificate(self, message: CertificateRequest, edge: EdgeLink) -> None:
         """A charge point has sent a SignCertificate that is the gateway's: one part answers the edge."""
+
+    async def rows_changed(self, charge_point_ids: Sequence[ChargePointId]) -> None:
+        """Another node may have written what the database has of these. Raises StoreError; then they are told again."""
 
     async def tick(self) -> None:
         """Do what time alone makes due. What it raises is logged, and the next one comes."""

@@ -1,6 +1,6 @@
 """All parts of a node, made once: what each is given, and in which order they hear of a session."""
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from gateway.audit.event import SecurityEvent
@@ -10,6 +10,7 @@ from gateway.control.authority_revocations import AuthorityRevocations
 from gateway.control.automatic_renewals import AutomaticRenewals
 from gateway.control.campaign_parts import campaign_parts, operations
 from gateway.control.certificate_inventory import CertificateInventory
+from gateway.control.cluster import Cluster
 from gateway.control.credentials import PasswordVerifier
 from gateway.control.detections import LogDetections
 from gateway.control.directory import Directory
@@ -30,6 +31,7 @@ from gateway.control.sessions import Sessions
 from gateway.control.store_thread import StoreThread
 from gateway.control.upgrades import Upgrades
 from gateway.link.tasks import TaskOwner
+from gateway.ocpp.vocabulary import ChargePointId
 
 __all__ = ["Parts", "Surroundings"]
 
@@ -60,16 +62,18 @@ class Parts:
         store, directory, sessions, calls = around.store, around.directory, around.sessions, around.calls
         report, tasks = around.report, around.tasks
         gate = RecordGate(around.trail.may_happen)
+        cluster = Cluster(store, sessions, report, tasks)
         enrolments = Enrolments(store, directory, sessions, calls, report, tasks, gate)
         around.trail.relayed.on_report = enrolments.reported
         self.upgrades = Upgrades(store, directory, sessions, calls, enrolments, report, tasks)
         self.passwords = Passwords(store, directory, sessions, calls, around.verifier, report, tasks, gate)
         self.publication = OwnPublication(report)
-        can_do = operations(store, directory, sessions, enrolments, self.passwords, self.upgrades)
+        can_do = operations(store, directory, sessions, enrolments, self.passwords, self.upgrades, cluster)
         own_revocations = OwnRevocations(store, report, directory.revocations, around.config.pki.ca)
         authority_revocations = AuthorityRevocations(report, around.config.pki)
         own_revocations.on_news = authority_revocations.heard
         self._all: tuple[NodePart, ...] = (
+            cluster,
             CallRequests(calls, directory, sessions),
             Renewals(calls, sessions, tasks),
             enrolments,
@@ -84,9 +88,14 @@ class Parts:
             self.publication,
             OwnCertificates(around.config, report, around.recertify),
             CertificateInventory(store),
-            *campaign_parts(store, sessions, can_do, enrolments, calls, report, tasks),
+            *campaign_parts(store, sessions, can_do, enrolments, calls, report, tasks, cluster),
             Privacy(around.trail.shredding, report, around.trail.may_happen, around.trail.relayed.in_turn),
         )
+        cluster.on_rows_changed = self._rows_changed
+
+    async def _rows_changed(self, charge_point_ids: Sequence[ChargePointId]) -> None:
+        for part in self._all:
+            await part.rows_changed(charge_point_ids)
 
     def __iter__(self) -> Iterator[NodePart]:
         """In the order in which they hear of a session."""

@@ -1,10 +1,13 @@
 """The registry's side of a password change: what each outcome does to the two slots. Runs in the store's thread."""
 
+import time
+
 from gateway.identity.record import ChargePointRecord
 from gateway.provisioning.password import PasswordChange
+from gateway.store.password_changes import PasswordChangeTable
 from gateway.store.registry import Registry
 
-__all__ = ["drop", "phcs", "promote", "stage"]
+__all__ = ["drop", "drop_refuted", "phcs", "promote", "stage"]
 
 
 def phcs(record: ChargePointRecord | None) -> tuple[str, str]:
@@ -45,3 +48,8 @@ def drop(registry: Registry, change: PasswordChange) -> ChargePointRecord | None
     """The candidate is void (A01.FR.04)."""
     registry.drop_pending(change.charge_point_id, change.candidate)
     return registry.get(change.charge_point_id)
+
+
+def drop_refuted(registry: Registry, charge_point_id: str, candidate: str) -> None:
+    """A handshake with the password before it: void, unless it is for after a reboot, whichever node has heard that."""
+    PasswordChangeTable(registry.database).drop_refuted(charge_point_id, candidate, time.time())

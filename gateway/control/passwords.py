@@ -15,6 +15,7 @@ import structlog
 
 from gateway.config.model import Config
 from gateway.control import password_slots as slots
+from gateway.control.cluster import is_newer
 from gateway.control.credentials import PasswordVerifier
 from gateway.control.directory import Directory
 from gateway.control.enrolment_events import Report
@@ -37,7 +38,7 @@ from gateway.ocpp.vocabulary import ChargePointId, OCPPVersion, SecurityProfile
 from gateway.provisioning import password as core
 from gateway.provisioning.password import PasswordChange, PasswordStep
 from gateway.provisioning.password_states import PasswordState
-from gateway.store.errors import NotFound, StoreError
+from gateway.store.errors import NotFound, Overtaken, StoreError
 from gateway.store.password_changes import PasswordChangeTable
 from gateway.store.registry import Registry
 
@@ -263,7 +264,7 @@ class Passwords(NodePart):
 
     def _step(self, identity: ChargePointId) -> PasswordStep:
         change = self._newest.get(identity)
-        if change is None:
+        if change is None or not self._sessions.drives(identity):
             return PasswordStep.WAIT
         step = core.next_step(change, time.time(), reachable=self._reachable.session(identity) is not None)
         lost = step is PasswordStep.REPEAT and identity not in self._candidates
@@ -403,15 +404,35 @@ class Passwords(NodePart):
 
     async def _put(self, *changed: PasswordChange) -> PasswordChange:
         """The last of them as stored. The lock is held. Raises StoreError."""
-        stored = await self._store.call(lambda registry: PasswordChangeTable(registry.database).put(*changed))
+        try:
+            stored = await self._store.call(lambda registry: PasswordChangeTable(registry.database).put(*changed))
+        except Overtaken:
+            self._newest.pop(changed[-1].charge_point_id, None)  # it is told what counts now, or reads it
+            raise
         for each in stored:
             known = self._newest.get(each.charge_point_id)
             if known is None or (known.number, known.state) != (each.number, each.state):
                 report_password(self._report, each)
-            self._newest[each.charge_point_id] = each
-            if each.state is not PasswordState.SENT:
-                self._candidates.pop(each.charge_point_id, None)
+            self._took(each)
         return stored[-1]
+
+    async def rows_changed(self, charge_point_ids: Sequence[ChargePointId]) -> None:
+        """Another node may have written them: one that has come here meanwhile has shown here which password it has."""
+        found = await self._store.call_later(lambda r: PasswordChangeTable(r.database).newest_of(charge_point_ids))
+        for each in found:
+            identity, entry = each.charge_point_id, self._sessions.get(each.charge_point_id)
+            async with self._lock(identity):
+                is_news = is_newer(each, self._newest.get(identity))
+                if is_news:
+                    self._took(each)
+            if is_news and entry is not None and entry.live is not None:
+                await self._look(entry)
+            self._wake(identity)
+
+    def _took(self, change: PasswordChange) -> None:
+        self._newest[change.charge_point_id] = change
+        if change.state is not PasswordState.SENT:
+            self._candidates.pop(change.charge_point_id, None)
 
     async def _current(self, identity: ChargePointId) -> PasswordChange | None:
         known = self._newest.get(identity)

@@ -7,7 +7,7 @@ removes its successor.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from sys import intern
 from typing import Protocol
@@ -94,6 +94,10 @@ class Sessions:
         self._entries: dict[ChargePointId, Entry] = {}
         self._generation = first_generation
         self._turns: dict[ChargePointId, _Turn] = {}
+        self.on_change: Callable[[ChargePointId], None] = lambda _: None
+        """Hears who has come or gone."""
+        self.drives: Callable[[ChargePointId], bool] = lambda _: True
+        """Whether this node does what time makes due for a charge point; of several nodes `gateway.control.cluster` says which."""
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -163,6 +167,7 @@ class Sessions:
 
     def opened(self, live: LiveSession, edge: EdgePeer) -> Entry | None:
         """A relay runs. Its entry, which is a new one after a restart of control; None if it has a successor."""
+        self.on_change(live.charge_point_id)
         entry = self._entries.get(live.charge_point_id)
         if entry is not None and entry.generation > live.generation:
             edge.tell_disconnect(Disconnect(live.session, "replaced"))
@@ -190,6 +195,7 @@ class Sessions:
         entry = self._entries.get(charge_point_id)
         if entry is None or entry.generation != generation:
             return None
+        self.on_change(charge_point_id)
         return self._entries.pop(charge_point_id)
 
     def edge_lost(self, edge: EdgePeer) -> None:

@@ -29,6 +29,11 @@ class StoreThread:
         self._registry: Registry = self._pool.submit(Registry.open, url).result()
         self._observed: dict[str, dict[str, Any]] = {}
 
+    @property
+    def is_shared(self) -> bool:
+        """True where other nodes may use the database too."""
+        return self._registry.database.is_shared
+
     async def call(self, function: Callable[[Registry], _T]) -> _T:
         """Run `function` with the registry, in order. Raises what it raises."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, function, self._registry)

@@ -14,6 +14,7 @@ import structlog
 
 from gateway.audit.event import printable
 from gateway.config.model import Config
+from gateway.control.cluster import is_newer
 from gateway.control.directory import Directory
 from gateway.control.enrolments import Enrolments
 from gateway.control.operator_requests import OperatorRequest, RequestRefused
@@ -32,7 +33,7 @@ from gateway.provisioning import upgrade as core
 from gateway.provisioning.preflight import Preflight
 from gateway.provisioning.upgrade import Step, Upgrade, UpgradeTiming
 from gateway.provisioning.upgrade_states import UpgradeState
-from gateway.store.errors import BelowFloor, NotFound, StoreError
+from gateway.store.errors import BelowFloor, NotFound, Overtaken, StoreError
 
 __all__ = ["UpgradeRefused", "UpgradeWish", "Upgrades"]
 
@@ -300,7 +301,7 @@ class Upgrades(NodePart):
 
     def _step(self, identity: ChargePointId) -> Step:
         upgrade = self._open.get(identity)
-        if upgrade is None:
+        if upgrade is None or not self._sessions.drives(identity):
             return Step.WAIT
         return core.next_step(upgrade, time.time(), self._timing, reachable=self._reached(upgrade) is not None)
 
@@ -442,17 +443,37 @@ class Upgrades(NodePart):
 
     async def _put(self, changed: Upgrade) -> Upgrade:
         """As stored. The lock is held. Raises StoreError."""
-        stored, record = await self._store.call(lambda registry: registry.upgrades.put(changed))
+        try:
+            stored, record = await self._store.call(lambda registry: registry.upgrades.put(changed))
+        except Overtaken:
+            self._forget(changed.charge_point_id)  # it is told what counts now, or reads it
+            raise
         self._directory.put(record)
         self._took(stored)
         return stored
 
+    async def rows_changed(self, charge_point_ids: Sequence[ChargePointId]) -> None:
+        """Another node may have written them: one that has come here meanwhile may be back on the old profile."""
+        found = await self._store.call_later(lambda registry: registry.upgrades.newest_of(charge_point_ids))
+        for each in found:
+            identity, entry = each.charge_point_id, self._sessions.get(each.charge_point_id)
+            async with self._lock(identity):
+                is_news = is_newer(each, self._open.get(identity))
+                if is_news:
+                    self._keep(each)
+            if is_news and entry is not None and entry.has_booted:
+                await self._registered(entry)
+            self._wake(identity)
+
     def _took(self, stored: Upgrade) -> None:
         """It is on disk."""
-        identity = stored.charge_point_id
-        known = self._open.get(identity)
+        known = self._open.get(stored.charge_point_id)
         if known is None or (known.number, known.state) != (stored.number, stored.state):
             report_upgrade(self._report, stored)
+        self._keep(stored)
+
+    def _keep(self, stored: Upgrade) -> None:
+        identity = stored.charge_point_id
         if stored.state.is_open:
             self._open[identity] = stored
         else:

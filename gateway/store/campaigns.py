@@ -12,6 +12,7 @@ from gateway.ocpp.vocabulary import ChargePointId
 from gateway.provisioning.campaign import Campaign, Member, Order, OrderRefused, obeyed
 from gateway.provisioning.campaign_states import CampaignState, MemberState
 from gateway.store.campaign_tables import campaign_members, campaign_steps, campaigns
+from gateway.store.cluster import Fence, verify_held
 from gateway.store.database import Database
 from gateway.store.errors import StoreError
 
@@ -99,14 +100,18 @@ class CampaignTable:
 
     # -- the gateway's
 
-    def put(self, campaign: Campaign, members: Sequence[Member], done: Order | None = None) -> None:
+    def put(
+        self, campaign: Campaign, members: Sequence[Member], done: Order | None = None, fence: Fence | None = None
+    ) -> None:
         """Store what has changed, all or nothing; one charge point may have changed several times.
 
-        `done`: the order that this performs, which is then not there any more. Raises StoreError, also if the campaign is
-        gone.
+        `done`: the order that this performs, which is then not there any more. `fence`: the lease by which it is done, of
+        several nodes. Raises StoreError, also if the campaign is gone; Overtaken if another node has the lease by now.
         """
         row = _campaign_row(campaign)
         with self._database.writing() as connection:
+            if fence is not None:
+                verify_held(connection, fence)
             if connection.execute(_of(campaign.number).values(**row)).rowcount == 0:
                 raise StoreError(f"The campaign '{printable(campaign.name)}' is gone.")
             if members:

@@ -14,7 +14,7 @@ from gateway.store.cluster_tables import leases, places
 from gateway.store.database import Database
 from gateway.store.errors import Overtaken
 
-__all__ = ["CAMPAIGNS", "Beat", "ClusterTable", "Place", "verify_held"]
+__all__ = ["CAMPAIGNS", "Beat", "ClusterTable", "Fence", "Place", "verify_held"]
 
 CAMPAIGNS: Final = "campaigns"
 """The lease of the node that does what one node does for all."""
@@ -31,6 +31,14 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     """Empty: to none."""
     touched: bool
     """Its rows were written since the beat before."""
+
+
+class Fence(msgspec.Struct, frozen=True, kw_only=True):
+    """By which lease something is written."""
+
+    lease: str
+    holder: str
+    generation: int
 
 
 class Beat(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,11 +95,11 @@ class ClusterTable:
             connection.execute(gone.values(node=NOBODY, moved=taking_turns.next_count(connection)))
 
 
-def verify_held(connection: Connection, name: str, holder: str, generation: int) -> None:
-    """The fence: this holder has the lease in this very generation until the transaction ends. Raises Overtaken."""
-    held = _lease(connection, name, shared=True)
-    if held is None or held.generation != generation or not is_held_by(held, holder, _now(connection)):
-        raise Overtaken(name)
+def verify_held(connection: Connection, fence: Fence) -> None:
+    """Its holder has the lease in this very generation until the transaction ends. Raises Overtaken."""
+    held = _lease(connection, fence.lease, shared=True)
+    if held is None or held.generation != fence.generation or not is_held_by(held, fence.holder, _now(connection)):
+        raise Overtaken(fence.lease)
 
 
 def _now(connection: Connection) -> float:

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from gateway.control.campaigns import Campaigns
+from gateway.control.cluster import Cluster
 from gateway.control.sessions import Sessions
 from gateway.control.store_thread import StoreThread
 from gateway.identity.evidence import PasswordProof
@@ -80,12 +81,13 @@ class Site:
         self.facts: list[tuple[Stratum, Fact]] = []
         self.sessions = Sessions(1)
         self.tasks = TaskOwner()
+        self.cluster = Cluster(store, self.sessions, self._report, self.tasks)
         self.restart()
 
     def restart(self) -> None:
         """The process dies, and another one begins."""
         self.campaigns = Campaigns(
-            self.store, self.sessions, {"certificate": self.script}, self._report, self._saw, self.tasks
+            self.store, self.sessions, {"certificate": self.script}, self._report, self._saw, self.tasks, self.cluster
         )
 
     def _report(self, event: str, severity: str, decision: str, detail: str, charge_point_id: str) -> None:

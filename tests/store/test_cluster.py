@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from gateway.ocpp.vocabulary import ChargePointId
 from gateway.provisioning.enrolment import wanted
-from gateway.store.cluster import CAMPAIGNS, Beat, verify_held
+from gateway.store.cluster import CAMPAIGNS, Beat, Fence, verify_held
 from gateway.store.errors import Overtaken
 from gateway.store.registry import Registry
 from tests.support.records import make_record
@@ -33,7 +33,7 @@ def where(found: Beat) -> dict[str, str]:
 def fenced(registry: Registry, holder: str, generation: int) -> bool:
     with registry.database.writing() as connection:
         try:
-            verify_held(connection, CAMPAIGNS, holder, generation)
+            verify_held(connection, Fence(lease=CAMPAIGNS, holder=holder, generation=generation))
         except Overtaken:
             return False
     return True
