@@ -34,6 +34,7 @@ __all__ = [
     "SignatureInvalid",
     "VerifiedCheckpoint",
     "WitnessSigner",
+    "signed_by_both",
     "verify_checkpoint",
 ]
 
@@ -105,6 +106,10 @@ class LogSigner:
             VerifierKey(origin, ML_DSA_44_COSIGNATURE, ml_dsa_44.public_key().public_bytes_raw()),
         )
 
+    def named(self, origin: str) -> "LogSigner":
+        """The same keys for another log, or another shard of it."""
+        return LogSigner(origin, self._ed25519, self._ml_dsa_44)
+
     def sign(self, size: int, root: bytes, time_s: int) -> bytes:
         """The checkpoint as a file. `time_s`: seconds since the epoch, vouched for by the ML-DSA-44 signature."""
         checkpoint = Checkpoint(self.origin, size, root)
@@ -115,6 +120,14 @@ class LogSigner:
             NoteSignature(lasting.name, lasting.key_id, _TIME.pack(time_s) + signed),
         )
         return Note(checkpoint.text, signatures).encode()
+
+
+def signed_by_both(first: bytes, second: bytes) -> bytes:
+    """One checkpoint with the signatures of two. Raises NoteInvalid, ValueError if they are not of the same head."""
+    one, other = parse_note(first), parse_note(second)
+    if one.text != other.text:
+        raise ValueError("two checkpoints")
+    return Note(one.text, (*one.signatures, *other.signatures)).encode()
 
 
 class WitnessSigner:

@@ -80,7 +80,7 @@ def report(  # noqa: PLR0913, PLR0917  one per option
     root = log_directory(directory, config_path, as_json=as_json)
     shards = shards_of(root, as_json=as_json)
     tally = _counted(shards, begin, end, as_json=as_json)
-    logs = [_log(shard, live=is_written(root), verify=not unverified) for shard in shards]
+    logs = _unverified(shards) if unverified else _verified(root)
     made = build_report(framework, tally, logs, begin, end, now_us, aware)
     if output is not None:
         output.write_bytes(_bundle(made, shards) if output.suffix == ".zip" else _page(made))
@@ -104,23 +104,35 @@ def _counted(shards: "Iterable[Shard]", since_us: int, until_us: int, *, as_json
     return tally
 
 
-def _log(shard: "Shard", *, live: bool, verify: bool) -> "Log":
+def _verified(root: Path) -> "list[Log]":
+    from gateway.audit.reports.model import Log
+    from gateway.control.trail.chain import verify_log
+
+    return [
+        Log(
+            origin=each.origin or each.shard,
+            size=each.size,
+            root=each.root,
+            verified=each.ok,
+            findings=tuple(f"{found.state}: {found.where}: {found.detail}" for found in each.findings[:5]),
+        )
+        for each in verify_log(root, live=is_written(root))
+    ]
+
+
+def _unverified(shards: "Iterable[Shard]") -> "list[Log]":
     from gateway.audit.checkpoint import Checkpoint
     from gateway.audit.note import NoteInvalid, parse_note
     from gateway.audit.reports.model import Log
-    from gateway.control.trail.verify import verify_shard
 
-    if verify:
-        found = verify_shard(shard, live=live)
-        findings = tuple(f"{each.state}: {each.where}: {each.detail}" for each in found.findings[:5])
-        return Log(
-            origin=found.origin, size=found.size, root=found.root, verified=not found.findings, findings=findings
-        )
-    try:
-        head = Checkpoint.parse(parse_note(shard.checkpoint.read_bytes()).text)
-    except (OSError, NoteInvalid) as error:
-        return Log(origin=shard.name, size=0, root="", verified=False, findings=(str(error),))
-    return Log(origin=head.origin, size=head.size, root=head.root.hex(), verified=None, findings=())
+    logs = []
+    for shard in shards:
+        try:
+            head = Checkpoint.parse(parse_note(shard.checkpoint.read_bytes()).text)
+            logs.append(Log(origin=head.origin, size=head.size, root=head.root.hex(), verified=None, findings=()))
+        except (OSError, NoteInvalid) as error:
+            logs.append(Log(origin=shard.name, size=0, root="", verified=False, findings=(str(error),)))
+    return logs
 
 
 def _page(made: "Report") -> bytes:

@@ -27,6 +27,10 @@ def check_audit(audit: Audit, findings: Findings) -> None:
         findings.error(("audit", "reserve_bytes"), "less than 0")
     if audit.text_days < 0:
         findings.error(("audit", "text_days"), "less than 0")
+    if audit.keep_days < 0:
+        findings.error(("audit", "keep_days"), "less than 0")
+    elif audit.keep_days and not 0 < audit.text_days <= audit.keep_days:
+        findings.error(("audit", "keep_days"), "texts would outlive their records: text_days must not be 0 or larger")
     for name in ("checkpoint_interval_s", "heartbeat_s", "record_timeout_s"):
         value = getattr(audit, name)
         if not math.isfinite(value) or value <= 0:

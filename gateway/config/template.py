@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, NamedTuple, get_args, get_origin
 
 import msgspec
 
-from gateway.config import authorities, model, own_certificates
+from gateway.config import audit_tables, authorities, model, own_certificates
 from gateway.config.authorities import CMP, EST, Command, Vault
 from gateway.config.load import _Gateway
 from gateway.config.model import (
@@ -180,7 +180,7 @@ _TABLES: Final = (
 def explanations() -> dict[str, dict[str, str]]:
     """The docstrings of the model: by struct and field; the struct's own under an empty name."""
     found: dict[str, dict[str, str]] = {}
-    sources = (inspect.getsource(module) for module in (model, authorities, own_certificates))
+    sources = (inspect.getsource(module) for module in (model, audit_tables, authorities, own_certificates))
     for node in (node for source in sources for node in ast.parse(source).body):
         if not isinstance(node, ast.ClassDef):
             continue

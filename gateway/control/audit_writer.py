@@ -22,6 +22,7 @@ from gateway.audit.record import RecordClass, envelope
 from gateway.audit.tiles import MAX_ENTRY_BYTES
 from gateway.config.model import Audit
 from gateway.control.audit_queue import AuditQueue, Pending
+from gateway.control.rotations import Rotations
 from gateway.control.trail.disk import Disk
 from gateway.control.trail.recovery import Recovered
 from gateway.control.trail.root import LogRefused, TrailRoot
@@ -53,6 +54,7 @@ class AuditWriter:
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._settings = settings
+        self.directory = Path(settings.directory)
         self._disk = disk or Disk()
         self._wall_ns = wall_ns
         self._boot = os.urandom(8).hex()
@@ -62,6 +64,7 @@ class AuditWriter:
         self._later = ThreadPoolExecutor(1, "audit-later")
         self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
         self._root: TrailRoot
+        self._rotations: Rotations
         self._shard: ShardWriter
         self.last_published = 0.0
         """When a checkpoint was signed last, on the monotonic clock."""
@@ -79,7 +82,8 @@ class AuditWriter:
 
         In the other modes a disk without room is now what it is later: a restart of control turns nobody away for it.
         """
-        self._root = TrailRoot(Path(self._settings.directory), self._keys, self._disk)
+        self._root = TrailRoot(self.directory, self._keys, self._disk)
+        self._rotations = Rotations(self._root, self._settings, self._stamper, self._later)
         try:
             self._begin()
             self._take_reserve_if_there_is_room()
@@ -97,20 +101,30 @@ class AuditWriter:
     def _begin(self) -> None:
         """Open the newest shard, unless that was done, and say that it is written. Raises LogRefused, DiskFull, OSError."""
         if self._first is None:
-            self._shard, recovered = self._root.open_current(self._settings.origin, self._now_s(), self._run_later)
+            self._shard, recovered = self._root.open_current(
+                self._settings.origin, self._now_s(), self._stamper, self._run_later, self._wait_for_later
+            )
             self._first = self._first_words(recovered)
         first = self._first
         self._shard.commit(first)
         self._first = []
         self._hash(first)
         self._publish()
+        self._rotations.opened(self._shard)
 
     def _run_later(self, work: Callable[[], None]) -> None:
         self._later.submit(work)
 
+    def _wait_for_later(self) -> None:
+        self._later.submit(lambda: None).result()
+
     def _first_words(self, recovered: Recovered) -> list[bytes]:
         facts: dict[str, Any] = {"version": __version__, "shard": self._shard.shard.name, "size": recovered.size}
-        words = [self._own("audit.start", "info", "the gateway starts to write", facts)]
+        if missing := self._root.unproven_before():
+            facts["unproven"] = missing
+            _log.error("audit_shards_unproven", shards=missing, directory=self._settings.directory)
+        severity = "high" if missing else "info"
+        words = [self._own("audit.start", severity, "the gateway starts to write", facts)]
         if recovered.torn or recovered.replayed:
             lost = {"bytes": len(recovered.torn), "records": recovered.replayed}
             text = (
@@ -198,6 +212,23 @@ class AuditWriter:
             return await asyncio.wait_for(done, timeout_s) is not None
         return False
 
+    async def rotate(self, reason: str, *, new_keys: bool) -> str:
+        """Let the log go on in a new shard, and tell its name. Raises AuditUnavailable."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[tuple[str, str]] = loop.create_future()
+
+        def tell(shard: str, why: str) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and with it everybody who waits
+                loop.call_soon_threadsafe(lambda: None if done.done() else done.set_result((shard, why)))
+
+        if self.state != "running":
+            raise AuditUnavailable(self.why or self.state)
+        self._rotations.ask(reason, tell, new_keys=new_keys)
+        shard, why = await done
+        if not shard:
+            raise AuditUnavailable(why)
+        return shard
+
     def may_proceed(self, record_class: RecordClass) -> bool:
         """May something be done whose record has this class? The failure mode's answer."""
         mode = self._settings.failure_mode
@@ -240,6 +271,7 @@ class AuditWriter:
             _log.error("audit_failed", error=repr(error), exc_info=error)
             self._fail(error)
         finally:
+            self._rotations.refuse(self.why or "the gateway stops")
             if self._first is not None:
                 self._shard.close()
             self._root.close()
@@ -257,10 +289,18 @@ class AuditWriter:
             self._tell_gap()
             if self._is_due():
                 self._publish()
+            self._rotate()
         except DiskFull as error:
             self._go_full(error)
         except TrailBroken as error:
             self._fail(error)
+
+    def _rotate(self) -> None:
+        """Go on in a new shard, if it is time. Raises DiskFull, TrailBroken."""
+        following = self._rotations.step(self._shard, self._now_us())
+        if following is not self._shard:
+            self._shard = following
+            self._publish()
 
     def _commit(self, batch: list[Pending]) -> None:
         """Durable, acknowledged, hashed: in this order. Raises DiskFull, TrailBroken."""
@@ -316,6 +356,8 @@ class AuditWriter:
         self._note_full()
         try:
             self._disk.remove(self._root.reserve)
+            if self._rotations.is_under_way:
+                return  # that shard has had its last words
             self._say("audit.stop", "critical", "there is no room on the disk", {"why": str(error)})
             self._publish()
         except DiskFull:
@@ -326,6 +368,7 @@ class AuditWriter:
     def _note_full(self) -> None:
         self.state, self.why = "full", f"no room on the disk of {self._settings.directory}"
         self._refuse_waiting()
+        self._rotations.refuse(self.why)
         _log.error("audit_disk_full", directory=self._settings.directory)
 
     def _try_again(self) -> bool:
@@ -337,6 +380,8 @@ class AuditWriter:
             if self._first is None or self._first:
                 self._begin()
             else:
+                if self._rotations.is_under_way:
+                    self._rotate()
                 self._say("audit.start", "high", "there is room on the disk again", {})
         except (OSError, DiskFull):
             return False
@@ -345,6 +390,7 @@ class AuditWriter:
             return False
         self.state, self.why = "running", ""
         self._queue.accept_waiting()
+        self._rotations.accept()
         _log.warning("audit_running_again")
         return True
 
@@ -363,6 +409,7 @@ class AuditWriter:
         """For good: what the disk said once is believed until somebody has looked at it and starts us again."""
         self.state, self.why = "broken", f"the disk has failed: {error}"
         self._refuse_waiting()
+        self._rotations.refuse(self.why)
         _log.error("audit_broken", why=str(error), directory=self._settings.directory)
 
     # -- records of the log itself

@@ -15,6 +15,7 @@ from gateway.control.credentials import PasswordVerifier
 from gateway.control.detections import LogDetections
 from gateway.control.directory import Directory
 from gateway.control.enrolments import Enrolments
+from gateway.control.log_shards import LogShards
 from gateway.control.own_call_requests import CallRequests
 from gateway.control.own_calls import OwnCalls
 from gateway.control.own_certificates import OwnCertificates
@@ -89,6 +90,7 @@ class Parts:
             OwnCertificates(around.config, report, around.recertify),
             CertificateInventory(store),
             *campaign_parts(store, sessions, can_do, enrolments, calls, report, tasks, cluster),
+            LogShards(around.trail.writer),
             Privacy(around.trail.shredding, report, around.trail.may_happen, around.trail.relayed.in_turn),
         )
         cluster.on_rows_changed = self._rows_changed

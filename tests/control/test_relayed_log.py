@@ -196,9 +196,10 @@ async def test_missing_numbers_are_told_and_verify_accepts_them(site: Site) -> N
         "edge": "e",
     }
     watch, found = Continuity(), list[object]()
+    watch.begin(lambda *finding: found.append(finding))
     for index, record in enumerate(site.records):
         watch.add(index, record)
-    watch.finish(lambda *finding: found.append(finding), [])
+    watch.finish([])
     assert found == []
 
 

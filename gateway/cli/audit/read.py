@@ -32,17 +32,16 @@ def tail(count: int, follow: bool, directory: Path | None, config_path: str | No
 
     With --json one document a line.
     """
-    from gateway.control.trail.reader import RecordMissing, ShardReader
+    from gateway.control.trail.reader import LogReader, RecordMissing
 
     root = log_directory(directory, config_path, as_json=as_json)
-    shard = shards_of(root, as_json=as_json)[-1]
-    reader = ShardReader(shard)
+    shards_of(root, as_json=as_json)
+    reader = LogReader(root)
     try:
-        at = max(0, reader.size() - count)
+        reader.go_before_the_end(count)
         while True:
-            for index, record in reader.records(at):
-                _tell(shard.name, index, record, as_json=as_json)
-                at = index + 1
+            for shard, index, record in reader.new():
+                _tell(shard, index, record, as_json=as_json)
             if not follow:
                 return 0
             time.sleep(_FOLLOW_S)

@@ -54,24 +54,16 @@ def verify(
     Every record is hashed, every tile compared, every checkpoint checked. Exit code 1 if anything is wrong; what is
     not proven by that is said as well. A log that a gateway is writing can be verified meanwhile.
     """
+    from gateway.control.trail.chain import verify_log
+
     root = log_directory(directory, config_path, as_json=as_json)
     shards = shards_of(root, as_json=as_json)
     trusted, witnesses = read_vkeys(keys, as_json=as_json), read_vkeys(witness_keys, as_json=as_json)
     earlier = [_read(file, as_json=as_json) for file in kept]
-    reports = []
-    for shard in shards:
-        from gateway.control.trail.verify import verify_shard
-
-        own = [key for key in trusted if _is_of(key.name, shard.name, single=len(shards) == 1)]
-        if trusted and not own:
-            fail(f"None of the keys given is of shard {shown(shard.name)}.", USAGE, as_json=as_json)
-        mine = [data for data in earlier if len(shards) == 1 or _is_of(_origin(data), shard.name, single=False)]
-        live = is_written(root)
-        reports.append(verify_shard(shard, own, witnesses, mine, _progress(shard.name), live=live))
+    reports = verify_log(root, trusted, witnesses, earlier, _progress(), live=is_written(root))
     if directory is None and keys_directory is None:
         keys_directory = Path(read_config(config_path, as_json=as_json).audit.keys_directory)
     texts = _texts(root, shards, keys_directory)
-    reports += _missing(root, [shard.name for shard in shards], [_origin(data) for data in earlier])
     if as_json:
         print_json(_document(root, reports, texts))
     else:
@@ -103,22 +95,6 @@ def _print_texts(texts: "PayloadReport | None") -> None:
         click.echo(f"  {shown(finding)}")
 
 
-def _missing(root: Path, names: list[str], kept: list[str]) -> "list[ShardReport]":
-    """Shards are numbered without a gap, and a kept checkpoint is of one of them: one that is not here was taken away."""
-    from gateway.control.trail.verify import Finding, ShardReport
-
-    whys: dict[str, str] = {}
-    if len(names) > 1:
-        whys |= {name: f"a checkpoint of {name} was kept" for name in (each.rpartition("/")[2] for each in kept)}
-    if root / names[-1] != root and names[-1].isdecimal() and (root / names[-1]).is_dir():
-        whys |= {f"{number:04d}": f"shard {names[-1]} is here" for number in range(1, int(names[-1]))}
-    return [
-        ShardReport(shard=name, findings=[Finding("shard-missing", f"shard {name}", f"is not here, and {why}")])
-        for name, why in whys.items()
-        if name not in names
-    ]
-
-
 def _read(file: Path, *, as_json: bool) -> bytes:
     try:
         return file.read_bytes()
@@ -126,21 +102,12 @@ def _read(file: Path, *, as_json: bool) -> bytes:
         fail(f"{shown(file)}: {error.strerror}", USAGE, as_json=as_json)
 
 
-def _origin(checkpoint: bytes) -> str:
-    return checkpoint.partition(b"\n")[0].decode("utf-8", "replace")
-
-
-def _is_of(origin: str, shard: str, *, single: bool) -> bool:
-    """Origins end in the name of their shard."""
-    return single or origin.rpartition("/")[2] == shard
-
-
-def _progress(name: str) -> Any:
+def _progress() -> Any:
     """On a terminal only: long work shows that it goes on."""
     if not sys.stderr.isatty():
         return None
 
-    def tell(done: int, size: int) -> None:
+    def tell(name: str, done: int, size: int) -> None:
         click.echo(f"\r{name}: {done} of {size} records", nl=False, err=True)
 
     return tell

@@ -21,10 +21,21 @@ class Position(msgspec.Struct, frozen=True):
 
     @classmethod
     def before_the_end(cls, root: Path, records: int) -> "Position":
-        """So many records, at most, before the end of the newest shard. Raises OSError, msgspec.MsgspecError."""
-        shards = shards_in(root)
-        published = shards[-1].read_published() if shards else None
-        return cls(shards[-1].name if shards else "", max(0, published.size - records) if published else 0)
+        """So many records, at most, before the end of the log. Raises OSError, msgspec.MsgspecError."""
+        position, left = cls("", 0), records
+        for shard in reversed(shards_in(root)):
+            size = _published_size(shard)
+            position = cls(shard.name, max(0, size - left))
+            left -= size
+            if left <= 0:
+                break
+        return position
+
+
+def _published_size(shard: Shard) -> int:
+    """Records that are under a checkpoint. Raises OSError, msgspec.MsgspecError."""
+    published = shard.read_published()
+    return published.size if published else 0
 
 
 def read_raw(root: Path, position: Position, most: int) -> tuple[Shard | None, list[tuple[int, bytes]], Position]:
@@ -33,8 +44,7 @@ def read_raw(root: Path, position: Position, most: int) -> tuple[Shard | None, l
         if shard.name < position.shard:
             continue
         start = position.index if shard.name == position.shard else 0
-        published = shard.read_published()
-        size = published.size if published else 0
+        size = _published_size(shard)
         if start < size:
             found = list(itertools.islice(ShardReader(shard).records(start), min(size - start, most)))
             return shard, found, Position(shard.name, found[-1][0] + 1 if found else start)
@@ -83,8 +93,7 @@ class LogCursor:
         """Records that are published and not delivered. Raises OSError."""
         left = 0
         for shard in shards_in(self._root):
-            published = shard.read_published()
-            size = published.size if published else 0
+            size = _published_size(shard)
             if shard.name == self.position.shard:
                 left += max(0, size - self.position.index)
             elif shard.name > self.position.shard:

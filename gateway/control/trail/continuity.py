@@ -10,15 +10,29 @@ _JUMP_US = 2_000_000
 _MOST_NOTES = 20
 
 
+Find = Callable[[Any, str, str], None]
+
+
 class Continuity:
-    """Watches the records of a log in order."""
+    """Watches the records of a log in order, shard after shard."""
 
     def __init__(self) -> None:
         self._last: dict[tuple[str, str], tuple[int, int, int]] = {}
         """By run and worker: number, wall clock (us), monotonic clock (us)."""
-        self._missing: list[tuple[int, str, int]] = []
+        self._missing: list[tuple[Find, int, str, int]] = []
         self._announced = 0
         self._jumps: list[str] = []
+        self._find: Find = _tell_nobody
+        self._has_hole = False
+
+    def begin(self, find: Find) -> None:
+        """A shard begins. `find`: whom to tell what is found in it."""
+        self._find = find
+
+    def leave_out(self) -> None:
+        """A shard is not here any more: what comes next does not go on from what was before."""
+        self._has_hole = self._has_hole or bool(self._last)
+        self._last.clear()
 
     def add(self, index: int, record: dict[str, Any]) -> None:
         """One record; those without a number count for nothing."""
@@ -30,7 +44,7 @@ class Continuity:
             return
         before = self._last.get(who)
         if before is not None and seq != before[0] + 1:
-            self._missing.append((index, who[1], seq - before[0] - 1))
+            self._missing.append((self._find, index, who[1], seq - before[0] - 1))
         if before is not None and who[1] == "audit":
             # The log's own records are stamped when they are made, so both clocks were read at the same moment.
             apart = (ts - before[1]) - (mono // 1000 - before[2])
@@ -38,19 +52,32 @@ class Continuity:
                 self._jumps.append(f"record {index}: the clock of the gateway jumped by {apart / 1e6:+.1f} s")
         self._last[who] = (seq, ts, mono // 1000)
 
-    def finish(self, find: Callable[[Any, str, str], None], notes: list[str]) -> None:
+    def jumps(self) -> list[str]:
+        """Jumps of the clock since the last call, the first of them."""
+        found, self._jumps = self._jumps[:_MOST_NOTES], []
+        return found
+
+    def finish(self, notes: list[str]) -> None:
         """Tell what was found: missing numbers that no ``audit.gap`` accounts for are findings."""
-        missing = sum(count for _, _, count in self._missing if count > 0)
-        out_of_order = [(index, worker) for index, worker, count in self._missing if count < 0]
-        for index, worker in out_of_order:
-            find("record-lost", f"record {index}", f"the numbers of worker {worker} go back")
-        if missing > self._announced:
-            index, worker, count = next(each for each in self._missing if each[2] > 0)
+        missing = sum(count for *_, count in self._missing if count > 0)
+        for find, index, worker, count in self._missing:
+            if count < 0:
+                find("record-lost", f"record {index}", f"the numbers of worker {worker} go back")
+        if missing > self._announced and self._has_hole:
+            notes.append(
+                f"{missing} numbers are missing, {self._announced} announced as lost: the others may have been announced "
+                f"in a shard that is not here"
+            )
+        elif missing > self._announced:
+            find, index, worker, count = next(each for each in self._missing if each[3] > 0)
             why = f"{missing} numbers are missing, {self._announced} announced as lost; the first: {count} of {worker}"
             find("record-lost", f"record {index}", why)
         elif self._announced:
             notes.append(f"{self._announced} records are announced as lost (audit.gap)")
-        notes += self._jumps[:_MOST_NOTES]
+
+
+def _tell_nobody(state: Any, where: str, detail: str) -> None:
+    """Before the first shard nothing is found."""
 
 
 def _is_number(value: Any) -> TypeGuard[int]:

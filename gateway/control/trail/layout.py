@@ -26,7 +26,10 @@ import msgspec
 from gateway.audit.note import NoteInvalid, VerifierKey, parse_vkey
 from gateway.audit.tiles import Tile
 
-__all__ = ["Published", "Shard", "read_file", "shards_in"]
+__all__ = ["FIRST", "Published", "Shard", "is_shard_name", "read_file", "shards_in"]
+
+FIRST: Final = "0001"
+"""The first shard of a log."""
 
 _NAME: Final = re.compile(r"[0-9]{4}", re.ASCII)
 
@@ -54,6 +57,7 @@ class Shard:
         self.directory = directory
         self.name = directory.name
         self.state = directory / "state"
+        self.tile_directory = directory / "tile"
         self.checkpoint = directory / "checkpoint"
         self.keys = directory / "keys"
         self.published = self.state / "published"
@@ -96,6 +100,11 @@ class Shard:
         if end:
             raise NoteInvalid("a file of keys whose last line does not end")
         return tuple(parse_vkey(line) for line in lines)
+
+
+def is_shard_name(name: str) -> bool:
+    """True for what a shard in an audit directory is called."""
+    return _NAME.fullmatch(name) is not None
 
 
 def shards_in(root: Path) -> list[Shard]:

@@ -2,15 +2,16 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 from gateway.audit.tiles import ENTRIES, TILE_WIDTH, BundleInvalid, Tile, decode_bundle
-from gateway.control.trail.layout import Shard, read_file
+from gateway.control.trail.layout import Shard, read_file, shards_in
 from gateway.control.trail.segment import read_segment, segments_in
 
-__all__ = ["RecordMissing", "ShardReader", "decoded"]
+__all__ = ["LogReader", "RecordMissing", "ShardReader", "decoded"]
 
 _WIDTH: Final = re.compile(r"[1-9][0-9]{0,2}", re.ASCII)
 
@@ -94,3 +95,33 @@ class ShardReader:
         parts = path.with_name(f"{path.name}.p")
         widths = [int(each.name) for each in parts.iterdir() if _WIDTH.fullmatch(each.name)] if parts.is_dir() else []
         return decode_bundle(read_file(parts / str(max(widths))), max(widths)) if widths else []
+
+
+class LogReader:
+    """Follows a log from shard to shard."""
+
+    def __init__(self, root: Path) -> None:
+        """At the beginning of the oldest shard."""
+        self._root = root
+        self._shard, self._index = "", 0
+
+    def go_before_the_end(self, count: int) -> None:
+        """So many records before the end, or as far back as there are records. Raises RecordMissing."""
+        left = count
+        for shard in reversed(shards_in(self._root)):
+            size = ShardReader(shard).size()
+            self._shard, self._index = shard.name, max(0, size - left)
+            left -= size
+            if left <= 0:
+                return
+
+    def new(self) -> Iterator[tuple[str, int, bytes]]:
+        """Shard, index and bytes of every record that has come since the last one given. Raises RecordMissing."""
+        for shard in shards_in(self._root):
+            if shard.name < self._shard:
+                continue
+            if shard.name != self._shard:
+                self._shard, self._index = shard.name, 0
+            for index, record in ShardReader(shard).records(self._index):
+                self._index = index + 1
+                yield shard.name, index, record

@@ -90,6 +90,7 @@ def open_shard(
     published = max((head.size for head in known), default=0)
     if not shard.keys.exists():
         disk.replace(shard.keys, "".join(f"{key.vkey}\n" for key in signer.keys).encode(), durable=True)
+        disk.sync_directory(shard.directory.parent)
     writer.publish(now_s)
     writer.begin_segment()
     return writer, Recovered(size=tree.size, replayed=tree.size - max(published, start), torn=torn)

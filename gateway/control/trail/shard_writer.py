@@ -21,7 +21,7 @@ from typing import Final
 
 import msgspec
 
-from gateway.audit.checkpoint import LogSigner
+from gateway.audit.checkpoint import LogSigner, signed_by_both
 from gateway.audit.tiles import ENTRIES, TILE_WIDTH, GrowingTree, Tile, encode_bundle
 from gateway.control.trail.disk import Disk
 from gateway.control.trail.layout import Published, Shard
@@ -71,12 +71,15 @@ class ShardWriter:
         self._broken = ""
         self.size = tree.size
         """Records that are durable."""
+        self._is_closed = False
 
     # -- records become durable
 
     def commit(self, envelopes: Sequence[bytes]) -> int:
         """Records are on the disk when this returns; it returns the index of the first. Raises DiskFull, TrailBroken."""
         self._require_sound()
+        if self._is_closed:
+            raise TrailBroken("the shard is closed")
         data = frames(self.size, envelopes)
         try:
             self._disk.write_all(self._descriptor, data)
@@ -125,8 +128,8 @@ class ShardWriter:
             self._disk.replace(self.shard.tile(tile), data, durable=False)
         self._unsynced.append(tile)
 
-    def publish(self, now_s: int) -> Published:
-        """Sign the tree as it is. Raises DiskFull, TrailBroken."""
+    def publish(self, now_s: int, also: LogSigner | None = None) -> Published:
+        """Sign the tree as it is. `also`: other keys that sign it, of the same origin. Raises DiskFull, TrailBroken."""
         self.write_tiles()
         edge = self._tree.partial()
         if self._bundle:
@@ -137,9 +140,23 @@ class ShardWriter:
         with self._naming_failures():
             self._disk.replace(self.shard.published, msgspec.json.encode(head), durable=True)
             signed = self._signer.sign(head.size, head.root, now_s)
+            if also is not None:
+                signed = signed_by_both(signed, also.sign(head.size, head.root, now_s))
             self._disk.replace(self.shard.checkpoint, signed, durable=True)
         if self._written_bytes >= self._segment_bytes and self._tree.size == self.size:
             self.begin_segment()
+        return head
+
+    def finish(self, now_s: int, wait: Callable[[], None], also: LogSigner | None = None) -> Published:
+        """Publish for the last time: nothing is appended any more, and all of it is in tiles that are on the disk.
+
+        `wait`: until what was given to `later` is done. May be called again after DiskFull. Raises DiskFull, TrailBroken.
+        """
+        self._is_closed = True
+        head = self.publish(now_s, also)
+        self.begin_segment()
+        wait()
+        self._require_sound()
         return head
 
     # -- segments

@@ -6,6 +6,8 @@
 4. Records that are durable but not yet under a checkpoint are read from their segments.
 5. An older checkpoint that somebody kept is the head of a beginning of this log.
 6. In each run of each worker the records' numbers have no gap that no ``audit.gap`` speaks of.
+
+How shards follow each other is the business of `gateway.control.trail.chain`.
 """
 
 import os
@@ -15,8 +17,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from gateway.audit.checkpoint import Checkpoint, SignatureInvalid, VerifiedCheckpoint, verify_checkpoint
+from gateway.audit.checkpoint import Checkpoint, SignatureInvalid, verify_checkpoint
 from gateway.audit.note import NoteInvalid, VerifierKey
+from gateway.audit.succession import PRUNED, Pruned, pruned_in
 from gateway.audit.tiles import (
     ENTRIES,
     TILE_WIDTH,
@@ -31,15 +34,17 @@ from gateway.control.trail.continuity import Continuity
 from gateway.control.trail.layout import Shard, read_file
 from gateway.control.trail.segment import read_segment, segments_in
 
-__all__ = ["Finding", "ShardReport", "State", "verify_shard"]
+__all__ = ["Ends", "Finding", "ShardReport", "State", "check_head", "verify_shard"]
 
 State = Literal[
+    "chain-broken",
     "checkpoint-missing",
     "checkpoint-invalid",
     "entry-altered",
     "entry-missing",
     "file-unknown",
     "keys-unreadable",
+    "keys-untrusted",
     "log-different",
     "record-lost",
     "record-unreadable",
@@ -76,6 +81,8 @@ class ShardReport(msgspec.Struct, kw_only=True):
     signed_by: list[str] = []
     unsealed: int = 0
     """Records that are durable, but not under a checkpoint yet."""
+    pruned: bool = False
+    """True if its records were deleted, and only its last checkpoint is here."""
     findings: list[Finding] = []
     notes: list[str] = []
     """What is remarkable, and no sign of tampering."""
@@ -95,6 +102,20 @@ class ShardReport(msgspec.Struct, kw_only=True):
             self.findings.append(Finding(state, where, detail))
 
 
+class Ends:
+    """What a shard begins and ends with, and what its records say of other shards, as far as it was read."""
+
+    def __init__(self) -> None:
+        self.head: Checkpoint | None = None
+        self.note = b""
+        """The checkpoint that was verified."""
+        self.first: dict[str, Any] = {}
+        self.last: dict[str, Any] = {}
+        """The last record under the checkpoint."""
+        self.pruned: list[Pruned] = []
+        """Shards that are said to have been pruned."""
+
+
 class _Stop(Exception):  # noqa: N818  control flow
     """Nothing more can be said about this shard."""
 
@@ -107,21 +128,27 @@ def verify_shard(
     progress: Callable[[int, int], None] | None = None,
     *,
     live: bool = False,
+    continuity: Continuity | None = None,
+    ends: Ends | None = None,
 ) -> ShardReport:
     """Read everything. `trusted`: keys the log must be signed with; without them those that lie beside it are used.
 
     `earlier`: checkpoint files that were kept elsewhere. `progress`: called with records read, and how many there are.
-    `live`: the log grows meanwhile.
+    `live`: the log grows meanwhile. `continuity`: goes on from the shard before, and the caller finishes it.
     """
     report = ShardReport(shard=shard.name)
-    trusted = tuple(trusted)
+    trusted, watch, ends = tuple(trusted), continuity or Continuity(), ends or Ends()
+    watch.begin(report.find)
     try:
         keys = trusted or _own_keys(shard, report)
-        head = _head(shard, keys, witnesses, report)
-        heads = _earlier_heads(earlier, keys, witnesses, head.checkpoint, report)
-        _Reading(shard, head.checkpoint, report, live=live).read(heads, progress or (lambda *_: None))
+        head = check_head(shard, keys, witnesses, report, ends)
+        heads = _earlier_heads(earlier, keys, witnesses, head, report)
+        _Reading(shard, head, report, watch, ends, live=live).read(heads, progress or (lambda *_: None))
     except _Stop:
         pass
+    if continuity is None:
+        watch.finish(report.notes)
+    report.notes += watch.jumps()
     _say_what_is_not_proven(report, trusted=bool(trusted), anchored=bool(tuple(earlier)))
     return report
 
@@ -138,11 +165,13 @@ def _own_keys(shard: Shard, report: ShardReport) -> tuple[VerifierKey, ...]:
     return keys
 
 
-def _head(
-    shard: Shard, keys: Iterable[VerifierKey], witnesses: Iterable[VerifierKey], report: ShardReport
-) -> VerifiedCheckpoint:
+def check_head(
+    shard: Shard, keys: Iterable[VerifierKey], witnesses: Iterable[VerifierKey], report: ShardReport, ends: Ends
+) -> Checkpoint:
+    """The signed head, which is told as well. Raises an exception of `verify_shard` after a finding."""
     try:
-        head = verify_checkpoint(read_file(shard.checkpoint), keys, witnesses)
+        ends.note = read_file(shard.checkpoint)
+        head = verify_checkpoint(ends.note, keys, witnesses)
     except OSError as error:
         report.find("checkpoint-missing", "checkpoint", error.strerror or str(error))
         raise _Stop from error
@@ -152,9 +181,11 @@ def _head(
     report.origin, report.size = head.checkpoint.origin, head.checkpoint.size
     report.root, report.signed_at = head.checkpoint.root.hex(), head.time_s
     report.signed_by = [key.vkey[: len(key.name) + 9] for key in head.by]
-    if head.unknown:
-        report.not_proven.append(f"signatures by keys that are not known here: {', '.join(head.unknown)}")
-    return head
+    strangers = [name for name in head.unknown if name != head.checkpoint.origin]
+    if strangers:
+        report.not_proven.append(f"signatures by keys that are not known here: {', '.join(strangers)}")
+    ends.head = head.checkpoint
+    return head.checkpoint
 
 
 def _earlier_heads(
@@ -183,9 +214,11 @@ def _earlier_heads(
 class _Reading:
     """One pass over all records and files of a shard."""
 
-    def __init__(self, shard: Shard, head: Checkpoint, report: ShardReport, *, live: bool) -> None:
+    def __init__(
+        self, shard: Shard, head: Checkpoint, report: ShardReport, continuity: Continuity, ends: Ends, *, live: bool
+    ) -> None:
         self._shard, self._head, self._report, self._live = shard, head, report, live
-        self._tree, self._bundle, self._continuity = GrowingTree(), list[bytes](), Continuity()
+        self._tree, self._bundle, self._continuity, self._ends = GrowingTree(), list[bytes](), continuity, ends
         self._suspects: list[tuple[Tile, list[int]]] = []
         """Tiles that are not what the records make, and where they differ."""
         self._unread = set(_files_below(shard.directory / "tile"))
@@ -211,7 +244,6 @@ class _Reading:
         for path in sorted(self._unread):
             self._judge_unread(path)
         self._check_note()
-        self._continuity.finish(self._report.find, self._report.notes)
 
     # -- records
 
@@ -254,6 +286,17 @@ class _Reading:
             self._report.times.setdefault("first", record["ts"])
             self._report.times["last"] = record["ts"]
         self._continuity.add(index, record)
+        if index == 0 or index == self._head.size - 1 or record.get("type") == PRUNED:
+            self._keep(index, record)
+
+    def _keep(self, index: int, record: dict[str, Any]) -> None:
+        """What the shards before and after this one are compared with."""
+        if index == 0:
+            self._ends.first = record
+        if index == self._head.size - 1:
+            self._ends.last = record
+        if index < self._head.size:
+            self._ends.pruned += pruned_in(record)
 
     def _read_unsealed(self) -> None:
         """Records behind the checkpoint, from the segments; they make tiles that nobody has signed yet."""
