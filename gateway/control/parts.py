@@ -27,6 +27,7 @@ from gateway.control.rollovers import Rollovers
 from gateway.control.roots import StationRoots
 from gateway.control.sessions import Sessions
 from gateway.control.store_thread import StoreThread
+from gateway.control.unrecorded_traffic import UnrecordedTraffic
 from gateway.control.upgrades import Upgrades
 from gateway.link.tasks import TaskOwner
 
@@ -80,6 +81,7 @@ class Parts:
             OwnCertificates(around.config, report, around.recertify),
             CertificateInventory(store),
             *campaign_parts(store, sessions, can_do, enrolments, calls, report, tasks),
+            UnrecordedTraffic(sessions, around.trail.may_relay, report),
             Privacy(around.trail.shredding, report, around.trail.may_happen, around.trail.relayed.in_turn),
         )
 
