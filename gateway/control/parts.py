@@ -82,7 +82,7 @@ class Parts:
             CertificateInventory(store),
             *campaign_parts(store, sessions, can_do, enrolments, calls, report, tasks),
             UnrecordedTraffic(sessions, around.trail.may_relay, report),
-            Privacy(around.trail.shredding, report, around.trail.may_happen, around.trail.relayed.in_turn),
+            Privacy(around.trail.shredding, report, around.trail.may_happen),
         )
 
     def __iter__(self) -> Iterator[NodePart]:
