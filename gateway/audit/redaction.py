@@ -26,7 +26,7 @@ from gateway.ocpp.frames import Call, CallError, CallResult, CallResultError, Se
 from gateway.ocpp.vocabulary import OCPPVersion
 from gateway.ocpp.wrapped import unsigned
 
-__all__ = ["Pseudonym", "is_plain_word", "redacted", "token_pseudonym"]
+__all__ = ["Pseudonym", "is_plain_word", "redacted", "token_pseudonym", "tokens_in"]
 
 Pseudonym = Callable[[str], str]
 """A token of a driver -> what stands for it in a record."""
@@ -84,6 +84,18 @@ def redacted(text: bytes, version: OCPPVersion, pseudonym: Pseudonym, also: Iter
         kind = 4 if isinstance(frame, CallError) else 5
         kept = [kind, frame.message_id, walk.word(frame.code), walk.masked(frame.description), walk.masked(payload)]
     return msgspec.json.encode(kept) if walk.changed else text
+
+
+def tokens_in(text: bytes, version: OCPPVersion) -> frozenset[str]:
+    """What stands where a frame has drivers' tokens: of one that is kept, their pseudonyms. Raises ValueError, as `redacted`."""
+    found: set[str] = set()
+
+    def note(token: str) -> str:
+        found.add(token)
+        return token
+
+    redacted(text, version, note)
+    return frozenset(found)
 
 
 class _Walk:

@@ -13,7 +13,7 @@
 ``edge``    ``boot`` and ``frame``, the number that the edge has given to the frame
 ``subj``    pseudonyms of the drivers whose tokens are in it, each behind the year of its key
 ``body``    at level full: ``commit``, SHA-256 over a salt and the text, which lies encrypted outside the tree, by
-            ``day``; or ``omitted``, why not
+            ``day``; or ``omitted``, why not; ``drivers``, how many are in the text, if ``subj`` does not name all
 =========== ============================================================================================
 
 ``ocpp.counted`` stands for many of one session: ``counts`` by action, ``bytes``, ``since``. What was refused over and over for

@@ -52,8 +52,8 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
     origin: str = ""
     """Names the log in checkpoints, as a URL without scheme, e.g. ``gw1.example.com/audit``. Empty: after the host."""
     failure_mode: Literal["block", "guard", "open"] = "guard"
-    """While the log cannot be written: ``block`` admits nobody, ``guard`` admits until max_queue_bytes wait, ``open``
-    goes on and counts what is lost."""
+    """While the log cannot be written: ``block`` admits nobody and ends sessions, ``guard`` admits until
+    max_queue_bytes wait, ``open`` goes on and counts what is lost."""
     max_queue_bytes: int = 67_108_864
     """Memory for records that wait to be written."""
     reserve_bytes: int = 67_108_864

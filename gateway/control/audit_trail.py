@@ -50,6 +50,7 @@ class AuditTrail:
         """Takes what edges relay."""
         self.shredding = Shredding(self.directory, payloads, pseudonyms, Holds(keys / "holds"))
         self._goes_on_without = self.relayed.goes_on_without = audit.failure_mode == "open"
+        self._ends_sessions = audit.failure_mode == "block"
         self._use_levels(config)
 
     def open(self) -> None:
@@ -81,6 +82,10 @@ class AuditTrail:
     def may_admit(self) -> bool:
         """May a charge point be admitted, whose messages would have to be recorded?"""
         return self.writer.may_proceed(RecordClass.GROUP)
+
+    def may_relay(self) -> bool:
+        """May sessions go on? In mode ``block`` only while what they say can be recorded."""
+        return not self._ends_sessions or self.writer.state == "stopped" or self.may_admit()
 
     async def may_happen(self) -> bool:
         """What was just recorded is on the disk, or need not be (mode ``open``): now it may happen."""

@@ -10,10 +10,11 @@ from gateway.control.trail.payloads import PayloadStore
 from gateway.control.trail.pseudonyms import PseudonymKeys, subject_of
 from gateway.link.relayed import RelayedFrame
 
-__all__ = ["FrameBodies"]
+__all__ = ["MAX_SUBJECTS", "FrameBodies"]
 
 _MAX_TEXT_BYTES: Final = 1_048_576
-_MAX_SUBJECTS: Final = 32
+MAX_SUBJECTS: Final = 32
+"""A record names no more drivers. Of more that are in a text, ``body.drivers`` says how many: who looks for one reads it."""
 _MARKS: Final = (*(f'"{name}"'.encode() for name in sorted(TOKENS)), rb"\u", b'"payload"', b'"data"')
 """A frame without any of these names no driver: names may be spelt with escapes, and messages hide in others."""
 
@@ -30,7 +31,7 @@ class FrameBodies:
         """Pseudonyms of the drivers in a frame. Raises OSError, KeyUnusable."""
         for mark in _MARKS:
             if mark in frame.data:
-                return self._read(frame)[1]
+                return self._read(frame)[1][:MAX_SUBJECTS]
         return ()
 
     def body(self, frame: RelayedFrame) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -42,9 +43,12 @@ class FrameBodies:
         if text is None:
             return {"omitted": "not a message"}, ()
         if len(text) > _MAX_TEXT_BYTES:
-            return {"omitted": "too long"}, subjects
+            return {"omitted": "too long"}, subjects[:MAX_SUBJECTS]
         day = time.strftime("%Y-%m-%d", time.gmtime(self._clock()))
-        return {"commit": self._payloads.add(day, text), "day": day, "bytes": len(text)}, subjects
+        body = {"commit": self._payloads.add(day, text), "day": day, "bytes": len(text)}
+        if len(subjects) > MAX_SUBJECTS:
+            body["drivers"] = len(subjects)
+        return body, subjects[:MAX_SUBJECTS]
 
     def flush(self) -> None:
         """Wait for the disk. Raises OSError."""
@@ -65,4 +69,4 @@ class FrameBodies:
             text = redacted(frame.data, frame.source.version, pseudonym, also)
         except ValueError:
             return None, ()
-        return text, tuple(subjects)[:_MAX_SUBJECTS]
+        return text, tuple(subjects)

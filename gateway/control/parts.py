@@ -30,6 +30,7 @@ from gateway.control.rollovers import Rollovers
 from gateway.control.roots import StationRoots
 from gateway.control.sessions import Sessions
 from gateway.control.store_thread import StoreThread
+from gateway.control.unrecorded_traffic import UnrecordedTraffic
 from gateway.control.upgrades import Upgrades
 from gateway.link.tasks import TaskOwner
 from gateway.ocpp.vocabulary import ChargePointId
@@ -91,7 +92,8 @@ class Parts:
             CertificateInventory(store),
             *campaign_parts(store, sessions, can_do, enrolments, calls, report, tasks, cluster),
             LogShards(around.trail.writer),
-            Privacy(around.trail.shredding, report, around.trail.may_happen, around.trail.relayed.in_turn),
+            UnrecordedTraffic(sessions, around.trail.may_relay, report),
+            Privacy(around.trail.shredding, report, around.trail.may_happen),
         )
         cluster.on_rows_changed = self._rows_changed
 

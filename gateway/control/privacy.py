@@ -5,8 +5,8 @@ Everything that is asked for is on the disk of the log before it happens.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, ClassVar, Final
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, ClassVar, Final, TypeVar
 
 import msgspec
 import structlog
@@ -24,8 +24,10 @@ __all__ = ["HoldRequest", "Privacy", "ShredRequest", "SubjectRequest"]
 
 _EVERY_S: Final = 3_600.0
 _MAX_WORDS: Final = 256
+_MAX_PLACES: Final = 100
 _SECONDS_A_DAY: Final = 86_400
 _log = structlog.get_logger("control.audit")
+T = TypeVar("T")
 
 
 class SubjectRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -57,7 +59,7 @@ class HoldRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class Privacy(NodePart):
-    """`may_happen`: what was reported is in the log for good. `in_turn` runs work between that of the log's own texts."""
+    """`may_happen`: what was reported is in the log for good. One thing at a time, in a thread: records go on being made."""
 
     name: ClassVar[str] = "privacy"
     tick_every_s: ClassVar[float] = _EVERY_S
@@ -67,13 +69,12 @@ class Privacy(NodePart):
         shredding: Shredding,
         report: Callable[..., None],
         may_happen: Callable[[], Awaitable[bool]],
-        in_turn: Callable[[Callable[[], Any]], Awaitable[Any]],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._shredding = shredding
         self._report = report
         self._may_happen = may_happen
-        self._in_turn = in_turn
+        self._turn = asyncio.Lock()
         self._clock = clock
         self._days = 0
 
@@ -92,7 +93,7 @@ class Privacy(NodePart):
         subjects = await self._subjects(asked.token)
         await self._first("privacy.subject", f"{', '.join(subjects)} asked for: {_words(asked.reason)}")
         found = await self._found(Selection(subjects=frozenset(subjects)))
-        return {"subjects": subjects, **_counts(found)}
+        return {"subjects": subjects, **await self._counts(found, asked.token)}
 
     async def shred(self, asked: ShredRequest) -> dict[str, Any]:
         """Destroy the keys of texts. Raises RequestRefused."""
@@ -106,16 +107,21 @@ class Privacy(NodePart):
         )
         found = await self._found(selection)
         if asked.dry_run:
-            return {"destroyed": 0, **_counts(found)}
+            return {"destroyed": 0, **await self._counts(found, asked.token)}
         what = _named(selection)
         await self._first("privacy.shredding", f"{what}: {_size(found)} texts: {_words(asked.reason)}")
         try:
-            destroyed = await self._in_turn(lambda: self._shredding.destroy(found))
+            destroyed = await self._in_thread(lambda: self._shredding.destroy(found))
+            # A large log takes a while to read, and what has come meanwhile is meant as well.
+            newer = await self._found(selection, found.seen)
+            destroyed += await self._in_thread(lambda: self._shredding.destroy(newer))
+            found.unreadable += newer.unreadable
         except (HoldRefused, OSError) as error:
             self._report("privacy.shredding_failed", "high", "fail", f"{what}: {error}")
             raise RequestRefused(f"the keys could not be destroyed: {error}; repeat it") from error
-        self._report("privacy.shredded", "high", "allow", f"{what}: {destroyed} texts are gone")
-        return {"destroyed": destroyed, **_counts(found)}
+        left = f", {len(found.unreadable)} could not be looked into" if found.unreadable else ""
+        self._report("privacy.shredded", "high", "allow", f"{what}: {destroyed} texts are gone{left}")
+        return {"destroyed": destroyed, **await self._counts(found, asked.token)}
 
     async def hold(self, asked: HoldRequest) -> dict[str, Any]:
         """Hold days, or lift a hold. Raises RequestRefused."""
@@ -123,12 +129,12 @@ class Privacy(NodePart):
         try:
             if asked.name and asked.lift:
                 await self._first("privacy.hold_lifted", f"{_words(asked.name)}: {_words(asked.reason)}")
-                await self._in_turn(lambda: holds.lift(asked.name))
+                await self._in_thread(lambda: holds.lift(asked.name))
             elif asked.name:
                 days = f"{_words(asked.since)} to {_words(asked.until) or 'further notice'}"
                 await self._first("privacy.held", f"{_words(asked.name)}: {days}: {_words(asked.reason)}")
                 hold = Hold(name=asked.name, since=asked.since, until=asked.until, reason=asked.reason)
-                await self._in_turn(lambda: holds.add(hold))
+                await self._in_thread(lambda: holds.add(hold))
             return {"holds": await asyncio.to_thread(holds.all)}
         except (HoldRefused, OSError) as error:
             raise RequestRefused(str(error)) from error
@@ -139,12 +145,17 @@ class Privacy(NodePart):
             return
         first = time.strftime("%Y-%m-%d", time.gmtime(self._clock() - self._days * _SECONDS_A_DAY))
         try:
-            gone = await self._in_turn(lambda: self._shredding.destroy_before(first))
+            gone = await self._in_thread(lambda: self._shredding.destroy_before(first))
         except HoldRefused as error:
             _log.error("texts_not_expired", why=str(error))
             return
         for day, count in gone.items():
             self._report("privacy.expired", "info", "allow", f"{day}: {count} texts are gone, after {self._days} days")
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        """Holds are not set while keys go."""
+        async with self._turn:
+            return await asyncio.to_thread(work)
 
     async def _subjects(self, token: str) -> list[str]:
         if not token.strip():
@@ -154,9 +165,24 @@ class Privacy(NodePart):
         except (OSError, KeyUnusable) as error:
             raise RequestRefused(f"the keys of pseudonyms cannot be read: {error}") from error
 
-    async def _found(self, selection: Selection) -> Found:
+    async def _counts(self, found: Found, token: str) -> dict[str, Any]:
+        """What there is, and what could not be looked into."""
         try:
-            return await asyncio.to_thread(self._shredding.find, selection)
+            years = await asyncio.to_thread(self._shredding.years_without_key) if token else []
+        except OSError as error:
+            raise RequestRefused(str(error)) from error
+        return {
+            "records": found.records,
+            "texts": _size(found),
+            "days": sorted(found.texts),
+            "held": found.held,
+            "unreadable": found.unreadable[:_MAX_PLACES],
+            "years_without_key": years,
+        }
+
+    async def _found(self, selection: Selection, seen: Mapping[str, int] | None = None) -> Found:
+        try:
+            return await asyncio.to_thread(self._shredding.find, selection, seen)
         except (RecordMissing, OSError, HoldRefused) as error:
             raise RequestRefused(str(error)) from error
 
@@ -185,7 +211,3 @@ def _named(selection: Selection) -> str:
 
 def _size(found: Found) -> int:
     return sum(map(len, found.texts.values()))
-
-
-def _counts(found: Found) -> dict[str, Any]:
-    return {"records": found.records, "texts": _size(found), "days": sorted(found.texts), "held": found.held}

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol
 
 import msgspec
 import structlog
@@ -54,7 +54,6 @@ class Edge(Protocol):
     def send(self, message: ControlMessage) -> None: ...
 
 
-T = TypeVar("T")
 WhenDone = Callable[[int | None], None]
 Tell = Callable[[FramesRecorded], None]
 
@@ -140,10 +139,6 @@ class RelayedLog:
     async def tick(self) -> None:
         """Say what was counted for long enough."""
         await asyncio.get_running_loop().run_in_executor(self._pool, self._say_counted, time.monotonic())
-
-    async def in_turn(self, work: Callable[[], T]) -> T:
-        """Do something with texts and their keys, which only this thread may touch."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
     def close(self) -> None:
         """Make records of all that was taken. Blocks."""

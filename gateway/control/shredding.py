@@ -3,17 +3,20 @@
 Nothing of the log is changed: record, proof and pseudonym stay.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from gateway.audit.record import part
+from gateway.audit.redaction import tokens_in
 from gateway.control.trail.holds import HoldRefused, Holds
 from gateway.control.trail.layout import shards_in
-from gateway.control.trail.payloads import PayloadStore
-from gateway.control.trail.pseudonyms import PseudonymKeys
+from gateway.control.trail.payloads import PayloadGone, Payloads, PayloadStore
+from gateway.control.trail.pseudonyms import PseudonymKeys, subject_of
 from gateway.control.trail.reader import ShardReader, decoded
+from gateway.ocpp.vocabulary import OCPPVersion
 
 __all__ = ["Found", "Selection", "Shredding"]
 
@@ -27,14 +30,17 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     since: str = ""
     until: str = ""
 
-    def includes(self, record: dict[str, Any], day: str) -> bool:
-        """True for a record whose text, of that day, is meant."""
+    def is_about(self, record: dict[str, Any], day: str) -> bool:
+        """True for a record of this charge point, whose text is of these days."""
         return (
-            (not self.subjects or not self.subjects.isdisjoint(record.get("subj") or ()))
-            and (not self.charge_point_id or record.get("cp") == self.charge_point_id)
+            (not self.charge_point_id or record.get("cp") == self.charge_point_id)
             and self.since <= day
             and (not self.until or day <= self.until)
         )
+
+    def names(self, subjects: Iterable[str]) -> bool:
+        """True if one of these is meant, or any."""
+        return not self.subjects or not self.subjects.isdisjoint(subjects)
 
 
 class Found(msgspec.Struct, kw_only=True):
@@ -46,6 +52,10 @@ class Found(msgspec.Struct, kw_only=True):
     """Commitments by day."""
     held: dict[str, list[str]] = {}
     """Days over which there are holds, and their names: nothing of them is destroyed."""
+    unreadable: list[str] = []
+    """Records with more drivers than they name, whose texts cannot be read to see whether one of these is among them."""
+    seen: dict[str, int] = {}
+    """How many records of which shard were read."""
 
 
 class Shredding:
@@ -57,14 +67,22 @@ class Shredding:
         self.pseudonyms = pseudonyms
         self.holds = holds
 
-    def find(self, selection: Selection) -> Found:
-        """Read the log. Raises RecordMissing, OSError, HoldRefused."""
-        found = Found()
-        for record in self._records():
-            body = record.get("body") or {}
+    def find(self, selection: Selection, seen: Mapping[str, int] | None = None) -> Found:
+        """Read the log, without what was `seen` of it. Raises RecordMissing, OSError, HoldRefused."""
+        found, texts = Found(seen=dict(seen or {})), _Texts(self.payloads)
+        for place, record in self._records(found.seen):
+            body = part(record, "body")
             day = str(body.get("day") or "")
-            if not selection.includes(record, day or selection.since):
+            if not selection.is_about(record, day or selection.since):
                 continue
+            if not selection.names(record.get("subj") or ()):
+                if "drivers" not in body:
+                    continue
+                subjects = texts.subjects_of(record, day)
+                if subjects is None:
+                    found.unreadable.append(place)
+                if subjects is None or not selection.names(subjects):
+                    continue
             found.records += 1
             if day:
                 found.texts.setdefault(day, set()).add(str(body["commit"]))
@@ -74,11 +92,17 @@ class Shredding:
                 del found.texts[day]
         return found
 
-    def _records(self) -> Iterator[dict[str, Any]]:
+    def years_without_key(self) -> list[str]:
+        """Years of which there are texts, and no key to find a driver in them with. Raises OSError."""
+        return sorted({day[:4] for day in self.payloads.days()} - set(self.pseudonyms.years()))
+
+    def _records(self, seen: dict[str, int]) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Messages and where they are; `seen` is kept up to date."""
         for shard in shards_in(self._log):
-            for _, data in ShardReader(shard).records():
+            for index, data in ShardReader(shard).records(seen.get(shard.name, 0)):
+                seen[shard.name] = index + 1
                 if b'"ocpp.message"' in data:
-                    yield decoded(data)
+                    yield f"{shard.name}/{index}", decoded(data)
 
     def destroy(self, found: Found) -> int:
         """Destroy the keys of what was found; how many there were. Raises OSError; HoldRefused for a hold that has come since."""
@@ -91,3 +115,25 @@ class Shredding:
         """What is older than a day and not held: texts that are gone, by day. Raises OSError, HoldRefused."""
         old = [each for each in self.payloads.days() if each < day and not self.holds.over(each)]
         return {each: self.payloads.destroy_day(each) for each in old}
+
+
+class _Texts:
+    """Looks into texts, one day's after the other's."""
+
+    def __init__(self, payloads: PayloadStore) -> None:
+        self._payloads = payloads
+        self._day = ""
+        self._of_day: Payloads | None = None
+
+    def subjects_of(self, record: dict[str, Any], day: str) -> frozenset[str] | None:
+        """The drivers in the text of a record; none if it is destroyed, None if it cannot be read. Raises OSError."""
+        if self._of_day is None or self._day != day:
+            self._day, self._of_day = day, self._payloads.of(day)
+        try:
+            text = self._of_day.text(str(part(record, "body").get("commit")))
+            found = tokens_in(text, OCPPVersion(str(part(record, "ocpp").get("version"))))
+        except PayloadGone as gone:
+            return frozenset() if gone.is_destroyed else None
+        except ValueError:
+            return None
+        return frozenset(subject_of(day[:4], each) for each in found)

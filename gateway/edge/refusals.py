@@ -90,6 +90,7 @@ CLOSE_CODES: Final = {
     "csms-violation": 1011,
     "charge-point-lost": 1001,
     "revoked": 1008,
+    "unrecorded": 1013,
     "draining": 1001,
     "slow": 1008,
     "silent": 1001,

@@ -384,8 +384,8 @@ class Worker:
                 self.password_changes.again()
             case Probe():
                 self.tasks.start(self._probe(message), "probe")
-            case Disconnect(session=session, reason=reason):
-                self._disconnect(session, reason)
+            case Disconnect():
+                self._disconnect(message)
             case BudgetAnswer():
                 self.policy.told(message)
             case GatewayCall():
@@ -401,15 +401,13 @@ class Worker:
             case AdmitGranted() | AdmitRefused():
                 raise AssertionError("answered by the link")
 
-    def _disconnect(self, session: str, reason: str) -> None:
-        entrance = self.entering.get(session)
+    def _disconnect(self, told: Disconnect) -> None:
+        entrance = self.entering.get(told.session)
         if entrance is not None:
-            entrance.turn_away(Refusal(Reason.CONTROL_DOWN, f"the admission was revoked: {reason}"))
-        bridge = self.bridges.get(session)
+            entrance.turn_away(Refusal(Reason.CONTROL_DOWN, f"the admission was revoked: {told.reason}"))
+        bridge, code = self.bridges.get(told.session), CLOSE_CODES[told.cause]
         if bridge is not None:
-            bridge.close(
-                CLOSE_CODES["revoked"], "", f"disconnected:{reason}", csms_code=CLOSE_CODES["charge-point-lost"]
-            )
+            bridge.close(code, "", f"disconnected:{told.reason}", csms_code=CLOSE_CODES["charge-point-lost"])
 
     async def _probe(self, probe: Probe) -> None:
         """Is the charge point of this session still there? If not, both legs are closed before we answer."""

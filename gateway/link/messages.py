@@ -370,6 +370,8 @@ class Disconnect(msgspec.Struct, frozen=True, array_like=True, tag=55):
 
     session: str
     reason: str
+    cause: Literal["revoked", "unrecorded"] = "revoked"
+    """``unrecorded``: nothing is wrong with the admission; what the session says cannot be recorded."""
 
 
 class Drain(msgspec.Struct, frozen=True, array_like=True, tag=56):

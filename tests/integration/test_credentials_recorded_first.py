@@ -82,13 +82,20 @@ async def test_where_the_log_may_fail_nobody_waits_for_it(tmp_path: Path) -> Non
 async def test_attempts_are_not_used_up_by_a_log_that_cannot_be_written(tmp_path: Path, failure_mode: str) -> None:
     async with running(tmp_path, failure_mode) as site:
         register(site.rig, "CP-1")
-        async with EnrollingChargePoint(site.rig, "CP-1", password=PASSWORD).running(site.gateway):
-            await until(lambda: "CP-1" in site.gateway.sessions(), "it is connected")
+        async with EnrollingChargePoint(site.rig, "CP-1", password=PASSWORD).running(site.gateway) as charge_point:
+            await until(lambda: charge_point.connection is not None, "it is connected")
+            connection = charge_point.connection
+            assert connection is not None
             await break_log(site)
             config = load_config(site.rig.config_path)
             await asyncio.to_thread(renew_certificate, config, "CP-1")
             await asyncio.to_thread(rotate_password, config, "CP-1")
-            await until(lambda: WAITS in site.gateway.log(), "both wait")
+            if failure_mode == "block":
+                await until(lambda: connection.close_code == 1013, "nothing goes on unrecorded")
+                assert "CP-1" not in site.gateway.sessions()
+            else:
+                await until(lambda: WAITS in site.gateway.log(), "both wait")
+                assert connection.close_code is None
             with site.rig.registry() as registry:
                 enrolment = registry.enrolments.newest("CP-1")
                 (change,) = PasswordChangeTable(registry.database).latest("CP-1", 9)

@@ -60,6 +60,7 @@ def subject(token: str, reason: str, config_path: str | None, as_json: bool) -> 
     for each in answer["subjects"]:
         click.echo(f"pseudonym: {shown(each)}")
     click.echo(f"{answer['records']} records, {answer['texts']} texts that may be destroyed{_held(answer)}")
+    _tell_unseen(answer)
     return 0
 
 
@@ -87,7 +88,7 @@ def shred(
     Their keys go, and with them the texts in every copy of the log.
 
     All conditions that are given hold. Records, proofs and pseudonyms stay; `audit verify` goes on saying OK. Days under a
-    hold are left out and named.
+    hold are left out and named. Exit code 1 if there are texts that could not be looked into for the token.
     """
     if not (token or identity or since or until):
         fail("Name what: --token, --identity, --since or --until.", USAGE, as_json=as_json)
@@ -105,7 +106,9 @@ def shred(
         click.echo(f"--yes would destroy {answer['texts']} texts of {len(answer['days'])} days{_held(answer)}")
     else:
         click.echo(f"{answer['destroyed']} texts of {len(answer['days'])} days are destroyed{_held(answer)}")
-    return 0
+    if not as_json:
+        _tell_unseen(answer)
+    return NOT_OK if answer["unreadable"] or answer["years_without_key"] else 0
 
 
 def _held(answer: dict[str, Any]) -> str:
@@ -115,3 +118,16 @@ def _held(answer: dict[str, Any]) -> str:
         return "."
     names = sorted({name for each in days.values() for name in each})
     return f"; {len(days)} days are held by {', '.join(map(shown, names))}."
+
+
+def _tell_unseen(answer: dict[str, Any]) -> None:
+    """Texts in which the driver may stand without being found."""
+    if places := answer["unreadable"]:
+        click.echo(
+            f"Not looked into, as their texts cannot be read: {', '.join(map(shown, places))}. What other copies of the log have"
+            " of them goes with their days: --since and --until."
+        )
+    for year in answer["years_without_key"]:
+        click.echo(
+            f"Not looked into: texts of {shown(year)}, as the key of its pseudonyms is gone. They go with their days: --until."
+        )

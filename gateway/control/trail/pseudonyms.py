@@ -10,7 +10,7 @@ from typing import Final
 from gateway.audit.redaction import token_pseudonym
 from gateway.control.trail.keys import load_or_make_seed
 
-__all__ = ["PseudonymKeys"]
+__all__ = ["PseudonymKeys", "subject_of"]
 
 _NAME: Final = re.compile(r"([0-9]{4})\.key", re.ASCII)
 

@@ -2,12 +2,15 @@
 
 import errno
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typing_extensions import override
 
+from gateway.control.trail.disk import Disk
 from gateway.control.trail.payloads import PayloadGone, PayloadStore
 from tests.support.trail import FailingDisk, Fault
 
@@ -83,6 +86,79 @@ def test_after_a_destruction_the_same_store_goes_on(tmp_path: Path) -> None:
     two = payloads.add(DAY, b"b")
     payloads.flush()
     assert payloads.of(DAY).text(two) == b"b"
+
+
+class BusyDisk(Disk):
+    """Meanwhile something else happens, once."""
+
+    def __init__(self, meanwhile: Callable[[], object]) -> None:
+        self.meanwhile: Callable[[], object] | None = meanwhile
+
+    @override
+    def fdatasync(self, descriptor: int) -> None:
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
+        super().fdatasync(descriptor)
+
+
+def test_texts_that_come_while_keys_are_destroyed_keep_theirs(tmp_path: Path) -> None:
+    one, two = kept(tmp_path, b"a", b"b")
+    came: list[str] = []
+
+    def meanwhile() -> None:
+        came.append(payloads.add(DAY, b"c"))
+        payloads.flush()
+
+    payloads = PayloadStore(tmp_path / "payload", tmp_path / "keys", BusyDisk(meanwhile))
+    assert payloads.destroy(DAY, [one]) == 1
+    assert [payloads.of(DAY).text(each) for each in (two, came[0])] == [b"b", b"c"]
+    four = payloads.add(DAY, b"d")
+    payloads.flush()
+    assert store(tmp_path).of(DAY).text(four) == b"d"
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_a_destruction_that_fails_destroys_nothing_or_all_and_can_be_repeated(tmp_path: Path, number: int) -> None:
+    one, two = kept(tmp_path, b"a", b"b")
+    with pytest.raises(OSError, match="Input/output"):
+        store(tmp_path, Fault("fdatasync", number, errno.EIO)).destroy(DAY, [one])
+    assert [path.name for path in (tmp_path / "keys").iterdir()] == [DAY]
+    store(tmp_path).destroy(DAY, [one])
+    with pytest.raises(PayloadGone, match="destroyed"):
+        store(tmp_path).of(DAY).text(one)
+    assert store(tmp_path).of(DAY).text(two) == b"b"
+
+
+def read_bytes() -> int:
+    """What this process has read from files, as the kernel counts it."""
+    return int(Path("/proc/self/io").read_text().partition("rchar: ")[2].split()[0])
+
+
+def test_the_first_write_after_a_start_does_not_read_the_whole_day(tmp_path: Path) -> None:
+    *_, last = kept(tmp_path, *(bytes(1 << 20) for _ in range(24)))
+    with (tmp_path / "payload" / DAY).open("ab") as torn:
+        torn.write(b"begun")
+    payloads = store(tmp_path)
+    one = payloads.add(DAY, b"a")
+    before = read_bytes()
+    payloads.flush()
+    assert read_bytes() - before < 4 << 20
+    assert (payloads.of(DAY).text(one), len(payloads.of(DAY).text(last))) == (b"a", 1 << 20)
+
+
+@pytest.mark.parametrize("destroyed", [[0, 1, 2], [2], [1, 2], [0]])
+def test_a_torn_end_is_found_whatever_was_destroyed_before_it(tmp_path: Path, destroyed: list[int]) -> None:
+    """Also where the last text that has a key lies far before the end, or none has one."""
+    commits = kept(tmp_path, bytes(1_500_000), b"b", bytes(1_500_000))
+    whole = (tmp_path / "payload" / DAY).stat().st_size
+    store(tmp_path).destroy(DAY, [commits[each] for each in destroyed])
+    with (tmp_path / "payload" / DAY).open("ab") as torn:
+        torn.write(b"\0" * 19 + b"\x05abc")
+    (three,) = kept(tmp_path, b"c")
+    assert (tmp_path / "payload" / DAY).read_bytes().find(bytes.fromhex(three)[:16]) == whole
+    assert store(tmp_path).of(DAY).text(three) == b"c"
+    assert all(store(tmp_path).of(DAY).text(commit) for number, commit in enumerate(commits) if number not in destroyed)
 
 
 @given(place=st.integers(min_value=20), bit=st.integers(0, 7))
