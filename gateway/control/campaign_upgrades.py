@@ -7,7 +7,8 @@ from typing import Final
 from gateway.control.enrolments import Enrolments
 from gateway.control.sessions import Sessions
 from gateway.control.store_thread import StoreThread
-from gateway.control.upgrades import UpgradeRefused, Upgrades, UpgradeWish
+from gateway.control.upgrade_wish import UpgradeRefused, UpgradeWish
+from gateway.control.upgrades import Upgrades
 from gateway.ocpp.vocabulary import ChargePointId, SecurityProfile
 from gateway.provisioning.campaign import Answer, Member, Observation, Said, Seen
 from gateway.provisioning.campaign_plan import Plan
@@ -43,10 +44,15 @@ class UpgradeOperation:
             return Answer(Said.NOT_NOW, f"an upgrade is under way already: {newest.state.value}")
         try:
             found = await self._upgrades.preflight(_wish(member, plan))
+            if found.verdict == "install":
+                said = await self._upgrades.install_root(_wish(member, plan))
+                if not said.accepted:
+                    return Answer(Said.REFUSED if said.known else Said.NOT_NOW, f"root: {said.why}")
+                found = await self._upgrades.preflight(_wish(member, plan))
         except UpgradeRefused as refused:
             return _unless_away(refused)
         match found.verdict:
-            case "no":
+            case "no" | "install":
                 return Answer(Said.REFUSED, found.why)
             case "enrol":
                 return await self._certified(member)
@@ -65,7 +71,7 @@ class UpgradeOperation:
             return Answer(Said.DONE, "it has been told already")
         try:
             found = await self._upgrades.preflight(_wish(member, plan))
-            if found.verdict in {"wait", "enrol"}:
+            if found.verdict in {"wait", "enrol", "install"}:
                 return Answer(Said.NOT_NOW, found.why)
             if found.verdict == "no":
                 return Answer(Said.REFUSED, found.why)
@@ -106,6 +112,8 @@ def _wish(member: Member, plan: Plan) -> UpgradeWish:
         url=plan.url,
         url_key=plan.url_key,
         interface=plan.interface or "Wired0",
+        install_root=plan.install_root,
+        unsafe_any_firmware=plan.unsafe_any_firmware,
     )
 
 

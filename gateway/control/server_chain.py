@@ -14,7 +14,7 @@ from gateway.provisioning.station_facts import InstalledRoot
 from pki.encoded import issuer_name
 from pki.hash_data import CertificateHashData, certificate_hash_data, is_same_certificate
 
-__all__ = ["Chain", "chain_problem", "root_match"]
+__all__ = ["Chain", "chain_problem", "root_match", "roots_above"]
 
 Chain = tuple[x509.Certificate, ...]
 """The server's certificate, then those above it."""
@@ -52,6 +52,18 @@ def root_match(
         return "unknown"
     matches = [_match(chain, roots, installed) for chain in chains]
     return max(matches, key=_RANK.__getitem__, default="none")
+
+
+def roots_above(chains: Sequence[Chain], roots: Sequence[x509.Certificate]) -> tuple[x509.Certificate, ...] | None:
+    """The root of each chain, each once; None if one of them is not known. `roots`: where they are looked for."""
+    found: list[x509.Certificate] = []
+    for chain in chains:
+        root = next((each for each in (chain[-1], *roots) if _is_root_of(each, chain[-1])), None)
+        if root is None:
+            return None
+        if root not in found:
+            found.append(root)
+    return tuple(found) or None
 
 
 def _match(chain: Chain, roots: Sequence[x509.Certificate], installed: tuple[InstalledRoot, ...]) -> RootMatch:

@@ -80,6 +80,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """1.6: the vendor's configuration key for the URL."""
     interface: str = ""
     """2.x: ocppInterface; empty: as it is usual."""
+    install_root: bool = False
+    """Of a campaign that raises the security profile: the root of our server certificates first, where it is missing."""
+    unsafe_any_firmware: bool = False
+    """The same: also charge points whose firmware is not known to be good."""
     needs_approval: bool = False
     """It cannot be undone: a second person has to agree before the start."""
 

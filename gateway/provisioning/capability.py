@@ -4,7 +4,7 @@ A fact is a name (`call:TriggerMessage`) and a value (`Accepted`), and how often
 charge point. Pure; `gateway.store.capabilities` keeps the counts.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal, NamedTuple
 
 import msgspec
@@ -14,6 +14,7 @@ from gateway.identity.record import ChargePointRecord
 from gateway.provisioning.campaign_plan import Stratum
 from gateway.provisioning.campaign_states import MemberState
 from gateway.provisioning.enrolment import Enrolment
+from gateway.provisioning.known_firmware import FirmwareRule, firmware_obstacle
 from gateway.provisioning.states import State
 
 __all__ = [
@@ -157,9 +158,19 @@ def tallied(counts: Iterable[Count]) -> dict[str, dict[str, int]]:
     return found
 
 
-def obstacles(kind: str, facts: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """What is known to stand in the way of a kind of campaign on such charge points, in words; empty if nothing is."""
+def obstacles(
+    kind: str,
+    facts: Mapping[str, Mapping[str, int]],
+    stratum: Stratum | None = None,
+    rules: Sequence[FirmwareRule] = (),
+) -> list[str]:
+    """What is known to stand in the way of a kind of campaign on such charge points, in words; empty if nothing is.
+
+    `rules`: which firmware is good enough, as an operator says; they are about security profiles.
+    """
     found = []
+    if kind == "security-profile" and stratum is not None and (why := firmware_obstacle(rules, stratum)):
+        found.append(why)
     ended = facts.get(f"campaign:{kind}", {})
     if ended.get("lost", 0) >= 1 and not ended.get("committed", 0):
         found.append(f"{ended['lost']} of this kind were lost in such a campaign, and none has come through")

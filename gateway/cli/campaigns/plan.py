@@ -37,6 +37,12 @@ _SHOWN_OBSTACLES = 20
 @click.option("--url", default="", help="Of security-profile: where they find it, without identity.")
 @click.option("--url-key", default="", metavar="KEY", help="Of security-profile, 1.6: the vendor's key for the URL.")
 @click.option("--interface", default="", help="Of security-profile, 2.x: ocppInterface. Default: Wired0.")
+@click.option("--install-root", is_flag=True, help="Of security-profile: our server's root first, where it is missing.")
+@click.option(
+    "--unsafe-any-firmware",
+    is_flag=True,
+    help="Of security-profile: also those whose firmware is not known to be good ([[known_firmware]]).",
+)
 @click.option("--group", "groups", multiple=True, metavar="GROUP", help="Everybody of this group. Repeatable.")
 @click.option("--id", "ids", multiple=True, metavar="ID", help="This charge point. Repeatable.")
 @click.option("--all", "everybody", is_flag=True, help="Every registered charge point.")
@@ -99,6 +105,8 @@ def _made_plan(options: dict[str, Any], *, as_json: bool) -> "Plan":
         url=options["url"],
         url_key=options["url_key"],
         interface=options["interface"],
+        install_root=options["install_root"],
+        unsafe_any_firmware=options["unsafe_any_firmware"],
         needs_approval=not KINDS[options["kind"]].is_reversible,
     )
     problems = [*problems_of(made), *_odd_target(made, options["kind"])]
@@ -108,9 +116,10 @@ def _made_plan(options: dict[str, Any], *, as_json: bool) -> "Plan":
 
 
 def _odd_target(made: "Plan", kind: str) -> list[str]:
-    has_target = bool(made.to_profile or made.url or made.url_key or made.interface)
+    target = (made.to_profile, made.url, made.url_key, made.interface, made.install_root, made.unsafe_any_firmware)
+    has_target = any(target)
     if kind != "security-profile":
-        return ["--to-profile, --url, --url-key and --interface are of the kind security-profile"] if has_target else []
+        return ["--to-profile, --url and what goes with them are of the kind security-profile"] if has_target else []
     return [] if made.to_profile else ["--to-profile says to which security profile"]
 
 
@@ -153,6 +162,7 @@ def _candidates(
             gives_certificates=_gives_certificates(config, record),
             other=elsewhere.get(record.charge_point_id, ""),
             to_profile=made.to_profile,
+            rules=() if made.unsafe_any_firmware else config.known_firmware,
         )
         found.append(Candidate(record=record, obstacles=tuple(in_the_way)))
     return found
