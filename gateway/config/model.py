@@ -57,6 +57,8 @@ class ListenerTLS(msgspec.Struct, frozen=True, kw_only=True):
 
     certificates: tuple[CertificateFiles, ...] = ()
     """Give an RSA and an ECDSA certificate: charge points may support only one of them (A00.FR.318/421)."""
+    next_certificates: tuple[CertificateFiles, ...] = ()
+    """Under another root: shown in their place once `campaign switch` has said that charge points have it (docs/roots.md)."""
     automatic_certificates: bool = False
     """In place of files: what the gateway gets for itself, as `[server_certificates]` says."""
     client_certificate: ClientCertificate = "none"

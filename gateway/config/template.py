@@ -98,7 +98,7 @@ _TABLES: Final = (
         "[listener.tls]",
         ListenerTLS,
         {"client_certificate": "optional", "client_trust": ("{certificates}/charge-point-roots.pem",)},
-        apart=("certificates",),
+        apart=("certificates", "next_certificates"),
     ),
     _Table(
         "[[listener.tls.certificates]]",

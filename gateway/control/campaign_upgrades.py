@@ -80,8 +80,9 @@ class UpgradeOperation:
             return _unless_away(refused)
         return Answer(Said.DONE)
 
-    async def observe(self, members: Sequence[Member]) -> Mapping[ChargePointId, Observation]:
+    async def observe(self, members: Sequence[Member], plan: Plan) -> Mapping[ChargePointId, Observation]:
         """By the newest upgrade of each. What will not be there in time is stopped. Raises StoreError."""
+        del plan
         # What is proven stays so: nothing lower is accepted any more. One that soaks has nothing more to show but itself.
         wanted = [each for each in members if each.state is not MemberState.SOAK]
 

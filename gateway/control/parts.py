@@ -7,8 +7,9 @@ from gateway.audit.event import SecurityEvent
 from gateway.config.model import Config
 from gateway.control.audit_trail import AuditTrail
 from gateway.control.automatic_renewals import AutomaticRenewals
-from gateway.control.campaign_parts import campaign_parts, operations
+from gateway.control.campaign_parts import campaign_parts, operations, root_operations
 from gateway.control.certificate_inventory import CertificateInventory
+from gateway.control.chain_switches import ChainSwitches
 from gateway.control.credentials import PasswordVerifier
 from gateway.control.detections import LogDetections
 from gateway.control.directory import Directory
@@ -65,6 +66,8 @@ class Parts:
         self.passwords = Passwords(store, directory, sessions, calls, around.verifier, report, tasks, gate)
         self.publication = OwnPublication(report)
         can_do = operations(store, directory, sessions, enrolments, self.passwords, self.upgrades)
+        switches = ChainSwitches(around.config, store, directory, report, around.recertify)
+        can_do |= root_operations(store, sessions, calls, switches, tasks)
         self._all: tuple[NodePart, ...] = (
             CallRequests(calls, directory, sessions),
             Renewals(calls, sessions, tasks),
@@ -73,6 +76,7 @@ class Parts:
             self.upgrades,
             self.passwords,
             StationRoots(store, directory, sessions, calls, report),
+            switches,
             Rollovers(store, directory, sessions, calls, report, tasks),
             LogDetections(around.trail.directory, around.config.audit.detections, around.add_event),
             OwnRevocations(store, report, directory.revocations, around.config.pki.ca),

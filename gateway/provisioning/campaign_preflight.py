@@ -42,6 +42,16 @@ KINDS: Final[Mapping[str, Kind]] = {
         "to the old profile, which stays accepted until it has registered on the new one; then none: nothing lower is accepted",
         is_reversible=False,
     ),
+    "root": Kind(
+        "installs a new root of the CSMS beside the old one",
+        "nothing is taken away: the old root stays, and the new one can be deleted",
+        is_reversible=True,
+    ),
+    "old-root": Kind(
+        "deletes the old root of the CSMS where a charge point has connected under the new one",
+        "none once the old root is deleted: whoever cannot verify the new chain then is lost",
+        is_reversible=False,
+    ),
 }
 
 
@@ -87,6 +97,8 @@ def obstacles(
         found.append("it is on security profile 1, over which no certificate is given")
     if kind == "password" and profile > _TLS:
         found.append("it is on security profile 3, on which it proves itself with its certificate")
+    if kind == "old-root" and profile < _TLS:
+        found.append("it is on security profile 1, on which it verifies nobody")
     if kind == "security-profile" and profile >= to_profile:
         found.append(f"it is on security profile {profile} already")
     if kind == "security-profile" and to_profile > _TLS:

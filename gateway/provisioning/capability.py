@@ -38,6 +38,10 @@ MAX_NAME_CHARS: Final = 64
 MAX_VALUE_CHARS: Final = 48
 _UNABLE: Final = frozenset({"error NotImplemented", "error NotSupported", "NotImplemented", "NotSupported"})
 _PROFILES: Final = ("call:ChangeConfiguration SecurityProfile", "call:SetNetworkProfile")
+_ROOTS: Final = (
+    "call:InstallCertificate CentralSystemRootCertificate",
+    "call:InstallCertificate CSMSRootCertificate",
+)
 _REFUSES: Final = _UNABLE | {"Rejected"}
 _ENOUGH: Final = 3
 """So often something must have been seen, and nothing else, before it stands in the way of a campaign."""
@@ -178,6 +182,10 @@ def obstacles(
         found.append(f"{ended['fell-back']} of this kind fell back in such a campaign, and none has come through")
     if kind == "security-profile":
         found += [f"it has refused every {_asked(name)}" for name in _PROFILES if _never(facts.get(name, {}), _REFUSES)]
+    if kind == "root":
+        found += [f"it has refused every {_asked(name)}" for name in _ROOTS if _never(facts.get(name, {}), _REFUSES)]
+        if _never(facts.get("call:GetInstalledCertificateIds", {}), _UNABLE):
+            found.append("it does not say which roots it has")
     if kind == "certificate":
         found += [
             f"it does not understand {_asked(name)}" for name in _TRIGGERS if _never(facts.get(name, {}), _UNABLE)
