@@ -140,10 +140,13 @@ def _may_encipher_keys(leaf: x509.Certificate) -> bool:
 def check_listener_certificates(
     certificates: tuple[CertificateFiles, ...], path: Path, findings: Findings, *, allow_dev: bool
 ) -> None:
-    """Files, keys and names of a listener's certificates, and whether both key types are there (A00.FR.318/421)."""
+    """Files, keys and names of a listener's certificates, and whether both key types are there (A00.FR.318/421).
+
+    `path`: of the array that they stand in.
+    """
     kinds = set()
     for index, files in enumerate(certificates):
-        place = (*path, "certificates", index)
+        place = (*path, index)
         leaf = _check_pair(files, place, findings, allow_dev=allow_dev)
         if leaf is not None:
             public_key = leaf.public_key()
@@ -160,6 +163,6 @@ def check_listener_certificates(
     missing = {"RSA", "ECDSA"} - kinds
     if kinds and missing:
         findings.warning(
-            (*path, "certificates"),
+            path,
             f"no {' and no '.join(sorted(missing))} certificate: charge points that support only that cannot connect",
         )

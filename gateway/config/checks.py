@@ -167,7 +167,9 @@ def _check_tls(config: Config, listener: Listener, path: Path, findings: Finding
     if tls.cipher_policy == "legacy-quarantine" and not listener.allowed_networks:
         findings.error((*path, "allowed_networks"), "cipher_policy legacy-quarantine needs allowed_networks")
     check_source_of_certificates(tls, place, findings)
-    check_listener_certificates(tls.certificates, place, findings, allow_dev=config.unsafe_dev_certificates)
+    for name in ("certificates", "next_certificates"):
+        files = getattr(tls, name)
+        check_listener_certificates(files, (*place, name), findings, allow_dev=config.unsafe_dev_certificates)
 
 
 def _check_csms(csms: CSMS, path: Path, findings: Findings) -> None:

@@ -25,7 +25,6 @@ from gateway.config.model import (
     SecurityEvents,
     Sink,
     Trust,
-    Upgrades,
     WebSocketSettings,
 )
 from gateway.config.own_certificates import ACME, ServerCertificates
@@ -33,6 +32,8 @@ from gateway.config.positions import Path, find_positions
 from gateway.config.problems import ConfigError, Problem
 from gateway.config.suggest import did_you_mean
 from gateway.config.trust import is_url
+from gateway.config.upgrades import Upgrades
+from gateway.provisioning.known_firmware import FirmwareRule
 
 __all__ = ["ConfigError", "Problem", "load_config", "load_config_with_warnings", "load_unchecked"]
 
@@ -56,6 +57,7 @@ _ARRAYS: dict[str, tuple[str, type[msgspec.Struct]]] = {
     "csms": ("csms", CSMS),
     "trust": ("trust", Trust),
     "sink": ("sinks", Sink),
+    "known_firmware": ("known_firmware", FirmwareRule),
 }
 """Sections that can be there several times, with the names of the fields that hold them."""
 _SECTIONS = {"gateway", *_TABLES, *_ARRAYS}

@@ -11,8 +11,10 @@ import msgspec
 from gateway.config.audit_tables import Audit, Detections
 from gateway.config.authorities import CMP, EST, BackendName, Command, Vault
 from gateway.config.own_certificates import ServerCertificates
+from gateway.config.upgrades import Upgrades
 from gateway.identity.trust import TrustUse
 from gateway.ocpp.vocabulary import OCPPVersion, SecurityProfile
+from gateway.provisioning.known_firmware import FirmwareRule
 
 __all__ = [
     "CSMS",
@@ -56,6 +58,8 @@ class ListenerTLS(msgspec.Struct, frozen=True, kw_only=True):
 
     certificates: tuple[CertificateFiles, ...] = ()
     """Give an RSA and an ECDSA certificate: charge points may support only one of them (A00.FR.318/421)."""
+    next_certificates: tuple[CertificateFiles, ...] = ()
+    """Under another root: shown in their place once `campaign switch` has said that charge points have it (docs/roots.md)."""
     automatic_certificates: bool = False
     """In place of files: what the gateway gets for itself, as `[server_certificates]` says."""
     client_certificate: ClientCertificate = "none"
@@ -353,20 +357,6 @@ class PKI(msgspec.Struct, frozen=True, kw_only=True):
     """The same for OCSP responses: 4 days."""
 
 
-class Upgrades(msgspec.Struct, frozen=True, kw_only=True):
-    """Upgrades of the security profile over OCPP (docs/provisioning.md)."""
-
-    look_again_s: float = 60.0
-    """Between two looks at a charge point that has to be waited for: it is charging, say."""
-    quiet_s: float = 900.0
-    """A session that began without a BootNotification may have begun in the middle of a transaction: how long it must not
-    have spoken of one, before the charge point is sent to restart."""
-    restart_s: float = 300.0
-    """How long a charge point may take to restart before it is sent to restart again, doubling."""
-    lost_after_s: float = 3_600.0
-    """Not seen for so long after it was sent to restart, it is reported as lost. Both profiles stay accepted."""
-
-
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Rule packs. Names of shipped packs, or paths of YAML files; what they include comes with them."""
 
@@ -420,6 +410,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     pki: PKI = PKI()
     server_certificates: ServerCertificates = ServerCertificates()
     upgrades: Upgrades = Upgrades()
+    known_firmware: tuple[FirmwareRule, ...] = ()
     policy: Policy = Policy()
     recording: Recording = Recording()
     operator_names: tuple[str, ...] = ()

@@ -26,7 +26,11 @@ def check_source_of_certificates(tls: ListenerTLS, path: Path, findings: Finding
     """A listener's certificates come from files, or are the gateway's own."""
     if tls.automatic_certificates and tls.certificates:
         findings.error((*path, "automatic_certificates"), "either files in certificates, or automatic_certificates")
-    elif not tls.automatic_certificates and not tls.certificates:
+    if tls.automatic_certificates and tls.next_certificates:
+        findings.error(
+            (*path, "next_certificates"), "they follow on files in certificates, not on automatic_certificates"
+        )
+    if not tls.automatic_certificates and not tls.certificates:
         findings.error((*path, "certificates"), "no [[listener.tls.certificates]], and no automatic_certificates")
 
 

@@ -12,6 +12,7 @@ from gateway.config.findings import Findings
 from gateway.config.model import PKI, Config
 from gateway.config.peers import check_secret, check_together, check_url
 from gateway.config.positions import Path
+from gateway.config.upgrades import check_known_firmware
 
 __all__ = ["check_pki"]
 
@@ -42,6 +43,7 @@ def check_pki(config: Config, findings: Findings, check_positive: _Positive) -> 
             findings.error(("pki", name), f"must be between {_SHORTEST_S} s and {longest_days} days")
     for name in ("look_again_s", "quiet_s", "restart_s", "lost_after_s"):
         check_positive(getattr(config.upgrades, name), ("upgrades", name), findings)
+    check_known_firmware(config.known_firmware, findings)
     if pki.backend == "embedded":
         _check_embedded(pki, findings)
     else:

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, NamedTuple, get_args, get_origin
 
 import msgspec
 
-from gateway.config import audit_tables, authorities, model, own_certificates
+from gateway.config import audit_tables, authorities, model, own_certificates, upgrades
 from gateway.config.authorities import CMP, EST, Command, Vault
 from gateway.config.load import _Gateway
 from gateway.config.model import (
@@ -34,11 +34,13 @@ from gateway.config.model import (
     SecurityEvents,
     Sink,
     Trust,
-    Upgrades,
     WebSocketSettings,
 )
 from gateway.config.own_certificates import ACME, ServerCertificates
+from gateway.config.upgrades import Upgrades
 from gateway.ocpp.vocabulary import SecurityProfile
+from gateway.provisioning import known_firmware
+from gateway.provisioning.known_firmware import FirmwareRule
 
 __all__ = ["explanations", "render_template"]
 
@@ -96,7 +98,7 @@ _TABLES: Final = (
         "[listener.tls]",
         ListenerTLS,
         {"client_certificate": "optional", "client_trust": ("{certificates}/charge-point-roots.pem",)},
-        apart=("certificates",),
+        apart=("certificates", "next_certificates"),
     ),
     _Table(
         "[[listener.tls.certificates]]",
@@ -172,6 +174,12 @@ _TABLES: Final = (
         example=True,
     ),
     _Table("[upgrades]", Upgrades),
+    _Table(
+        "[[known_firmware]]",
+        FirmwareRule,
+        {"vendor": "Example", "model": "Wallbox", "minimum": "1.4.0"},
+        example=True,
+    ),
     _Table("[policy]", Policy),
     _Table("[recording]", Recording),
 )
@@ -180,7 +188,8 @@ _TABLES: Final = (
 def explanations() -> dict[str, dict[str, str]]:
     """The docstrings of the model: by struct and field; the struct's own under an empty name."""
     found: dict[str, dict[str, str]] = {}
-    sources = (inspect.getsource(module) for module in (model, audit_tables, authorities, own_certificates))
+    modules = (model, audit_tables, authorities, own_certificates, upgrades, known_firmware)
+    sources = (inspect.getsource(module) for module in modules)
     for node in (node for source in sources for node in ast.parse(source).body):
         if not isinstance(node, ast.ClassDef):
             continue

@@ -22,5 +22,5 @@ class Operation(Protocol):
     async def switch(self, member: Member, plan: Plan) -> Answer:
         """Tell it. What is told is on the disk of whoever performs it before it is told."""
 
-    async def observe(self, members: Sequence[Member]) -> Mapping[ChargePointId, Observation]:
+    async def observe(self, members: Sequence[Member], plan: Plan) -> Mapping[ChargePointId, Observation]:
         """What is known by now of those that were told, perhaps. Whoever is left out is under way."""

@@ -5,9 +5,11 @@ from collections.abc import Callable, Mapping
 from gateway.control.campaign_operation import Operation
 from gateway.control.campaign_passwords import PasswordOperation
 from gateway.control.campaign_renewals import RenewalOperation
+from gateway.control.campaign_roots import OldRootOperation, RootOperation
 from gateway.control.campaign_upgrades import UpgradeOperation
 from gateway.control.campaigns import Campaigns
 from gateway.control.capabilities import Capabilities
+from gateway.control.chain_switches import ChainSwitches
 from gateway.control.cluster import Cluster
 from gateway.control.directory import Directory
 from gateway.control.enrolments import Enrolments
@@ -19,7 +21,7 @@ from gateway.control.store_thread import StoreThread
 from gateway.control.upgrades import Upgrades
 from gateway.link.tasks import TaskOwner
 
-__all__ = ["campaign_parts", "operations"]
+__all__ = ["campaign_parts", "operations", "root_operations"]
 
 
 def operations(
@@ -36,6 +38,16 @@ def operations(
         "certificate": RenewalOperation(enrolments, directory, sessions, store),
         "password": PasswordOperation(passwords, directory, store),
         "security-profile": UpgradeOperation(upgrades, enrolments, sessions, store, cluster),
+    }
+
+
+def root_operations(
+    store: StoreThread, sessions: Sessions, own_calls: OwnCalls, switches: ChainSwitches, tasks: TaskOwner
+) -> dict[str, Operation]:
+    """The same, about roots: what a rollover consists of."""
+    return {
+        "root": RootOperation(store, sessions, own_calls, tasks),
+        "old-root": OldRootOperation(store, sessions, own_calls, switches, tasks),
     }
 
 

@@ -53,8 +53,9 @@ class PasswordOperation:
         why = await self._passwords.want(member.charge_point_id)
         return Answer(Said.REFUSED, why) if why else Answer(Said.DONE)
 
-    async def observe(self, members: Sequence[Member]) -> Mapping[ChargePointId, Observation]:
+    async def observe(self, members: Sequence[Member], plan: Plan) -> Mapping[ChargePointId, Observation]:
         """By the newest change of each. Raises StoreError."""
+        del plan
         # What is in use stays so, for the old one is dead: one that soaks has nothing more to show but itself.
         wanted = [each for each in members if each.state is not MemberState.SOAK]
         known = {each.charge_point_id: self._passwords.known(each.charge_point_id) for each in wanted}

@@ -53,8 +53,9 @@ class RenewalOperation:
         why = await self._enrolments.renew(member.charge_point_id)
         return Answer(Said.REFUSED, why) if why else Answer(Said.DONE)
 
-    async def observe(self, members: Sequence[Member]) -> Mapping[ChargePointId, Observation]:
+    async def observe(self, members: Sequence[Member], plan: Plan) -> Mapping[ChargePointId, Observation]:
         """By the newest enrolment of each, and the certificate that it is connected with. Raises StoreError."""
+        del plan
         self._looks += 1
         all_of_them = self._looks % _LOOK_EVERY == 0
         now = time.time()

@@ -8,7 +8,8 @@ from gateway.control.cluster import Cluster
 from gateway.control.enrolments import Enrolments
 from gateway.control.sessions import Sessions
 from gateway.control.store_thread import StoreThread
-from gateway.control.upgrades import UpgradeRefused, Upgrades, UpgradeWish
+from gateway.control.upgrade_wish import UpgradeRefused, UpgradeWish
+from gateway.control.upgrades import Upgrades
 from gateway.ocpp.vocabulary import ChargePointId, SecurityProfile
 from gateway.provisioning.campaign import Answer, Member, Observation, Said, Seen
 from gateway.provisioning.campaign_plan import Plan
@@ -51,10 +52,15 @@ class UpgradeOperation:
             return Answer(Said.DONE, "it is connected to another node, which does the checks", mark=mark)
         try:
             found = await self._upgrades.preflight(_wish(member, plan))
+            if found.verdict == "install":
+                said = await self._upgrades.install_root(_wish(member, plan))
+                if not said.accepted:
+                    return Answer(Said.REFUSED if said.known else Said.NOT_NOW, f"root: {said.why}")
+                found = await self._upgrades.preflight(_wish(member, plan))
         except UpgradeRefused as refused:
             return _unless_away(refused)
         match found.verdict:
-            case "no":
+            case "no" | "install":
                 return Answer(Said.REFUSED, found.why)
             case "enrol":
                 return await self._certified(member)
@@ -74,7 +80,7 @@ class UpgradeOperation:
         try:
             if not self._cluster.is_elsewhere(member.charge_point_id):
                 found = await self._upgrades.preflight(_wish(member, plan))
-                if found.verdict in {"wait", "enrol"}:
+                if found.verdict in {"wait", "enrol", "install"}:
                     return Answer(Said.NOT_NOW, found.why)
                 if found.verdict == "no":
                     return Answer(Said.REFUSED, found.why)
@@ -83,8 +89,9 @@ class UpgradeOperation:
             return _unless_away(refused)
         return Answer(Said.DONE)
 
-    async def observe(self, members: Sequence[Member]) -> Mapping[ChargePointId, Observation]:
+    async def observe(self, members: Sequence[Member], plan: Plan) -> Mapping[ChargePointId, Observation]:
         """By the newest upgrade of each. What will not be there in time is stopped. Raises StoreError."""
+        del plan
         # What is proven stays so: nothing lower is accepted any more. One that soaks has nothing more to show but itself.
         wanted = [each for each in members if each.state is not MemberState.SOAK]
 
@@ -120,6 +127,8 @@ def _wish(member: Member, plan: Plan) -> UpgradeWish:
         url=plan.url,
         url_key=plan.url_key,
         interface=plan.interface or "Wired0",
+        install_root=plan.install_root,
+        unsafe_any_firmware=plan.unsafe_any_firmware,
     )
 
 

@@ -133,7 +133,7 @@ class Campaigns(NodePart):
         # Whom an operation is about right now may be between being told and being on record as told.
         watched = [each for each in run.watched() if (number, each.charge_point_id) not in self._busy]
         try:
-            observations = await operation.observe(watched) if watched else {}
+            observations = await operation.observe(watched, campaign.plan) if watched else {}
             await self._perform(run, [*events, self._now(run.campaign.plan, observations)])
         except ZoneInfoNotFoundError:
             self._cannot(campaign, f"this machine knows no time zone {campaign.plan.time_zone}")

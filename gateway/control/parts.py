@@ -8,8 +8,9 @@ from gateway.config.model import Config
 from gateway.control.audit_trail import AuditTrail
 from gateway.control.authority_revocations import AuthorityRevocations
 from gateway.control.automatic_renewals import AutomaticRenewals
-from gateway.control.campaign_parts import campaign_parts, operations
+from gateway.control.campaign_parts import campaign_parts, operations, root_operations
 from gateway.control.certificate_inventory import CertificateInventory
+from gateway.control.chain_switches import ChainSwitches
 from gateway.control.cluster import Cluster
 from gateway.control.credentials import PasswordVerifier
 from gateway.control.detections import LogDetections
@@ -74,6 +75,8 @@ class Parts:
         own_revocations = OwnRevocations(store, report, directory.revocations, around.config.pki.ca)
         authority_revocations = AuthorityRevocations(report, around.config.pki)
         own_revocations.on_news = authority_revocations.heard
+        switches = ChainSwitches(around.config, store, directory, report, around.recertify)
+        can_do |= root_operations(store, sessions, calls, switches, tasks)
         self._all: tuple[NodePart, ...] = (
             cluster,
             CallRequests(calls, directory, sessions),
@@ -83,6 +86,7 @@ class Parts:
             self.upgrades,
             self.passwords,
             StationRoots(store, directory, sessions, calls, report),
+            switches,
             Rollovers(store, directory, sessions, calls, report, tasks),
             LogDetections(around.trail.directory, around.config.audit.detections, around.add_event),
             own_revocations,

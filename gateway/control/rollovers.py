@@ -11,8 +11,6 @@ from typing import Any, Final
 
 import msgspec
 import structlog
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.control.certificate_calls import Said
 from gateway.control.directory import Directory
@@ -21,8 +19,8 @@ from gateway.control.operator_requests import OperatorRequest, RequestRefused
 from gateway.control.own_calls import OwnCalls
 from gateway.control.part import NodePart
 from gateway.control.reachable import Reachable
+from gateway.control.rollover_material import RolloverMaterial, why_unusable
 from gateway.control.root_calls import RootCalls
-from gateway.control.root_names import rollover_names, unfit
 from gateway.control.sessions import Entry, Sessions
 from gateway.control.store_thread import StoreThread
 from gateway.link.tasks import TaskOwner
@@ -98,7 +96,7 @@ class Rollovers(NodePart):
     async def _run(self, rollover: Rollover) -> None:
         stations = await self._store.call(lambda registry: RootTables(registry.database).stations(rollover.number))
         still = {each.charge_point_id: each for each in stations if each.state.is_open}
-        self._running[rollover.number] = _Running(rollover, _names(rollover), still)
+        self._running[rollover.number] = _Running(rollover, _material(rollover).names, still)
 
     def registered(self, entry: Entry) -> None:
         """It can be asked."""
@@ -121,9 +119,11 @@ class Rollovers(NodePart):
             new=asked.new,
             link=asked.link,
         )
-        if why := _unusable(rollover):
+        if not 0.0 < asked.threshold <= 1.0:
+            raise RequestRefused("the threshold must be above 0 and not above 1")
+        if why := why_unusable(_material(rollover), time.time()):
             raise RequestRefused(why)
-        rollover = _plain(rollover)
+        rollover = msgspec.structs.replace(rollover, **_material(rollover).plain()._asdict())
         async with self._starting:
             if any(each.rollover.group == asked.group for each in self._running.values()):
                 raise RequestRefused("a rollover of this group is running: ocpp-gateway rollover stop")
@@ -229,42 +229,5 @@ class Rollovers(NodePart):
         self._report(f"rollover.{station.state.value}", severity, decision, detail, station.charge_point_id)
 
 
-def _names(rollover: Rollover) -> RolloverNames:
-    """Raises ValueError if the certificates are not what their places say."""
-    old, new, link = map(_read, (rollover.old, rollover.new, rollover.link))
-    if old is None or new is None:
-        raise ValueError("a certificate is missing")
-    return rollover_names(old, new, link)
-
-
-def _read(pem: str) -> x509.Certificate | None:
-    if not pem:
-        return None
-    (certificate,) = x509.load_pem_x509_certificates(pem.encode("ascii"))
-    return certificate
-
-
-def _plain(rollover: Rollover) -> Rollover:
-    """Nothing but the blocks, with plain line ends: this is what is sent."""
-    read = {name: _read(getattr(rollover, name)) for name in ("old", "new", "link")}
-    texts = {
-        name: each.public_bytes(Encoding.PEM).decode("ascii") if each is not None else "" for name, each in read.items()
-    }
-    return msgspec.structs.replace(rollover, **texts)
-
-
-def _unusable(rollover: Rollover) -> str:
-    """Why it cannot be started, or an empty string."""
-    if not 0.0 < rollover.threshold <= 1.0:
-        return "the threshold must be above 0 and not above 1"
-    try:
-        old, new, link = map(_read, (rollover.old, rollover.new, rollover.link))
-        _names(rollover)
-    except ValueError as error:
-        return f"these are not one old root, one new one and the new one's key signed by the old: {error}"
-    assert old is not None
-    assert new is not None
-    if old == new or (link is not None and (link.subject, link.public_key()) != (new.subject, new.public_key())):
-        return "old and new must be two roots, and the link the new one's name and key"
-    reasons = [unfit(each, time.time()) for each in (new, link) if each is not None]
-    return next((why for why in reasons if why), "")
+def _material(rollover: Rollover) -> RolloverMaterial:
+    return RolloverMaterial(rollover.old, rollover.new, rollover.link)

@@ -14,7 +14,7 @@ from gateway.provisioning.station_facts import InstalledRoot
 from pki.encoded import issuer_name
 from pki.hash_data import CertificateHashData, certificate_hash_data, is_same_certificate
 
-__all__ = ["Chain", "chain_problem", "root_match"]
+__all__ = ["Chain", "chain_problem", "is_under", "links", "root_match", "roots_above"]
 
 Chain = tuple[x509.Certificate, ...]
 """The server's certificate, then those above it."""
@@ -54,26 +54,64 @@ def root_match(
     return max(matches, key=_RANK.__getitem__, default="none")
 
 
+def roots_above(chains: Sequence[Chain], roots: Sequence[x509.Certificate]) -> tuple[x509.Certificate, ...] | None:
+    """The nearest root of each chain, each once; None if one is not known. `roots`: where they are looked for."""
+    found: list[x509.Certificate] = []
+    for chain in chains:
+        above = _roots_of(chain, roots)
+        if not above:
+            return None
+        if above[0] not in found:
+            found.append(above[0])
+    return tuple(found) or None
+
+
+def is_under(chain: Sequence[x509.Certificate], root: x509.Certificate) -> bool:
+    """True if whoever trusts this root alone can verify the chain: from the leaf up to one that the root has issued."""
+    return _depth(chain, root) >= 0
+
+
+def links(chain: Sequence[x509.Certificate], old: x509.Certificate, new: x509.Certificate) -> bool:
+    """True if whoever trusts the old root alone can verify a chain under the new one, by the link in it."""
+    return is_under(chain, old) and any(
+        each.public_key() == new.public_key() and _has_issued(old, each) for each in chain
+    )
+
+
+def _depth(chain: Sequence[x509.Certificate], root: x509.Certificate) -> int:
+    """Which certificate of a chain the root has issued, with an unbroken chain up to it; -1: none."""
+    for place, certificate in enumerate(chain):
+        if _has_issued(root, certificate):
+            return place
+        if place + 1 == len(chain) or not _has_issued(chain[place + 1], certificate):
+            return -1
+    return -1
+
+
+def _roots_of(chain: Chain, roots: Sequence[x509.Certificate]) -> list[x509.Certificate]:
+    """Every known root under which a chain is, the nearest first: one with a link in it is under two."""
+    known = [each for each in (chain[-1], *roots) if _has_issued(each, each) and is_under(chain, each)]
+    return sorted(known, key=lambda each: _depth(chain, each))
+
+
 def _match(chain: Chain, roots: Sequence[x509.Certificate], installed: tuple[InstalledRoot, ...]) -> RootMatch:
+    above = _roots_of(chain, roots)
     top = chain[-1]
-    root = next((each for each in (top, *roots) if _is_root_of(each, top)), None)
     for each in installed:
         data = _hash_data(each)
         if data is None:
             continue
-        if root is None:
-            name = hashlib.new(data.hash_algorithm.lower(), issuer_name(top)).hexdigest()
-            if name == data.issuer_name_hash.lower():
-                return "name"
-        elif is_same_certificate(certificate_hash_data(root, root, data.hash_algorithm), data):
+        if any(is_same_certificate(certificate_hash_data(root, root, data.hash_algorithm), data) for root in above):
             return "same"
+        name = hashlib.new(data.hash_algorithm.lower(), issuer_name(top)).hexdigest()
+        if not above and name == data.issuer_name_hash.lower():
+            return "name"
     return "none"
 
 
-def _is_root_of(root: x509.Certificate, top: x509.Certificate) -> bool:
+def _has_issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
     try:
-        root.verify_directly_issued_by(root)
-        top.verify_directly_issued_by(root)
+        certificate.verify_directly_issued_by(issuer)
     except (InvalidSignature, UnsupportedAlgorithm, TypeError, ValueError):
         return False
     return True

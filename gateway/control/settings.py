@@ -12,6 +12,7 @@ from gateway.config.policy_site import load_policy
 from gateway.config.problems import ConfigError
 from gateway.control.own_certificate_files import own_pems
 from gateway.control.recordings import recording_settings
+from gateway.control.shown_chains import ChainSwitch, read_switches, shown_files
 from gateway.link.messages import (
     AuditSettings,
     CertificatePEM,
@@ -36,12 +37,13 @@ def _trust(bundle: Trust) -> TrustSettings:
     return TrustSettings(bundle, b"\n".join(_read(path) for path in bundle.roots))
 
 
-def _listener(listener: Listener, bundles: dict[str, bytes], own: tuple[CertificatePEM, ...]) -> ListenerSettings:
+def _listener(
+    listener: Listener, bundles: dict[str, bytes], own: tuple[CertificatePEM, ...], switches: tuple[ChainSwitch, ...]
+) -> ListenerSettings:
     tls = listener.tls
     if tls is None:
         return ListenerSettings(listener, (), b"")
-    files = tuple(CertificatePEM(_read(entry.certificate), _read(entry.key)) for entry in tls.certificates)
-    certificates = own if tls.automatic_certificates else files
+    certificates = own if tls.automatic_certificates else shown_files(tls, switches)
     trusted = [*(_read(path) for path in tls.client_trust), *(bundles[name] for name in tls.trust)]
     return ListenerSettings(listener, certificates, b"\n".join(trusted))
 
@@ -108,7 +110,8 @@ class SettingsBuilder:
         trust = tuple(_trust(bundle) for bundle in config.trust)
         pems = {bundle.trust.name: bundle.roots_pem for bundle in trust}
         own = own_pems(config) if any(x.tls and x.tls.automatic_certificates for x in config.listeners) else ()
-        listeners = tuple(_listener(listener, pems, own) for listener in config.listeners)
+        switches = read_switches(config)
+        listeners = tuple(_listener(listener, pems, own, switches) for listener in config.listeners)
         csms = tuple(_csms(entry) for entry in config.csms)
         policy = _policy(config)
         recording = self._recording(config)
@@ -124,14 +127,21 @@ class SettingsBuilder:
         return msgspec.structs.replace(settings, generation=generation, trust_generation=trust_generation)
 
     def recertified(self, settings: EdgeSettings, config: Config, revocations: Revocations) -> EdgeSettings:
-        """The same settings with the newest of the gateway's own certificates. No other file is read."""
-        own = own_pems(config)
-        listeners = tuple(
-            msgspec.structs.replace(each, certificates=own)
-            if each.listener.tls is not None and each.listener.tls.automatic_certificates
-            else each
-            for each in settings.listeners
-        )
+        """The same settings with the newest of the gateway's own certificates, and the chains that are to be shown now.
+
+        No other file is read.
+        """
+        switches = read_switches(config)
+
+        def certified(each: ListenerSettings) -> ListenerSettings:
+            tls = each.listener.tls
+            if tls is not None and tls.automatic_certificates:
+                return msgspec.structs.replace(each, certificates=own_pems(config))
+            if tls is not None and tls.next_certificates:
+                return msgspec.structs.replace(each, certificates=shown_files(tls, switches))
+            return each
+
+        listeners = tuple(map(certified, settings.listeners))
         renewed = msgspec.structs.replace(settings, listeners=listeners)
         return self.renewed(renewed, revocations)
 

@@ -4,23 +4,30 @@ import asyncio
 import datetime
 import time
 import urllib.parse
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final, Literal
 
 from cryptography import x509
 
 from gateway.config.model import Config, Listener
-from gateway.control.server_chain import Chain, chain_problem, root_match
+from gateway.control.server_chain import Chain, chain_problem, root_match, roots_above
 from gateway.control.sessions import Entry
+from gateway.control.store_thread import StoreThread
 from gateway.control.upgrade_calls import UpgradeCalls, version_of
 from gateway.identity.record import ChargePointRecord
+from gateway.link.messages import EdgeSettings
 from gateway.ocpp.vocabulary import ChargePointId, OCPPVersion, SecurityProfile
+from gateway.provisioning.campaign_plan import Stratum
+from gateway.provisioning.campaign_preflight import stratum_of
+from gateway.provisioning.capability import obstacles, tallied
 from gateway.provisioning.enrolment import Enrolment
+from gateway.provisioning.known_firmware import FirmwareRule, firmware_obstacle, has_rule
 from gateway.provisioning.preflight import OurSide, Preflight, preflight
 from gateway.provisioning.states import State
 from gateway.provisioning.station_facts import StationFacts
 from gateway.provisioning.upgrade import Upgrade
+from gateway.store.registry import Registry
 
 __all__ = ["UpgradeChecks", "certificate_of"]
 
@@ -41,15 +48,37 @@ class UpgradeChecks:
     """One per node. `newest_enrolment`: of a charge point."""
 
     def __init__(
-        self, calls: UpgradeCalls, newest_enrolment: Callable[[ChargePointId], Awaitable[Enrolment | None]]
+        self,
+        calls: UpgradeCalls,
+        newest_enrolment: Callable[[ChargePointId], Awaitable[Enrolment | None]],
+        store: StoreThread,
     ) -> None:
         self._calls = calls
         self._newest_enrolment = newest_enrolment
+        self._store = store
         self._config: Config | None = None
+        self._chains: dict[str, list[Chain]] = {}
+        """What each listener shows, by its name."""
 
     def use(self, config: Config) -> None:
         """Put a configuration into force."""
         self._config = config
+
+    def follow(self, settings: EdgeSettings) -> None:
+        """What the listeners show to charge points."""
+        self._chains = {
+            each.listener.name: [tuple(x509.load_pem_x509_certificates(pem.chain)) for pem in each.certificates]
+            for each in settings.listeners
+        }
+
+    async def server_chains(
+        self, profile: SecurityProfile, record: ChargePointRecord
+    ) -> tuple[list[Chain], list[x509.Certificate]]:
+        """What charge points see on this profile, and the roots that the configuration names for it."""
+        listener = self._listener(profile, record)
+        if listener is None or listener.tls is None:
+            return [], []
+        return self._chains.get(listener.name, []), await asyncio.to_thread(_read_roots, listener.tls.server_roots)
 
     def url_for(self, profile: SecurityProfile, record: ChargePointRecord) -> str:
         """Where charge points find the listener for a profile; empty where the configuration does not say."""
@@ -62,7 +91,9 @@ class UpgradeChecks:
         """Ask the charge point and look at our side. Raises StoreError."""
         station, not_idle = await self._calls.facts(entry)
         listener = self._listener(upgrade.to_profile, record)
-        chains, roots = await asyncio.to_thread(_read_chains, listener)
+        chains, roots = await self.server_chains(upgrade.to_profile, record)
+        # The registry knows what it has said of itself; the directory's record does not follow that.
+        kind, known = await self._store.call(lambda registry: _known_of(registry, record.charge_point_id))
         now = time.time()
         certificate, why = await self._certificate(entry, record, upgrade, now)
         version = version_of(entry)
@@ -82,9 +113,20 @@ class UpgradeChecks:
             certificate=certificate,
             certificate_why=why,
             root=root_match(chains, roots, station.roots),
+            install_root=upgrade.install_root,
+            no_root="" if roots_above(chains, roots) else "name it in server_roots of [listener.tls]",
+            firmware=firmware_obstacle(self._rules, kind),
+            has_firmware_rule=has_rule(self._rules, kind),
+            is_kind_unknown=bool(self._rules) and not kind.vendor,
+            unsafe_any_firmware=upgrade.unsafe_any_firmware,
+            learnt=tuple(obstacles("security-profile", known)),
             not_idle=not_idle,
         )
         return preflight(ours, station), station
+
+    @property
+    def _rules(self) -> tuple[FirmwareRule, ...]:
+        return self._config.known_firmware if self._config is not None else ()
 
     def _listener(self, profile: SecurityProfile, record: ChargePointRecord) -> Listener | None:
         """The one that says where it is, if one does."""
@@ -112,6 +154,13 @@ class UpgradeChecks:
         return "enrol", "it gets one first"
 
 
+def _known_of(registry: Registry, charge_point_id: ChargePointId) -> tuple[Stratum, Mapping[str, Mapping[str, int]]]:
+    """Its kind, and what was learnt about that."""
+    record = registry.get(charge_point_id)
+    kind = stratum_of(record) if record is not None else Stratum("", "", "")
+    return kind, tallied(registry.capabilities.of(kind))
+
+
 def _url_problem(version: OCPPVersion, upgrade: Upgrade) -> str:
     if not upgrade.url:
         needs = version is not OCPPVersion.V1_6 or upgrade.url_key
@@ -120,13 +169,9 @@ def _url_problem(version: OCPPVersion, upgrade: Upgrade) -> str:
     return "" if upgrade.url.startswith(f"{scheme}://") else f"{upgrade.url} is not {scheme}://"
 
 
-def _read_chains(listener: Listener | None) -> tuple[list[Chain], list[x509.Certificate]]:
-    """Server certificates and their roots. A file that cannot be read is as good as none."""
-    if listener is None or listener.tls is None:
-        return [], []
-    chains = [_read(files.certificate) for files in listener.tls.certificates]
-    roots = [each for file in listener.tls.server_roots for each in _read(file)]
-    return [chain for chain in chains if chain], roots
+def _read_roots(files: Iterable[str]) -> list[x509.Certificate]:
+    """A file that cannot be read is as good as none."""
+    return [each for file in files for each in _read(file)]
 
 
 def _read(file: str) -> Chain:

@@ -14,10 +14,11 @@ import structlog
 
 from gateway.audit.event import printable
 from gateway.config.model import Config
+from gateway.control.certificate_calls import Said
 from gateway.control.cluster import is_newer
 from gateway.control.directory import Directory
 from gateway.control.enrolments import Enrolments
-from gateway.control.operator_requests import OperatorRequest, RequestRefused
+from gateway.control.operator_requests import OperatorRequest
 from gateway.control.own_calls import OwnCalls
 from gateway.control.part import NodePart
 from gateway.control.sessions import Entry, Sessions
@@ -25,45 +26,25 @@ from gateway.control.store_thread import StoreThread
 from gateway.control.upgrade_calls import Heard, UpgradeCalls, version_of
 from gateway.control.upgrade_checks import UpgradeChecks, certificate_of
 from gateway.control.upgrade_events import Report, report_upgrade
+from gateway.control.upgrade_roots import UpgradeRoots
+from gateway.control.upgrade_wish import UpgradeAbort, UpgradeRefused, UpgradeWish
 from gateway.identity.evidence import CertificateProof
 from gateway.identity.record import ChargePointRecord
+from gateway.link.messages import EdgeSettings
 from gateway.link.tasks import TaskOwner
-from gateway.ocpp.vocabulary import ChargePointId, OCPPVersion, SecurityProfile
+from gateway.ocpp.vocabulary import ChargePointId, OCPPVersion
 from gateway.provisioning import upgrade as core
 from gateway.provisioning.preflight import Preflight
 from gateway.provisioning.upgrade import Step, Upgrade, UpgradeTiming
 from gateway.provisioning.upgrade_states import UpgradeState
 from gateway.store.errors import BelowFloor, NotFound, Overtaken, StoreError
 
-__all__ = ["UpgradeRefused", "UpgradeWish", "Upgrades"]
+__all__ = ["Upgrades"]
 
 _SETTLE_S: Final = 2.0
 """A charge point that has just connected says its own first; after its registration nothing is waited for."""
 _RETRY_STORE_S: Final = 1.0
 _log = structlog.get_logger("control.upgrades")
-
-
-class UpgradeWish(msgspec.Struct, frozen=True, kw_only=True):
-    """What is wanted. Empty: as the configuration says."""
-
-    charge_point_id: str
-    to_profile: SecurityProfile
-    url: str = ""
-    """Where it is to connect, without its identity."""
-    url_key: str = ""
-    """1.6: the vendor's configuration key for the URL."""
-    interface: str = "Wired0"
-    """2.x: ocppInterface."""
-
-
-class UpgradeAbort(msgspec.Struct, frozen=True):
-    """Which one is to be stopped."""
-
-    charge_point_id: str
-
-
-class UpgradeRefused(RequestRefused):
-    """It is not begun; says why."""
 
 
 class Upgrades(NodePart):
@@ -88,7 +69,8 @@ class Upgrades(NodePart):
         self._sessions = sessions
         self._calls = UpgradeCalls(own_calls)
         self._enrolments = enrolments
-        self._checks = UpgradeChecks(self._calls, enrolments.newest)
+        self._checks = UpgradeChecks(self._calls, enrolments.newest, store)
+        self._roots = UpgradeRoots(own_calls, self._checks.server_chains)
         self._report = report
         self._tasks = tasks
         self._timing = UpgradeTiming()
@@ -118,6 +100,10 @@ class Upgrades(NodePart):
         )
         self._calls.quiet_s = config.upgrades.quiet_s
         self._checks.use(config)
+
+    def follow(self, settings: EdgeSettings) -> None:
+        """Which server certificates charge points see."""
+        self._checks.follow(settings)
 
     async def tick(self) -> None:
         """Every second: what time alone makes due, and what an operator has set by hand."""
@@ -190,6 +176,14 @@ class Upgrades(NodePart):
         found, _ = await self._checks.preflight(entry, record, self._wanted(wish, record))
         return found
 
+    async def install_root(self, wish: UpgradeWish) -> Said:
+        """For a campaign: the root that the new profile needs. Asking twice is harmless. Raises UpgradeRefused, StoreError."""
+        record = self._record(wish.charge_point_id)
+        entry = self._sessions.get(record.charge_point_id)
+        if entry is None or entry.live is None or entry.edge is None:
+            raise UpgradeRefused("it is not connected")
+        return await self._roots.install(entry, record, wish.to_profile)
+
     async def abort(self, charge_point_id: str) -> None:
         """Stop it, and take back what can be taken back. Raises UpgradeRefused, StoreError."""
         identity = self._record(charge_point_id).charge_point_id
@@ -223,7 +217,7 @@ class Upgrades(NodePart):
             raise UpgradeRefused(
                 f"profile {pending} is accepted as well already: charge-point set ID --pending-profile none"
             )
-        return core.wanted(
+        fresh = core.wanted(
             record.charge_point_id,
             record.security_profile,
             wish.to_profile,
@@ -231,6 +225,9 @@ class Upgrades(NodePart):
             url=wish.url.rstrip("/") or self._checks.url_for(wish.to_profile, record),
             url_key=wish.url_key,
             interface=wish.interface,
+        )
+        return msgspec.structs.replace(
+            fresh, install_root=wish.install_root, unsafe_any_firmware=wish.unsafe_any_firmware
         )
 
     # -- what happens
@@ -350,6 +347,8 @@ class Upgrades(NodePart):
         match step:
             case Step.CHECK:
                 await self._check(upgrade)
+            case Step.INSTALL_ROOT:
+                await self._install_root(upgrade)
             case Step.LOOK_AT_CERTIFICATE:
                 await self._look_at_certificate(upgrade)
             case Step.TELL:
@@ -378,10 +377,24 @@ class Upgrades(NodePart):
                 await self._change(upgrade, core.both_accepted(upgrade, now, station.priority))
             case "wait":
                 await self._change(upgrade, core.put_off(upgrade, now, found.why, self._timing))
+            case "install":
+                await self._change(upgrade, core.root_wanted(upgrade, now, found.why))
             case "enrol":
                 await self._enrol(upgrade, found.why)
             case _:
                 await self._change(upgrade, core.refused(upgrade, now, found.why))
+
+    async def _install_root(self, upgrade: Upgrade) -> None:
+        entry, record = self._reached(upgrade), self._directory.get(upgrade.charge_point_id)
+        if entry is None or record is None:
+            return
+        said, now = await self._roots.install(entry, record, upgrade.to_profile), time.time()
+        if said.accepted:
+            await self._change(upgrade, core.root_installed(upgrade, now))
+        elif said.known:
+            await self._change(upgrade, core.refused(upgrade, now, f"root: {said.why}"))
+        else:
+            await self._change(upgrade, core.root_not_installed(upgrade, now, said.why, self._timing))
 
     async def _enrol(self, upgrade: Upgrade, why: str) -> None:
         refusal = await self._enrolments.enrol(upgrade.charge_point_id, "its security profile is to be raised")

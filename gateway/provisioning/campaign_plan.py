@@ -80,6 +80,18 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """1.6: the vendor's configuration key for the URL."""
     interface: str = ""
     """2.x: ocppInterface; empty: as it is usual."""
+    install_root: bool = False
+    """Of a campaign that raises the security profile: the root of our server certificates first, where it is missing."""
+    unsafe_any_firmware: bool = False
+    """The same: also charge points whose firmware is not known to be good."""
+    old_root: str = ""
+    """Of a rollover of the CSMS root, PEM: the one that charge points have."""
+    new_root: str = ""
+    """The same: the one that they shall have."""
+    link: str = ""
+    """The same: the new root's key signed by the old one, for those that demand it; empty: there is none."""
+    quiet_s: float = 0.0
+    """Of `old-root`: for so long a charge point must have been connected under the new chain."""
     needs_approval: bool = False
     """It cannot be undone: a second person has to agree before the start."""
 

@@ -1,7 +1,7 @@
 """Before a campaign: what can be done to charge points, who is to be part of it, and what stands in whose way. Pure."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -11,6 +11,7 @@ from gateway.provisioning.campaign import Campaign, Member, Progress
 from gateway.provisioning.campaign_plan import Plan, Stratum
 from gateway.provisioning.campaign_states import CampaignState, MemberState
 from gateway.provisioning.capability import obstacles as known_obstacles
+from gateway.provisioning.known_firmware import FirmwareRule
 
 __all__ = ["KINDS", "Candidate", "Kind", "obstacles", "planned", "stratum_of"]
 
@@ -41,6 +42,16 @@ KINDS: Final[Mapping[str, Kind]] = {
         "to the old profile, which stays accepted until it has registered on the new one; then none: nothing lower is accepted",
         is_reversible=False,
     ),
+    "root": Kind(
+        "installs a new root of the CSMS beside the old one",
+        "nothing is taken away: the old root stays, and the new one can be deleted",
+        is_reversible=True,
+    ),
+    "old-root": Kind(
+        "deletes the old root of the CSMS where a charge point has connected under the new one",
+        "none once the old root is deleted: whoever cannot verify the new chain then is lost",
+        is_reversible=False,
+    ),
 }
 
 
@@ -64,11 +75,13 @@ def obstacles(
     gives_certificates: bool,
     other: str,
     to_profile: int = 0,
+    rules: Sequence[FirmwareRule] = (),
 ) -> list[str]:
     """What stands in the way of this charge point, each with what to do about it; empty if nothing does.
 
     `facts`: what is known of its kind (`capability.tallied`). `gives_certificates`: the gateway does, for its CSMS.
     `other`: the campaign in which it is already. `to_profile`: to which it is to be raised.
+    `rules`: which firmware is good enough for that.
     """
     found = []
     if not record.enabled:
@@ -84,11 +97,13 @@ def obstacles(
         found.append("it is on security profile 1, over which no certificate is given")
     if kind == "password" and profile > _TLS:
         found.append("it is on security profile 3, on which it proves itself with its certificate")
+    if kind == "old-root" and profile < _TLS:
+        found.append("it is on security profile 1, on which it verifies nobody")
     if kind == "security-profile" and profile >= to_profile:
         found.append(f"it is on security profile {profile} already")
     if kind == "security-profile" and to_profile > _TLS:
         found += _without_certificate(record, gives_certificates=gives_certificates)
-    return found + known_obstacles(kind, facts)
+    return found + known_obstacles(kind, facts, stratum_of(record), rules)
 
 
 def _without_certificate(record: ChargePointRecord, *, gives_certificates: bool) -> list[str]:

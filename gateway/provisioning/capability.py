@@ -4,7 +4,7 @@ A fact is a name (`call:TriggerMessage`) and a value (`Accepted`), and how often
 charge point. Pure; `gateway.store.capabilities` keeps the counts.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal, NamedTuple
 
 import msgspec
@@ -14,6 +14,7 @@ from gateway.identity.record import ChargePointRecord
 from gateway.provisioning.campaign_plan import Stratum
 from gateway.provisioning.campaign_states import MemberState
 from gateway.provisioning.enrolment import Enrolment
+from gateway.provisioning.known_firmware import FirmwareRule, firmware_obstacle
 from gateway.provisioning.states import State
 
 __all__ = [
@@ -37,6 +38,10 @@ MAX_NAME_CHARS: Final = 64
 MAX_VALUE_CHARS: Final = 48
 _UNABLE: Final = frozenset({"error NotImplemented", "error NotSupported", "NotImplemented", "NotSupported"})
 _PROFILES: Final = ("call:ChangeConfiguration SecurityProfile", "call:SetNetworkProfile")
+_ROOTS: Final = (
+    "call:InstallCertificate CentralSystemRootCertificate",
+    "call:InstallCertificate CSMSRootCertificate",
+)
 _REFUSES: Final = _UNABLE | {"Rejected"}
 _ENOUGH: Final = 3
 """So often something must have been seen, and nothing else, before it stands in the way of a campaign."""
@@ -157,9 +162,19 @@ def tallied(counts: Iterable[Count]) -> dict[str, dict[str, int]]:
     return found
 
 
-def obstacles(kind: str, facts: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """What is known to stand in the way of a kind of campaign on such charge points, in words; empty if nothing is."""
+def obstacles(
+    kind: str,
+    facts: Mapping[str, Mapping[str, int]],
+    stratum: Stratum | None = None,
+    rules: Sequence[FirmwareRule] = (),
+) -> list[str]:
+    """What is known to stand in the way of a kind of campaign on such charge points, in words; empty if nothing is.
+
+    `rules`: which firmware is good enough, as an operator says; they are about security profiles.
+    """
     found = []
+    if kind == "security-profile" and stratum is not None and (why := firmware_obstacle(rules, stratum)):
+        found.append(why)
     ended = facts.get(f"campaign:{kind}", {})
     if ended.get("lost", 0) >= 1 and not ended.get("committed", 0):
         found.append(f"{ended['lost']} of this kind were lost in such a campaign, and none has come through")
@@ -167,6 +182,10 @@ def obstacles(kind: str, facts: Mapping[str, Mapping[str, int]]) -> list[str]:
         found.append(f"{ended['fell-back']} of this kind fell back in such a campaign, and none has come through")
     if kind == "security-profile":
         found += [f"it has refused every {_asked(name)}" for name in _PROFILES if _never(facts.get(name, {}), _REFUSES)]
+    if kind == "root":
+        found += [f"it has refused every {_asked(name)}" for name in _ROOTS if _never(facts.get(name, {}), _REFUSES)]
+        if _never(facts.get("call:GetInstalledCertificateIds", {}), _UNABLE):
+            found.append("it does not say which roots it has")
     if kind == "certificate":
         found += [
             f"it does not understand {_asked(name)}" for name in _TRIGGERS if _never(facts.get(name, {}), _UNABLE)

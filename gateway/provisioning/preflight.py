@@ -13,12 +13,13 @@ from gateway.provisioning.station_facts import StationFacts
 
 __all__ = ["Check", "OurSide", "Preflight", "RootMatch", "preflight"]
 
-Outcome = Literal["ok", "told", "wait", "enrol", "no"]
-"""``told``: not known, and no obstacle. ``wait``: not now. ``enrol``: a certificate first. ``no``: mend it first."""
+Outcome = Literal["ok", "told", "wait", "enrol", "install", "no"]
+"""``told``: not known, and no obstacle. ``wait``: not now. ``enrol``: a certificate first. ``install``: our root first.
+``no``: mend it first."""
 RootMatch = Literal["same", "name", "none", "unknown"]
 """Our server certificates' root among the installed ones: the very one; one of its name; none; it does not say."""
 _CLOCK_TOLERANCE_S: Final = 300.0
-_RANK: Final[dict[Outcome, int]] = {"ok": 0, "told": 0, "wait": 1, "enrol": 2, "no": 3}
+_RANK: Final[dict[Outcome, int]] = {"ok": 0, "told": 0, "wait": 1, "enrol": 2, "install": 3, "no": 4}
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -49,6 +50,18 @@ class OurSide(msgspec.Struct, frozen=True, kw_only=True):
     certificate: Literal["ready", "enrol", "none"]
     certificate_why: str
     root: RootMatch
+    install_root: bool = False
+    """The root is to be installed where it is not there."""
+    no_root: str = ""
+    """Why we could not install it; empty: we have it."""
+    firmware: str = ""
+    """Why its firmware is not known to be good enough, by an operator's rules."""
+    has_firmware_rule: bool = False
+    is_kind_unknown: bool = False
+    """There are such rules, and it has not said yet whose charge point it is."""
+    unsafe_any_firmware: bool = False
+    learnt: tuple[str, ...] = ()
+    """What is known of its kind that speaks against it. It decides about campaigns; here it is told."""
     not_idle: str
     """Why it cannot be sent to restart now; empty: no transaction runs."""
 
@@ -75,7 +88,7 @@ class Preflight(msgspec.Struct, frozen=True):
 
 def preflight(ours: OurSide, station: StationFacts) -> Preflight:
     """The checks in the order in which they are shown."""
-    checks = [_profile(ours, station), _listener(ours), _address(ours), _idle(ours)]
+    checks = [_profile(ours, station), _firmware(ours), _listener(ours), _address(ours), _idle(ours)]
     if ours.to_profile > SecurityProfile.BASIC:
         checks += [_root(ours, station), _chain(ours), _clock(ours, station)]
     if ours.to_profile is SecurityProfile.TLS_CLIENT_CERTIFICATE:
@@ -95,6 +108,20 @@ def _profile(ours: OurSide, station: StationFacts) -> Check:
     return Check(
         "profile", "no", f"it says that it is on {said[:8]}, the registry that it is on {int(ours.from_profile)}"
     )
+
+
+def _firmware(ours: OurSide) -> Check:
+    if ours.is_kind_unknown and not ours.unsafe_any_firmware:
+        return Check("firmware", "wait", "it has not said yet what it is (BootNotification)")
+    if ours.firmware and not ours.unsafe_any_firmware:
+        return Check("firmware", "no", ours.firmware)
+    if ours.firmware:
+        return Check("firmware", "told", f"{ours.firmware}; it is moved all the same (--unsafe-any-firmware)")
+    if ours.learnt:
+        return Check("firmware", "told", "; ".join(ours.learnt))
+    if ours.has_firmware_rule:
+        return Check("firmware", "ok", "it is known to be good")
+    return Check("firmware", "told", "nobody has said which is good: [[known_firmware]]")
 
 
 def _listener(ours: OurSide) -> Check:
@@ -125,11 +152,15 @@ def _root(ours: OurSide, station: StationFacts) -> Check:
                 "root", "ok", "it has a root of the right name; name server_roots in [listener.tls] to be sure"
             )
         case "none":
-            return Check(
-                "root", "no", f"it has {count} roots, and not that of our server certificates: install it first"
-            )
+            return _missing_root(ours, f"it has {count} roots, and not that of our server certificates")
         case "unknown":
             return Check("root", "no", "it does not say which roots it has")
+
+
+def _missing_root(ours: OurSide, what: str) -> Check:
+    if not ours.install_root:
+        return Check("root", "no", f"{what}: --install-root installs it first")
+    return Check("root", "no", f"{what}; {ours.no_root}") if ours.no_root else Check("root", "install", what)
 
 
 def _chain(ours: OurSide) -> Check:

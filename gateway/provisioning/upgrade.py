@@ -1,7 +1,7 @@
 """One upgrade of a charge point's security profile (A05): events in, the new state out. Pure.
 
-    WANTED > [ENROLLING > WANTED] > BOTH_ACCEPTED > TOLD > SWITCHING > PROVEN
-                                        `-----------------`-> RETURNING > FELL_BACK | ABORTED
+    WANTED > [INSTALLING_ROOT > WANTED] > [ENROLLING > WANTED] > BOTH_ACCEPTED > TOLD > SWITCHING > PROVEN
+                                                                     `-----------------`-> RETURNING > FELL_BACK | ABORTED
 
 `next_step` says what is to be done about a state at a time, so a crash loses nothing: whoever comes after reads the
 state and asks again. Every function takes the time (seconds since the epoch) and returns a new `Upgrade`; one that
@@ -38,6 +38,9 @@ __all__ = [
     "reset_refused",
     "resetting",
     "restore_tried",
+    "root_installed",
+    "root_not_installed",
+    "root_wanted",
     "told",
     "wanted",
     "why_not_abortable",
@@ -82,6 +85,10 @@ class Upgrade(msgspec.Struct, frozen=True, kw_only=True):
     """1.6: the vendor's configuration key for the URL. Empty: none is written."""
     interface: str = ""
     """2.x: ocppInterface of the network profile."""
+    install_root: bool = False
+    """The root of our server certificates is installed first where it is not there. Once at most."""
+    unsafe_any_firmware: bool = False
+    """Move it although its firmware is not known to be good."""
     priority_before: str = ""
     """2.x: NetworkConfigurationPriority before it was touched."""
     attempts: int = 0
@@ -104,6 +111,8 @@ class Step(Enum):
     WAIT = "wait"
     CHECK = "check"
     """Do the preflight, and act on its outcome."""
+    INSTALL_ROOT = "install-root"
+    """Look whether it has the root of our server certificates; if not, send it."""
     LOOK_AT_CERTIFICATE = "look-at-certificate"
     TELL = "tell"
     RESET = "reset"
@@ -120,6 +129,8 @@ def next_step(upgrade: Upgrade, now: float, timing: UpgradeTiming, *, reachable:
     match upgrade.state:
         case UpgradeState.WANTED:
             return Step.CHECK if reachable and now >= upgrade.due_at else Step.WAIT
+        case UpgradeState.INSTALLING_ROOT:
+            return Step.INSTALL_ROOT if reachable and now >= upgrade.due_at else Step.WAIT
         case UpgradeState.ENROLLING:
             return Step.LOOK_AT_CERTIFICATE
         case UpgradeState.BOTH_ACCEPTED:
@@ -176,6 +187,26 @@ def wanted(
 def put_off(upgrade: Upgrade, now: float, why: str, timing: UpgradeTiming) -> Upgrade:
     """Something has to be waited for, and is looked at again."""
     return _to(UpgradeState.WANTED, upgrade, now, due_at=now + timing.look_again_s, detail=why)
+
+
+def root_wanted(upgrade: Upgrade, now: float, why: str) -> Upgrade:
+    """It lacks the root, and is to get it: on disk before it is sent anything."""
+    return _to(UpgradeState.INSTALLING_ROOT, upgrade, now, attempts=0, due_at=now, detail=why)
+
+
+def root_not_installed(upgrade: Upgrade, now: float, why: str, timing: UpgradeTiming) -> Upgrade:
+    """Whether it has the root is not known: it is asked again, and sent it again if it does not list it."""
+    attempts = upgrade.attempts + 1
+    if attempts >= _MAX_ATTEMPTS:
+        return refused(upgrade, now, f"root: {why}")
+    due_at = now + _backed_off(timing.retry_s, upgrade.attempts)
+    return _to(UpgradeState.INSTALLING_ROOT, upgrade, now, attempts=attempts, due_at=due_at, detail=why)
+
+
+def root_installed(upgrade: Upgrade, now: float) -> Upgrade:
+    """It lists the root. The preflight looks again; nothing is installed twice, so that this comes to an end."""
+    done = {"install_root": False, "attempts": 0, "due_at": now, "detail": "it has the root now"}
+    return _to(UpgradeState.WANTED, upgrade, now, **done)
 
 
 def certificate_wanted(upgrade: Upgrade, now: float, why: str) -> Upgrade:

@@ -11,6 +11,8 @@ class UpgradeState(Enum):
 
     WANTED = "wanted"
     """Nothing is changed yet: the preflight has not passed, or something has to be waited for."""
+    INSTALLING_ROOT = "installing-root"
+    """The root of our server certificates is not there, and may have been sent to it."""
     ENROLLING = "enrolling"
     """Everything is there but the charge point's certificate, which is on its way (profile 3)."""
     BOTH_ACCEPTED = "both-accepted"
@@ -55,8 +57,17 @@ FOLLOWS: Final[dict[UpgradeState, frozenset[UpgradeState]]] = {
     UpgradeState.WANTED: frozenset(
         {
             UpgradeState.WANTED,
+            UpgradeState.INSTALLING_ROOT,
             UpgradeState.ENROLLING,
             UpgradeState.BOTH_ACCEPTED,
+            UpgradeState.REFUSED,
+            UpgradeState.ABORTED,
+        }
+    ),
+    UpgradeState.INSTALLING_ROOT: frozenset(
+        {
+            UpgradeState.INSTALLING_ROOT,
+            UpgradeState.WANTED,
             UpgradeState.REFUSED,
             UpgradeState.ABORTED,
         }

@@ -1,6 +1,6 @@
 """The tables of security-profile upgrades; part of `gateway.store.tables.metadata`."""
 
-from sqlalchemy import Column, Float, ForeignKey, Index, Integer, String, Table, Text
+from sqlalchemy import Boolean, Column, Float, ForeignKey, Index, Integer, String, Table, Text
 
 from gateway.store.tables import metadata
 
@@ -24,6 +24,8 @@ upgrades = Table(
     Column("url", Text, nullable=False),
     Column("url_key", String(50), nullable=False),
     Column("interface", String(20), nullable=False),
+    Column("install_root", Boolean, nullable=False),
+    Column("unsafe_any_firmware", Boolean, nullable=False),
     Column("priority_before", Text, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("due_at", Float, nullable=False),

@@ -10,10 +10,11 @@ from typing import Any, Literal, get_args, get_origin
 import msgspec
 import pytest
 
-from gateway.config import authorities, model, own_certificates
+from gateway.config import authorities, model, own_certificates, upgrades
 from gateway.config.load import load_config_with_warnings, load_unchecked
 from gateway.config.model import Config
 from gateway.config.template import explanations, render_template
+from gateway.provisioning import known_firmware
 
 TABLE_OF = {
     "Config": "gateway",
@@ -37,6 +38,7 @@ TABLE_OF = {
     "ACME": "server_certificates.acme",
     "ServerCertificates": "server_certificates",
     "Upgrades": "upgrades",
+    "FirmwareRule": "known_firmware",
     "Policy": "policy",
     "Publication": "publication",
     "Recording": "recording",
@@ -52,7 +54,7 @@ EXPLAINED = explanations()
 
 
 def structs() -> list[type[msgspec.Struct]]:
-    modules = (model, authorities, own_certificates)
+    modules = (model, authorities, own_certificates, upgrades, known_firmware)
     found = [getattr(module, name) for module in modules for name in module.__all__]
     return [each for each in found if isinstance(each, type) and issubclass(each, msgspec.Struct)]
 

@@ -31,6 +31,8 @@ from gateway.config.model import (
     WebSocketSettings,
 )
 from gateway.config.own_certificates import ACME, ServerCertificates
+from gateway.config.upgrades import Upgrades
+from gateway.provisioning.known_firmware import FirmwareRule
 from tests.support.rig import shared_authority, shared_server
 
 TEXT = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
@@ -55,6 +57,8 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "[pki.cmp]": CMP,
     "[server_certificates]": ServerCertificates,
     "[server_certificates.acme]": ACME,
+    "[upgrades]": Upgrades,
+    "[[known_firmware]]": FirmwareRule,
     "[policy]": Policy,
     "[publication]": Publication,
     "[recording]": Recording,
@@ -84,6 +88,8 @@ def test_every_struct_of_the_model_has_its_section() -> None:
         CMP,
         ServerCertificates,
         ACME,
+        Upgrades,
+        FirmwareRule,
     }
 
 

@@ -65,7 +65,8 @@ class Script:
             raise RuntimeError("broken")
         return Answer(Said.DONE)
 
-    async def observe(self, members: Sequence[Member]) -> Mapping[ChargePointId, Observation]:
+    async def observe(self, members: Sequence[Member], plan: Plan) -> Mapping[ChargePointId, Observation]:
+        del plan
         if self.breaks == "observe":
             raise StoreError("broken")
         seen = {each.charge_point_id for each in members if each.charge_point_id in self.told and self.sees}

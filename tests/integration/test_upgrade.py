@@ -73,6 +73,7 @@ class TestPreflight:
             assert (code, found["verdict"]) == (0, "enrol"), found
             assert {each["name"]: each["outcome"] for each in found["checks"]} == {
                 "profile": "ok",
+                "firmware": "told",
                 "listener": "ok",
                 "address": "ok",
                 "idle": "ok",
@@ -100,6 +101,45 @@ class TestPreflight:
                     found = await site.comes_to(identity, "refused")
                     assert found.detail.startswith(f"{name}: "), found.detail
                     assert site.profiles(identity)[2] == 0
+
+    async def test_the_missing_root_is_installed_first_where_that_is_asked_for(self, tmp_path: Any) -> None:
+        async def installed(site: UpgradeSite, identity: str, version: str, *quirks: str) -> None:
+            async with site.charge_point(identity, version, 1, *quirks, to_profile=2, roots=()) as cp:
+                await site.upgrade(identity, 2, "--install-root")
+                await site.comes_to(identity, "proven")
+                assert [root.pem for root in cp.memory.roots] == [site.root]
+                states = site.states(identity)
+                assert states[:4] == ["wanted", "installing-root", "wanted", "both-accepted"], states
+
+        async def refused(site: UpgradeSite, identity: str, version: str, quirk: str, why: str) -> None:
+            async with site.charge_point(identity, version, 1, quirk, to_profile=2, roots=()) as cp:
+                await site.upgrade(identity, 2, "--install-root")
+                found = await site.comes_to(identity, "refused")
+                assert (found.detail, cp.memory.roots) == (f"root: {why}", [])
+                assert site.profiles(identity) == (1, 1, 0)
+
+        rejected = "InstallCertificate: Rejected"
+        async with upgrade_site(tmp_path) as site:
+            await asyncio.gather(
+                installed(site, "CP-16", "1.6", "drops-before-answer=InstallCertificate"),
+                installed(site, "CP-201", "2.0.1", "reboots-after=InstallCertificate"),
+                installed(site, "CP-21", "2.1"),
+                refused(site, "CP-FULL", "1.6", "store-full", rejected),
+                refused(site, "CP-NO", "2.0.1", "rejects=InstallCertificate", rejected),
+                refused(site, "CP-OLD", "1.6", "no-security-actions", "it does not say which roots it has"),
+            )
+
+    async def test_firmware_that_is_not_known_to_be_good(self, tmp_path: Any) -> None:
+        rules = [{"vendor": "Simulated", "minimum": "1.0.1"}]
+        async with upgrade_site(tmp_path, known_firmware=rules) as site, site.charge_point("CP-1", "1.6"):
+            await until(lambda: site.vendor("CP-1"), "it has said what it is")
+            given = ["CP-1", "--to-profile", "2", "--url", site.url(2), "--dry-run"]
+            code, found = await command("charge-point", "upgrade", *given, config=site.rig.config_path)
+            assert (code, found["verdict"]) == (1, "no")
+            assert "firmware 1.0.0 is below 1.0.1" in found["why"]
+            given.append("--unsafe-any-firmware")
+            code, found = await command("charge-point", "upgrade", *given, config=site.rig.config_path)
+            assert (code, found["verdict"]) == (0, "ok")
 
     async def test_a_transaction_is_waited_for(self, tmp_path: Any) -> None:
         async with upgrade_site(tmp_path) as site, site.charge_point("CP-1", "1.6", to_profile=2) as cp:
@@ -148,7 +188,7 @@ async def test_one_that_stays_away_is_lost_and_both_ways_stay_open(tmp_path: Any
     async with upgrade_site(tmp_path, lost_after_s=2.0) as site:
         async with site.charge_point("CP-1", "2.0.1", to_profile=2) as cp:
             await site.upgrade("CP-1", 2)
-            await site.comes_to("CP-1", "switching")
+            await site.comes_to("CP-1", "switching", "proven")  # it may have been quicker than we
             memory = cp.memory
         await site.comes_to("CP-1", "lost", "proven")
         if site.state("CP-1") == "lost":  # it may have been quicker than we

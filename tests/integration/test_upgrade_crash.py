@@ -20,6 +20,7 @@ pytestmark = pytest.mark.integration
 STEPS = [UpgradeState.BOTH_ACCEPTED, UpgradeState.TOLD, UpgradeState.SWITCHING, UpgradeState.PROVEN]
 CASES = [(*case, version) for case, version in zip(product(STEPS, (True, False)), ("1.6", "2.0.1") * 4, strict=True)]
 """Each step is stopped in one version and followed in the other."""
+CASES += [(UpgradeState.INSTALLING_ROOT, True, "2.0.1"), (UpgradeState.INSTALLING_ROOT, False, "1.6")]
 
 
 def triggers(site: UpgradeSite, statements: list[str]) -> None:
@@ -50,11 +51,12 @@ async def upgraded_over_a_crash(
     site: UpgradeSite, step: UpgradeState, victim: str, version: str, *, is_refused: bool
 ) -> None:
     identity = f"CP-{step.value}-{is_refused}"
-    async with site.charge_point(identity, version, to_profile=2) as cp:
+    lacks_root: dict[str, Any] = {"roots": ()} if step is UpgradeState.INSTALLING_ROOT else {}
+    async with site.charge_point(identity, version, to_profile=2, **lacks_root) as cp:
         log = len(site.gateway.log())
         if is_refused:
             refuse(site, step, identity)
-        await site.upgrade(identity, 2)
+        await site.upgrade(identity, 2, *(["--install-root"] if lacks_root else []))
         if is_refused:
             await until(lambda: "stopped by the test" in site.gateway.log()[log:], f"{step} was tried")
         else:
@@ -63,6 +65,7 @@ async def upgraded_over_a_crash(
         triggers(site, ["DROP TRIGGER IF EXISTS stopped"])
         await site.comes_to(identity, "proven")
         assert site.profiles(identity) == (2, 2, 0)
+        assert len(cp.memory.roots) == (1 if lacks_root else 2)
         await until(lambda: cp.player.charge_point.is_registered, "it is registered")
         await until(lambda: cp.memory.security_profile == 2, "on the new profile")
 

@@ -48,6 +48,15 @@ def verdict(ours: dict[str, Any] | None = None, station: dict[str, Any] | None =
         ({"not_idle": "a transaction runs"}, {}, ("wait", "idle")),
         ({"root": "none"}, {}, ("no", "root")),
         ({"root": "unknown"}, {}, ("no", "root")),
+        ({"root": "none", "install_root": True}, {}, ("install", "root")),
+        ({"root": "none", "install_root": True, "no_root": "name it"}, {}, ("no", "root")),
+        ({"root": "unknown", "install_root": True}, {}, ("no", "root")),
+        ({"root": "same", "install_root": True, "no_root": "name it"}, {}, ("ok", "")),
+        ({"firmware": "it is old"}, {}, ("no", "firmware")),
+        ({"firmware": "it is old", "unsafe_any_firmware": True}, {}, ("ok", "")),
+        ({"is_kind_unknown": True}, {}, ("wait", "firmware")),
+        ({"is_kind_unknown": True, "unsafe_any_firmware": True}, {}, ("ok", "")),
+        ({"learnt": ("it has refused every Reset",)}, {}, ("ok", "")),
         ({"root": "name"}, {}, ("ok", "")),
         ({"chain_problem": "it ends"}, {}, ("no", "server certificate")),
         ({}, {"clock": 1_301.0}, ("no", "clock")),
@@ -79,6 +88,15 @@ def test_each(ours: dict[str, Any], station: dict[str, Any], expected: tuple[str
 def test_an_obstacle_comes_before_the_certificate_and_that_before_waiting() -> None:
     assert verdict({"certificate": "enrol", "not_idle": "a transaction runs"})[0] == "enrol"
     assert verdict({"certificate": "enrol", "root": "none"})[0] == "no"
+    assert verdict({"certificate": "enrol", "root": "none", "install_root": True})[0] == "install"
+    assert verdict({"root": "none", "install_root": True}, {"clock": 0.0})[0] == "no"
+
+
+def test_what_is_done_in_spite_of_a_check_is_said() -> None:
+    found = preflight(replace(OURS, firmware="it is old", unsafe_any_firmware=True), STATION)
+    (check,) = [each for each in found.checks if each.name == "firmware"]
+    assert check.outcome == "told"
+    assert "--unsafe-any-firmware" in check.why
 
 
 @pytest.mark.parametrize(

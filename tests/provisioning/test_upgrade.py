@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gateway.ocpp.vocabulary import ChargePointId, SecurityProfile
 from gateway.provisioning import upgrade as core
@@ -59,6 +60,7 @@ class TestSteps:
         [
             (wanted, Step.CHECK),
             (lambda: core.certificate_wanted(wanted(), 100.0, ""), Step.LOOK_AT_CERTIFICATE),
+            (lambda: core.root_wanted(wanted(), 100.0, ""), Step.INSTALL_ROOT),
             (both, Step.TELL),
             (told, Step.RESET),
             (switching, Step.WAIT),
@@ -224,3 +226,29 @@ def test_one_that_is_stopped_takes_back_what_it_has_told(made: Made) -> None:
 
 def test_one_that_is_over_is_not_ended_again() -> None:
     assert core.overtaken(proven(switching()), 140.0, THREE) is None
+
+
+class TestRootFirst:
+    """The root of our server certificates, where the charge point lacks it."""
+
+    def test_it_is_asked_again_while_nobody_knows_and_then_no_more(self) -> None:
+        row = core.root_wanted(wanted(), 100.0, "none")
+        waits = core.root_not_installed(row, 100.0, "timeout", TIMING)
+        assert (step(waits, 109.0), step(waits, 110.0)) == (Step.WAIT, Step.INSTALL_ROOT)
+        assert step(core.reconnected(waits, 101.0), 101.0) is Step.INSTALL_ROOT
+        for _ in range(5):
+            row = core.root_not_installed(row, 100.0, "timeout", TIMING)
+        ended = core.root_not_installed(row, 100.0, "timeout", TIMING)
+        assert (row.state, ended.state) == (UpgradeState.INSTALLING_ROOT, UpgradeState.REFUSED)
+        assert ended.detail == "root: timeout"
+
+    def test_once_it_is_there_nothing_is_installed_again(self) -> None:
+        row = core.root_wanted(replace(wanted(), install_root=True), 100.0, "none")
+        there = core.root_installed(row, 120.0)
+        assert (there.state, there.install_root, step(there, 120.0)) == (UpgradeState.WANTED, False, Step.CHECK)
+
+    def test_nothing_lets_the_charge_point_in_on_the_new_profile_meanwhile(self) -> None:
+        row = core.root_wanted(wanted(), 100.0, "none")
+        assert core.proven(row, 110.0, "") is None
+        assert not row.state.accepts_both
+        assert core.aborted(row, 110.0).state is UpgradeState.ABORTED

@@ -1,5 +1,6 @@
 """The table of upgrades, on SQLite and PostgreSQL: a state and what it means for the record are one."""
 
+import msgspec
 import pytest
 from sqlalchemy import text
 
@@ -20,7 +21,8 @@ TIMING = UpgradeTiming()
 @pytest.fixture
 def wanted(registry: Registry) -> Upgrade:
     registry.add(make_record("CP-1", security_profile=TWO))
-    return registry.upgrades.put(core.wanted(CP, TWO, THREE, 1.0, url="wss://gw", url_key="k", interface="Wired0"))[0]
+    fresh = core.wanted(CP, TWO, THREE, 1.0, url="wss://gw", url_key="k", interface="Wired0")
+    return registry.upgrades.put(msgspec.structs.replace(fresh, install_root=True, unsafe_any_firmware=True))[0]
 
 
 def both(registry: Registry, wanted: Upgrade, priority: str = "1") -> Upgrade:

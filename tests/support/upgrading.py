@@ -115,6 +115,12 @@ class UpgradeSite(NamedTuple):
         assert record is not None
         return int(record.security_profile), int(record.floor or 0), int(record.pending_security_profile or 0)
 
+    def vendor(self, identity: str) -> str:
+        """As it has said itself."""
+        with self.rig.registry() as registry:
+            record = registry.get(identity)
+        return record.vendor if record is not None else ""
+
     async def approve(self, identity: str) -> None:
         """The operator, once its first certificate is asked for."""
 
@@ -129,7 +135,9 @@ class UpgradeSite(NamedTuple):
 
 
 @contextlib.asynccontextmanager
-async def upgrade_site(tmp_path: Any, **upgrades: float) -> AsyncIterator[UpgradeSite]:
+async def upgrade_site(
+    tmp_path: Any, known_firmware: list[dict[str, Any]] | None = None, **upgrades: float
+) -> AsyncIterator[UpgradeSite]:
     """Running; enrolment over profile 1 is allowed by name."""
     async with FakeCSMS() as csms:
         csms.answer = csms_answer
@@ -137,6 +145,7 @@ async def upgrade_site(tmp_path: Any, **upgrades: float) -> AsyncIterator[Upgrad
         hierarchy = with_ca(rig)
         rig.config["csms"][0]["unsafe_enrolment_without_tls"] = True
         rig.config["limits"] = {"reconnects_per_hour": 100_000, "connects_per_address_per_minute": 1_000_000}
+        rig.config["known_firmware"] = known_firmware or []
         rig.config["upgrades"] = {"look_again_s": 0.5, "quiet_s": 0.5, **upgrades}
         for listener in rig.config["listener"]:
             if "tls" in listener:

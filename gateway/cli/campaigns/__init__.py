@@ -19,6 +19,7 @@ class _Commands(LazyGroup):
         "pause": ("gateway.cli.campaigns.orders", "pause"),
         "resume": ("gateway.cli.campaigns.orders", "resume"),
         "abort": ("gateway.cli.campaigns.orders", "abort"),
+        "switch": ("gateway.cli.campaigns.switch", "switch"),
         "report": ("gateway.cli.campaigns.report", "report"),
         "remove": ("gateway.cli.campaigns.orders", "remove"),
     }

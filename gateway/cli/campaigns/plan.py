@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gateway.cli.campaigns.fields import DURATION, WINDOW, ZONE, by_option, name_argument
+from gateway.cli.campaigns.material import odd_material, read_material
 from gateway.cli.configuration import config_option, open_registry, read_config
 from gateway.cli.exit_codes import NOT_OK, USAGE
 from gateway.cli.output import console, fail, json_option, print_json, print_table, shown
@@ -29,7 +30,7 @@ _SHOWN_OBSTACLES = 20
 @name_argument
 @click.option(
     "--kind",
-    type=click.Choice(["certificate", "password", "security-profile"]),
+    type=click.Choice(["certificate", "password", "security-profile", "root", "old-root"]),
     required=True,
     help="What is done to the charge points.",
 )
@@ -37,6 +38,20 @@ _SHOWN_OBSTACLES = 20
 @click.option("--url", default="", help="Of security-profile: where they find it, without identity.")
 @click.option("--url-key", default="", metavar="KEY", help="Of security-profile, 1.6: the vendor's key for the URL.")
 @click.option("--interface", default="", help="Of security-profile, 2.x: ocppInterface. Default: Wired0.")
+@click.option("--install-root", is_flag=True, help="Of security-profile: our server's root first, where it is missing.")
+@click.option(
+    "--unsafe-any-firmware",
+    is_flag=True,
+    help="Of security-profile: also those whose firmware is not known to be good ([[known_firmware]]).",
+)
+@click.option("--old-root", metavar="PEM", help="Of root and old-root: file with the root that charge points have.")
+@click.option("--new-root", metavar="PEM", help="The same: file with the root that they shall have.")
+@click.option(
+    "--link", metavar="PEM", help="Of root: the new root's key signed by the old one, for those that demand it."
+)
+@click.option(
+    "--quiet", type=DURATION, default="7d", show_default=True, help="Of old-root: connected under the new chain."
+)
 @click.option("--group", "groups", multiple=True, metavar="GROUP", help="Everybody of this group. Repeatable.")
 @click.option("--id", "ids", multiple=True, metavar="ID", help="This charge point. Repeatable.")
 @click.option("--all", "everybody", is_flag=True, help="Every registered charge point.")
@@ -99,18 +114,22 @@ def _made_plan(options: dict[str, Any], *, as_json: bool) -> "Plan":
         url=options["url"],
         url_key=options["url_key"],
         interface=options["interface"],
+        install_root=options["install_root"],
+        **read_material(options, as_json=as_json),
+        unsafe_any_firmware=options["unsafe_any_firmware"],
         needs_approval=not KINDS[options["kind"]].is_reversible,
     )
-    problems = [*problems_of(made), *_odd_target(made, options["kind"])]
+    problems = [*problems_of(made), *_odd_target(made, options["kind"]), *odd_material(made, options["kind"])]
     if problems:
         fail(f"This is no plan: {'; '.join(problems)}.", USAGE, as_json=as_json, details=list(problems))
     return made
 
 
 def _odd_target(made: "Plan", kind: str) -> list[str]:
-    has_target = bool(made.to_profile or made.url or made.url_key or made.interface)
+    target = (made.to_profile, made.url, made.url_key, made.interface, made.install_root, made.unsafe_any_firmware)
+    has_target = any(target)
     if kind != "security-profile":
-        return ["--to-profile, --url, --url-key and --interface are of the kind security-profile"] if has_target else []
+        return ["--to-profile, --url and what goes with them are of the kind security-profile"] if has_target else []
     return [] if made.to_profile else ["--to-profile says to which security profile"]
 
 
@@ -153,6 +172,7 @@ def _candidates(
             gives_certificates=_gives_certificates(config, record),
             other=elsewhere.get(record.charge_point_id, ""),
             to_profile=made.to_profile,
+            rules=() if made.unsafe_any_firmware else config.known_firmware,
         )
         found.append(Candidate(record=record, obstacles=tuple(in_the_way)))
     return found

@@ -21,6 +21,7 @@ _TIMEOUT_S = 150.0
 """The preflight asks the charge point several things."""
 _NEXT = {
     "wanted": "the preflight, when it is connected",
+    "installing-root": "the root of our server certificates is installed, when it is connected",
     "enrolling": "it gets its certificate: charge-point certificate ID",
     "both-accepted": "it is told, when it is connected",
     "told": "it is sent to restart, once no transaction runs",
@@ -42,6 +43,10 @@ _NEXT = {
 @click.option("--url", default="", metavar="URL", help="Where it is to connect, without ID. Else the listener's url.")
 @click.option("--url-key", default="", metavar="KEY", help="1.6: the vendor's configuration key for the URL.")
 @click.option("--interface", default="Wired0", show_default=True, help="2.x: ocppInterface of the network profile.")
+@click.option(
+    "--install-root", is_flag=True, help="First install the root of our server certificates where it is missing."
+)
+@click.option("--unsafe-any-firmware", is_flag=True, help="Move it although its firmware is not known to be good.")
 @click.option("--abort", is_flag=True, help="Stop it, and take back what can be taken back.")
 @config_option
 @json_option
@@ -53,6 +58,8 @@ def upgrade(  # noqa: PLR0913  one for each option
     url: str,
     url_key: str,
     interface: str,
+    install_root: bool,
+    unsafe_any_firmware: bool,
     abort: bool,
     config_path: str | None,
     as_json: bool,
@@ -66,10 +73,13 @@ def upgrade(  # noqa: PLR0913  one for each option
         fail("--abort and --to-profile are two different things", USAGE, as_json=as_json)
     if dry_run and to_profile is None:
         fail("--dry-run needs --to-profile: which one?", USAGE, as_json=as_json)
+    if (install_root or unsafe_any_firmware) and to_profile is None:
+        fail("--install-root and --unsafe-any-firmware need --to-profile: which one?", USAGE, as_json=as_json)
     config = read_config(config_path, as_json=as_json)
     question: dict[str, Any] = {"charge_point_id": charge_point_id}
     if to_profile is not None:
         question |= {"to_profile": to_profile, "url": url, "url_key": url_key, "interface": interface}
+        question |= {"install_root": install_root, "unsafe_any_firmware": unsafe_any_firmware}
         path = "/upgrade/preflight" if dry_run else "/upgrade/start"
         answer = _asked(config, path, question, as_json=as_json)
         if dry_run:
@@ -93,7 +103,7 @@ def _asked(config: "Config", path: str, question: dict[str, Any], *, as_json: bo
 
 def _print_preflight(found: dict[str, Any], *, as_json: bool) -> int:
     """0 if it could begin now, by itself."""
-    go = found["verdict"] in {"ok", "enrol", "wait"}
+    go = found["verdict"] in {"ok", "install", "enrol", "wait"}
     if as_json:
         print_json(found)
         return 0 if go else NOT_OK
@@ -102,7 +112,12 @@ def _print_preflight(found: dict[str, Any], *, as_json: bool) -> int:
         out.print(f"{check['outcome']:<6}  {check['name']:<18}  {shown(check['why'])}", soft_wrap=True)
     out.print(f"\nfall-back       {shown(found['fallback'])}", soft_wrap=True)
     out.print(f"reversibility   {shown(found['reversibility'])}", soft_wrap=True)
-    said = {"ok": "It could begin now.", "enrol": "It would get its certificate first.", "wait": "It would wait."}
+    said = {
+        "ok": "It could begin now.",
+        "install": "It would get the root first.",
+        "enrol": "It would get its certificate first.",
+        "wait": "It would wait.",
+    }
     out.print(said.get(found["verdict"], "It cannot begin: mend what says no."))
     return 0 if go else NOT_OK
 
