@@ -64,5 +64,5 @@ def campaign_parts(
     """Wired: what calls, enrolments and campaigns show is learnt."""
     capabilities = Capabilities(store)
     own_calls.on_answer = capabilities.answered
-    enrolments.on_change = capabilities.changed
+    enrolments.on_change.append(capabilities.changed)
     return capabilities, Campaigns(store, sessions, can_do, report, capabilities.saw, tasks, cluster)

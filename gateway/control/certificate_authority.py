@@ -10,6 +10,7 @@ import datetime
 import secrets
 import time
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypeVar
@@ -118,6 +119,10 @@ class CertificateAuthority:
         """What has become of a request that was held."""
         return await self._work(lambda: self._outcome(self._opened(), self._opened().inventory.requests[request]))
 
+    async def decided(self, requests: AbstractSet[str]) -> AbstractSet[str]:
+        """Those of these that are held no more. None of them while the journal cannot be read: there will be news."""
+        return await self._in_thread(lambda: self._decided(requests))
+
     async def withdraw(self, request: str, why: str) -> None:
         """A request that is held is of no use any more: nobody has to look at it."""
         await self._work(lambda: self._withdrawn(request, why))
@@ -153,13 +158,27 @@ class CertificateAuthority:
         except Refused as refused:
             return Turned(refused.reason.code, str(refused))
         except (PKIError, OSError, KeyError) as error:
-            # Whatever is half-done is done when the journal is opened the next time.
-            self._release()
-            self._seen = _UNKNOWN
-            _log.warning("ca_unavailable", why=str(error))
+            self._not_available(error)
             return Unavailable(str(error))
         finally:
             self._used_at = time.monotonic()
+
+    def _not_available(self, error: Exception) -> None:
+        """Whatever is half-done is done when the journal is opened the next time."""
+        self._release()
+        self._seen = _UNKNOWN
+        _log.warning("ca_unavailable", why=str(error))
+
+    def _decided(self, requests: AbstractSet[str]) -> AbstractSet[str]:
+        try:
+            known = self._opened().inventory.requests
+        except (PKIError, OSError) as error:
+            self._not_available(error)
+            return frozenset()
+        finally:
+            self._used_at = time.monotonic()
+        # One that the journal has never heard of is not decided: a journal of another directory was put in its place.
+        return {each for each in requests & known.keys() if known[each].state is not RequestState.HELD}
 
     def _opened(self) -> Issuance:
         if self._ca is None:

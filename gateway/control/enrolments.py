@@ -25,6 +25,7 @@ from gateway.control.certificate_authority import (
 from gateway.control.certificate_calls import CertificateCalls
 from gateway.control.cluster import is_newer
 from gateway.control.directory import Directory
+from gateway.control.due_rows import DueRows
 from gateway.control.enrolment_events import Report, report_state
 from gateway.control.enrolment_requests import asked_of, operator_of, request_of
 from gateway.control.link_server import EdgeLink
@@ -32,6 +33,7 @@ from gateway.control.operator_requests import OperatorRequest, RequestRefused
 from gateway.control.other_authority import authority_of
 from gateway.control.own_calls import OwnCalls
 from gateway.control.part import NodePart
+from gateway.control.reachable import Reachable
 from gateway.control.record_gate import RecordGate
 from gateway.control.sessions import Entry, Sessions
 from gateway.control.store_thread import StoreThread
@@ -48,13 +50,9 @@ from pki.chains import ChainTooLong
 
 __all__ = ["Enrolments"]
 
-_SETTLE_S: Final = 2.0
-"""A charge point that has just connected says its own first; after its registration nothing is waited for."""
 _STORE_PATIENCE_S: Final = 20.0
 """A little less than the edge waits, and the charge point."""
 _RETRY_STORE_S: Final = 1.0
-_SLOW_EVERY: Final = 5
-"""Ticks between two looks at those that only wait for the quiet period to end."""
 _TOLD_TO_ASK: Final = frozenset({State.TRIGGER_WANTED, State.TRIGGER_SENT})
 _IN_USE: Final = frozenset({State.STATION_ACCEPTED, State.SEEN_IN_HANDSHAKE})
 _DISCARDED: Final = "DiscardedRenewedClientCertificate"
@@ -94,15 +92,17 @@ class Enrolments(NodePart):
         self._gate = gate
         self._timing = Timing()
         self._operator_names: tuple[str, ...] = ()
-        self.on_change: Callable[[Enrolment | None, Enrolment], None] | None = None
-        """Hears of every state that an enrolment comes into, and what was the newest of the charge point before."""
+        self.on_change: list[Callable[[Enrolment | None, Enrolment], None]] = []
+        """Hear of every state that an enrolment comes into, and what was the newest of the charge point before."""
         self._newest: dict[ChargePointId, Enrolment] = {}
         """Of the charge points whose newest enrolment may still change."""
         self._locks: dict[ChargePointId, asyncio.Lock] = {}
-        self._busy: set[ChargePointId] = set()
-        self._settled: dict[ChargePointId, int] = {}
-        """Generation of the session in which the charge point has registered."""
-        self._ticks = 0
+        self._held: dict[ChargePointId, str] = {}
+        """What the CA calls the requests that an operator has to decide."""
+        self._decided: set[ChargePointId] = set()
+        """Those of them that somebody has decided: what comes of it has yet to be written."""
+        self._reachable = Reachable(sessions, for_renewal_too=True)
+        self._due = DueRows("enrolment", self._has_step, self._go_on, self._plan, report, tasks)
         self._ca: CertificateAuthority | None = None
         self._ca_place = ("", "embedded")
 
@@ -112,11 +112,16 @@ class Enrolments(NodePart):
         """Read what is under way. Raises StoreError."""
         found = await self._store.call(lambda registry: registry.enrolments.watched())
         self._newest = {each.charge_point_id: each for each in found}
+        self._held = {each.charge_point_id: each.ca_request for each in found if each.state is State.HELD}
+        self._due.put_all(self._newest, time.time())
 
     def use(self, config: Config) -> None:
         """Put a configuration into force."""
         pki = config.pki
-        self._timing = Timing(key_patience_s=pki.key_patience_s, retire_old_after_s=pki.retire_old_after_s)
+        timing = Timing(key_patience_s=pki.key_patience_s, retire_old_after_s=pki.retire_old_after_s)
+        if timing != self._timing or (pki.ca, pki.backend) != self._ca_place:
+            self._due.put_all(self._newest, time.time())  # what was not due before may be due now
+        self._timing = timing
         self._calls.shape = pki.chain
         self._operator_names = config.operator_names
         if (pki.ca, pki.backend) == self._ca_place:
@@ -164,7 +169,7 @@ class Enrolments(NodePart):
                     break
                 await asyncio.sleep(_RETRY_STORE_S)
         edge.send(CertificateRequestTaken(message.request_id, accepted))
-        self._wake(message.charge_point_id)
+        self._due.wake(message.charge_point_id)
 
     def _is_unasked(self, entry: Entry) -> bool:
         """True in a session that is kept although its certificate is revoked, unless the gateway has told it to ask.
@@ -192,14 +197,15 @@ class Enrolments(NodePart):
         if enrolment is None:
             return
         self._newest[entry.charge_point_id] = core.reconnected(enrolment, time.time())
+        self._due.put(entry.charge_point_id, time.time())
         if isinstance(entry.proof, CertificateProof):
             self._tasks.start(self._shown(entry.charge_point_id, entry.proof.sha256), "enrolment-shown")
 
     def registered(self, entry: Entry) -> None:
         """The CSMS has accepted it: it can be talked to."""
         if entry.charge_point_id in self._newest:
-            self._settled[entry.charge_point_id] = entry.generation
-            self._wake(entry.charge_point_id)
+            self._reachable.registered(entry)
+            self._due.wake(entry.charge_point_id)
 
     def known(self, charge_point_id: ChargePointId) -> Enrolment | None:
         """Its newest enrolment if it may still change; None says nothing about others."""
@@ -230,22 +236,16 @@ class Enrolments(NodePart):
                 return f"an enrolment is under way already: {before.state.value}"
             ended = [core.superseded(before, now, "renewed")] if before is not None and under_way else []
             await self._put(*ended, core.wanted(identity, now, detail))
-        self._wake(identity)
+        self._due.wake(identity)
         return ""
 
     async def tick(self) -> None:
-        """Every second: what time alone makes due."""
-        self._ticks += 1
-        slow = self._ticks % _SLOW_EVERY == 0
-        news = self._ca is not None and self._ca.has_news()
-        for identity, enrolment in list(self._newest.items()):
-            state = enrolment.state
-            if state.is_open and enrolment.serial and self._connected_with(identity) == enrolment.certificate_sha256:
-                await self._shown(identity, enrolment.certificate_sha256)  # it could not be written when it came
-            if not state.is_watched:
-                self._forget(identity)
-            elif slow or (state.is_open and (state is not State.HELD or news)):
-                self._wake(identity)
+        """Every second: what time alone makes due, and what operators have decided meanwhile."""
+        if self._ca is not None and self._held and self._ca.has_news():
+            decided = await self._ca.decided(frozenset(self._held.values()))
+            self._decided |= {who for who, request in self._held.items() if request in decided}
+            self._due.put_all(self._decided, time.time())
+        self._due.work_off()
         if self._ca is not None:
             await self._ca.rest()
 
@@ -268,8 +268,8 @@ class Enrolments(NodePart):
                     detail = f"connected with another certificate than {enrolment.serial}"
                     self._report("certificate.fell_back", "medium", "allow_alert", detail, identity)
             except StoreError as error:
-                # Its next handshake says it again.
                 _log.error("enrolment_not_written", why=str(error))
+                self._due.put_again(identity, time.time())
 
     def reported(self, source: FrameSource, event: ChargerEvent) -> None:
         """SecurityEventNotification of a charge point, perhaps that its new certificate was of no use."""
@@ -295,25 +295,43 @@ class Enrolments(NodePart):
 
     # -- one charge point at a time
 
-    def _wake(self, identity: ChargePointId) -> None:
-        """Do what is to be done about it, unless somebody is at it."""
-        if identity not in self._busy and self._step(identity) is not Step.WAIT:
-            self._busy.add(identity)
-            self._tasks.start(self._drive(identity), "enrolment")
+    def _has_step(self, identity: ChargePointId) -> bool:
+        return self._is_unwritten(identity) or self._step(identity) is not Step.WAIT
+
+    def _is_unwritten(self, identity: ChargePointId) -> bool:
+        """True if it is connected with its new certificate: that could not be written when it came."""
+        enrolment = self._newest.get(identity)
+        if enrolment is None or not enrolment.state.is_open or not enrolment.serial:
+            return False
+        return self._connected_with(identity) == enrolment.certificate_sha256
+
+    def _plan(self, identity: ChargePointId, has_step: bool) -> None:
+        """When to look at it the next time. What is over is forgotten; the table knows the rest."""
+        enrolment, now = self._newest.get(identity), time.time()
+        if enrolment is not None and (enrolment.state.is_watched or self._lock(identity).locked()):
+            if enrolment.state.is_watched and not has_step:
+                at = core.due_at(enrolment, self._timing)
+                self._due.put_after(identity, at, self._reachable.settles_at(identity), now)
+            else:
+                self._due.put_again(identity, now)
+            return
+        for known in (self._newest, self._held, self._locks):
+            known.pop(identity, None)
+        self._decided.discard(identity)
+        self._reachable.forget(identity)
+        self._due.drop(identity)
 
     def _step(self, identity: ChargePointId) -> Step:
         enrolment = self._newest.get(identity)
         if enrolment is None or self._ca is None or not self._sessions.drives(identity):
             return Step.WAIT
-        return core.next_step(enrolment, time.time(), self._timing, reachable=self._is_reachable(identity))
+        reachable = self._reachable.session(identity) is not None
+        step = core.next_step(enrolment, time.time(), self._timing, reachable=reachable)
+        return Step.WAIT if step is Step.LOOK and identity not in self._decided else step
 
-    def _is_reachable(self, identity: ChargePointId) -> bool:
-        entry = self._sessions.get(identity)
-        if entry is None or entry.live is None or entry.edge is None:
-            return False
-        return self._settled.get(identity) == entry.generation or time.time() - entry.live.opened_at >= _SETTLE_S
-
-    async def _drive(self, identity: ChargePointId) -> None:
+    async def _go_on(self, identity: ChargePointId) -> None:
+        if self._is_unwritten(identity):
+            await self._shown(identity, self._connected_with(identity))
         try:
             while (step := self._step(identity)) is not Step.WAIT:
                 enrolment = self._newest[identity]
@@ -323,13 +341,11 @@ class Enrolments(NodePart):
                     continue  # something has happened while the disk was waited for
                 await self._perform(enrolment, step)
                 if step is Step.LOOK:
-                    break  # again when somebody has written to the journal
+                    break  # if it could not be read, or written here, the next tick tries again
         except NotFound:
             self._newest.pop(identity, None)  # its charge point was removed, and the rows with it
         except StoreError as error:
             _log.error("enrolment_not_written", why=str(error))  # the next tick tries again
-        finally:
-            self._busy.discard(identity)
 
     async def _perform(self, enrolment: Enrolment, step: Step) -> None:
         """One step, which ends in another state or in one that waits. Raises StoreError."""
@@ -390,6 +406,7 @@ class Enrolments(NodePart):
             case Given():
                 await self._given(enrolment, outcome)
             case Held(request=request, rule=rule):
+                self._decided.discard(enrolment.charge_point_id)
                 if step is Step.SUBMIT:
                     await self._change(enrolment, core.held(enrolment, now, request, rule))
             case Approved():
@@ -439,9 +456,11 @@ class Enrolments(NodePart):
             known = self._newest.get(each.charge_point_id)
             if known is None or (known.number, known.state) != (each.number, each.state):
                 report_state(self._report, each)
-                if self.on_change is not None:
-                    self.on_change(known, each)
+                for hears in self.on_change:
+                    hears(known, each)
             self._newest[each.charge_point_id] = each
+            self._due.put(each.charge_point_id, time.time())
+            self._note_held(each)
         return stored[-1]
 
     async def rows_changed(self, charge_point_ids: Sequence[ChargePointId]) -> None:
@@ -451,7 +470,14 @@ class Enrolments(NodePart):
             async with self._lock(each.charge_point_id):
                 if is_newer(each, self._newest.get(each.charge_point_id)):
                     self._newest[each.charge_point_id] = each
-            self._wake(each.charge_point_id)
+                    self._note_held(each)
+            self._due.wake(each.charge_point_id)
+
+    def _note_held(self, enrolment: Enrolment) -> None:
+        self._held.pop(enrolment.charge_point_id, None)
+        self._decided.discard(enrolment.charge_point_id)
+        if enrolment.state is State.HELD:
+            self._held[enrolment.charge_point_id] = enrolment.ca_request
 
     async def _current(self, identity: ChargePointId) -> Enrolment | None:
         known = self._newest.get(identity)
@@ -459,10 +485,3 @@ class Enrolments(NodePart):
 
     def _lock(self, identity: ChargePointId) -> asyncio.Lock:
         return self._locks.setdefault(identity, asyncio.Lock())
-
-    def _forget(self, identity: ChargePointId) -> None:
-        """It is over; the table knows the rest."""
-        if identity not in self._busy and not self._lock(identity).locked():
-            self._newest.pop(identity, None)
-            self._settled.pop(identity, None)
-            self._locks.pop(identity, None)

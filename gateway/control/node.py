@@ -373,6 +373,8 @@ class Node:
             )
         if changed or revoked:
             self._standing.judge_changed(changed, revoked=revoked)
+        for part in self.parts if changed else ():
+            part.records_changed(changed)
         self._trust_is_stale |= revoked
         # A reload that is running does it with its own settings, or leaves it to the next round here.
         if self._trust_is_stale and not self._changing.locked():

@@ -39,6 +39,9 @@ class NodePart:
     def registered(self, entry: Entry) -> None:
         """The CSMS has accepted the charge point in this session, now or before it was told to us."""
 
+    def records_changed(self, charge_point_ids: frozenset[ChargePointId]) -> None:
+        """Other processes have changed these records of the registry; perhaps it was this one itself."""
+
     def asked_for_certificate(self, message: CertificateRequest, edge: EdgeLink) -> None:
         """A charge point has sent a SignCertificate that is the gateway's: one part answers the edge."""
 

@@ -18,6 +18,7 @@ from gateway.control import password_slots as slots
 from gateway.control.cluster import is_newer
 from gateway.control.credentials import PasswordVerifier
 from gateway.control.directory import Directory
+from gateway.control.due_rows import DueRows
 from gateway.control.enrolment_events import Report
 from gateway.control.link_server import EdgeLink
 from gateway.control.operator_requests import OperatorRequest, RequestRefused
@@ -91,8 +92,8 @@ class Passwords(NodePart):
         self._candidates: dict[ChargePointId, str] = {}
         """In plain text."""
         self._locks: dict[ChargePointId, asyncio.Lock] = {}
-        self._busy: set[ChargePointId] = set()
         self._reachable = Reachable(sessions)
+        self._due = DueRows("password", self._has_step, self._go_on, self._plan, report, tasks)
 
     # -- life
 
@@ -100,6 +101,7 @@ class Passwords(NodePart):
         """Read what is under way. Raises StoreError."""
         found = await self._store.call(lambda registry: PasswordChangeTable(registry.database).watched())
         self._newest = {each.charge_point_id: each for each in found}
+        self._due.put_all(self._newest, time.time())
 
     def use(self, config: Config) -> None:
         """Put a configuration into force."""
@@ -130,23 +132,17 @@ class Passwords(NodePart):
     def opened(self, entry: Entry) -> None:
         """What its handshake says about the change that is under way."""
         if entry.charge_point_id in self._newest:
-            self._tasks.start(self._look(entry), "password-look")
+            self._tasks.start(self._look(entry), "password-look")  # which ends with what is to be done then
 
     def registered(self, entry: Entry) -> None:
         """The CSMS has accepted it: it can be talked to."""
         if entry.charge_point_id in self._newest:
             self._reachable.registered(entry)
-            self._wake(entry.charge_point_id)
+            self._due.wake(entry.charge_point_id)
 
     async def tick(self) -> None:
         """Every second: what time alone makes due."""
-        for identity, change in list(self._newest.items()):
-            if change.state.is_watched:
-                self._wake(identity)
-            elif identity not in self._busy and not self._lock(identity).locked():
-                for known in (self._newest, self._locks, self._candidates):
-                    known.pop(identity, None)
-                self._reachable.forget(identity)
+        self._due.work_off()
 
     def known(self, charge_point_id: ChargePointId) -> PasswordChange | None:
         """Its newest change if that may still go on; None says nothing about others."""
@@ -177,7 +173,7 @@ class Passwords(NodePart):
             stale = before is not None and before.state is PasswordState.ACCEPTED
             ended = [core.superseded(before, now, "changed again")] if before is not None and stale else []
             await self._put(*ended, core.wanted(identity, now))
-        self._wake(identity)
+        self._due.wake(identity)
         return ""
 
     async def rotate(self, charge_point_id: str, timeout_s: float) -> PasswordChange | str:
@@ -192,7 +188,7 @@ class Passwords(NodePart):
         identity, until = ChargePointId(charge_point_id), time.monotonic() + timeout_s
         while time.monotonic() < until:
             change = self._newest.get(identity)
-            if change is None or (not change.state.is_open and identity not in self._busy):
+            if change is None or (not change.state.is_open and not self._due.is_busy(identity)):
                 break
             if change.state in _UNSETTLED and change.detail:
                 break
@@ -257,10 +253,22 @@ class Passwords(NodePart):
 
     # -- one charge point at a time
 
-    def _wake(self, identity: ChargePointId) -> None:
-        if identity not in self._busy and self._step(identity) is not PasswordStep.WAIT:
-            self._busy.add(identity)
-            self._tasks.start(self._drive(identity), "password")
+    def _has_step(self, identity: ChargePointId) -> bool:
+        return self._step(identity) is not PasswordStep.WAIT
+
+    def _plan(self, identity: ChargePointId, has_step: bool) -> None:
+        """When to look at it the next time. What is over is forgotten; the table knows the rest."""
+        change, now = self._newest.get(identity), time.time()
+        if change is not None and (change.state.is_watched or self._lock(identity).locked()):
+            if change.state.is_watched and not has_step:
+                self._due.put_after(identity, core.due_at(change), self._reachable.settles_at(identity), now)
+            else:
+                self._due.put_again(identity, now)
+            return
+        for known in (self._newest, self._locks, self._candidates):
+            known.pop(identity, None)
+        self._reachable.forget(identity)
+        self._due.drop(identity)
 
     def _step(self, identity: ChargePointId) -> PasswordStep:
         change = self._newest.get(identity)
@@ -270,7 +278,7 @@ class Passwords(NodePart):
         lost = step is PasswordStep.REPEAT and identity not in self._candidates
         return PasswordStep.WAIT if lost else step
 
-    async def _drive(self, identity: ChargePointId) -> None:
+    async def _go_on(self, identity: ChargePointId) -> None:
         try:
             step, change = self._step(identity), self._newest[identity]
             if step in _OUTWARD and not await self._gate.is_open():
@@ -290,8 +298,6 @@ class Passwords(NodePart):
             self._newest.pop(identity, None)  # its charge point was removed, and the rows with it
         except StoreError as error:
             _log.error("password_change_not_written", why=str(error))  # the next tick tries again
-        finally:
-            self._busy.discard(identity)
 
     async def _change(self, change: PasswordChange) -> None:
         """Make a candidate, store it, send it."""
@@ -378,7 +384,7 @@ class Passwords(NodePart):
                     await self._put(found)
         except StoreError as error:
             _log.error("password_change_not_written", why=str(error))  # its next handshake says it again
-        self._wake(identity)
+        self._due.wake(identity)
 
     # -- the table
 
@@ -414,6 +420,7 @@ class Passwords(NodePart):
             if known is None or (known.number, known.state) != (each.number, each.state):
                 report_password(self._report, each)
             self._took(each)
+            self._due.put(each.charge_point_id, time.time())
         return stored[-1]
 
     async def rows_changed(self, charge_point_ids: Sequence[ChargePointId]) -> None:
@@ -427,7 +434,7 @@ class Passwords(NodePart):
                     self._took(each)
             if is_news and entry is not None and entry.live is not None:
                 await self._look(entry)
-            self._wake(identity)
+            self._due.wake(identity)
 
     def _took(self, change: PasswordChange) -> None:
         self._newest[change.charge_point_id] = change

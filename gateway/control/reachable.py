@@ -6,6 +6,7 @@ from typing import Final
 from gateway.control.sessions import Entry, Sessions
 from gateway.identity.evidence import is_limited
 from gateway.ocpp.vocabulary import ChargePointId
+from gateway.provisioning.agenda import NEVER
 
 __all__ = ["Reachable"]
 
@@ -14,10 +15,14 @@ _SETTLE_S: Final = 2.0
 
 
 class Reachable:
-    """For one part of the node, which tells it of registrations."""
+    """For one part of the node, which tells it of registrations.
 
-    def __init__(self, sessions: Sessions) -> None:
+    `for_renewal_too`: also over a session that is open for nothing but the renewal of its certificate.
+    """
+
+    def __init__(self, sessions: Sessions, *, for_renewal_too: bool = False) -> None:
         self._sessions = sessions
+        self._for_renewal_too = for_renewal_too
         self._registered: dict[ChargePointId, int] = {}
         """Generation of the session in which it has registered."""
 
@@ -32,14 +37,18 @@ class Reachable:
     def connected(self, charge_point_id: ChargePointId) -> Entry | None:
         """Its session, however new it is: an operator decides for himself when to ask."""
         entry = self._sessions.get(charge_point_id)
-        if entry is None or entry.live is None or entry.edge is None or is_limited(entry.proof):
+        if entry is None or entry.live is None or entry.edge is None:
             return None
-        return entry
+        return None if is_limited(entry.proof) and not self._for_renewal_too else entry
 
     def session(self, charge_point_id: ChargePointId) -> Entry | None:
         """The session over which it can be asked now."""
+        return self.connected(charge_point_id) if time.time() >= self.settles_at(charge_point_id) else None
+
+    def settles_at(self, charge_point_id: ChargePointId) -> float:
+        """From when on it can be asked, as far as its session says; NEVER if it has none."""
         entry = self.connected(charge_point_id)
         if entry is None or entry.live is None:
-            return None
-        has_settled = time.time() - entry.live.opened_at >= _SETTLE_S
-        return entry if has_settled or self._registered.get(charge_point_id) == entry.generation else None
+            return NEVER
+        has_registered = self._registered.get(charge_point_id) == entry.generation
+        return 0.0 if has_registered else entry.live.opened_at + _SETTLE_S

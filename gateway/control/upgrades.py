@@ -7,7 +7,7 @@ here is its open rows. One task per charge point that has work.
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import structlog
@@ -17,23 +17,27 @@ from gateway.config.model import Config
 from gateway.control.certificate_calls import Said
 from gateway.control.cluster import is_newer
 from gateway.control.directory import Directory
+from gateway.control.due_rows import DueRows
 from gateway.control.enrolments import Enrolments
 from gateway.control.operator_requests import OperatorRequest
 from gateway.control.own_calls import OwnCalls
 from gateway.control.part import NodePart
+from gateway.control.reachable import Reachable
 from gateway.control.sessions import Entry, Sessions
 from gateway.control.store_thread import StoreThread
 from gateway.control.upgrade_calls import Heard, UpgradeCalls, version_of
 from gateway.control.upgrade_checks import UpgradeChecks, certificate_of
 from gateway.control.upgrade_events import Report, report_upgrade
+from gateway.control.upgrade_requests import upgrade_requests
 from gateway.control.upgrade_roots import UpgradeRoots
-from gateway.control.upgrade_wish import UpgradeAbort, UpgradeRefused, UpgradeWish
+from gateway.control.upgrade_wish import UpgradeRefused, UpgradeWish
 from gateway.identity.evidence import CertificateProof
 from gateway.identity.record import ChargePointRecord
 from gateway.link.messages import EdgeSettings
 from gateway.link.tasks import TaskOwner
 from gateway.ocpp.vocabulary import ChargePointId, OCPPVersion
 from gateway.provisioning import upgrade as core
+from gateway.provisioning.enrolment import Enrolment
 from gateway.provisioning.preflight import Preflight
 from gateway.provisioning.upgrade import Step, Upgrade, UpgradeTiming
 from gateway.provisioning.upgrade_states import UpgradeState
@@ -41,8 +45,6 @@ from gateway.store.errors import BelowFloor, NotFound, Overtaken, StoreError
 
 __all__ = ["Upgrades"]
 
-_SETTLE_S: Final = 2.0
-"""A charge point that has just connected says its own first; after its registration nothing is waited for."""
 _RETRY_STORE_S: Final = 1.0
 _log = structlog.get_logger("control.upgrades")
 
@@ -77,12 +79,12 @@ class Upgrades(NodePart):
         self._open: dict[ChargePointId, Upgrade] = {}
         """The rows that something is still to come of."""
         self._locks: dict[ChargePointId, asyncio.Lock] = {}
-        self._busy: set[ChargePointId] = set()
-        self._settled: dict[ChargePointId, int] = {}
-        """Generation of the session in which the charge point has registered."""
+        self._reachable = Reachable(sessions)
+        self._due = DueRows("upgrade", self._has_step, self._go_on, self._plan, report, tasks)
         self._came_back: dict[ChargePointId, tuple[float, bool]] = {}
         """Registered on the old profile: when the session began, and whether with a BootNotification."""
         self._waiters: dict[ChargePointId, list[asyncio.Future[Upgrade]]] = {}
+        enrolments.on_change.append(self._enrolment_changed)
 
     # -- life
 
@@ -90,9 +92,11 @@ class Upgrades(NodePart):
         """Read what is under way. Raises StoreError."""
         found = await self._store.call(lambda registry: registry.upgrades.open())
         self._open = {each.charge_point_id: each for each in found}
+        self._due.put_all(self._open, time.time())
 
     def use(self, config: Config) -> None:
-        """Put a configuration into force."""
+        """Put a configuration into force. The records may have been read anew as well."""
+        self._due.put_all(self._open, time.time())
         self._timing = UpgradeTiming(
             look_again_s=config.upgrades.look_again_s,
             restart_s=config.upgrades.restart_s,
@@ -106,29 +110,22 @@ class Upgrades(NodePart):
         self._checks.follow(settings)
 
     async def tick(self) -> None:
-        """Every second: what time alone makes due, and what an operator has set by hand."""
-        for identity in list(self._open):
-            self._wake(identity)
+        """Every second: what time alone makes due."""
+        self._due.work_off()
+
+    def records_changed(self, charge_point_ids: frozenset[ChargePointId]) -> None:
+        """An operator may have set the profile by hand."""
+        self._due.put_all(charge_point_ids & self._open.keys(), time.time())
+
+    def _enrolment_changed(self, before: Enrolment | None, after: Enrolment) -> None:
+        """It may be what an upgrade waits for."""
+        del before
+        if after.charge_point_id in self._open:
+            self._due.wake(after.charge_point_id)
 
     def requests(self) -> Sequence[OperatorRequest]:
         """`ocpp-gateway charge-point upgrade`."""
-        return (
-            OperatorRequest("/upgrade/start", UpgradeWish, self._answer_start),
-            OperatorRequest("/upgrade/preflight", UpgradeWish, self._answer_preflight),
-            OperatorRequest("/upgrade/abort", UpgradeAbort, self._answer_abort),
-        )
-
-    async def _answer_start(self, wish: UpgradeWish) -> dict[str, str]:
-        await self.start(wish)
-        return {"refused": ""}
-
-    async def _answer_preflight(self, wish: UpgradeWish) -> dict[str, Any]:
-        found = await self.preflight(wish)
-        return {"refused": "", "verdict": found.verdict, "why": found.why, **msgspec.to_builtins(found)}
-
-    async def _answer_abort(self, asked: UpgradeAbort) -> dict[str, str]:
-        await self.abort(asked.charge_point_id)
-        return {"refused": ""}
+        return upgrade_requests(self)
 
     # -- for operators, and campaigns
 
@@ -164,7 +161,7 @@ class Upgrades(NodePart):
             if before is not None and before.state.is_open:
                 raise UpgradeRefused(f"an upgrade is under way already: {before.state.value}")
             fresh = await self._put(self._wanted(wish, record))
-        self._wake(identity)
+        self._due.wake(identity)
         return fresh
 
     async def preflight(self, wish: UpgradeWish) -> Preflight:
@@ -194,7 +191,7 @@ class Upgrades(NodePart):
             if why := core.why_not_abortable(before):
                 raise UpgradeRefused(why)
             await self._put(core.aborted(before, time.time()))
-        self._wake(identity)
+        self._due.wake(identity)
 
     async def newest(self, charge_point_id: ChargePointId) -> Upgrade | None:
         """The one that counts. Raises StoreError."""
@@ -237,6 +234,7 @@ class Upgrades(NodePart):
         upgrade = self._open.get(entry.charge_point_id)
         if upgrade is not None:
             self._open[entry.charge_point_id] = core.reconnected(upgrade, time.time())
+            self._due.put(entry.charge_point_id, time.time())
 
     def registered(self, entry: Entry) -> None:
         """The CSMS has accepted it, perhaps on the new profile."""
@@ -249,10 +247,10 @@ class Upgrades(NodePart):
         upgrade = self._open.get(identity)
         if upgrade is None or entry.live is None:
             return
-        self._settled[identity] = entry.generation
+        self._reachable.registered(entry)
         if entry.security_profile is upgrade.from_profile:
             self._came_back[identity] = (entry.live.opened_at, entry.has_booted)
-        self._wake(identity)
+        self._due.wake(identity)
 
     async def _prove(self, entry: Entry) -> None:
         """From now on nothing lower may be accepted (A05.FR.07, A05.FR.09): on disk, however often it takes."""
@@ -282,12 +280,23 @@ class Upgrades(NodePart):
 
     # -- one charge point at a time
 
-    def _wake(self, identity: ChargePointId) -> None:
-        """Do what is to be done about it, unless somebody is at it."""
-        is_due = identity in self._came_back or self._overtaken(identity) or self._step(identity) is not Step.WAIT
-        if is_due and identity not in self._busy:
-            self._busy.add(identity)
-            self._tasks.start(self._drive(identity), "upgrade")
+    def _has_step(self, identity: ChargePointId) -> bool:
+        if identity in self._came_back or self._overtaken(identity) is not None:
+            return True
+        return self._step(identity) is not Step.WAIT
+
+    def _plan(self, identity: ChargePointId, has_step: bool) -> None:
+        """When to look at it the next time."""
+        upgrade, now = self._open.get(identity), time.time()
+        if upgrade is None:
+            self._forget(identity)
+        elif upgrade.state is UpgradeState.ENROLLING:
+            self._due.put(identity, now + self._timing.look_again_s)  # or when its enrolment changes
+        elif has_step:
+            self._due.put_again(identity, now)
+        else:
+            at = core.due_at(upgrade, self._timing)
+            self._due.put_after(identity, at, self._reachable.settles_at(identity), now)
 
     def _overtaken(self, identity: ChargePointId) -> Upgrade | None:
         """Its end, where its record is not the one that it began with."""
@@ -304,15 +313,10 @@ class Upgrades(NodePart):
 
     def _reached(self, upgrade: Upgrade) -> Entry | None:
         """Its session on the old profile, if it has settled."""
-        entry = self._sessions.get(upgrade.charge_point_id)
-        if entry is None or entry.live is None or entry.edge is None:
-            return None
-        if entry.security_profile is not upgrade.from_profile:
-            return None
-        settled = self._settled.get(entry.charge_point_id) == entry.generation
-        return entry if settled or time.time() - entry.live.opened_at >= _SETTLE_S else None
+        entry = self._reachable.session(upgrade.charge_point_id)
+        return entry if entry is not None and entry.security_profile is upgrade.from_profile else None
 
-    async def _drive(self, identity: ChargePointId) -> None:
+    async def _go_on(self, identity: ChargePointId) -> None:
         try:
             if (ended := self._overtaken(identity)) is not None:
                 await self._change(self._open[identity], ended)
@@ -320,13 +324,11 @@ class Upgrades(NodePart):
             while (step := self._step(identity)) is not Step.WAIT:
                 await self._perform(self._open[identity], step)
                 if step is Step.LOOK_AT_CERTIFICATE:
-                    break  # the next tick looks again
+                    break  # it is looked at again when its enrolment has changed
         except NotFound:
             self._forget(identity)  # its charge point was removed, and the rows with it
         except StoreError as error:
             _log.error("upgrade_not_written", why=str(error))  # the next tick tries again
-        finally:
-            self._busy.discard(identity)
 
     async def _note_return(self, identity: ChargePointId) -> None:
         """It has registered on the old profile."""
@@ -476,7 +478,7 @@ class Upgrades(NodePart):
                     self._keep(each)
             if is_news and entry is not None and entry.has_booted:
                 await self._registered(entry)
-            self._wake(identity)
+            self._due.wake(identity)
 
     def _took(self, stored: Upgrade) -> None:
         """It is on disk."""
@@ -489,6 +491,7 @@ class Upgrades(NodePart):
         identity = stored.charge_point_id
         if stored.state.is_open:
             self._open[identity] = stored
+            self._due.put(identity, time.time())
         else:
             self._forget(identity)
         for future in self._waiters.get(identity, ()) if _is_known(stored) else ():
@@ -499,8 +502,10 @@ class Upgrades(NodePart):
         return self._locks.setdefault(identity, asyncio.Lock())
 
     def _forget(self, identity: ChargePointId) -> None:
-        for kept in (self._open, self._settled, self._came_back):
-            kept.pop(identity, None)
+        self._open.pop(identity, None)
+        self._came_back.pop(identity, None)
+        self._reachable.forget(identity)
+        self._due.drop(identity)
 
 
 def _is_known(upgrade: Upgrade) -> bool:

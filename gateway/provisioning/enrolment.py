@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 
 from gateway.ocpp.vocabulary import ChargePointId
+from gateway.provisioning.agenda import NEVER
 from gateway.provisioning.states import FOLLOWS, State
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "delivery_sent",
     "denied",
     "discarded",
+    "due_at",
     "expired",
     "held",
     "is_released",
@@ -189,6 +191,26 @@ def _by_time(enrolment: Enrolment, now: float, timing: Timing) -> Step:
             return Step.RETIRE_OLD if now >= enrolment.seen_at + timing.retire_old_after_s else Step.WAIT
         case _:
             return Step.WAIT
+
+
+def due_at(enrolment: Enrolment, timing: Timing) -> float:
+    """From when on `next_step` asks for something, of a charge point that can be reached; NEVER if it has to be told.
+
+    LOOK is left out, as it is done when the CA has news.
+    """
+    match enrolment.state:
+        case State.TRIGGER_WANTED | State.TRIGGER_SENT | State.CSR_RECEIVED:
+            return enrolment.due_at
+        case State.HELD:
+            return enrolment.created_at + timing.held_for_s
+        case State.ISSUED | State.DELIVERY_SENT:
+            return min(enrolment.due_at, enrolment.csr_at + timing.key_patience_s)
+        case State.STATION_ACCEPTED:
+            return enrolment.not_after
+        case State.SEEN_IN_HANDSHAKE:
+            return enrolment.seen_at + timing.retire_old_after_s
+        case _:
+            return NEVER
 
 
 # -- the charge point asks

@@ -18,6 +18,7 @@ import msgspec
 
 from gateway.ocpp.password_messages import Outcome
 from gateway.ocpp.vocabulary import ChargePointId
+from gateway.provisioning.agenda import NEVER
 from gateway.provisioning.password_states import FOLLOWS, PasswordState
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "answered",
     "as_stored",
     "believed",
+    "due_at",
     "failed",
     "learnt",
     "next_step",
@@ -97,6 +99,15 @@ def next_step(change: PasswordChange, now: float, *, reachable: bool) -> Passwor
     if change.state is PasswordState.SENT and reachable and change.attempts < _MAX_ATTEMPTS:
         return PasswordStep.REPEAT
     return PasswordStep.WAIT
+
+
+def due_at(change: PasswordChange) -> float:
+    """From when on `next_step` asks for something, of a charge point that can be reached; NEVER if it has to be told."""
+    if change.origin == "csms":
+        return NEVER
+    is_open = change.state is PasswordState.WANTED
+    is_repeated = change.state is PasswordState.SENT and change.attempts < _MAX_ATTEMPTS
+    return change.due_at if is_open or is_repeated else NEVER
 
 
 def wanted(charge_point_id: ChargePointId, now: float) -> PasswordChange:

@@ -37,7 +37,7 @@ class State(Enum):
     @property
     def is_watched(self) -> bool:
         """Time or a handshake may change it."""
-        return self in _OPEN or self in {State.SEEN_IN_HANDSHAKE, State.REJECTED_BY_STATION, State.DISCARDED}
+        return self in _WATCHED
 
 
 _OPEN: Final = frozenset(
@@ -51,6 +51,7 @@ _OPEN: Final = frozenset(
         State.STATION_ACCEPTED,
     }
 )
+_WATCHED: Final = _OPEN | {State.SEEN_IN_HANDSHAKE, State.REJECTED_BY_STATION, State.DISCARDED}
 _ENDS: Final = frozenset({State.EXPIRED, State.SUPERSEDED})
 FOLLOWS: Final[dict[State, frozenset[State]]] = {
     State.TRIGGER_WANTED: frozenset({State.TRIGGER_SENT, State.CSR_RECEIVED, *_ENDS}),

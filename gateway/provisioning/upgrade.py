@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from gateway.ocpp.vocabulary import ChargePointId, SecurityProfile
+from gateway.provisioning.agenda import NEVER
 from gateway.provisioning.upgrade_states import FOLLOWS, UpgradeState
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "aborted",
     "both_accepted",
     "certificate_wanted",
+    "due_at",
     "ended",
     "given_up",
     "lost",
@@ -153,6 +155,23 @@ def _attempt(upgrade: Upgrade, now: float, step: Step, *, reachable: bool) -> St
     if not reachable or now < upgrade.due_at:
         return Step.WAIT
     return Step.GIVE_UP if upgrade.attempts >= _MAX_ATTEMPTS else step
+
+
+def due_at(upgrade: Upgrade, timing: UpgradeTiming) -> float:
+    """From when on `next_step` asks for something, of a charge point that can be reached; NEVER if it has to be told.
+
+    LOOK_AT_CERTIFICATE is left out, as it is done when the enrolment has changed.
+    """
+    match upgrade.state:
+        case UpgradeState.WANTED | UpgradeState.BOTH_ACCEPTED | UpgradeState.TOLD:
+            return upgrade.due_at
+        case UpgradeState.SWITCHING:
+            return min(upgrade.due_at, upgrade.reset_at + timing.lost_after_s)
+        case UpgradeState.RETURNING:
+            is_over = not upgrade.priority_before or upgrade.attempts >= _MAX_RESTORES
+            return 0.0 if is_over else upgrade.due_at
+        case _:
+            return NEVER
 
 
 # -- before anything is changed

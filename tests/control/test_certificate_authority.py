@@ -44,9 +44,11 @@ async def test_first_held_then_approved_by_what_covers_it_and_the_renewal_at_onc
         assert isinstance(held, Held)
         assert held.rule == "first-enrolment"
         assert await ca.look(held.request) == held
+        assert await ca.decided({held.request, "unheard-of"}) == set()
         given = await ca.ask(asked(first, released_by="approval of another request"))
         assert isinstance(given, Given)
         assert given.request == held.request
+        assert await ca.decided({held.request, "unheard-of"}) == {held.request}
         assert await ca.ask(asked(first)) == given  # the same request, the same certificate
         renewal = asked(csr_pem(), presented_serial=given.serial, presented_sha256=given.sha256)
         renewed = await ca.ask(renewal)
@@ -95,6 +97,8 @@ async def test_while_an_operator_has_the_journal_nothing_is_lost_and_there_is_ne
     async with authority(tmp_path) as ca:
         journal = Journal(tmp_path / "journal")
         assert isinstance(await ca.ask(asked(csr)), Unavailable)
+        assert ca.has_news()
+        assert await ca.decided({"any"}) == set()
         assert ca.has_news()
         journal.close()
         assert isinstance(await ca.ask(asked(csr)), Held)

@@ -1,0 +1,196 @@
+"""A tick of passwords, enrolments and upgrades looks at the rows whose time has come, and at no others. A real registry."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+import pytest
+
+from gateway.control.directory import Directory
+from gateway.control.enrolments import Enrolments
+from gateway.control.part import NodePart
+from gateway.control.passwords import Passwords
+from gateway.control.sessions import Entry, Sessions
+from gateway.control.store_thread import StoreThread
+from gateway.control.upgrades import Upgrades
+from gateway.identity.evidence import PasswordProof
+from gateway.link.messages import LiveSession
+from gateway.link.tasks import TaskOwner
+from gateway.ocpp.vocabulary import ChargePointId, SecurityProfile
+from gateway.provisioning.enrolment import Enrolment
+from gateway.provisioning.password import PasswordChange
+from gateway.provisioning.password_states import PasswordState
+from gateway.provisioning.states import State
+from gateway.provisioning.upgrade import Upgrade
+from gateway.provisioning.upgrade_states import UpgradeState
+from gateway.store.password_changes import PasswordChangeTable
+from gateway.store.registry import Registry
+from tests.control.conftest import new_registry, record_of
+from tests.support.edges import TableEdge
+
+CP = ChargePointId("CP-1")
+NOBODY = cast("Any", None)
+"""What a part does not need as long as nothing is to be said to a charge point."""
+
+
+class Site:
+    def __init__(self, url: str) -> None:
+        self.registry = Registry.open(url)
+        self.registry.add(record_of(CP, 1))
+        self.store = StoreThread(url)
+        self.directory, self.sessions, self.tasks = Directory(), Sessions(1), TaskOwner()
+        self.events: list[tuple[str, ...]] = []
+        self.enrolments = Enrolments(self.store, self.directory, self.sessions, NOBODY, self.report, self.tasks, NOBODY)
+        self.passwords = Passwords(
+            self.store, self.directory, self.sessions, NOBODY, NOBODY, self.report, self.tasks, NOBODY
+        )
+        self.upgrades = Upgrades(
+            self.store, self.directory, self.sessions, NOBODY, self.enrolments, self.report, self.tasks
+        )
+
+    def report(self, *event: str) -> None:
+        self.events.append(event)
+
+    def connect(self, opened_at: float) -> Entry:
+        live = LiveSession(
+            "s-1", CP, 7, SecurityProfile(1), "ocpp1.6", "192.0.2.1", "plain", "main", opened_at,
+            PasswordProof(slot="current", reading="raw"),
+        )  # fmt: skip
+        entry = self.sessions.opened(live, TableEdge())
+        assert entry is not None
+        return entry
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[Site]:
+    made = Site(new_registry(tmp_path))
+    await made.directory.load(made.store)
+    yield made
+    await made.tasks.close()
+    await made.store.close()
+    made.registry.close()
+
+
+async def looks(part: Any) -> int:
+    """Of one tick."""
+    before = part._due.looked_at
+    await part.tick()
+    await asyncio.sleep(0)
+    return int(part._due.looked_at - before)
+
+
+def password(site: Site, state: PasswordState) -> NodePart:
+    PasswordChangeTable(site.registry.database).put(
+        PasswordChange(charge_point_id=CP, state=state, created_at=1.0, changed_at=1.0)
+    )
+    return site.passwords
+
+
+def enrolment(site: Site, state: State, **more: Any) -> NodePart:
+    times = {"created_at": 1.0, "changed_at": 1.0} | more
+    site.registry.enrolments.put(Enrolment(charge_point_id=CP, state=state, **times))
+    site.enrolments._ca = cast("Any", QuietCA())
+    return site.enrolments
+
+
+class QuietCA:
+    """One that nobody has decided anything at."""
+
+    def has_news(self) -> bool:
+        return False
+
+    async def rest(self) -> None:
+        pass
+
+
+def upgrade(site: Site, state: UpgradeState, **more: Any) -> NodePart:
+    one, two = SecurityProfile(1), SecurityProfile(2)
+    site.registry.upgrades.put(
+        Upgrade(
+            charge_point_id=CP,
+            state=state,
+            from_profile=one,
+            to_profile=two,
+            created_at=1.0,
+            changed_at=1.0,
+            **more,
+        )
+    )
+    return site.upgrades
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda site: password(site, PasswordState.ACCEPTED),
+        lambda site: password(site, PasswordState.STAGED),
+        lambda site: enrolment(site, State.SEEN_IN_HANDSHAKE, seen_at=1e12),
+        lambda site: enrolment(site, State.HELD, created_at=1e12),
+        lambda site: enrolment(site, State.STATION_ACCEPTED, not_after=1e12),
+        lambda site: upgrade(site, UpgradeState.LOST),
+    ],
+)
+async def test_who_only_waits_is_looked_at_once(site: Site, made: Callable[[Site], NodePart]) -> None:
+    part = made(site)
+    await part.load()
+    assert [await looks(part) for _ in range(4)] == [1, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda site: password(site, PasswordState.WANTED),
+        lambda site: enrolment(site, State.TRIGGER_WANTED),
+        lambda site: upgrade(site, UpgradeState.WANTED),
+    ],
+)
+async def test_who_is_away_is_looked_at_when_it_comes(site: Site, made: Callable[[Site], NodePart]) -> None:
+    part = made(site)
+    await part.load()
+    assert [await looks(part) for _ in range(3)] == [1, 0, 0]
+    entry = site.connect(opened_at=1e12)  # a moment ago, and it has not settled
+    part.opened(entry)
+    await asyncio.sleep(0.0)
+    await site.store.call(lambda _: None)  # what it was asked for is read
+    await asyncio.sleep(0.0)
+    assert await looks(part) + await looks(part) <= 1
+    assert await looks(part) == 0
+
+
+async def test_a_profile_that_an_operator_sets_ends_the_upgrade_at_the_next_tick(site: Site) -> None:
+    part = upgrade(site, UpgradeState.LOST)
+    await part.load()
+    assert [await looks(part) for _ in range(2)] == [1, 0]
+    record = site.registry.get(CP)
+    assert record is not None
+    site.registry.replace(msgspec.structs.replace(record, security_profile=SecurityProfile(2)))
+    changed, _ = await site.directory.refresh(site.store)
+    part.records_changed(changed | {ChargePointId("CP-unheard-of")})
+    assert await looks(part) == 1
+    while (found := site.registry.upgrades.newest(CP)) is not None and found.state is UpgradeState.LOST:
+        await site.store.call(lambda _: None)
+    assert found is not None
+    assert found.state is UpgradeState.ABORTED
+
+
+async def test_a_row_that_makes_no_sense_is_on_record_and_stops_no_other(site: Site) -> None:
+    """`ends_as` names no state: a row of another release, or one that somebody has edited."""
+    site.registry.add(record_of("CP-2", 1))
+    part = upgrade(site, UpgradeState.RETURNING, ends_as="somewhere")
+    site.registry.upgrades.put(
+        msgspec.structs.replace(
+            site.registry.upgrades.open()[0], charge_point_id=ChargePointId("CP-2"), number=0, ends_as="fell-back"
+        )
+    )
+    await site.directory.load(site.store)
+    await part.load()
+    assert await looks(part) == 2
+    while len(site.events) < 2:
+        await site.store.call(lambda _: None)
+    assert [(event[0], event[4]) for event in site.events] == [
+        ("provisioning.stuck", CP),
+        ("upgrade.fell_back", "CP-2"),
+    ]
+    assert await looks(part) == 0
