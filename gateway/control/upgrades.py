@@ -83,7 +83,6 @@ class Upgrades(NodePart):
         self._due = DueRows("upgrade", self._has_step, self._go_on, self._plan, report, tasks)
         self._came_back: dict[ChargePointId, tuple[float, bool]] = {}
         """Registered on the old profile: when the session began, and whether with a BootNotification."""
-        self._waiters: dict[ChargePointId, list[asyncio.Future[Upgrade]]] = {}
         enrolments.on_change.append(self._enrolment_changed)
 
     # -- life
@@ -128,29 +127,6 @@ class Upgrades(NodePart):
         return upgrade_requests(self)
 
     # -- for operators, and campaigns
-
-    async def upgrade(self, wish: UpgradeWish) -> Upgrade:
-        """Move a charge point, and return when it is known what became of it: an end, or LOST. It may take weeks.
-
-        Raises UpgradeRefused, StoreError. Cancelling stops the waiting, not the upgrade.
-        """
-        identity = (await self.start(wish)).charge_point_id
-        return await self.outcome(identity)
-
-    async def outcome(self, charge_point_id: ChargePointId) -> Upgrade:
-        """What becomes of the upgrade that is under way, or became of the last one. Raises UpgradeRefused, StoreError."""
-        found = await self.newest(charge_point_id)
-        if found is None:
-            raise UpgradeRefused("there has been no upgrade of it")
-        if _is_known(found):
-            return found
-        future: asyncio.Future[Upgrade] = asyncio.get_running_loop().create_future()
-        waiters = self._waiters.setdefault(charge_point_id, [])
-        waiters.append(future)
-        try:
-            return await future
-        finally:
-            waiters.remove(future)
 
     async def start(self, wish: UpgradeWish) -> Upgrade:
         """Begin: from now on it is done as soon as it can be. Raises UpgradeRefused, StoreError."""
@@ -494,9 +470,6 @@ class Upgrades(NodePart):
             self._due.put(identity, time.time())
         else:
             self._forget(identity)
-        for future in self._waiters.get(identity, ()) if _is_known(stored) else ():
-            if not future.done():
-                future.set_result(stored)
 
     def _lock(self, identity: ChargePointId) -> asyncio.Lock:
         return self._locks.setdefault(identity, asyncio.Lock())
@@ -506,8 +479,3 @@ class Upgrades(NodePart):
         self._came_back.pop(identity, None)
         self._reachable.forget(identity)
         self._due.drop(identity)
-
-
-def _is_known(upgrade: Upgrade) -> bool:
-    """Whether somebody who waits for the outcome has waited long enough."""
-    return not upgrade.state.is_open or upgrade.state is UpgradeState.LOST
