@@ -25,26 +25,32 @@ from pki.signer.protocol import (
     IssuerFacts,
     ListRevoked,
     ListSigned,
+    NewResponder,
     Question,
     Refusal,
     Remember,
     Remembered,
+    ResponderRequest,
     RevokedList,
     Sign,
     Signature,
     SignedList,
+    SignedResponses,
+    SignResponses,
     SignRevocationList,
     Status,
     StatusQuestion,
     receive,
     send,
 )
-from pki.signer.settings import load_issuers
+from pki.signer.responders import ResponderKeys
+from pki.signer.settings import load_issuers, responder_secrets
 
 __all__ = ["LIST_NAME", "SOCKET_NAME", "bind_socket", "open_core", "serve"]
 
 SOCKET_NAME: Final = "socket"
 LIST_NAME: Final = "signed"
+RESPONDERS_NAME: Final = "responders"
 _MAX_CONNECTIONS: Final = 16
 _BACKLOG: Final = 128
 _MAX_DETAIL: Final = 500
@@ -55,7 +61,10 @@ _QUESTIONS: "Final[msgspec.msgpack.Decoder[Question]]" = msgspec.msgpack.Decoder
 
 def open_core(directory: Path) -> SigningCore:
     """Keys and list of a signer's directory. Raises PKIError, OSError."""
-    return SigningCore(load_issuers(directory), directory / LIST_NAME, lambda: datetime.datetime.now(datetime.UTC))
+    keys = ResponderKeys(directory / RESPONDERS_NAME, responder_secrets(directory))
+    return SigningCore(
+        load_issuers(directory), directory / LIST_NAME, lambda: datetime.datetime.now(datetime.UTC), keys
+    )
 
 
 def bind_socket(path: Path, *, others: bool = False) -> socket.socket:
@@ -194,6 +203,11 @@ def _answered(core: SigningCore, question: Question) -> Answer:
             return RevokedList(*book.listed_revoked(question.start))
         case DigestAt():
             return Digest(book.digest_at(question.sequence) or b"")
+        case NewResponder():
+            return ResponderRequest(core.new_responder(question.issuer))
+        case SignResponses():
+            made = core.sign_responses(question)
+            return SignedResponses([[(each.tbs, each.signature) for each in one] for one in made])
 
 
 def _facts(issuer: Issuer) -> IssuerFacts:
