@@ -8,7 +8,7 @@ import datetime
 import secrets
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cryptography import x509
@@ -25,8 +25,9 @@ from pki.inventory import RequestState
 from pki.issuance import Application, Issuance, IssuancePolicy
 from pki.issuer import Issuer
 from pki.names import Subject
+from pki.ocsp import OCSPWindow
 from pki.signer.core import SigningCore
-from pki.signer.protocol import SignedEntry
+from pki.signer.protocol import OCSPStatus, SignedEntry, SignResponses
 from pki.signer.settings import load_issuers
 
 __all__ = ["csr_of", "enrol_with", "issuing", "make_hierarchy", "opened"]
@@ -77,6 +78,15 @@ class _Near:
 
     def signed(self) -> list[SignedEntry]:
         return self.core.book.listed(0)[0]
+
+    def new_responder(self, issuer: str) -> bytes:
+        return self.core.new_responder(issuer)
+
+    def sign_responses(
+        self, issuer: str, responder: int, window: OCSPWindow, statuses: Sequence[OCSPStatus]
+    ) -> list[list[tuple[bytes, bytes]]]:
+        made = self.core.sign_responses(SignResponses(issuer, f"{responder:x}", *window, list(statuses)))
+        return [[(each.tbs, each.signature) for each in one] for one in made]
 
 
 def csr_of(name: str, key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> str:

@@ -23,7 +23,7 @@ Names, profile and lifetime come from the caller's registry and the issuer's set
 
 import contextlib
 import datetime
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -55,6 +55,7 @@ from pki.keys import SubjectKey, certificate_key
 from pki.known_keys import Asked, RepeatRules, known_request
 from pki.lint import lint
 from pki.names import Subject
+from pki.ocsp import OCSPWindow
 from pki.profiles import takes_ed448
 from pki.records import (
     Abandoned,
@@ -67,7 +68,7 @@ from pki.records import (
     RevocationReason,
     Revoked,
 )
-from pki.signer.protocol import SignedEntry
+from pki.signer.protocol import OCSPStatus, SignedEntry
 from pki.signing import ThrowAwayKeys, certificate_of, random_serial, verify_signed
 from pki.template import Contents, certificate_builder
 from pki.two_books import Signer, note_list, tell_head, tell_signer, verify_books
@@ -279,6 +280,16 @@ class Issuance:
     def signed_entries(self) -> Iterable[SignedEntry]:
         """What the signer says it was ever asked to sign, for `pki.reconcile`. Raises SignerUnavailable."""
         return self._signer.signed()
+
+    def new_responder(self, issuer: str) -> bytes:
+        """A request (DER) for the certificate of an OCSP responder, with a key that the signer has made. Raises Refused."""
+        return self._signer.new_responder(issuer)
+
+    def sign_responses(
+        self, issuer: str, responder: int, window: OCSPWindow, statuses: Sequence[OCSPStatus]
+    ) -> list[list[tuple[bytes, bytes]]]:
+        """OCSP responses: body and signature of one for each hash, for each certificate. Raises Refused, SignerUnavailable."""
+        return self._signer.sign_responses(issuer, responder, window, statuses)
 
     def revoke(
         self, serial: int, reason: RevocationReason, *, by: str, note: str, now: datetime.datetime

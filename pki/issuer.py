@@ -144,6 +144,11 @@ class Issuer:
         """Its key; RSA or EC, as was checked."""
         return certificate_key(self.certificate)
 
+    @property
+    def responder_subject(self) -> Subject:
+        """The name of its OCSP responders. It serves an organisation."""
+        return Subject(f"OCSP responder of {self.name}", self.organizations[0])
+
     def profile(self, name: str) -> CertificateProfile:
         """Its profile of that name. Raises Refused."""
         for profile in self.profiles:

@@ -8,7 +8,7 @@ import base64
 import binascii
 import datetime
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from asn1crypto import algos, core
@@ -20,7 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from pki.der import INTEGER, SEQUENCE, element, generalized_time
 from pki.encoded import public_key_bits, subject_name
-from pki.keys import PrivateKey
+from pki.keys import PrivateKey, certificate_key
 from pki.revocation import REASON_CODES, RevokedCertificate, octets_of_serial
 from pki.signatures import algorithm_der, require_own_key, sign
 
@@ -32,8 +32,10 @@ __all__ = [
     "OCSPSigner",
     "OCSPWindow",
     "Presigned",
+    "Tail",
     "assembled",
     "request_from_path",
+    "response_tail",
 ]
 
 MAX_REQUEST_BYTES: Final = 2_048
@@ -55,12 +57,20 @@ class OCSPWindow(NamedTuple):
     next_update: datetime.datetime
 
 
+class Tail(NamedTuple):
+    """What follows the signed part of a response and its signature: the same in all of one responder."""
+
+    algorithm: bytes
+    certificates: bytes
+
+
 class Presigned(NamedTuple):
-    """A response without what all of them share: 100 000 of them have to be kept in memory."""
+    """A response without what many of them share: 100 000 of them have to be kept in memory."""
 
     tbs: bytes
     signature: bytes
     window: OCSPWindow
+    tail: Tail
 
 
 class OCSPAnswer(NamedTuple):
@@ -82,8 +92,7 @@ class OCSPSigner:
         self._not_after = responder.not_valid_after_utc
         self._responder_id = element(_EXPLICIT_2, element(_OCTETS, hashlib.sha1(public_key_bits(responder)).digest()))  # noqa: S324  byKey is SHA-1
         self._cert_ids = [_cert_id_head(name, issuer) for name in HASHES]
-        self.tail = _tail(key, () if responder == issuer else (responder,))
-        """What follows the signed part and its signature; goes to `OCSPResponses`."""
+        self._tail = response_tail(issuer, responder)
 
     def presign(
         self, serial_number: int, revoked: RevokedCertificate | None, window: OCSPWindow
@@ -102,7 +111,7 @@ class OCSPSigner:
         for head in self._cert_ids:
             single = element(SEQUENCE, element(SEQUENCE, head + serial) + after_id)
             tbs = element(SEQUENCE, self._responder_id + start + element(SEQUENCE, single))
-            found.append(Presigned(tbs, sign(self._key, tbs), window))
+            found.append(Presigned(tbs, sign(self._key, tbs), window, self._tail))
         return tuple(found)
 
 
@@ -132,22 +141,17 @@ def _revoked(revoked: RevokedCertificate) -> bytes:
     return element(_REVOKED, generalized_time(revoked.revoked_at) + reason)
 
 
-class _Tail(NamedTuple):
-    algorithm: bytes
-    certificates: bytes
-
-
-def _tail(key: PrivateKey, certificates: Iterable[x509.Certificate]) -> _Tail:
-    ders = b"".join(certificate.public_bytes(Encoding.DER) for certificate in certificates)
-    return _Tail(algorithm_der(key), element(_EXPLICIT_0, element(SEQUENCE, ders)) if ders else b"")
+def response_tail(issuer: x509.Certificate, responder: x509.Certificate) -> Tail:
+    """Of the responses of this responder: its certificate is in there, unless it is the issuer's own."""
+    der = b"" if responder == issuer else responder.public_bytes(Encoding.DER)
+    return Tail(algorithm_der(certificate_key(responder)), element(_EXPLICIT_0, element(SEQUENCE, der)) if der else b"")
 
 
 class OCSPResponses:
     """Prepared responses of one issuer, and the answer to a request. Holds no key and makes no signature."""
 
-    def __init__(self, issuer: x509.Certificate, tail: _Tail, presigned: Mapping[int, tuple[Presigned, ...]]) -> None:
+    def __init__(self, issuer: x509.Certificate, presigned: Mapping[int, tuple[Presigned, ...]]) -> None:
         """`presigned`: what `OCSPSigner.presign` has made, by serial number; it may grow and change meanwhile."""
-        self._tail = tail
         self._presigned = presigned
         self._known = {
             name: (
@@ -176,7 +180,7 @@ class OCSPResponses:
         response = found[known[2]]
         if now > response.window.next_update:
             return OCSPAnswer(_TRY_LATER)
-        return OCSPAnswer(assembled(response, self._tail), response.window)
+        return OCSPAnswer(assembled(response), response.window)
 
 
 def _verify_extensions(extensions: x509.Extensions) -> None:
@@ -189,9 +193,9 @@ def _verify_extensions(extensions: x509.Extensions) -> None:
             raise ValueError("an unknown critical extension")
 
 
-def assembled(response: Presigned, tail: _Tail) -> bytes:
-    """The whole response, DER; `tail` is that of the signer that made it."""
-    signature = element(0x03, b"\x00" + response.signature)
+def assembled(response: Presigned) -> bytes:
+    """The whole response, DER."""
+    tail, signature = response.tail, element(0x03, b"\x00" + response.signature)
     basic = element(SEQUENCE, response.tbs + tail.algorithm + signature + tail.certificates)
     content = element(SEQUENCE, _BASIC_RESPONSE + element(_OCTETS, basic))
     return element(SEQUENCE, b"\x0a\x01\x00" + element(_EXPLICIT_0, content))

@@ -29,9 +29,10 @@ from pki.issuance import Application, Issuance, IssuancePolicy, IssuedCertificat
 from pki.issuer import Issuer
 from pki.keys import SubjectKey
 from pki.names import verify_charge_point_name, verify_organization
+from pki.ocsp import OCSPWindow
 from pki.profiles import CHARGE_POINT
 from pki.records import Received, Told, ToldState, TurnedDown
-from pki.signer.protocol import SignedEntry
+from pki.signer.protocol import OCSPStatus, SignedEntry
 
 __all__ = ["MARK", "RegistrationAuthority"]
 
@@ -149,3 +150,11 @@ class _Nobody:
 
     def signed(self) -> list[SignedEntry]:
         return []
+
+    def new_responder(self, issuer: str) -> bytes:
+        raise Refused(Reason.PROFILE_NOT_SERVED, f"an OCSP responder by {issuer}")
+
+    def sign_responses(
+        self, issuer: str, responder: int, window: OCSPWindow, statuses: Sequence[OCSPStatus]
+    ) -> list[list[tuple[bytes, bytes]]]:
+        raise AssertionError(f"nothing is signed here: {issuer} {responder} {window} {len(statuses)}")

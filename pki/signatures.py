@@ -21,9 +21,9 @@ def signature_hash(key: PrivateKey | PublicKey) -> hashes.SHA256 | hashes.SHA384
     return hashes.SHA256()
 
 
-def algorithm_der(key: PrivateKey) -> bytes:
+def algorithm_der(key: PrivateKey | PublicKey) -> bytes:
     """The AlgorithmIdentifier of what `sign` makes."""
-    kind = "rsa" if isinstance(key, rsa.RSAPrivateKey) else "ecdsa"
+    kind = "rsa" if isinstance(key, rsa.RSAPrivateKey | rsa.RSAPublicKey) else "ecdsa"
     return bytes(SignedDigestAlgorithm({"algorithm": f"{signature_hash(key).name}_{kind}"}).dump())
 
 

@@ -6,15 +6,16 @@ that is put back is noticed by the other (docs/decisions/0020).
 
 import contextlib
 import datetime
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from pki.chained_file import Position
 from pki.errors import Refused, RolledBack, SignerUnavailable
 from pki.issuer import Issuer
 from pki.journal import Journal
+from pki.ocsp import OCSPWindow
 from pki.records import Noted
-from pki.signer.protocol import SignedEntry
+from pki.signer.protocol import OCSPStatus, SignedEntry
 
 __all__ = ["Signer", "note_list", "tell_head", "tell_signer", "verify_books"]
 
@@ -46,6 +47,14 @@ class Signer(Protocol):
 
     def signed(self) -> Iterable[SignedEntry]:
         """Everything that it was ever asked to sign."""
+
+    def new_responder(self, issuer: str) -> bytes:
+        """A request (DER) for the certificate of an OCSP responder. Raises Refused."""
+
+    def sign_responses(
+        self, issuer: str, responder: int, window: OCSPWindow, statuses: Sequence[OCSPStatus]
+    ) -> list[list[tuple[bytes, bytes]]]:
+        """OCSP responses. Raises Refused."""
 
 
 def verify_books(journal: Journal, signer: Signer) -> None:

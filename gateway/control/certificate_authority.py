@@ -32,7 +32,7 @@ from pki.issuance import Application, Issuance
 from pki.key_policy import DEFAULT_KEY_POLICY
 from pki.keys import certificate_key
 from pki.names import Subject
-from pki.opened import JOURNAL, issuance_in
+from pki.opened import JOURNAL, issuance_in_turn
 from pki.profiles import CHARGE_POINT
 
 __all__ = ["Approved", "Asked", "CertificateAuthority", "Held", "Outcome", "Turned", "Unavailable", "Waiting"]
@@ -41,6 +41,8 @@ _IDLE_S: Final = 1.0
 _AT_A_TIME_S: Final = 10.0
 """Whatever there is to do, others get a turn after this."""
 _TURN_OF_OTHERS_S: Final = 0.5
+_PATIENCE_S: Final = 3.0
+"""For others who have the journal or the signer: the publication's own turns are shorter."""
 _UNKNOWN: Final = (-1, -1)
 _T = TypeVar("_T")
 _log = structlog.get_logger("control.ca")
@@ -183,7 +185,7 @@ class CertificateAuthority:
     def _opened(self) -> Issuance:
         if self._ca is None:
             time.sleep(max(0.0, self._closed_until - time.monotonic()))  # a thread of its own, and nobody else on it
-            entering = issuance_in(self._directory, _now(), lambda: secrets.token_hex(6))
+            entering = issuance_in_turn(self._directory, _now, lambda: secrets.token_hex(6), _PATIENCE_S)
             self._ca = self._entered.enter_context(entering)
             self._opened_at = time.monotonic()
             self._ca.resume(_now())

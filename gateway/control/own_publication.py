@@ -3,15 +3,17 @@
 import asyncio
 import datetime
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import structlog
 
 from gateway.config.model import Config
 from gateway.control.background import step_back
+from gateway.control.operator_requests import OperatorRequest, RequestRefused
 from gateway.control.part import NodePart
 from gateway.control.publication import Publications
 from gateway.control.publication_work import PublicationWork, Signed
@@ -27,6 +29,12 @@ _log = structlog.get_logger("control.publication")
 Report = Callable[[str, str, str, str], None]
 """event, severity, decision, detail"""
 Serve = Callable[[Publications], None]
+
+
+class OCSPQuestion(msgspec.Struct, frozen=True):
+    """Of an operator: how do the OCSP responses stand, and those about these certificates (serial numbers in hex)?"""
+
+    serials: list[str] = []
 
 
 class OwnPublication(NodePart):
@@ -85,10 +93,12 @@ class OwnPublication(NodePart):
         if done.refused or done.planned:
             self._failed(done.refused)
         self._left = work.seconds_left()
-        if self._shown and not (done.lists or done.found or done.responses):
+        has_news = done.lists or done.found or done.responses or not self._shown
+        if has_news or done.planned:
+            self._shown = work.status()
+        if not has_news:
             return
         self.serve(work.content())
-        self._shown = work.status()
         self._announce(done)
 
     async def close(self) -> None:
@@ -118,6 +128,24 @@ class OwnPublication(NodePart):
         """Lists and responders, and why the last try has failed."""
         return None if self._work is None else {**self._shown, "failure": self._failure}
 
+    def requests(self) -> Sequence[OperatorRequest]:
+        """`ocpp-gateway pki ocsp`."""
+        return (OperatorRequest("/ocsp", OCSPQuestion, self._answer_ocsp),)
+
+    async def _answer_ocsp(self, asked: OCSPQuestion) -> dict[str, Any]:
+        if self._work is None:
+            raise RequestRefused("this gateway publishes no OCSP responses: see [publication] and [pki]")
+        responses = []
+        for serial in asked.serials:
+            found = self._work.responses_about(int(serial, 16))
+            responses += [{"serial": serial, **each} for each in found or ({"issuer": "", "state": "missing"},)]
+        return {
+            "refused": "",
+            "issuers": self._shown.get("ocsp", []),
+            "responses": responses,
+            "failure": self._failure,
+        }
+
     def metrics(self) -> dict[str, float]:
         """By issuing CA."""
         found = {
@@ -126,6 +154,7 @@ class OwnPublication(NodePart):
         }
         for each in self._shown.get("ocsp", ()):
             found[f'ocpp_gateway_own_ocsp_responses{{issuer="{each["issuer"]}"}}'] = float(each["responses"])
+            found[f'ocpp_gateway_own_ocsp_responses_stale{{issuer="{each["issuer"]}"}}'] = float(each["stale"])
         return found
 
 

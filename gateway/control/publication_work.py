@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.control.publication import Publications, PublishedCRL
 from pki.crl import CRLTooSoon
-from pki.errors import Refused
+from pki.errors import Reason, Refused
 from pki.inventory import Inventory
 from pki.issuer import Issuer
 from pki.journal import Journal
@@ -31,13 +31,13 @@ from pki.own_crls import (
     shard_count,
     write_list,
 )
-from pki.own_ocsp import OwnOCSP, has_responder, new_signer
+from pki.own_ocsp import OwnOCSP, has_responder, known_responder, new_responder
 
 __all__ = ["PublicationWork", "Signed"]
 
 _PATIENCE_S: Final = 15.0
-_SIGN_FOR_S: Final = 0.25
-"""OCSP responses at once: a quarter of a core, so that a fleet's worth of them is signed beside everything else."""
+_SIGN_FOR_S: Final = 0.4
+"""OCSP responses at once: then others have the signer for as long, so that a fleet's worth of them is signed beside everything else."""
 _PLAN_EVERY_S: Final = 30.0
 
 
@@ -75,9 +75,10 @@ class PublicationWork:
         self._lists: dict[tuple[str, int], OwnList | None] = {}
         self._files: dict[tuple[str, int], ListFile | None] = {}
         """The files as they were when lists were read from them."""
-        self._serving: dict[str, OwnOCSP] = {}
-        self._coming: dict[str, OwnOCSP] = {}
-        """Responders that have not answered for every certificate yet."""
+        self._ocsp: dict[str, OwnOCSP] = {}
+        self._ocsp_facts: dict[str, dict[str, Any]] = {}
+        self._unusable: set[int] = set()
+        """Certificates of responders whose key the signer does not have any more."""
         self._addresses: dict[int, str] = {}
         """Where certificates that were revoked say that their list is."""
         self._planned_at = 0.0
@@ -93,11 +94,12 @@ class PublicationWork:
             done.planned = True
             self._know_issuers()
             self._pressing = not self._sign_lists(now, done)
-            self._replace_responders(now)
-            for each in self._responders():
+            self._choose_responders(now)
+            for each in self._ocsp.values():
                 each.plan(self._inventory, now)
             self._planned_at = time.monotonic()
         self._sign_responses(now, done)
+        self._look_at_responses(now, thoroughly=done.planned)
         return done
 
     def close(self) -> None:
@@ -195,29 +197,43 @@ class PublicationWork:
 
     # -- OCSP
 
-    def _responders(self) -> list[OwnOCSP]:
-        return [*self._serving.values(), *self._coming.values()]
-
-    def _replace_responders(self, now: datetime.datetime) -> None:
+    def _choose_responders(self, now: datetime.datetime) -> None:
+        """One that is there, as long as it outlives two lives of a response; else another one."""
         for issuer in self._issuers:
-            if not issuer.publication.ocsp_url or not has_responder(issuer) or issuer.name in self._coming:
+            if not has_responder(issuer):
                 continue
-            found = self._serving.get(issuer.name)
-            if found is not None and found.signer_ends - now > 2 * self._ocsp_lifetime:
-                continue
-            with issuance_in_turn(self.directory, self._clock, lambda: secrets.token_hex(6), _PATIENCE_S) as ca:
-                signer, ends = new_signer(ca, issuer, "gateway", now)
-            self._coming[issuer.name] = OwnOCSP(issuer, signer, ends, self._ocsp_lifetime)
+            ocsp = self._ocsp.setdefault(issuer.name, OwnOCSP(issuer, self._ocsp_lifetime))
+            found = known_responder(self._inventory, issuer, now + 2 * self._ocsp_lifetime, self._unusable)
+            if found is None:
+                with issuance_in_turn(self.directory, self._clock, lambda: secrets.token_hex(6), _PATIENCE_S) as ca:
+                    ocsp.use(ca.certificate(new_responder(ca, issuer, "gateway", now)).certificate)
+            elif found != ocsp.responder and self._journal is not None:
+                ocsp.use(self._journal.certificate(found))
 
     def _sign_responses(self, now: datetime.datetime, done: Signed) -> None:
-        until = time.monotonic() + _SIGN_FOR_S
-        for each in self._responders():
-            done.responses += each.sign(now, lambda: time.monotonic() < until)
-        for name, coming in list(self._coming.items()):
-            if coming.is_complete or name not in self._serving:
-                self._serving[name] = coming
-            if coming.is_complete:
-                del self._coming[name]
+        due = [each for each in self._ocsp.values() if each.waiting]
+        if not due:
+            return
+        with signer_in_turn(self.directory, _PATIENCE_S) as signer:
+            until = time.monotonic() + _SIGN_FOR_S
+            for each in due:
+                try:
+                    done.responses += each.sign(signer, now, lambda: time.monotonic() < until)
+                except Refused as error:
+                    if error.reason is not Reason.RESPONDER_KEY or each.responder is None:
+                        raise
+                    # Its key was in the memory of a signer that has ended, or its file is lost.
+                    self._unusable.add(each.responder)
+                    self._pressing = True
+                done.refused = done.refused or each.refused
+
+    def _look_at_responses(self, now: datetime.datetime, *, thoroughly: bool) -> None:
+        """How they stand. Not all of them are looked at each time: there may be a hundred thousand."""
+        for name, each in self._ocsp.items():
+            if thoroughly or not each.waiting or name not in self._ocsp_facts:
+                self._ocsp_facts[name] = each.facts(now)
+            else:
+                self._ocsp_facts[name] |= {"responses": len(each), "waiting": each.waiting}
 
     # -- what comes of it
 
@@ -230,7 +246,7 @@ class PublicationWork:
                 for key, found in self._lists.items()
                 if found is not None
             },
-            ocsp={name: each.responses for name, each in self._serving.items()},
+            ocsp={name: each.responses for name, each in self._ocsp.items()},
         )
 
     def seconds_left(self) -> dict[str, float]:
@@ -241,7 +257,13 @@ class PublicationWork:
             found[name] = min(left, found.get(name, left))
         return found
 
-    def status(self) -> dict[str, object]:
+    def responses_about(self, serial: int) -> list[dict[str, Any]]:
+        """How the response about a certificate stands; one for each issuing CA that has such a number."""
+        now = self._clock()
+        found = [(name, each.fact_of(serial, now)) for name, each in self._ocsp.items()]
+        return [{"issuer": name, **fact} for name, fact in found if fact is not None]
+
+    def status(self) -> dict[str, Any]:
         """For `ocpp-gateway status`: lists and responders, shortly."""
         return {
             "lists": [
@@ -256,8 +278,5 @@ class PublicationWork:
                 for (name, shard), each in self._lists.items()
                 if each is not None
             ],
-            "ocsp": [
-                {"issuer": name, "responses": len(each), "waiting": each.waiting, "ends": each.signer_ends.timestamp()}
-                for name, each in self._serving.items()
-            ],
+            "ocsp": [{"issuer": name, **facts} for name, facts in self._ocsp_facts.items()],
         }

@@ -3,7 +3,7 @@
 import datetime
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from pki.errors import Misconfigured, Reason, Refused, SignerFailed, SignerUnava
 from pki.issuer import Issuer
 from pki.kept_keys import KeptECKey, KeptRSAKey, require_pkcs1v15
 from pki.keys import PrivateKey
+from pki.ocsp import OCSPWindow
 from pki.profiles import END_ENTITY_PROFILES
 from pki.signer.protocol import (
     Answer,
@@ -25,15 +26,20 @@ from pki.signer.protocol import (
     IssuerFacts,
     ListRevoked,
     ListSigned,
+    NewResponder,
+    OCSPStatus,
     Question,
     Refusal,
     Remember,
     Remembered,
+    ResponderRequest,
     RevokedList,
     Sign,
     Signature,
     SignedEntry,
     SignedList,
+    SignedResponses,
+    SignResponses,
     SignRevocationList,
     Status,
     StatusQuestion,
@@ -122,6 +128,22 @@ class SignerClient:
             if not answer.next:
                 return
             start = answer.next
+
+    def new_responder(self, issuer: str) -> bytes:
+        """A request (PKCS#10, DER) for the certificate of an OCSP responder whose key the signer has just made. Raises Refused."""
+        answer = self._ask(NewResponder(issuer))
+        if not isinstance(answer, ResponderRequest):
+            raise self._strange(answer)
+        return answer.csr
+
+    def sign_responses(
+        self, issuer: str, responder: int, window: OCSPWindow, statuses: Sequence[OCSPStatus]
+    ) -> list[list[tuple[bytes, bytes]]]:
+        """OCSP responses, as `SignedResponses` has them. Raises Refused."""
+        answer = self._ask(SignResponses(issuer, f"{responder:x}", *window, list(statuses)))
+        if not isinstance(answer, SignedResponses) or len(answer.responses) != len(statuses):
+            raise self._strange(answer)
+        return answer.responses
 
     def digest_at(self, sequence: int) -> bytes | None:
         """Of the record of its list with this number; None if there is none."""

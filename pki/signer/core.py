@@ -6,7 +6,7 @@ For every order, in this order:
 (2) the issuer exists here and issues certificates of the profile
 (3) the body is that of exactly one certificate, with the issuer's own signature algorithm
 (4) its names are ones that this issuer certifies
-(5) the linter finds nothing
+(5) the linter finds nothing; an OCSP responder's key was made here, and nobody else has it
 (6) it ends neither later than its profile permits, counted from now, nor before now
 (7) the serial number is new and not revoked, or the body is the one that was ordered under it before; the journal is not an
     older one
@@ -33,9 +33,12 @@ from pki.issuer import Issuer, crl_address, extension_value, names_publication
 from pki.keys import PrivateKey, certificate_key, subject_key
 from pki.lint import lint
 from pki.names import Subject
-from pki.profiles import CertificateProfile
+from pki.ocsp import Presigned
+from pki.profiles import CertificateProfile, SubjectKind
 from pki.signatures import sign
 from pki.signer.book import Listed, Ordered, SignerBook
+from pki.signer.protocol import SignResponses
+from pki.signer.responders import ResponderKeys, signed_responses
 from pki.signer.revocation_list import RevocationListBody, read_revocation_list
 from pki.signing import unsigned_certificate, verify_algorithm, verify_signature
 
@@ -53,6 +56,7 @@ class SigningCore:
         issuers: dict[str, tuple[Issuer, PrivateKey]],
         list_path: Path,
         clock: Callable[[], datetime.datetime],
+        responders: ResponderKeys | None = None,
         *,
         whole: bool = True,
     ) -> None:
@@ -62,6 +66,7 @@ class SigningCore:
                 raise Misconfigured(f"issuing CA {issuer.name}: the key does not belong to its certificate")
         self._issuers = issuers
         self._clock = clock
+        self._responders = responders or ResponderKeys()
         self._authority_keys = {
             spki_sha256(certificate_key(each))
             for issuer, _ in issuers.values()
@@ -133,6 +138,16 @@ class SigningCore:
         self.book.add_list(Listed(now, issuer_name, found.scope, found.number, digest, found.this_update))
         return _signed(key, tbs)
 
+    def new_responder(self, issuer_name: str) -> bytes:
+        """A request (DER) for the certificate of an OCSP responder, with a key made for it. Raises Refused, OSError."""
+        issuer, _ = self._issuer(issuer_name)
+        return self._responders.request(issuer)
+
+    def sign_responses(self, order: SignResponses) -> list[tuple[Presigned, ...]]:
+        """OCSP responses, made here from what is to be said. Raises Refused."""
+        issuer, _ = self._issuer(order.issuer)
+        return signed_responses(order, issuer, self.book, self._responders, self._clock())
+
     def remember(self, journal: Position, revoked: str = "") -> None:
         """Never to believe a journal that has not got here, nor a list without `revoked`. Raises Refused, OSError."""
         self.book.remember(journal, revoked, self._clock())
@@ -194,8 +209,11 @@ class SigningCore:
             raise Refused(Reason.LINT, "; ".join(f"{finding.code}: {finding.text}" for finding in findings))
         if not names_publication(certificate, issuer.publication):
             raise Refused(Reason.LINT, "publication: it names other addresses than this issuing CA publishes at")
-        if spki_sha256(subject_key(certificate)) in self._authority_keys:
+        key = spki_sha256(subject_key(certificate))
+        if key in self._authority_keys:
             raise Refused(Reason.KEY_OF_AUTHORITY)
+        if profile.subject is SubjectKind.RESPONDER and self._responders.key(issuer.name, key) is None:
+            raise Refused(Reason.RESPONDER_KEY)
         # Step 6.
         now, end = self._clock(), certificate.not_valid_after_utc
         if end <= now:

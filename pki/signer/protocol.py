@@ -1,5 +1,6 @@
 """What is said over the signer's socket: one question, one answer, each a length and a msgpack value."""
 
+import datetime
 import socket
 from typing import Final, TypeVar
 
@@ -16,16 +17,21 @@ __all__ = [
     "IssuerFacts",
     "ListRevoked",
     "ListSigned",
+    "NewResponder",
+    "OCSPStatus",
     "Question",
     "Refusal",
     "Remember",
     "Remembered",
+    "ResponderRequest",
     "RevokedList",
     "Sign",
+    "SignResponses",
     "SignRevocationList",
     "Signature",
     "SignedEntry",
     "SignedList",
+    "SignedResponses",
     "Status",
     "StatusQuestion",
     "receive",
@@ -83,7 +89,41 @@ class DigestAt(msgspec.Struct, frozen=True, tag="digest-at"):
     sequence: int
 
 
-Question = StatusQuestion | Sign | SignRevocationList | Remember | ListSigned | ListRevoked | DigestAt
+class NewResponder(msgspec.Struct, frozen=True, tag="new-responder"):
+    """Make a key for another OCSP responder of this issuing CA, and a request for its certificate."""
+
+    issuer: str
+
+
+class OCSPStatus(msgspec.Struct, frozen=True, array_like=True):
+    """What is to be said of one certificate: good, or since when and why (RFC 5280) it is revoked."""
+
+    serial: str
+    revoked_at: datetime.datetime | None = None
+    reason: str = ""
+
+
+class SignResponses(msgspec.Struct, frozen=True, tag="sign-ocsp"):
+    """Make and sign OCSP responses. `responder`: serial number of its certificate, in hex."""
+
+    issuer: str
+    responder: str
+    this_update: datetime.datetime
+    next_update: datetime.datetime
+    statuses: list[OCSPStatus]
+
+
+Question = (
+    StatusQuestion
+    | Sign
+    | SignRevocationList
+    | Remember
+    | ListSigned
+    | ListRevoked
+    | DigestAt
+    | NewResponder
+    | SignResponses
+)
 
 
 class IssuerFacts(msgspec.Struct, frozen=True):
@@ -154,6 +194,18 @@ class Digest(msgspec.Struct, frozen=True, tag="digest"):
     digest: bytes
 
 
+class ResponderRequest(msgspec.Struct, frozen=True, tag="responder-request"):
+    """PKCS#10, DER, signed with the new key."""
+
+    csr: bytes
+
+
+class SignedResponses(msgspec.Struct, frozen=True, tag="signed-ocsp"):
+    """In the order of the question; for each certificate body and signature of one response for each hash (`pki.ocsp.HASHES`)."""
+
+    responses: list[list[tuple[bytes, bytes]]]
+
+
 class Refusal(msgspec.Struct, frozen=True, tag="refusal"):
     """The signer does not sign that."""
 
@@ -167,7 +219,18 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
     detail: str
 
 
-Answer = Status | Signature | Remembered | SignedList | RevokedList | Digest | Refusal | Failed
+Answer = (
+    Status
+    | Signature
+    | Remembered
+    | SignedList
+    | RevokedList
+    | Digest
+    | ResponderRequest
+    | SignedResponses
+    | Refusal
+    | Failed
+)
 
 _encoder = msgspec.msgpack.Encoder()
 

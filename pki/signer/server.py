@@ -25,27 +25,33 @@ from pki.signer.protocol import (
     IssuerFacts,
     ListRevoked,
     ListSigned,
+    NewResponder,
     Question,
     Refusal,
     Remember,
     Remembered,
+    ResponderRequest,
     RevokedList,
     Sign,
     Signature,
     SignedList,
+    SignedResponses,
+    SignResponses,
     SignRevocationList,
     Status,
     StatusQuestion,
     receive,
     send,
 )
-from pki.signer.settings import load_issuers
+from pki.signer.responders import ResponderKeys
+from pki.signer.settings import load_issuers, responder_secrets
 
 __all__ = ["LIST_NAME", "SNAPSHOT_NAME", "SOCKET_NAME", "bind_socket", "open_core", "serve"]
 
 SOCKET_NAME: Final = "socket"
 LIST_NAME: Final = "signed"
 SNAPSHOT_NAME: Final = "signed.snapshot"
+RESPONDERS_NAME: Final = "responders"
 _MAX_CONNECTIONS: Final = 16
 _BACKLOG: Final = 128
 _MAX_DETAIL: Final = 500
@@ -56,7 +62,8 @@ _QUESTIONS: "Final[msgspec.msgpack.Decoder[Question]]" = msgspec.msgpack.Decoder
 
 def open_core(directory: Path, *, whole: bool = True) -> SigningCore:
     """Keys and list of a signer's directory. Raises PKIError, OSError. `whole`: as `SignerBook` has it."""
-    return SigningCore(load_issuers(directory), directory / LIST_NAME, _now, whole=whole)
+    keys = ResponderKeys(directory / RESPONDERS_NAME, responder_secrets(directory))
+    return SigningCore(load_issuers(directory), directory / LIST_NAME, _now, keys, whole=whole)
 
 
 def _now() -> datetime.datetime:
@@ -199,6 +206,11 @@ def _answered(core: SigningCore, question: Question) -> Answer:
             return RevokedList(*book.listed_revoked(question.start))
         case DigestAt():
             return Digest(book.digest_at(question.sequence) or b"")
+        case NewResponder():
+            return ResponderRequest(core.new_responder(question.issuer))
+        case SignResponses():
+            made = core.sign_responses(question)
+            return SignedResponses([[(each.tbs, each.signature) for each in one] for one in made])
 
 
 def _facts(issuer: Issuer) -> IssuerFacts:

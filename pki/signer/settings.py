@@ -29,6 +29,7 @@ __all__ = [
     "parse_settings",
     "pkcs11_keys",
     "read_pin",
+    "responder_secrets",
 ]
 
 _MAX_FILE_BYTES: Final = 100_000
@@ -99,6 +100,20 @@ def load_issuers(directory: Path) -> dict[str, tuple[Issuer, PrivateKey]]:
     if not files:
         raise Misconfigured(f"{directory} has no issuing CA: make one with `ocpp-gateway pki ceremony`")
     return {file.stem: _load(file) for file in files}
+
+
+def responder_secrets(directory: Path) -> dict[str, bytes | None]:
+    """With what the keys of OCSP responders are encrypted in files, by issuing CA; None where the CA's own key is not either.
+
+    It is the secret of the CA's key. One whose key is in a token is left out: its responders' keys are in memory. Raises
+    Misconfigured.
+    """
+    found = {}
+    for file in sorted(directory.glob("*.toml")):
+        settings = parse_settings(_read(file), str(file))
+        if settings.key.file:
+            found[file.stem] = _secret(settings.key, directory)
+    return found
 
 
 def _load(file: Path) -> tuple[Issuer, PrivateKey]:

@@ -47,7 +47,7 @@ def content() -> Publications:
     return Publications(
         certificates={"issuing": CA.root.public_bytes(Encoding.DER)},
         crls={("issuing", 0): PublishedCRL(CRL, NOW, NOW + HOUR)},
-        ocsp={"issuing": OCSPResponses(CA.root, signer.tail, presigned)},
+        ocsp={"issuing": OCSPResponses(CA.root, presigned)},
     )
 
 

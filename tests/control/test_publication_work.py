@@ -16,9 +16,11 @@ from pki.approval import Operator
 from pki.crl import CRLStamp, build_crl
 from pki.errors import Misconfigured
 from pki.issuance import Application
+from pki.journal import Journal
 from pki.names import Subject
 from pki.opened import issuance_in, signer_in_turn
 from pki.own_crls import next_list, read_list, write_list
+from pki.profiles import OCSP_RESPONDER
 from pki.records import RevocationReason
 from tests.pki.hierarchy import DAY, Hierarchy
 from tests.pki.request_material import csr_pem
@@ -73,6 +75,12 @@ class Place:
     def listed(self) -> set[int]:
         crls = self.work.content().crls
         return {each.serial_number for made in crls.values() for each in x509.load_der_x509_crl(made.der)}
+
+    def responders(self) -> set[int]:
+        """Serial numbers of their certificates, as the journal has them."""
+        journal = Journal(self.directory / "journal", read_only=True)
+        journal.close()
+        return {each.serial for each in journal.inventory.issued() if each.request.profile == OCSP_RESPONDER.name}
 
     def numbers(self) -> dict[tuple[str, int], int]:
         return {
@@ -135,15 +143,30 @@ def test_two_revocations_within_a_second_are_both_published(place: Place) -> Non
     assert place.listed() == {first.serial_number, second.serial_number}
 
 
-def test_after_a_restart_lists_are_those_on_the_disk_and_the_responder_is_new(place: Place) -> None:
+def test_after_a_restart_lists_are_those_on_the_disk_and_the_responder_is_the_same(place: Place) -> None:
     certificate = place.issue()
     place.work.step()
-    numbers = place.numbers()
+    numbers, responders = place.numbers(), place.responders()
     place.work.close()
     place.work = place.another()
     done = place.work.step()
     assert (done.lists, place.numbers()) == ([], numbers)
     assert place.said_of(certificate) is ocsp.OCSPCertStatus.GOOD
+    assert place.responders() == responders
+
+
+def test_a_responder_whose_key_is_lost_is_replaced(place: Place) -> None:
+    certificate = place.issue()
+    place.work.step()
+    for path in (place.directory / "signer" / "responders").rglob("*.key"):
+        path.unlink()
+    place.work = place.another()
+    place.work.step()
+    assert place.said_of(certificate) is None
+    place.later()
+    place.work.step()
+    assert place.said_of(certificate) is ocsp.OCSPCertStatus.GOOD
+    assert len(place.responders()) == 2
 
 
 def test_lost_files_are_made_again_with_higher_numbers(place: Place) -> None:

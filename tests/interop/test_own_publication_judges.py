@@ -11,7 +11,9 @@ import pytest_asyncio
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from gateway.cli.exit_codes import NOT_OK, OK
 from gateway.demo.ports import free_ports
+from tests.integration.test_enrolment import command
 from tests.support.embedded_ca import EmbeddedCA
 from tests.support.fleet import until
 from tests.support.judges import judge, needs_openssl, needs_pkilint, pkilint
@@ -164,3 +166,21 @@ async def test_the_issuing_ca_is_where_certificates_say(site: Site) -> None:
     assert found["failure"] == ""
     metrics = site.gateway.http("/metrics")[1]
     assert 'ocpp_gateway_own_revocation_list_seconds_left{issuer="servers"} 6' in metrics
+
+
+@needs_openssl
+async def test_how_the_responses_stand_is_what_openssl_hears(site: Site) -> None:
+    published = Known.published
+    shown = published.ca.issue("SN-5")
+    serial = f"{shown.certificate.serial_number:x}"
+    await until(lambda: published.said_of(shown) == "good", "the answer of OCSP")
+    code, found = await command("pki", "ocsp", serial, config=site.rig.config_path)
+    assert code == OK
+    [issuing], [response] = found["issuers"], found["responses"]
+    assert (issuing["issuer"], issuing["stale"]) == ("issuing", 0)
+    assert (response["serial"], response["state"]) == (serial, "good")
+    assert response["this_update"] < response["signed_next"] < response["next_update"]
+    code, found = await command("pki", "ocsp", "abc", config=site.rig.config_path)
+    assert (code, found["responses"]) == (NOT_OK, [{"serial": "abc", "issuer": "", "state": "missing"}])
+    words = ("pki", "status", "--ca", site.rig.config["pki"]["ca"])
+    assert (await command(*words, config=site.rig.config_path))[1]["ocsp"][0]["issuer"] == "issuing"

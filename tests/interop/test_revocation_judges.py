@@ -141,7 +141,7 @@ def answers(signed_by: Issued) -> OCSPResponses:
     revoked, good = REVOKED.certificate.serial_number, GOOD.certificate.serial_number
     because = RevokedCertificate(revoked, NOW - HOUR, x509.ReasonFlags.superseded)
     presigned = {revoked: signer.presign(revoked, because, window), good: signer.presign(good, None, window)}
-    return OCSPResponses(authority().root, signer.tail, presigned)
+    return OCSPResponses(authority().root, presigned)
 
 
 @needs_openssl

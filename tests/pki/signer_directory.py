@@ -5,7 +5,7 @@ import datetime
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -13,8 +13,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from pki.chained_file import Position
 from pki.issuer import Issuer
 from pki.keys import write_key
+from pki.ocsp import OCSPWindow
 from pki.signer.core import SigningCore
-from pki.signer.protocol import SignedEntry
+from pki.signer.protocol import OCSPStatus, SignedEntry, SignResponses
 from pki.signer.settings import load_issuers
 from tests.pki.hierarchy import Hierarchy
 
@@ -78,6 +79,15 @@ class NearSigner:
             more, start = self.core.book.listed(start)
             found += more
         return found
+
+    def new_responder(self, issuer: str) -> bytes:
+        return self.core.new_responder(issuer)
+
+    def sign_responses(
+        self, issuer: str, responder: int, window: OCSPWindow, statuses: Sequence[OCSPStatus]
+    ) -> list[list[tuple[bytes, bytes]]]:
+        made = self.core.sign_responses(SignResponses(issuer, f"{responder:x}", *window, list(statuses)))
+        return [[(each.tbs, each.signature) for each in one] for one in made]
 
 
 @contextlib.contextmanager

@@ -35,7 +35,7 @@ def responses(signed_by: Issued | None = None) -> OCSPResponses:
         REVOKED: signer.presign(REVOKED, because, WINDOW),
         UNSPECIFIED: signer.presign(UNSPECIFIED, RevokedCertificate(UNSPECIFIED, NOW), WINDOW),
     }
-    return OCSPResponses(issuer.root, signer.tail, presigned)
+    return OCSPResponses(issuer.root, presigned)
 
 
 RESPONSES = responses()

@@ -1,10 +1,11 @@
-"""`pki ocsp`: OCSP responses signed now, as files, for whoever publishes them himself."""
+"""`pki ocsp`: how the published OCSP responses stand; or responses signed now, as files, for whoever publishes them himself."""
 
 import datetime
 from typing import TYPE_CHECKING
 
 import click
 
+from gateway.cli.configuration import config_option
 from gateway.cli.exit_codes import NOT_OK
 from gateway.cli.output import fail, json_option, print_json, shown
 from gateway.cli.pki.ca import (
@@ -16,6 +17,7 @@ from gateway.cli.pki.ca import (
     parse_serial,
     write_public,
 )
+from gateway.cli.pki.ocsp_state import show_ocsp
 
 if TYPE_CHECKING:
     from pki.issuance import Issuance
@@ -27,19 +29,35 @@ __all__ = ["ocsp"]
 @click.command()
 @click.argument("serials", metavar="[SERIAL]...", nargs=-1)
 @click.option("--issuer", "name", metavar="NAME", help="Only certificates of this issuing CA.")
-@click.option("--out", metavar="DIR", required=True, help="Where to write them: NAME/SERIAL.sha1.der and .sha256.der.")
+@click.option("--out", metavar="DIR", help="Sign some, and write them there: NAME/SERIAL.sha1.der and .sha256.der.")
 @click.option(
-    "--valid-days", type=click.FloatRange(0.1, 10), default=4.0, show_default=True, help="For how long they are good."
+    "--valid-days",
+    type=click.FloatRange(0.1, 10),
+    default=4.0,
+    show_default=True,
+    help="With --out: for how long they are good.",
 )
 @ca_option
+@config_option
 @json_option
-def ocsp(serials: tuple[str, ...], name: str | None, out: str, valid_days: float, ca_path: str, as_json: bool) -> int:
-    """Sign OCSP responses and write them to files.
+def ocsp(
+    serials: tuple[str, ...],
+    name: str | None,
+    out: str | None,
+    valid_days: float,
+    ca_path: str,
+    config_path: str | None,
+    as_json: bool,
+) -> int:
+    """Show how the OCSP responses stand, or sign some to files.
 
-    For certificates that have not expired, or for those with these serial numbers. A responder's certificate is issued
-    for it, with a key that is used for nothing else and forgotten. A gateway that publishes makes its responses by itself.
+    Without --out those that a running gateway publishes: how many there are, until when, and when they are signed next; with
+    serial numbers, those about these certificates. Exit code 1 if one has run out or is missing. With --out they are signed now by
+    a responder of the CA, for all certificates that have not expired, or those with these serial numbers.
     """
     wanted = {parse_serial(each) for each in serials}
+    if out is None:
+        return show_ocsp(sorted(wanted), name, config_path, as_json=as_json)
     directory = existing_directory(out, as_json=as_json)
     written: list[str] = []
     with issuance_opened(ca_path, as_json=as_json) as ca:
@@ -84,11 +102,23 @@ def _responding(ca: "Issuance", name: str | None, *, as_json: bool) -> "list[Iss
 def _signed(
     ca: "Issuance", issuer: "Issuer", wanted: set[int], lifetime: datetime.timedelta
 ) -> "list[tuple[int, str, bytes]]":
-    from pki.own_ocsp import OwnOCSP, new_signer
+    from pki.errors import Reason, Refused
+    from pki.own_ocsp import OwnOCSP, known_responder, new_responder
 
-    moment = now()
-    signer, ends = new_signer(ca, issuer, operator_name(), moment)
-    made = OwnOCSP(issuer, signer, ends, lifetime)
+    moment, unusable = now(), set[int]()
+    made = OwnOCSP(issuer, lifetime)
     made.plan(ca.inventory, moment, only=wanted)
-    made.sign(moment, lambda: True)
-    return list(made.whole_responses())
+    while True:
+        responder = known_responder(ca.inventory, issuer, moment + 2 * lifetime, unusable)
+        is_new = responder is None
+        if responder is None:
+            responder = new_responder(ca, issuer, operator_name(), moment)
+        made.use(ca.certificate(responder).certificate)
+        try:
+            made.sign(ca, moment, lambda: True)
+        except Refused as refused:
+            if is_new or refused.reason is not Reason.RESPONDER_KEY:
+                raise
+            unusable.add(responder)  # of a signer that has ended, or its key's file is lost
+        else:
+            return list(made.whole_responses())

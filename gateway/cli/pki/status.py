@@ -11,6 +11,7 @@ from gateway.cli.output import json_option, print_json, print_table, shown, warn
 from gateway.cli.pki.ca import ca_option, journal_read, now, signer_asked
 from gateway.cli.pki.counts import counts_of, held_in, print_counts
 from gateway.cli.pki.known import registry_option, status_of_known
+from gateway.cli.pki.ocsp_state import ocsp_of_running, ocsp_problems, print_ocsp
 from gateway.cli.pki.requests_status import is_of_another_ca, status_of_requests
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ def status(of_registry: bool, ca_path: str, config_path: str | None, as_json: bo
             if signer.digest_at(noted.sequence) != noted.digest:
                 facts["attention"].append("the signer's list is an old copy: nothing will start")
             facts["signed"] = signed
+    facts["ocsp"] = ocsp_of_running(ca_path, config_path)
+    facts["attention"] += ocsp_problems(facts["ocsp"] or ())
     attention = list(facts["attention"])
     if as_json:
         print_json(facts)
@@ -59,6 +62,8 @@ def status(of_registry: bool, ca_path: str, config_path: str | None, as_json: bo
     ]
     print_table("Issuing CAs", ("name", "issues", "ends"), rows)
     print_counts(facts)
+    if facts["ocsp"]:
+        print_ocsp(facts["ocsp"])
     warn(shown(each) for each in attention)
     return NOT_OK if attention else 0
 

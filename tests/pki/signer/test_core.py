@@ -87,7 +87,6 @@ class TestSigns:
         core = published(directory)
         for profile, issuer, more in (
             (CHARGE_POINT, "issuing", {"publication": PUBLICATION}),
-            (OCSP_RESPONDER, "issuing", {"publication": PUBLICATION}),
             (CSMS, "servers", {"subject": Subject("gw.example.com", "CPO")}),
         ):
             tbs = body(profile, issuer, **more)
