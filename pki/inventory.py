@@ -134,6 +134,7 @@ class _CertificateRow(msgspec.Struct, array_like=True, gc=False):
     not_before: datetime.datetime | None
     not_after: datetime.datetime | None
     revocation: Revocation | None
+    told: Told | None
 
 
 class _Dumped(msgspec.Struct, array_like=True):
@@ -148,7 +149,7 @@ class _Dumped(msgspec.Struct, array_like=True):
 
 
 _STATE: "Final[msgspec.msgpack.Decoder[_Dumped]]" = msgspec.msgpack.Decoder(_Dumped)
-_FORMS: Final = (RequestEntry, Subject, Revocation, _CertificateRow, _Dumped)
+_FORMS: Final = (RequestEntry, Subject, Revocation, Told, _CertificateRow, _Dumped)
 _FORM: Final = "inventory 1 " + " ".join(name for each in _FORMS for name in each.__struct_fields__)
 """The number is for when the same fields come to mean something else."""
 
@@ -184,6 +185,7 @@ class Inventory:
                 each.not_before,
                 each.not_after,
                 each.revocation,
+                each.told,
             )
             for each in self.certificates.values()
         ]
@@ -215,6 +217,7 @@ class Inventory:
                 not_before=row.not_before,
                 not_after=row.not_after,
                 revocation=row.revocation,
+                told=row.told,
             )
         self._held = {(each.profile, each.subject): each for each in held}
         self.issued_count, self.noted, self._opened = found.issued_count, found.noted, found.opened

@@ -149,7 +149,7 @@ class CertificateTable:
         """Certificates with their states, those that end first at the top; `expiring_s`: what "soon" means.
 
         `text` occurs in common name, organisation, issuer, serial number, fingerprint or charge point, in any case.
-        `ends_before`: only ones in force that end before that.
+        `ends_before`: only ones in force that end before that, and whose whole life is longer than until then.
         """
         is_in = _state(now, expiring_s)
         query: Select[Any] = select(_table, is_in.label("state")).order_by(_table.c.not_after, _table.c.sha256)
@@ -159,7 +159,8 @@ class CertificateTable:
         if state is not None:
             query = query.where(is_in == state)
         if ends_before is not None:
-            query = query.where(is_in.in_(("valid", "expiring")), _table.c.not_after <= ends_before)
+            is_near = and_(_table.c.not_after <= ends_before, _is_longer_than(ends_before - now))
+            query = query.where(is_in.in_(("valid", "expiring")), is_near)
         with self._database.reading() as connection:
             rows = connection.execute(query.limit(limit)).mappings().all()
         found = []
@@ -170,16 +171,20 @@ class CertificateTable:
         return found
 
     def counts(self, now: float, expiring_s: float) -> CertificateCounts:
-        """All of them by state; responders, which come and go, are not counted."""
+        """All of them by state; responders, which come and go, are not counted.
+
+        `nearest_end` is not that of a certificate whose whole life is no longer than `expiring_s`.
+        """
         is_in = _state(now, expiring_s).label("state")
-        query = select(is_in, func.count(), func.min(_table.c.not_after)).where(_table.c.profile != _RESPONDER)
+        first = func.min(case((_is_longer_than(expiring_s), _table.c.not_after)))
+        query = select(is_in, func.count(), first).where(_table.c.profile != _RESPONDER)
         with self._database.reading() as connection:
             rows = connection.execute(query.group_by(is_in)).all()
         by_state: dict[CertificateState, int] = dict.fromkeys(CERTIFICATE_STATES, 0)
         ends = []
         for name, count, first_end in rows:
             by_state[name] = count
-            if name in {"valid", "expiring"}:
+            if name in {"valid", "expiring"} and first_end is not None:
                 ends.append(float(first_end))
         return CertificateCounts(by_state=by_state, nearest_end=min(ends, default=0.0))
 
@@ -249,6 +254,11 @@ def _remember(connection: Connection, position: JournalPosition) -> None:
         connection.execute(insert(journal_positions).values(**values))
 
 
+def _is_longer_than(life_s: float) -> ColumnElement[Any]:
+    """One that lives a day always ends within a week: that says nothing. The begin of one that was only seen is not known."""
+    return or_(_table.c.not_before == 0.0, _table.c.not_after - _table.c.not_before > life_s)
+
+
 def _state(now: float, expiring_s: float) -> ColumnElement[Any]:
     revoked = revoked_certificates.c
     is_revoked = or_(
@@ -259,6 +269,6 @@ def _state(now: float, expiring_s: float) -> ColumnElement[Any]:
         (is_revoked, literal("revoked")),
         (_table.c.not_after < now, literal("expired")),
         (_table.c.superseded_by != "", literal("superseded")),
-        (_table.c.not_after < now + expiring_s, literal("expiring")),
+        (and_(_table.c.not_after < now + expiring_s, _is_longer_than(expiring_s)), literal("expiring")),
         else_=literal("valid"),
     )

@@ -259,7 +259,7 @@ class TestLooking:
         assert place("show", "SN-9").code == NOT_OK
 
     def test_status_counts_and_warns(self, place: Place) -> None:
-        assert "has no journal yet" in place("status").err
+        assert "Certificates: 0 valid" in place("status").out
         place.issue()
         assert place("status").code == OK
         facts = place("status", "--json").json()
@@ -411,6 +411,9 @@ class TestReconcile:
     def test_another_journal(self, place: Place) -> None:
         place.issue()
         (place.ca / "journal").rename(place.directory / "aside")
+        lost = place("status")
+        assert lost.code == NOT_OK
+        assert "the signer remembers" in lost.err
         assert "has no journal yet" in place("reconcile").err
 
 

@@ -24,6 +24,8 @@ from pki.records import (
     Reserved,
     RevocationReason,
     Revoked,
+    Told,
+    ToldState,
     TurnedDown,
 )
 from pki.revocation import RevokedCertificate
@@ -103,6 +105,9 @@ def test_an_order_that_cannot_be_is_damage(records) -> None:
         folded(*records)
 
 
+CERTIFICATE = Hierarchy().issuing
+
+
 def asked(request: str, *, held: bool = True, name: str = "SN") -> Requested:
     return msgspec.structs.replace(HELD, request=request, held=held, subject=Subject(name, "CPO", country="DE"))
 
@@ -120,7 +125,10 @@ ALL: tuple[JournalRecord, ...] = (
     asked("w", held=False),
     TurnedDown(at=NOW, request="w", reason="no"),
     asked("x", held=False),
-    Received(at=NOW, request="x", chain=(Hierarchy().issuing.public_bytes(Encoding.DER),)),
+    Received(at=NOW, request="x", chain=(CERTIFICATE.public_bytes(Encoding.DER),)),
+    Revoked(at=NOW, serial=f"{CERTIFICATE.serial_number:x}", reason=RevocationReason.SUPERSEDED, by="alice"),
+    Told(at=NOW, serial=f"{CERTIFICATE.serial_number:x}", state=ToldState.FAILED, detail="gone"),
+    Told(at=NOW, serial=f"{CERTIFICATE.serial_number:x}", state=ToldState.ACCEPTED),
     asked("y", held=False),
     Reserved(at=NOW, request="y", serial="aa"),
     Intended(at=NOW, request="y", serial="aa", not_before=NOW, not_after=NOW + DAY, tbs=b""),

@@ -78,6 +78,17 @@ class TestStates:
         registry.inventory.saw([seen(old)])  # the charge point has fallen back (A02.FR.28)
         assert states(registry) == {"a": "valid", "b": "valid", "c": "valid"}
 
+    def test_one_that_never_lives_long_is_not_about_to_end_all_the_time(self, registry):
+        short, long = {"not_after": NOW + DAY / 2, "not_before": NOW - DAY / 2}, {"not_before": NOW - 80 * DAY}
+        registry.inventory.record([known("a", common_name="server", **short)])
+        assert states(registry) == {"a": "valid"}
+        assert registry.inventory.counts(NOW, 30 * DAY).nearest_end == 0.0
+        registry.inventory.record([known("b", not_after=NOW + 3 * DAY, **long)])
+        registry.inventory.record([known("c", not_after=NOW + 4 * DAY)])  # only seen: nobody knows since when
+        assert states(registry) == {"a": "valid", "b": "expiring", "c": "expiring"}
+        assert states(registry, ends_before=NOW + 7 * DAY) == {"b": "expiring", "c": "expiring"}
+        assert registry.inventory.counts(NOW, 30 * DAY).nearest_end == NOW + 3 * DAY
+
     def test_counts(self, registry):
         ends = {"a": 90 * DAY, "b": 29 * DAY, "c": -1.0}
         registry.inventory.record([known(name, common_name=name, not_after=NOW + left) for name, left in ends.items()])

@@ -27,6 +27,7 @@ __all__ = [
     "certificate_state",
     "errors_explained",
     "existing_directory",
+    "has_journal",
     "issuance_opened",
     "issuers_named",
     "journal_read",
@@ -138,13 +139,18 @@ def signer_asked(ca_path: str, *, as_json: bool, whole: bool = False) -> "Iterat
         yield signer
 
 
+def has_journal(ca_path: str) -> bool:
+    """False before the first certificate, or if it was lost."""
+    return (Path(ca_path) / _JOURNAL).exists()
+
+
 @contextlib.contextmanager
 def journal_read(ca_path: str, *, as_json: bool, whole: bool = False) -> "Iterator[Journal]":
     """The journal, also while a gateway writes it; `whole`, without its snapshot. Raises Failure."""
     from pki.journal import Journal
 
     directory = _directory(ca_path, as_json=as_json)
-    if not (directory / _JOURNAL).exists():
+    if not has_journal(ca_path):
         fail(f"{shown(ca_path)} has no journal yet: nothing has been issued.", NOT_OK, as_json=as_json)
     with errors_explained(as_json=as_json):
         journal = Journal(directory / _JOURNAL, read_only=True, whole=whole)
@@ -170,7 +176,7 @@ def revocations_read(ca_path: str, *, as_json: bool) -> "Iterator[tuple[Inventor
     """
     from pki.inventory import Inventory
 
-    if not (Path(ca_path) / _JOURNAL).exists():
+    if not has_journal(ca_path):
         yield Inventory(), lambda _: ""
         return
     with journal_read(ca_path, as_json=as_json) as journal:

@@ -25,10 +25,11 @@ def counts_of(inventory: "Inventory", moment: datetime.datetime) -> dict[str, An
             continue  # they come and go with the gateway
         state = certificate_state(entry, moment)
         states[state] = states.get(state, 0) + 1
-        if state == "valid" and entry.not_after is not None:
-            left = entry.not_after - moment
+        if state == "valid" and entry.not_after is not None and entry.not_before is not None:
+            left, life = entry.not_after - moment, entry.not_after - entry.not_before
             for days in _RADAR_DAYS:
-                ending[days] += left <= datetime.timedelta(days=days)
+                # One that lives a day always ends within a week: that says nothing.
+                ending[days] += left <= datetime.timedelta(days=days) < life
     return {"certificates": states, "ending": {str(days): count for days, count in ending.items()}}
 
 
