@@ -40,6 +40,7 @@ from gateway.provisioning import upgrade as core
 from gateway.provisioning.enrolment import Enrolment
 from gateway.provisioning.preflight import Preflight
 from gateway.provisioning.upgrade import Step, Upgrade, UpgradeTiming
+from gateway.provisioning.upgrade_states import UpgradeState
 from gateway.store.errors import BelowFloor, NotFound, Overtaken, StoreError
 
 __all__ = ["Upgrades"]
