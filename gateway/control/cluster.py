@@ -7,7 +7,7 @@ that does not see a charge point does not take it for lost. On SQLite there is o
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import structlog
 
@@ -21,7 +21,7 @@ from gateway.ocpp.vocabulary import ChargePointId
 from gateway.store.cluster import CAMPAIGNS, Beat, Fence
 from gateway.store.errors import StoreError
 
-__all__ = ["Cluster", "Row", "is_newer"]
+__all__ = ["Cluster"]
 
 _TERM_S: Final = 15.0
 _MARGIN_S: Final = 2.0
@@ -30,23 +30,6 @@ _PROBE_S: Final = 5.0
 _ROWS: Final = 500
 """So many charge points are read again at a time."""
 _log = structlog.get_logger("control.cluster")
-
-
-class Row(Protocol):
-    """Of a table that nodes write in turn."""
-
-    @property
-    def number(self) -> int:
-        """Of the row."""
-
-    @property
-    def revision(self) -> int:
-        """How often it was written."""
-
-
-def is_newer(found: Row, known: Row | None) -> bool:
-    """True if what was read is later than what is known."""
-    return known is None or (found.number, found.revision) > (known.number, known.revision)
 
 
 class Cluster(NodePart):

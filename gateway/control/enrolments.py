@@ -23,7 +23,6 @@ from gateway.control.certificate_authority import (
     Waiting,
 )
 from gateway.control.certificate_calls import CertificateCalls
-from gateway.control.cluster import is_newer
 from gateway.control.directory import Directory
 from gateway.control.due_rows import DueRows
 from gateway.control.enrolment_events import Report, report_state
@@ -35,6 +34,7 @@ from gateway.control.own_calls import OwnCalls
 from gateway.control.part import NodePart
 from gateway.control.reachable import Reachable
 from gateway.control.record_gate import RecordGate
+from gateway.control.rows_of_others import news
 from gateway.control.sessions import Entry, Sessions
 from gateway.control.store_thread import StoreThread
 from gateway.identity.evidence import CertificateProof
@@ -458,22 +458,19 @@ class Enrolments(NodePart):
                 report_state(self._report, each)
                 for hears in self.on_change:
                     hears(known, each)
-            self._newest[each.charge_point_id] = each
+            self._keep(each)
             self._due.put(each.charge_point_id, time.time())
-            self._note_held(each)
         return stored[-1]
 
     async def rows_changed(self, charge_point_ids: Sequence[ChargePointId]) -> None:
         """Another node may have written them."""
         found = await self._store.call_later(lambda registry: registry.enrolments.newest_of(charge_point_ids))
+        await news(found, self._newest.get, self._lock, self._keep)
         for each in found:
-            async with self._lock(each.charge_point_id):
-                if is_newer(each, self._newest.get(each.charge_point_id)):
-                    self._newest[each.charge_point_id] = each
-                    self._note_held(each)
             self._due.wake(each.charge_point_id)
 
-    def _note_held(self, enrolment: Enrolment) -> None:
+    def _keep(self, enrolment: Enrolment) -> None:
+        self._newest[enrolment.charge_point_id] = enrolment
         self._held.pop(enrolment.charge_point_id, None)
         self._decided.discard(enrolment.charge_point_id)
         if enrolment.state is State.HELD:

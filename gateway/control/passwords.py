@@ -15,7 +15,6 @@ import structlog
 
 from gateway.config.model import Config
 from gateway.control import password_slots as slots
-from gateway.control.cluster import is_newer
 from gateway.control.credentials import PasswordVerifier
 from gateway.control.directory import Directory
 from gateway.control.due_rows import DueRows
@@ -27,6 +26,7 @@ from gateway.control.part import NodePart
 from gateway.control.password_events import report_password
 from gateway.control.reachable import Reachable
 from gateway.control.record_gate import RecordGate
+from gateway.control.rows_of_others import news
 from gateway.control.sessions import Entry, Sessions
 from gateway.control.store_thread import StoreThread
 from gateway.identity.basic_auth import canonical_secret, generate_password
@@ -426,15 +426,12 @@ class Passwords(NodePart):
     async def rows_changed(self, charge_point_ids: Sequence[ChargePointId]) -> None:
         """Another node may have written them: one that has come here meanwhile has shown here which password it has."""
         found = await self._store.call_later(lambda r: PasswordChangeTable(r.database).newest_of(charge_point_ids))
-        for each in found:
-            identity, entry = each.charge_point_id, self._sessions.get(each.charge_point_id)
-            async with self._lock(identity):
-                is_news = is_newer(each, self._newest.get(identity))
-                if is_news:
-                    self._took(each)
-            if is_news and entry is not None and entry.live is not None:
+        for each in await news(found, self._newest.get, self._lock, self._took):
+            entry = self._sessions.get(each.charge_point_id)
+            if entry is not None and entry.live is not None:
                 await self._look(entry)
-            self._due.wake(identity)
+        for each in found:
+            self._due.wake(each.charge_point_id)
 
     def _took(self, change: PasswordChange) -> None:
         self._newest[change.charge_point_id] = change

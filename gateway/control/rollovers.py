@@ -145,6 +145,8 @@ class Rollovers(NodePart):
 
     async def tick(self) -> None:
         """Every second: whoever is connected and due, a few at a time."""
+        if self._store.is_shared:
+            await self._follow_others()
         now = time.time()
         for running in list(self._running.values()):
             for identity, station in list(running.open.items()):
@@ -154,6 +156,15 @@ class Rollovers(NodePart):
                 if entry is not None and core.next_is_due(station, now, reachable=True):
                     self._busy.add(identity)
                     self._tasks.start(self._drive(running, station, entry), "rollover")
+
+    async def _follow_others(self) -> None:
+        """Other nodes begin rollovers, and an operator may stop one at any node."""
+        found = await self._store.call_later(lambda r: RootTables(r.database).rollovers(running_only=True))
+        for number in self._running.keys() - {each.number for each in found}:
+            del self._running[number]
+        for rollover in found:
+            if rollover.number not in self._running:
+                await self._run(rollover)
 
     # -- one charge point at a time
 

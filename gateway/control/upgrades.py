@@ -15,7 +15,6 @@ import structlog
 from gateway.audit.event import printable
 from gateway.config.model import Config
 from gateway.control.certificate_calls import Said
-from gateway.control.cluster import is_newer
 from gateway.control.directory import Directory
 from gateway.control.due_rows import DueRows
 from gateway.control.enrolments import Enrolments
@@ -23,6 +22,7 @@ from gateway.control.operator_requests import OperatorRequest
 from gateway.control.own_calls import OwnCalls
 from gateway.control.part import NodePart
 from gateway.control.reachable import Reachable
+from gateway.control.rows_of_others import news
 from gateway.control.sessions import Entry, Sessions
 from gateway.control.store_thread import StoreThread
 from gateway.control.upgrade_calls import Heard, UpgradeCalls, version_of
@@ -446,15 +446,12 @@ class Upgrades(NodePart):
     async def rows_changed(self, charge_point_ids: Sequence[ChargePointId]) -> None:
         """Another node may have written them: one that has come here meanwhile may be back on the old profile."""
         found = await self._store.call_later(lambda registry: registry.upgrades.newest_of(charge_point_ids))
-        for each in found:
-            identity, entry = each.charge_point_id, self._sessions.get(each.charge_point_id)
-            async with self._lock(identity):
-                is_news = is_newer(each, self._open.get(identity))
-                if is_news:
-                    self._keep(each)
-            if is_news and entry is not None and entry.has_booted:
+        for each in await news(found, self._open.get, self._lock, self._keep):
+            entry = self._sessions.get(each.charge_point_id)
+            if entry is not None and entry.has_booted:
                 await self._registered(entry)
-            self._due.wake(identity)
+        for each in found:
+            self._due.wake(each.charge_point_id)
 
     def _took(self, stored: Upgrade) -> None:
         """It is on disk."""

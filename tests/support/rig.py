@@ -121,7 +121,9 @@ class Rig:
 
     @contextlib.contextmanager
     def registry(self) -> Iterator[Registry]:
-        registry = Registry.open(f"sqlite:///{self.state / 'registry.sqlite'}")
+        registry = Registry.open(
+            self.config["gateway"].get("database_url") or f"sqlite:///{self.state / 'registry.sqlite'}"
+        )
         try:
             yield registry
         finally:
