@@ -1,6 +1,6 @@
 """The tables of campaigns: what `gateway.provisioning` has decided, kept. One call is one transaction, durable on return."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -121,12 +121,23 @@ class CampaignTable:
             if done is not None:
                 _clear_order(connection, campaign.number, done)
 
-    def active(self) -> list[tuple[Campaign, Order | None]]:
-        """Every campaign that is under way or has an order, with the order."""
+    def active(self, on_damage: Callable[[StoreError], None] | None = None) -> list[tuple[Campaign, Order | None]]:
+        """Every campaign that is under way or has an order, with the order.
+
+        A row that cannot be read ends in a StoreError, or in a call of `on_damage` with it and without the row.
+        """
         query = select(campaigns).where(or_(campaigns.c.state.in_(_ACTIVE), campaigns.c.ordered != ""))
         with self._database.reading() as connection:
             rows = connection.execute(query.order_by(campaigns.c.number)).mappings().all()
-        return [(_campaign(row), _order(row["ordered"])) for row in rows]
+        found = []
+        for row in rows:
+            try:
+                found.append((_campaign(row), _order(row["ordered"])))
+            except StoreError as error:
+                if on_damage is None:
+                    raise
+                on_damage(error)
+        return found
 
     def drop_order(self, number: int, order: Order) -> None:
         """It cannot be performed any more."""
