@@ -46,7 +46,7 @@ from gateway.provisioning.campaign_run import CampaignRun
 from gateway.provisioning.campaign_states import CampaignState
 from gateway.provisioning.campaign_window import is_open
 from gateway.provisioning.capability import Fact, campaign_fact
-from gateway.store.errors import StoreError
+from gateway.store.errors import DamagedRow, StoreError
 from gateway.store.registry import Registry
 
 __all__ = ["Campaigns"]
@@ -127,10 +127,13 @@ class Campaigns(NodePart):
             try:
                 await self._advance(campaign, order)
                 self._failed.pop(campaign.number, None)
-            except StoreError as error:
-                _log.error("campaign_not_written", campaign=campaign.name, why=str(error))  # the next tick tries again
             except Exception as error:  # noqa: BLE001  the other campaigns go on
-                await self._halt(campaign, order, error)
+                if _is_passing(error):
+                    _log.error(
+                        "campaign_not_written", campaign=campaign.name, why=str(error)
+                    )  # the next tick tries again
+                else:
+                    await self._halt(campaign, order, error)
 
     def status(self) -> list[dict[str, Any]]:
         """What is under way."""
@@ -183,9 +186,15 @@ class Campaigns(NodePart):
     async def _loaded(self, campaign: Campaign) -> CampaignRun:
         def read(registry: Registry) -> CampaignRun:  # in the thread: it takes a while to sort a fleet
             found, _ = registry.campaigns.get(campaign.name)
-            return CampaignRun(found, registry.campaigns.members(campaign.number), time.time())
+            return CampaignRun(found, registry.campaigns.members(campaign.number, damaged.append), time.time())
 
-        run = self._runs[campaign.number] = await self._store.call_later(read)
+        damaged: list[DamagedRow] = []
+        run = await self._store.call_later(read)
+        if damaged and not run.members:
+            raise damaged[0]  # it is not finished because nobody can be read
+        for error in damaged:
+            self._cannot_see(campaign, ChargePointId(error.charge_point_id), error)
+        self._runs[campaign.number] = run
         return run
 
     async def _observed(self, run: CampaignRun, members: Sequence[Member]) -> Mapping[ChargePointId, Observation]:
@@ -193,16 +202,16 @@ class Campaigns(NodePart):
         operation = self._operations[run.campaign.kind]
         try:
             return await operation.observe(members, run.campaign.plan)
-        except StoreError:
-            raise
-        except Exception:  # noqa: BLE001  it is said below, of whom
+        except Exception as failed:
+            if _is_passing(failed):
+                raise
             found: dict[ChargePointId, Observation] = {}
             for each in members:
                 try:
                     found |= await operation.observe([each], run.campaign.plan)
-                except StoreError:
-                    raise
-                except Exception as error:  # noqa: BLE001  the others are seen
+                except Exception as error:
+                    if _is_passing(error):
+                        raise
                     self._cannot_see(run.campaign, each.charge_point_id, error)
             return found
 
@@ -311,3 +320,8 @@ class Campaigns(NodePart):
         if campaign.number not in self._unusable:
             self._unusable.add(campaign.number)
             self._report("campaign.stuck", "high", "allow_alert", f"{campaign.name}: {why}", "")
+
+
+def _is_passing(error: Exception) -> bool:
+    """A database that is locked or full: nobody's row is at fault, and the next tick may find it well."""
+    return isinstance(error, StoreError) and not isinstance(error, DamagedRow)

@@ -276,6 +276,26 @@ async def test_a_campaign_that_fails_while_it_runs_is_paused_until_somebody_lets
     assert (await site.members(), await site.state()) == (["committed", "committed"], CampaignState.FINISHED)
 
 
+async def test_a_member_whose_row_is_damaged_is_on_record_and_the_others_go_on(site: Site) -> None:
+    await site.plan(sizes=(2,), canaries=2)
+    site.sql("UPDATE campaign_members SET rank = 'nonsense' WHERE charge_point_id = 'CP-0'")
+    await site.order()
+    await site.tick(8)
+    assert site.script.told == ["CP-1"]
+    assert [event for event in site.events if event[0] == "campaign.stuck"] == [("campaign.stuck", "CP-0")]
+
+
+async def test_a_campaign_of_which_nobody_can_be_read_is_not_finished(site: Site) -> None:
+    await site.plan()
+    await site.order()
+    await site.tick()
+    site.sql("UPDATE campaign_members SET rank = 'nonsense'")
+    site.restart()
+    await site.tick(3)
+    assert await site.state() is CampaignState.PAUSED
+    assert [event for event, _ in site.events].count("campaign.failed") == 1
+
+
 async def test_a_campaign_whose_row_is_damaged_stops_no_other(site: Site) -> None:
     await site.plan("first")
     await site.plan("second")
