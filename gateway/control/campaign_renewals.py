@@ -1,6 +1,5 @@
 """Campaigns of kind `certificate`: every charge point gets a new certificate, by `gateway.control.enrolments`."""
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -12,7 +11,6 @@ from gateway.identity.evidence import CertificateProof
 from gateway.ocpp.vocabulary import ChargePointId
 from gateway.provisioning.campaign import Answer, Member, Observation, Said, Seen
 from gateway.provisioning.campaign_plan import Plan
-from gateway.provisioning.campaign_states import MemberState
 from gateway.provisioning.enrolment import Enrolment
 from gateway.provisioning.states import State
 from gateway.store.registry import Registry
@@ -20,8 +18,6 @@ from gateway.store.registry import Registry
 __all__ = ["RenewalOperation"]
 
 _IN_USE: Final = frozenset({State.SEEN_IN_HANDSHAKE, State.OLD_RETIRED})
-_LOOK_EVERY: Final = 15
-"""Observations between two looks at those that have to stay with it for a while yet; at its end every one counts."""
 
 
 class RenewalOperation:
@@ -32,7 +28,6 @@ class RenewalOperation:
         self._directory = directory
         self._sessions = sessions
         self._store = store
-        self._looks = 0
 
     async def prepare(self, member: Member, plan: Plan) -> Answer:
         """Nothing is done to it; it is only looked whether it can be told. Raises StoreError."""
@@ -56,11 +51,7 @@ class RenewalOperation:
     async def observe(self, members: Sequence[Member], plan: Plan) -> Mapping[ChargePointId, Observation]:
         """By the newest enrolment of each, and the certificate that it is connected with. Raises StoreError."""
         del plan
-        self._looks += 1
-        all_of_them = self._looks % _LOOK_EVERY == 0
-        now = time.time()
-        wanted = [each for each in members if all_of_them or each.state is not MemberState.SOAK or now >= each.due_at]
-        known = {each.charge_point_id: self._enrolments.known(each.charge_point_id) for each in wanted}
+        known = {each.charge_point_id: self._enrolments.known(each.charge_point_id) for each in members}
         asked = [identity for identity, enrolment in known.items() if enrolment is None]
 
         def read(registry: Registry) -> dict[ChargePointId, Enrolment | None]:
@@ -68,7 +59,7 @@ class RenewalOperation:
 
         if asked:
             known |= await self._store.call_later(read)
-        return {each.charge_point_id: self._seen(each, known[each.charge_point_id]) for each in wanted}
+        return {each.charge_point_id: self._seen(each, known[each.charge_point_id]) for each in members}
 
     def _seen(self, member: Member, newest: Enrolment | None) -> Observation:
         record = self._directory.get(member.charge_point_id)

@@ -14,6 +14,7 @@ from gateway.control.enrolment_events import Report
 from gateway.link.tasks import TaskOwner
 from gateway.ocpp.vocabulary import ChargePointId
 from gateway.provisioning.agenda import Agenda
+from gateway.store.errors import DamagedRow
 
 __all__ = ["DueRows"]
 
@@ -57,6 +58,7 @@ class DueRows:
         self._woken: set[ChargePointId] = set()
         """While somebody was at it: it is looked at once more."""
         self._broken: set[ChargePointId] = set()
+        self._damaged: list[DamagedRow] = []
         self._now = 0.0
         self.looked_at = 0
         """How many rows ticks have looked at so far."""
@@ -82,6 +84,10 @@ class DueRows:
         """What could not be done now, the registry being locked say, is tried again soon."""
         self.put(charge_point_id, now + _AGAIN_S)
 
+    def damaged(self, error: DamagedRow) -> None:
+        """A row that could not be read when the others were: the next tick puts it on record."""
+        self._damaged.append(error)
+
     def drop(self, charge_point_id: ChargePointId) -> None:
         """Nothing is to be done about it any more."""
         self._agenda.drop(charge_point_id)
@@ -95,6 +101,9 @@ class DueRows:
 
     def work_off(self) -> None:
         """Look at what is due, the longest due first."""
+        while self._damaged:
+            error = self._damaged.pop()
+            self._report("provisioning.stuck", "high", "allow_alert", str(error), error.charge_point_id)
         now = self._clock()
         if now < self._now:
             # The clock was set back. Nobody waits until it is again as late as it was thought to be.

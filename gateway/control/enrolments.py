@@ -110,7 +110,7 @@ class Enrolments(NodePart):
 
     async def load(self) -> None:
         """Read what is under way. Raises StoreError."""
-        found = await self._store.call(lambda registry: registry.enrolments.watched())
+        found = await self._store.call(lambda registry: registry.enrolments.watched(self._due.damaged))
         self._newest = {each.charge_point_id: each for each in found}
         self._held = {each.charge_point_id: each.ca_request for each in found if each.state is State.HELD}
         self._due.put_all(self._newest, time.time())
@@ -464,7 +464,9 @@ class Enrolments(NodePart):
 
     async def rows_changed(self, charge_point_ids: Sequence[ChargePointId]) -> None:
         """Another node may have written them."""
-        found = await self._store.call_later(lambda registry: registry.enrolments.newest_of(charge_point_ids))
+        found = await self._store.call_later(
+            lambda registry: registry.enrolments.newest_of(charge_point_ids, self._due.damaged)
+        )
         await news(found, self._newest.get, self._lock, self._keep)
         for each in found:
             self._due.wake(each.charge_point_id)

@@ -99,7 +99,9 @@ class Passwords(NodePart):
 
     async def load(self) -> None:
         """Read what is under way. Raises StoreError."""
-        found = await self._store.call(lambda registry: PasswordChangeTable(registry.database).watched())
+        found = await self._store.call(
+            lambda registry: PasswordChangeTable(registry.database).watched(self._due.damaged)
+        )
         self._newest = {each.charge_point_id: each for each in found}
         self._due.put_all(self._newest, time.time())
 
@@ -425,7 +427,9 @@ class Passwords(NodePart):
 
     async def rows_changed(self, charge_point_ids: Sequence[ChargePointId]) -> None:
         """Another node may have written them: one that has come here meanwhile has shown here which password it has."""
-        found = await self._store.call_later(lambda r: PasswordChangeTable(r.database).newest_of(charge_point_ids))
+        found = await self._store.call_later(
+            lambda r: PasswordChangeTable(r.database).newest_of(charge_point_ids, self._due.damaged)
+        )
         for each in await news(found, self._newest.get, self._lock, self._took):
             entry = self._sessions.get(each.charge_point_id)
             if entry is not None and entry.live is not None:

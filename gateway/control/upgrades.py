@@ -89,7 +89,7 @@ class Upgrades(NodePart):
 
     async def load(self) -> None:
         """Read what is under way. Raises StoreError."""
-        found = await self._store.call(lambda registry: registry.upgrades.open())
+        found = await self._store.call(lambda registry: registry.upgrades.open(self._due.damaged))
         self._open = {each.charge_point_id: each for each in found}
         self._due.put_all(self._open, time.time())
 
@@ -445,7 +445,9 @@ class Upgrades(NodePart):
 
     async def rows_changed(self, charge_point_ids: Sequence[ChargePointId]) -> None:
         """Another node may have written them: one that has come here meanwhile may be back on the old profile."""
-        found = await self._store.call_later(lambda registry: registry.upgrades.newest_of(charge_point_ids))
+        found = await self._store.call_later(
+            lambda registry: registry.upgrades.newest_of(charge_point_ids, self._due.damaged)
+        )
         for each in await news(found, self._open.get, self._lock, self._keep):
             entry = self._sessions.get(each.charge_point_id)
             if entry is not None and entry.has_booted:

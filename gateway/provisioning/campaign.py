@@ -1,7 +1,6 @@
 """What a campaign is made of: its rows, what happens to it, and what it wants done. `campaign_run` decides. Pure."""
 
-from collections.abc import Mapping
-from collections.abc import Set as AbstractSet
+from collections.abc import Container, Mapping
 from enum import Enum
 from typing import Literal
 
@@ -48,6 +47,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     forgiven_failed: int = 0
     forgiven_lost: int = 0
     """What had happened in this wave, or with `lost` in all, when somebody last let it go on."""
+    forgiven_at: float = 0.0
+    """When that was."""
     repeated: int = 0
     """How many of this wave had begun then: as many others as the wave has follow, before it counts as done."""
 
@@ -166,7 +167,7 @@ class Tick(msgspec.Struct, frozen=True):
 
     now: float
     in_window: bool
-    connected: AbstractSet[ChargePointId]
+    connected: Container[ChargePointId]
     observations: Mapping[ChargePointId, Observation]
 
 

@@ -8,9 +8,11 @@ a new one from the rows: that is also what happens after a crash. Nothing is kep
 - In a stratum, wave after wave: the next one begins when everybody of this one has come to a good enough end.
 - Nobody is told outside a maintenance window, while the campaign is paused, or after its stratum has halted.
 - Those that were told are watched to their end whatever becomes of the campaign.
+- A tick looks at so many charge points and no more: at all of a small campaign, and at those of a large one in turn.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from itertools import islice
 
 import msgspec
 
@@ -38,7 +40,7 @@ from gateway.provisioning.campaign import (
 )
 from gateway.provisioning.campaign_plan import wave_size
 from gateway.provisioning.campaign_states import FOLLOWS, CampaignState, MemberState
-from gateway.provisioning.campaign_tally import Tally, halt_reason
+from gateway.provisioning.campaign_tally import Count, Tally, halt_reason
 
 __all__ = ["CampaignRun"]
 
@@ -46,6 +48,12 @@ _SETTLE_S = 300.0
 """After a start of the gateway nobody is late or missing for so long: charge points take their time to come back."""
 _DETAIL_CHARS = 300
 _MAX_BACK_OFF = 6
+_AT_A_TIME = 1_000
+"""Charge points of one state, or strata together, that one tick looks at."""
+_LEAST_AT_A_TIME = 20
+"""Of a stratum, however many there are."""
+_WATCHED_AT_A_TIME = {MemberState.SOAK: 200, MemberState.LOST: 200}
+"""Who is watched in turn, if there are many: nobody waits for them, and there may be as many as the fleet has."""
 _NOTES = {
     MemberState.COMMITTED: ("campaign.committed", "info", "allow"),
     MemberState.FELL_BACK: ("campaign.fell_back", "medium", "allow_alert"),
@@ -71,6 +79,10 @@ class CampaignRun:
         self._asked: set[ChargePointId] = set()
         """Who is being prepared or told right now, by this process."""
         self._offline_since: dict[int, float] = {}
+        self._counted = [Count() for _ in campaign.strata]
+        self._share_of_tick = max(_LEAST_AT_A_TIME, _AT_A_TIME // max(1, len(campaign.strata)))
+        self._turns: dict[MemberState, int] = {}
+        self._looked_from = [0 for _ in campaign.strata]
         self._changed: dict[ChargePointId, Member] = {}
         self._effects: list[CampaignEffect] = []
 
@@ -92,10 +104,27 @@ class CampaignRun:
             return [StoreRows(self.campaign, changed), *effects]
         return effects
 
-    def watched(self) -> Iterator[Member]:
-        """Those about whom a tick has to know what is seen."""
-        for state in (*(each for each in MemberState if each.has_begun), MemberState.LOST):
-            yield from (self.members[identity] for identity in self._by_state[state])
+    def watched(self) -> list[Member]:
+        """Those about whom the next tick has to know what is seen."""
+        begun = [each for each in MemberState if each.has_begun and each not in _WATCHED_AT_A_TIME]
+        found = [identity for state in begun for identity in self._by_state[state]]
+        found += [identity for state in _WATCHED_AT_A_TIME for identity in self._in_turn(state)]
+        return [self.members[identity] for identity in found]
+
+    def counts(self) -> dict[MemberState, int]:
+        """How many are where."""
+        return {state: len(who) for state, who in self._by_state.items() if who}
+
+    def _in_turn(self, state: MemberState) -> list[ChargePointId]:
+        """All of a state, or those whose turn it is."""
+        line, at_a_time = self._by_state[state], _WATCHED_AT_A_TIME.get(state, _AT_A_TIME)
+        start = self._turns.get(state, 0) if len(line) > at_a_time else 0
+        return list(islice(line, start, start + at_a_time))
+
+    def _had_turn(self, state: MemberState) -> None:
+        """The next tick looks at the next ones. Who has left the state meanwhile costs others a turn, not their place."""
+        start = self._turns.get(state, 0) + _WATCHED_AT_A_TIME.get(state, _AT_A_TIME)
+        self._turns[state] = start if start < len(self._by_state[state]) else 0
 
     # -- orders
 
@@ -105,12 +134,12 @@ class CampaignRun:
         if order.what == "start" and self.campaign.approved_by:
             detail += f", approved by {self.campaign.approved_by}"
         if order.what == "resume":
-            self._let_go_on(order.stratum)
+            self._let_go_on(order.stratum, now)
         if order.what == "abort":
-            self._leave_out(MemberState.WITHDRAWN, "the campaign was aborted before its turn", now)
+            self._withdraw(now)
         self._effects.append(Note(f"campaign.{order.what}", "medium", "allow", detail))
 
-    def _let_go_on(self, only: int) -> None:
+    def _let_go_on(self, only: int, now: float) -> None:
         """Somebody has looked: what has happened so far counts no more, and the wave is repeated with others."""
         for index, progress in enumerate(self.campaign.strata):
             if progress.halted and only in {-1, index}:
@@ -122,9 +151,11 @@ class CampaignRun:
                     forgiven_ended=counts.ended,
                     forgiven_failed=counts.failed,
                     forgiven_lost=counts.lost,
+                    forgiven_at=now,
                     repeated=counts.admitted,
                 )
                 self._offline_since.pop(index, None)
+                self._counted[index] = Count()
 
     # -- time passes
 
@@ -132,17 +163,23 @@ class CampaignRun:
         state = self.campaign.state
         if state is CampaignState.PLANNED or state.is_over:
             return
-        for member in list(self.watched()):
+        for member in self.watched():
             self._watch(member, tick)
-        if tick.now >= self.campaign.started_at + self.campaign.plan.ends_after_s:
+        for in_turn in _WATCHED_AT_A_TIME:
+            self._had_turn(in_turn)
+        if state is CampaignState.ABORTING:
+            self._withdraw(tick.now)
+        is_at_end = tick.now >= self.campaign.started_at + self.campaign.plan.ends_after_s
+        if is_at_end:
             self._leave_out(MemberState.NOT_REACHED, "its turn did not come before the campaign ended", tick.now)
         for index in range(len(self.campaign.strata)):
             self._judge(index, tick)
-            if self._goes_on(index):
+            if self._goes_on(index) and not is_at_end:
                 self._next_wave(index)
                 self._admit(index, tick)
-        self._move_window(tick)
-        self._tell(tick)
+        if not is_at_end:
+            self._move_window(tick)
+            self._tell(tick)
         self._ask_again(tick)
         self._finish(tick.now)
 
@@ -203,11 +240,11 @@ class CampaignRun:
     def _too_many_offline(self, stratum: int, tick: Tick) -> str:
         """Whether more are offline than at the start, of those that have no reason to be."""
         rules, progress = self.campaign.plan.halt, self.campaign.strata[stratum]
-        if tick.now < self._settled_at:
+        if tick.now < self._settled_at or not self._count(stratum, tick):
             return ""
-        quiet = [each for each in self._of_stratum[stratum] if not self.members[each].state.is_underway]
-        offline = sum(1 for each in quiet if each not in tick.connected)
-        share = offline / len(quiet) if quiet else 0.0
+        count, self._counted[stratum] = self._counted[stratum], Count()
+        quiet, offline = count.quiet, count.offline
+        share = offline / quiet if quiet else 0.0
         if progress.offline_share < 0.0:
             self._progress(stratum, offline_share=share)
             return ""
@@ -217,7 +254,17 @@ class CampaignRun:
         since = self._offline_since.setdefault(stratum, tick.now)
         if tick.now < since + rules.offline_for_s:
             return ""
-        return f"{offline} of {len(quiet)} are offline; at the start {progress.offline_share:.0%} were"
+        return f"{offline} of {quiet} are offline; at the start {progress.offline_share:.0%} were"
+
+    def _count(self, stratum: int, tick: Tick) -> bool:
+        """Go on counting who is offline; True if everybody was asked."""
+        count, line = self._counted[stratum], self._of_stratum[stratum]
+        for identity in line[count.asked : count.asked + self._share_of_tick]:
+            count.asked += 1
+            if not self.members[identity].state.is_underway:
+                count.quiet += 1
+                count.offline += identity not in tick.connected
+        return count.asked >= len(line)
 
     def _next_wave(self, stratum: int) -> None:
         if self._is_done(stratum) and self._eligible[stratum]:
@@ -240,6 +287,7 @@ class CampaignRun:
         admitted = self._tally.of_wave(stratum, progress.wave).admitted
         room = self._size(stratum) + progress.repeated - admitted
         room = min(room, waves.max_at_once - self._tally.in_all(MemberState.PREPARING))
+        start = self._looked_from[stratum]
         for identity in self._candidates(stratum) if room > 0 else ():
             member = self.members[identity]
             if identity in tick.connected and member.due_at <= tick.now:
@@ -247,15 +295,22 @@ class CampaignRun:
                 self._ask(Prepare(moved))
                 room -= 1
                 if room == 0:
+                    self._looked_from[stratum] = 0
                     break
+            else:
+                start += 1
+        else:
+            self._looked_from[stratum] = start if start < len(self._eligible[stratum]) else 0
 
     def _candidates(self, stratum: int) -> list[ChargePointId]:
-        """In the first wave those that the plan names, as long as there are any; else all that are eligible."""
-        eligible = list(self._eligible[stratum])
+        """In the first wave those that the plan names, as long as there are any; else those that are eligible, in turn."""
+        eligible = self._eligible[stratum]
         if self.campaign.strata[stratum].wave == 0:
-            named = [each for each in eligible if each in self.campaign.plan.first]
-            return named or eligible
-        return eligible
+            named = [each for each in self.campaign.plan.first if each in eligible]
+            if named:
+                return sorted(named, key=lambda each: self.members[each].rank)
+        start = self._looked_from[stratum] if len(eligible) > self._share_of_tick else 0
+        return list(islice(eligible, start, start + self._share_of_tick))
 
     # -- one charge point
 
@@ -275,16 +330,17 @@ class CampaignRun:
         """Whose window opens waits for its turn, and back again when it closes."""
         before = MemberState.PREPARED if tick.in_window else MemberState.WINDOW
         after = MemberState.WINDOW if tick.in_window else MemberState.PREPARED
-        for identity in list(self._by_state[before]):
+        for identity in self._in_turn(before):
             member = self.members[identity]
             if self._goes_on(member.stratum) or not tick.in_window:
                 self._move(member, after, tick.now, member.detail)
+        self._had_turn(before)
 
     def _tell(self, tick: Tick) -> None:
         """In line, as many as there is room for."""
         if not tick.in_window:
             return
-        for identity in list(self._by_state[MemberState.WINDOW]):
+        for identity in self._in_turn(MemberState.WINDOW):
             member = self.members[identity]
             if not self._goes_on(member.stratum) or member.due_at > tick.now:
                 continue
@@ -295,6 +351,7 @@ class CampaignRun:
                 return
             if self._tally.underway(member.stratum) < self._size(member.stratum):
                 self._ask(Switch(self._move(member, MemberState.SWITCH, tick.now, "", switched_at=tick.now)))
+        self._had_turn(MemberState.WINDOW)
 
     def _wait_for_connection(self, member: Member, now: float) -> None:
         """For a while; then another one has its place, so that a wave does not hang on one that is away."""
@@ -345,9 +402,13 @@ class CampaignRun:
 
     # -- ends
 
+    def _withdraw(self, now: float) -> None:
+        self._leave_out(MemberState.WITHDRAWN, "the campaign was aborted before its turn", now)
+
     def _leave_out(self, state: MemberState, why: str, now: float) -> None:
+        """As many as one tick can; the next one goes on."""
         for before in (each for each in MemberState if each.is_before):
-            for identity in list(self._by_state[before]):
+            for identity in list(islice(self._by_state[before], _AT_A_TIME)):
                 self._move(self.members[identity], state, now, why)
 
     def _finish(self, now: float) -> None:
@@ -371,6 +432,8 @@ class CampaignRun:
             raise ValueError(f"{state.value} cannot follow {member.state.value}")
         detail = why[:_DETAIL_CHARS]
         after = msgspec.structs.replace(member, state=state, changed_at=now, detail=detail, **fields)
+        if member.state is MemberState.LOST:
+            self._not_lost_any_more(member, state)
         identity = member.charge_point_id
         self.members[identity] = self._changed[identity] = after
         self._tally.moved(member, after)
@@ -381,6 +444,16 @@ class CampaignRun:
             event, severity, decision = _NOTES[state]
             self._effects.append(Note(event, severity, decision, f"{self.campaign.name}: {detail}", identity))
         return after
+
+    def _not_lost_any_more(self, member: Member, state: MemberState) -> None:
+        """What was forgiven and has not happened, after all, must not hide what happens next."""
+        progress = self.campaign.strata[member.stratum]
+        if member.changed_at > progress.forgiven_at:
+            return
+        self._progress(member.stratum, forgiven_lost=max(0, progress.forgiven_lost - 1))
+        if member.wave == progress.wave and state is not MemberState.FELL_BACK:
+            ended, failed = progress.forgiven_ended, progress.forgiven_failed
+            self._progress(member.stratum, forgiven_ended=max(0, ended - 1), forgiven_failed=max(0, failed - 1))
 
     def _put_in_line(self, member: Member) -> None:
         self._by_state[member.state][member.charge_point_id] = None

@@ -9,7 +9,7 @@ from gateway.provisioning.campaign import Member, Progress
 from gateway.provisioning.campaign_plan import HaltRules
 from gateway.provisioning.campaign_states import MemberState
 
-__all__ = ["Tally", "WaveCounts", "halt_reason"]
+__all__ = ["Count", "Tally", "WaveCounts", "halt_reason"]
 
 _FAILED = (MemberState.FELL_BACK, MemberState.LOST)
 _ENDED = (MemberState.COMMITTED, *_FAILED)
@@ -23,6 +23,17 @@ class WaveCounts(msgspec.Struct, frozen=True, kw_only=True):
     ended: int
     failed: int
     lost: int
+
+
+class Count(msgspec.Struct):
+    """Of who is offline in a stratum, over as many ticks as it takes."""
+
+    asked: int = 0
+    """How many of the stratum so far."""
+    quiet: int = 0
+    """Those of them that have no reason to be offline."""
+    offline: int = 0
+    """Those of these that are."""
 
 
 class Tally:

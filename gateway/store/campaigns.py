@@ -1,6 +1,6 @@
 """The tables of campaigns: what `gateway.provisioning` has decided, kept. One call is one transaction, durable on return."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -14,7 +14,8 @@ from gateway.provisioning.campaign_states import CampaignState, MemberState
 from gateway.store.campaign_tables import campaign_members, campaign_steps, campaigns
 from gateway.store.cluster import Fence, verify_held
 from gateway.store.database import Database
-from gateway.store.errors import StoreError
+from gateway.store.errors import DamagedRow, StoreError
+from gateway.store.sound_rows import OnDamage, sound_rows
 
 __all__ = ["CampaignStep", "CampaignTable"]
 
@@ -121,12 +122,23 @@ class CampaignTable:
             if done is not None:
                 _clear_order(connection, campaign.number, done)
 
-    def active(self) -> list[tuple[Campaign, Order | None]]:
-        """Every campaign that is under way or has an order, with the order."""
+    def active(self, on_damage: Callable[[StoreError], None] | None = None) -> list[tuple[Campaign, Order | None]]:
+        """Every campaign that is under way or has an order, with the order.
+
+        A row that cannot be read ends in a StoreError, or in a call of `on_damage` with it and without the row.
+        """
         query = select(campaigns).where(or_(campaigns.c.state.in_(_ACTIVE), campaigns.c.ordered != ""))
         with self._database.reading() as connection:
             rows = connection.execute(query.order_by(campaigns.c.number)).mappings().all()
-        return [(_campaign(row), _order(row["ordered"])) for row in rows]
+        found = []
+        for row in rows:
+            try:
+                found.append((_campaign(row), _order(row["ordered"])))
+            except StoreError as error:
+                if on_damage is None:
+                    raise
+                on_damage(error)
+        return found
 
     def drop_order(self, number: int, order: Order) -> None:
         """It cannot be performed any more."""
@@ -154,11 +166,11 @@ class CampaignTable:
                 raise StoreError(f"There is no campaign '{printable(name)}'.")
             return _campaign(row), _order(row["ordered"])
 
-    def members(self, number: int) -> list[Member]:
+    def members(self, number: int, on_damage: OnDamage | None = None) -> list[Member]:
         """In line."""
         query = select(campaign_members).where(campaign_members.c.campaign == number).order_by(campaign_members.c.rank)
         with self._database.reading() as connection:
-            return [_member(row) for row in connection.execute(query).mappings()]
+            return sound_rows(connection.execute(query).mappings(), _member, on_damage)
 
     def steps(self, number: int, charge_point_id: str | None = None) -> list[CampaignStep]:
         """What has happened, the oldest first; of one charge point or of all."""
@@ -278,4 +290,4 @@ def _member(row: Any) -> Member:
     try:
         return msgspec.convert(values, Member)
     except msgspec.ValidationError as error:
-        raise StoreError(f"A row of a campaign is damaged: {error}") from None
+        raise DamagedRow(str(row["charge_point_id"]), str(error), "row in a campaign") from None

@@ -12,7 +12,8 @@ from gateway.provisioning.renewal import IN_USE
 from gateway.provisioning.states import State
 from gateway.store import taking_turns
 from gateway.store.database import Database
-from gateway.store.errors import StoreError
+from gateway.store.errors import DamagedRow
+from gateway.store.sound_rows import OnDamage, sound_rows
 from gateway.store.tables import enrolment_steps, enrolments
 
 __all__ = ["EnrolmentStep", "EnrolmentTable"]
@@ -54,12 +55,14 @@ class EnrolmentTable:
         found = self.latest(charge_point_id, 1)
         return found[0] if found else None
 
-    def newest_of(self, charge_point_ids: Sequence[ChargePointId]) -> list[Enrolment]:
+    def newest_of(
+        self, charge_point_ids: Sequence[ChargePointId], on_damage: OnDamage | None = None
+    ) -> list[Enrolment]:
         """Of each of these the one that counts, if it has one."""
         newest = select(func.max(enrolments.c.number)).where(enrolments.c.charge_point_id.in_(charge_point_ids))
         query = select(enrolments).where(enrolments.c.number.in_(newest.group_by(enrolments.c.charge_point_id)))
         with self._database.reading() as connection:
-            return [_from_row(row) for row in connection.execute(query).mappings()]
+            return sound_rows(connection.execute(query).mappings(), _from_row, on_damage)
 
     def latest(self, charge_point_id: str, limit: int) -> list[Enrolment]:
         """The newest first."""
@@ -68,12 +71,12 @@ class EnrolmentTable:
         with self._database.reading() as connection:
             return [_from_row(row) for row in connection.execute(query).mappings()]
 
-    def watched(self) -> list[Enrolment]:
+    def watched(self, on_damage: OnDamage | None = None) -> list[Enrolment]:
         """Of each charge point the one that counts, where time or the charge point may still change it."""
         newest = select(func.max(enrolments.c.number)).group_by(enrolments.c.charge_point_id)
         query = select(enrolments).where(enrolments.c.state.in_(_WATCHED), enrolments.c.number.in_(newest))
         with self._database.reading() as connection:
-            return [_from_row(row) for row in connection.execute(query).mappings()]
+            return sound_rows(connection.execute(query).mappings(), _from_row, on_damage)
 
     def due_for_renewal(self, now: float, renew_after: float, limit: int) -> list[ChargePointId]:
         """Whose certificate in use has lived for this share of its lifetime: those that end first."""
@@ -129,8 +132,8 @@ def _to_row(enrolment: Enrolment) -> dict[str, Any]:
 
 
 def _from_row(row: Any) -> Enrolment:
-    """Raises StoreError for a row that somebody has edited into nonsense."""
+    """Raises DamagedRow for one that somebody has edited into nonsense."""
     try:
         return msgspec.convert({str.__str__(key): value for key, value in row.items()}, Enrolment)
     except msgspec.ValidationError as error:
-        raise StoreError(f"Row {row['number']} of the enrolments is damaged: {error}") from None
+        raise DamagedRow(str(row["charge_point_id"]), str(error), "enrolment") from None

@@ -36,11 +36,12 @@ class StoreBusy(StoreError):  # noqa: N818  names the state
 
 
 class DamagedRow(StoreError):  # noqa: N818  names the state
-    """The row of one charge point cannot be read; the others can."""
+    """The row of one charge point cannot be read; the others can. `what`: of which table it is."""
 
-    def __init__(self, charge_point_id: str, why: str) -> None:
+    def __init__(self, charge_point_id: str, why: str, what: str = "row") -> None:
+        self.charge_point_id = charge_point_id
         name = printable(charge_point_id)
-        super().__init__(f"The row of charge point '{name}' is damaged ({why}); correct or remove it.")
+        super().__init__(f"The {what} of charge point '{name}' is damaged ({why}); correct or remove it.")
 
 
 class NotFound(StoreError):  # noqa: N818  names the state

@@ -11,7 +11,8 @@ from gateway.provisioning.password import PasswordChange
 from gateway.provisioning.password_states import PasswordState
 from gateway.store import changes, one_row, taking_turns
 from gateway.store.database import Database
-from gateway.store.errors import StoreError
+from gateway.store.errors import DamagedRow
+from gateway.store.sound_rows import OnDamage, sound_rows
 from gateway.store.tables import password_changes
 
 __all__ = ["PasswordChangeTable"]
@@ -59,22 +60,24 @@ class PasswordChangeTable:
         with self._database.reading() as connection:
             return _latest(connection, charge_point_id, limit)
 
-    def newest_of(self, charge_point_ids: Sequence[ChargePointId]) -> list[PasswordChange]:
+    def newest_of(
+        self, charge_point_ids: Sequence[ChargePointId], on_damage: OnDamage | None = None
+    ) -> list[PasswordChange]:
         """Of each of these the one that counts, if it has one."""
         these = password_changes.c.charge_point_id.in_(charge_point_ids)
         newest = select(func.max(password_changes.c.number)).where(these).group_by(password_changes.c.charge_point_id)
         query = select(password_changes).where(password_changes.c.number.in_(newest))
         with self._database.reading() as connection:
-            return [_from_row(row) for row in connection.execute(query).mappings()]
+            return sound_rows(connection.execute(query).mappings(), _from_row, on_damage)
 
-    def watched(self) -> list[PasswordChange]:
+    def watched(self, on_damage: OnDamage | None = None) -> list[PasswordChange]:
         """Of each charge point the one that counts, where something may still change it."""
         newest = select(func.max(password_changes.c.number)).group_by(password_changes.c.charge_point_id)
         query = select(password_changes).where(
             password_changes.c.state.in_(_WATCHED), password_changes.c.number.in_(newest)
         )
         with self._database.reading() as connection:
-            return [_from_row(row) for row in connection.execute(query).mappings()]
+            return sound_rows(connection.execute(query).mappings(), _from_row, on_damage)
 
 
 def _latest(connection: Connection, charge_point_id: str, limit: int) -> list[PasswordChange]:
@@ -91,8 +94,8 @@ def _put(connection: Connection, change: PasswordChange) -> PasswordChange:
 
 
 def _from_row(row: Any) -> PasswordChange:
-    """Raises StoreError for a row that somebody has edited into nonsense."""
+    """Raises DamagedRow for one that somebody has edited into nonsense."""
     try:
         return msgspec.convert({str.__str__(key): value for key, value in row.items()}, PasswordChange)
     except msgspec.ValidationError as error:
-        raise StoreError(f"Row {row['number']} of the password changes is damaged: {error}") from None
+        raise DamagedRow(str(row["charge_point_id"]), str(error), "password change") from None

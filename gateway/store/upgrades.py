@@ -17,8 +17,9 @@ from gateway.provisioning.upgrade import Upgrade
 from gateway.provisioning.upgrade_states import ENDS, UpgradeState
 from gateway.store import changes, taking_turns
 from gateway.store.database import Database
-from gateway.store.errors import BelowFloor, StoreError
+from gateway.store.errors import BelowFloor, DamagedRow, StoreError
 from gateway.store.one_row import existing, replace_and_note, with_floor
+from gateway.store.sound_rows import OnDamage, sound_rows
 from gateway.store.upgrade_tables import upgrade_steps, upgrades
 
 __all__ = ["UpgradeStep", "UpgradeTable"]
@@ -78,19 +79,19 @@ class UpgradeTable:
         with self._database.reading() as connection:
             return _newest(connection, charge_point_id)
 
-    def newest_of(self, charge_point_ids: Sequence[ChargePointId]) -> list[Upgrade]:
+    def newest_of(self, charge_point_ids: Sequence[ChargePointId], on_damage: OnDamage | None = None) -> list[Upgrade]:
         """Of each of these the one that counts, if it has one."""
         newest = select(func.max(upgrades.c.number)).where(upgrades.c.charge_point_id.in_(charge_point_ids))
         query = select(upgrades).where(upgrades.c.number.in_(newest.group_by(upgrades.c.charge_point_id)))
         with self._database.reading() as connection:
-            return [_from_row(row) for row in connection.execute(query).mappings()]
+            return sound_rows(connection.execute(query).mappings(), _from_row, on_damage)
 
-    def open(self) -> list[Upgrade]:
+    def open(self, on_damage: OnDamage | None = None) -> list[Upgrade]:
         """All that something is still to come of."""
         newest = select(func.max(upgrades.c.number)).group_by(upgrades.c.charge_point_id)
         query = select(upgrades).where(upgrades.c.state.in_(_OPEN), upgrades.c.number.in_(newest))
         with self._database.reading() as connection:
-            return [_from_row(row) for row in connection.execute(query).mappings()]
+            return sound_rows(connection.execute(query).mappings(), _from_row, on_damage)
 
     def steps(self, charge_point_id: str, limit: int) -> list[UpgradeStep]:
         """What has happened, the newest first."""
@@ -156,8 +157,8 @@ def _to_row(upgrade: Upgrade) -> dict[str, Any]:
 
 
 def _from_row(row: Any) -> Upgrade:
-    """Raises StoreError for a row that somebody has edited into nonsense."""
+    """Raises DamagedRow for one that somebody has edited into nonsense."""
     try:
         return msgspec.convert({str.__str__(key): value for key, value in row.items()}, Upgrade)
     except msgspec.ValidationError as error:
-        raise StoreError(f"Row {row['number']} of the upgrades is damaged: {error}") from None
+        raise DamagedRow(str(row["charge_point_id"]), str(error), "upgrade") from None

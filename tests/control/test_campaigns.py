@@ -69,6 +69,8 @@ class Script:
         del plan
         if self.breaks == "observe":
             raise StoreError("broken")
+        if any(each.charge_point_id == self.breaks for each in members):
+            raise ValueError("a mark that is no number")
         seen = {each.charge_point_id for each in members if each.charge_point_id in self.told and self.sees}
         untold = {each.charge_point_id for each in members} - set(self.told)
         return dict.fromkeys(seen, Observation(Seen.PROVEN)) | dict.fromkeys(untold, Observation(Seen.NOTHING))
@@ -216,11 +218,97 @@ async def test_what_cannot_be_seen_is_looked_at_again(site: Site) -> None:
     await site.tick(4)
     assert await site.members() == ["waiting"]
     site.script.breaks, site.script.sees = "observe", True
-    with pytest.raises(StoreError, match="broken"):
-        await site.tick()
+    await site.tick()
+    assert await site.members() == ["waiting"]
     site.script.breaks = ""
     await site.tick(4)
     assert (await site.members(), site.script.told) == (["committed"], ["CP-0"])
+
+
+async def test_one_of_whom_nothing_can_be_said_does_not_hide_the_others(site: Site) -> None:
+    await site.plan(sizes=(2,), canaries=2)
+    await site.order()
+    site.script.breaks = "CP-0"
+    await site.tick(8)
+    assert await site.members() == ["waiting", "committed"]
+    assert [event for event in site.events if event[0] == "campaign.stuck"] == [("campaign.stuck", "CP-0")]
+    site.script.breaks = ""
+    await site.tick(4)
+    assert await site.members() == ["committed", "committed"]
+
+
+async def test_a_campaign_that_fails_pauses_on_record_and_the_others_go_on(site: Site) -> None:
+    await site.plan("first")
+    await site.plan("second")
+    site.sql("UPDATE campaign_members SET charge_point_id = 'CP-9' WHERE campaign = 2")
+    site.connect(["CP-9"])
+    site.sql("UPDATE campaign_members SET stratum = 7 WHERE campaign = 1")
+    await site.order(name="first")
+    await site.order(name="second")
+    await site.tick(8)
+    assert await site.members("second") == ["committed"]
+    assert [event for event in site.events if event[0] == "campaign.failed"] == [
+        ("campaign.failed", "first: IndexError, see the log of the gateway; it is paused")
+    ]
+    assert (await site.state("first"), await site.members("first")) == (CampaignState.PLANNED, ["eligible"])
+    site.sql("UPDATE campaign_members SET stratum = 0 WHERE campaign = 1")
+    await site.order(Order(what="start", by="ben"), name="first")
+    await site.tick(8)
+    assert await site.members("first") == ["committed"]
+
+
+async def test_a_campaign_that_fails_while_it_runs_is_paused_until_somebody_lets_it_go_on(site: Site) -> None:
+    await site.plan(sizes=(2,))
+    await site.order()
+    site.script.sees = False
+    await site.tick(3)
+    site.sql("UPDATE campaign_members SET stratum = 7 WHERE charge_point_id = 'CP-1'")
+    site.restart()
+    await site.tick(3)
+    assert await site.state() is CampaignState.PAUSED
+    assert [event for event, _ in site.events].count("campaign.failed") == 1
+    site.sql("UPDATE campaign_members SET stratum = 0 WHERE charge_point_id = 'CP-1'")
+    site.script.sees = True
+    await site.tick(3)
+    assert await site.members() == ["waiting", "eligible"]  # nobody has looked yet
+    await site.order(Order(what="resume", by="anna"))
+    await site.tick(12)
+    assert (await site.members(), await site.state()) == (["committed", "committed"], CampaignState.FINISHED)
+
+
+async def test_a_member_whose_row_is_damaged_is_on_record_and_the_others_go_on(site: Site) -> None:
+    await site.plan(sizes=(2,), canaries=2)
+    site.sql("UPDATE campaign_members SET rank = 'nonsense' WHERE charge_point_id = 'CP-0'")
+    await site.order()
+    await site.tick(8)
+    assert site.script.told == ["CP-1"]
+    assert [event for event in site.events if event[0] == "campaign.stuck"] == [("campaign.stuck", "CP-0")]
+
+
+async def test_a_campaign_of_which_nobody_can_be_read_is_not_finished(site: Site) -> None:
+    await site.plan()
+    await site.order()
+    await site.tick()
+    site.sql("UPDATE campaign_members SET rank = 'nonsense'")
+    site.restart()
+    await site.tick(3)
+    assert await site.state() is CampaignState.PAUSED
+    assert [event for event, _ in site.events].count("campaign.failed") == 1
+
+
+async def test_a_campaign_whose_row_is_damaged_stops_no_other(site: Site) -> None:
+    await site.plan("first")
+    await site.plan("second")
+    site.sql("UPDATE campaign_members SET charge_point_id = 'CP-9' WHERE campaign = 2")
+    site.connect(["CP-9"])
+    await site.order(name="first")
+    await site.order(name="second")
+    site.sql("UPDATE campaigns SET plan = '{' WHERE number = 1")
+    await site.tick(8)
+    assert await site.members("second") == ["committed"]
+    assert [detail[:30] for event, detail in site.events if event == "campaign.stuck"] == [
+        "The campaign 'first' is damage"
+    ]
 
 
 async def test_two_campaigns_with_the_same_charge_point_do_not_both_begin(site: Site) -> None:

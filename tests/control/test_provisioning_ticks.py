@@ -1,6 +1,8 @@
 """A tick of passwords, enrolments and upgrades looks at the rows whose time has come, and at no others. A real registry."""
 
 import asyncio
+import contextlib
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, cast
@@ -37,7 +39,7 @@ NOBODY = cast("Any", None)
 
 class Site:
     def __init__(self, url: str) -> None:
-        self.registry = Registry.open(url)
+        self.registry, self.path = Registry.open(url), url.removeprefix("sqlite:///")
         self.registry.add(record_of(CP, 1))
         self.store = StoreThread(url)
         self.directory, self.sessions, self.tasks = Directory(), Sessions(1), TaskOwner()
@@ -194,3 +196,26 @@ async def test_a_row_that_makes_no_sense_is_on_record_and_stops_no_other(site: S
         ("upgrade.fell_back", "CP-2"),
     ]
     assert await looks(part) == 0
+
+
+@pytest.mark.parametrize(
+    ("made", "table", "column"),
+    [
+        (lambda site: password(site, PasswordState.ACCEPTED), "password_changes", "origin"),
+        (lambda site: enrolment(site, State.SEEN_IN_HANDSHAKE), "enrolments", "created_at"),
+        (lambda site: upgrade(site, UpgradeState.LOST), "upgrades", "from_profile"),
+    ],
+)
+async def test_a_row_that_cannot_be_read_is_on_record_and_keeps_no_gateway_from_starting(
+    site: Site, made: Callable[[Site], NodePart], table: str, column: str
+) -> None:
+    part = made(site)
+    with contextlib.closing(sqlite3.connect(site.path, isolation_level=None)) as connection:
+        connection.execute(f"UPDATE {table} SET {column} = 'nonsense'")
+    await part.load()
+    assert await looks(part) == 0
+    ((event, severity, _, detail, identity),) = site.events
+    assert (event, severity, identity) == ("provisioning.stuck", "high", CP)
+    assert "is damaged" in detail
+    assert await looks(part) == 0
+    assert len(site.events) == 1

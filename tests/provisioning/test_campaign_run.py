@@ -1,6 +1,7 @@
 """Campaigns without a gateway: events in, effects out."""
 
 from collections import Counter
+from typing import Any
 
 import msgspec
 import pytest
@@ -299,6 +300,139 @@ class TestHalts:
         self.lose(world, 0)
         world.crash().tick(times=9)
         assert len(world.switched) == 1
+
+
+class TestForgiven:
+    """What had happened when somebody let it go on counts no more. What happens afterwards does, each time."""
+
+    def lost_and_resumed(self, **fields: Any) -> World:
+        """A first wave of one, which is lost; somebody has looked; it is repeated with the next one, which is told."""
+        world = World((9,), **fields).order("start").tick(times=4)
+        world.connected.discard(identity(0))
+        world.tick(500.0).tick()
+        assert world.campaign.strata[0].halted
+        return world.order("resume", 0).tick(times=4)
+
+    def lose(self, world: World, number: int) -> World:
+        world.connected.discard(identity(number))
+        return world.tick(500.0).tick()
+
+    def back(self, world: World, number: int, seen: Seen = Seen.PROVEN) -> World:
+        world.connected.add(identity(number))
+        world.seen[identity(number)] = Observation(seen)
+        return world.tick()
+
+    def test_one_that_stays_lost_halts_no_second_time(self) -> None:
+        world = self.lost_and_resumed()
+        world.prove(1).tick(times=2).tick(60.0).tick(times=3)
+        assert world.states()[:2] == ["lost", "committed"]
+        assert world.campaign.strata[0].halted == ""
+        assert len(world.switched) > 2
+
+    @pytest.mark.parametrize("seen", [Seen.PROVEN, Seen.BACK])
+    def test_one_that_has_come_back_hides_no_other(self, seen: Seen) -> None:
+        world = self.back(self.lost_and_resumed(), 0, seen)
+        assert world.campaign.strata[0].halted == ""
+        self.lose(world, 1)
+        assert world.count(MemberState.LOST) == 1
+        assert world.campaign.strata[0].halted.startswith("1 lost in the first wave")
+
+    def test_also_if_one_comes_and_one_goes_in_the_same_tick(self) -> None:
+        world = self.lost_and_resumed()
+        world.connected.discard(identity(1))
+        world.connected.add(identity(0))
+        world.seen[identity(0)] = Observation(Seen.PROVEN)
+        world.tick(500.0)
+        assert world.states()[:2] == ["verified", "lost"]
+        assert world.campaign.strata[0].halted.startswith("1 lost in the first wave")
+
+    def test_one_that_is_lost_later_and_comes_back_leaves_what_was_forgiven(self) -> None:
+        world = self.lose(self.lost_and_resumed(max_failure_share=0.9), 1)
+        world.order("resume", 0).tick(times=4)
+        assert world.campaign.strata[0].forgiven_lost == 2
+        self.back(world, 1)
+        assert world.campaign.strata[0].forgiven_lost == 1
+        assert world.campaign.strata[0].halted == ""
+        self.lose(world, 2)
+        assert world.campaign.strata[0].halted.startswith("1 lost in the first wave")
+        self.back(world, 2)  # this one was forgiven by nobody
+        assert world.campaign.strata[0].forgiven_lost == 1
+
+    @pytest.mark.parametrize(("failing", "halted"), [(2, ""), (4, "4 of 7 of wave 2")])
+    def test_a_share_that_was_forgiven_and_has_come_back_hides_no_other(self, failing: int, halted: str) -> None:
+        """Three of four are lost, which is forgiven, and come back. Then some of the four fall back that follow."""
+        world = World((40,), canaries=4, growth=1.0, max_failure_share=0.5, max_lost=9).order("start").tick(times=4)
+        world.prove().tick(times=2).tick(60.0).tick(times=4)
+        world.connected -= {identity(4), identity(5), identity(6)}
+        world.prove(7).tick(times=2).tick(500.0).tick()
+        assert world.campaign.strata[0].halted.startswith("3 of 4 of wave 2")
+        world.order("resume", 0).tick(times=4)
+        for number in (4, 5, 6):
+            self.back(world, number)
+        for number in range(8, 8 + failing):
+            world.seen[identity(number)] = Observation(Seen.BACK, "no")
+        for number in range(8 + failing, 12):
+            world.prove(number)
+        world.tick(times=2).tick(60.0).tick(times=2)
+        assert world.states()[4:8] == ["committed"] * 4
+        assert world.count(MemberState.FELL_BACK) == failing
+        assert world.campaign.strata[0].halted[: len("4 of 7 of wave 2")] == halted
+
+
+class TestLarge:
+    """A tick looks at so many charge points, whatever the size of the campaign; everybody has a turn."""
+
+    def test_who_is_there_has_a_turn_also_behind_thousands_that_are_not(self) -> None:
+        world = World((3_000,))
+        world.connected = {identity(2_999)}
+        world.order("start").tick(times=7)
+        assert world.prepared == [identity(2_999)]
+
+    def test_those_that_soak_are_watched_in_turn_and_all_come_to_their_end(self) -> None:
+        world = World((900,), canaries=900, max_at_once=1_000, soak_s=50.0).order("start").tick(times=3).prove()
+        world.tick(times=3)
+        assert world.count(MemberState.SOAK) == 900
+        watched = [each.charge_point_id for each in world.run.watched()]
+        assert len(watched) == 200
+        world.tick()
+        assert not {each.charge_point_id for each in world.run.watched()} & set(watched)
+        world.tick(60.0, times=1).tick(times=9)
+        assert world.count(MemberState.COMMITTED) == 900
+
+    def test_an_abort_of_thousands_is_worked_off_in_slices_also_by_another_process(self) -> None:
+        world = World((4_500,)).order("start").tick().order("abort")
+        assert 0 < world.count(MemberState.WITHDRAWN) <= 2_000
+        world.crash().tick(times=6)
+        assert world.count(MemberState.WITHDRAWN) == 4_500
+        assert world.is_in(CampaignState.ABORTED)
+
+    def test_at_the_end_of_the_campaign_nobody_begins_while_the_rest_is_left_out(self) -> None:
+        world = World((4_500,), ends_after_s=1_000.0).order("start")
+        world.tick(1_001.0)
+        assert (world.prepared, world.switched) == ([], [])
+        world.tick(times=6)
+        assert world.count(MemberState.NOT_REACHED) == 4_500
+        assert world.is_in(CampaignState.FINISHED)
+
+    def test_those_that_are_offline_are_counted_over_several_ticks(self) -> None:
+        world = World((2_500,), proof_within_s=10_000.0).order("start").tick(310.0).tick(times=3)
+        assert world.campaign.strata[0].offline_share == 0.0
+        world.connected -= {identity(number) for number in range(1_000, 2_500)}
+        world.tick(times=3)
+        assert world.campaign.strata[0].halted == ""
+        world.tick(310.0).tick(times=3)
+        assert world.campaign.strata[0].halted == "1500 of 2499 are offline; at the start 0% were"
+
+    def test_a_window_that_opens_moves_thousands_in_slices(self) -> None:
+        world = World((2_500,), canaries=2_500, max_at_once=5_000)
+        world.in_window = False
+        world.order("start").tick(times=4)
+        assert world.count(MemberState.PREPARED) == 2_500
+        world.in_window = True
+        world.tick()
+        assert world.count(MemberState.PREPARED) == 1_500
+        world.tick(times=6)
+        assert world.count(MemberState.WAITING) == 2_500
 
 
 class TestOrders:

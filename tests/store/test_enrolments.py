@@ -111,5 +111,5 @@ def test_a_damaged_row_is_named(registry: Registry, stored: Enrolment, url: str)
     with database.writing() as connection:
         connection.execute(text("UPDATE enrolments SET state = 'dreaming'"))
     database.close()
-    with pytest.raises(StoreError, match=f"Row {stored.number} of the enrolments is damaged"):
+    with pytest.raises(StoreError, match=f"enrolment of charge point '{stored.charge_point_id}' is damaged"):
         registry.enrolments.newest(CP)
