@@ -100,6 +100,7 @@ class _ControlProcess:
                 told = why
             await asyncio.sleep(0.02)
         self._hand_over_settings()
+        self._node.on_recertified = self._hand_over_settings
         self._lifeline.send({"ready": True})
 
     def _hand_over_settings(self) -> None:

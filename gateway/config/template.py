@@ -112,6 +112,12 @@ _TABLES: Final = (
         before="The same for charge points that know only RSA.",
     ),
     _Table(
+        "[[listener.tls.next_certificates]]",
+        CertificateFiles,
+        {"certificate": "{certificates}/next-server-ecdsa.pem", "key": "{certificates}/next-server-ecdsa.key"},
+        example=True,
+    ),
+    _Table(
         "[[trust]]",
         Trust,
         {

@@ -76,6 +76,8 @@ class ChainSwitches(NodePart):
         self._shown: dict[str, list[list[x509.Certificate]]] = {}
         """By listener."""
         self._refused = 0
+        self._is_checked = False
+        """What is shown is what was switched to: a control before us may have died before it could hand that over."""
         self._changing = asyncio.Lock()
 
     async def load(self) -> None:
@@ -94,8 +96,9 @@ class ChainSwitches(NodePart):
         }
 
     async def tick(self) -> None:
-        """A switch that is written, and not in force yet."""
-        if any(not each.in_force_at for each in self._switches) and not self._changing.locked():
+        """A switch that is written, and perhaps not in force yet."""
+        is_in_force = self._is_checked and all(each.in_force_at for each in self._switches)
+        if self._switches and not is_in_force and not self._changing.locked():
             async with self._changing:
                 await self._bring_into_force()
 
@@ -204,6 +207,9 @@ class ChainSwitches(NodePart):
             self._report("server_chain.not_in_force", "high", "keep_last_good", why, "")
         if why:
             _log.warning("server_chain_not_in_force", why=why)
+            return
+        self._is_checked = True
+        if all(each.in_force_at for each in self._switches):
             return
         now = time.time()
         await self._write(tuple(

@@ -116,6 +116,8 @@ class Node:
         self._budgets = FleetBudgets()
         self._changing = asyncio.Lock()
         self._trust_is_stale = False  # revocations have changed since the edges got their settings
+        self.on_recertified: Callable[[], None] = lambda: None
+        """Edges show other certificates now, and what is in force has to outlive us."""
         self.draining = False
 
     def _made_parts(self) -> Parts:
@@ -390,6 +392,7 @@ class Node:
             if not why and (settings := self._in_force.current) is not None:
                 for part in self.parts:
                     part.follow(settings)
+                self.on_recertified()
         return why
 
     async def reload(self, config: Config) -> str:

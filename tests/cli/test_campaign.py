@@ -13,6 +13,7 @@ from gateway.provisioning.campaign_states import CampaignState, MemberState
 from gateway.provisioning.capability import Count
 from tests.cli.conftest import Cli, Place
 from tests.support.records import make_record
+from tests.support.tls_material import Authority
 
 pytestmark = pytest.mark.usefixtures("fleet")
 PLAN = ("campaign", "plan", "spring", "--kind", "certificate", "--by", "anna")
@@ -57,6 +58,35 @@ class TestPlan:
         text = cli("campaign", "report", "spring").out
         assert "NO-SERIAL" in text
         assert "nothing was changed: the registry has no serial number" in text
+
+    def test_the_roots_of_a_rollover(self, cli: Cli, tmp_path: Path) -> None:
+        old, new = (tmp_path / name for name in ("old.pem", "new.pem"))
+        old.write_bytes(Authority("Old").pem)
+        new.write_bytes(Authority("New").pem)
+        plan = ("campaign", "plan", "roll", "--all", "--dry-run", "--json")
+        found = cli(*plan, "--kind", "root", "--old-root", str(old), "--new-root", str(new)).json()
+        assert (found["reversible"], found["eligible"]) == (True, 4)
+        found = cli(*plan, "--kind", "old-root", "--old-root", str(old), "--new-root", str(new)).json()
+        assert (found["reversible"], found["needs_approval"]) == (False, True)
+        for words, why in (
+            (("--kind", "root", "--new-root", str(new)), "say which root follows on which"),
+            (("--kind", "root", "--old-root", str(new), "--new-root", str(new)), "must be two roots"),
+            (
+                ("--kind", "root", "--old-root", str(old), "--new-root", str(new), "--link", str(old)),
+                "and the link the new one",
+            ),
+            (("--kind", "password", "--new-root", str(new)), "of the kinds root and old-root"),
+        ):
+            result = cli(*plan, *words)
+            assert (result.code, why in result.json()["error"]) == (2, True), result
+
+    def test_good_firmware_is_a_rule(self, cli: Cli, fleet: Place) -> None:
+        rule = '\n[[known_firmware]]\nvendor = "V"\nminimum = "2"\n'
+        fleet.config.write_text(fleet.config.read_text() + rule)
+        plan = ("campaign", "plan", "up", "--id", "CP-1", "--kind", "security-profile", "--to-profile", "3", "--json")
+        assert "firmware 1 is below 2" in cli(*plan, "--dry-run").json()["ineligible"][0]["why"]
+        found = cli(*plan, "--dry-run", "--unsafe-any-firmware").json()
+        assert "firmware" not in str(found["ineligible"])
 
     def test_a_dry_run_keeps_nothing(self, cli: Cli) -> None:
         result = cli(*PLAN, "--all", "--dry-run")

@@ -71,6 +71,7 @@ OF_A_GROUP: dict[tuple[str, ...], tuple[str, ...]] = {
     ("audit", "hold", "add"): ("X", "--since", "2026-01-01", "--reason", "because"),
     ("audit", "hold", "lift"): ("X", "--reason", "because"),
     ("campaign", "remove"): ("X",),
+    ("campaign", "switch"): ("X",),
     ("capability", "show"): ("X", "Y"),
     ("capability", "export"): ("x.json",),
     ("charge-point", "roots", "list"): ("X",),

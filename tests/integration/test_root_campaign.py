@@ -65,7 +65,7 @@ class Site(NamedTuple):
             async with asyncio.timeout(60):
                 while not expected.items() <= seen.items():
                     seen = await now()
-        assert expected.items() <= seen.items(), (seen, self.details(name), self.gateway.log()[-2000:])
+        assert expected.items() <= seen.items(), (seen, self.details(name)[-1500:])
 
     def details(self, name: str) -> str:
         """What has stood in anybody's way so far."""

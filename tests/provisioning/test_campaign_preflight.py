@@ -38,6 +38,7 @@ def test_nothing_stands_in_the_way(kind: str) -> None:
         ("security-profile", {"security_profile": 3}, "on security profile 3 already"),
         ("security-profile", {"to_profile": 2}, "on security profile 2 already"),
         ("security-profile", {"serial_number": ""}, "no serial number"),
+        ("old-root", {"security_profile": 1}, "on which it verifies nobody"),
         ("security-profile", {"gives_certificates": False}, "does not give it its certificates"),
     ],
 )
@@ -50,6 +51,7 @@ def test_what_stands_in_the_way(kind: str, fields: dict[str, Any], words: str) -
 def test_what_a_certificate_needs_a_password_does_not(fields: dict[str, Any]) -> None:
     assert found("password", **fields) == []
     assert found("security-profile", **(fields | {"to_profile": 2, "security_profile": 1})) == []
+    assert found("root", **fields) == []
 
 
 class TestPlanned:
@@ -81,4 +83,8 @@ class TestPlanned:
 
 
 def test_what_cannot_be_undone_says_so() -> None:
-    assert {name for name, kind in KINDS.items() if not kind.is_reversible} == {"password", "security-profile"}
+    assert {name for name, kind in KINDS.items() if not kind.is_reversible} == {
+        "password",
+        "security-profile",
+        "old-root",
+    }

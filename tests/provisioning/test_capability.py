@@ -110,6 +110,12 @@ class TestObstacles:
             ("certificate", {"campaign:certificate": {"lost": 1}}, "were lost in such a campaign"),
             ("password", {"campaign:password": {"fell-back": 3}}, "3 of this kind fell back in such a campaign"),
             ("security-profile", {"call:SetNetworkProfile": {"Rejected": 3}}, "refused every SetNetworkProfile"),
+            (
+                "root",
+                {"call:InstallCertificate CSMSRootCertificate": {"Rejected": 3}},
+                "refused every InstallCertificate",
+            ),
+            ("root", {"call:GetInstalledCertificateIds": {"NotSupported": 3}}, "does not say which roots it has"),
         ],
     )
     def test_what_never_worked(self, kind: str, facts: dict[str, dict[str, int]], words: str) -> None:
