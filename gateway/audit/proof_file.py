@@ -22,15 +22,18 @@ class ProofFile(msgspec.Struct, frozen=True):
     hashes: tuple[bytes, ...]
     checkpoint: bytes
     """The checkpoint file, verbatim."""
+    extra: bytes = b""
+    """What nothing here authenticates."""
 
     def encode(self) -> bytes:
         """The file."""
-        lines = [_HEAD, f"index {self.index}", *map(to_base64, self.hashes)]
+        extra = [f"extra {to_base64(self.extra)}"] if self.extra else []
+        lines = [_HEAD, *extra, f"index {self.index}", *map(to_base64, self.hashes)]
         return "\n".join(lines).encode() + b"\n\n" + self.checkpoint
 
     @classmethod
     def parse(cls, data: bytes) -> "ProofFile":
-        """From a file. Extra data, which nothing authenticates, is skipped. Raises NoteInvalid."""
+        """From a file. Raises NoteInvalid."""
         head, blank, checkpoint = data.partition(b"\n\n")
         try:
             lines = head.decode("ascii").split("\n")
@@ -38,12 +41,13 @@ class ProofFile(msgspec.Struct, frozen=True):
             raise NoteInvalid("a proof that is not ASCII") from error
         if not blank or lines.pop(0) != _HEAD:
             raise NoteInvalid(f"does not begin with {_HEAD}")
+        extra = b""
         if lines and lines[0].startswith("extra "):
-            from_base64(lines.pop(0).removeprefix("extra "))
+            extra = from_base64(lines.pop(0).removeprefix("extra "))
         index = _INDEX.fullmatch(lines.pop(0)) if lines else None
         if index is None:
             raise NoteInvalid("a proof without an index")
         hashes = tuple(map(from_base64, lines))
         if len(hashes) > _MAX_HASHES or any(len(each) != HASH_BYTES for each in hashes):
             raise NoteInvalid("a proof with something else than hashes")
-        return cls(int(index[1]), hashes, checkpoint)
+        return cls(int(index[1]), hashes, checkpoint, extra)

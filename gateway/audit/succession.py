@@ -8,6 +8,7 @@ checkpoint is signed by the new ones too, so that the record which introduces th
 ``audit.new_history`` is the first record of a shard that follows one given up: it names no head that must be met.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Any, Final, Literal
 
@@ -42,6 +43,7 @@ BEGUN: Final = "audit.new_history"
 PRUNED: Final = "audit.pruned"
 Why = Literal["month", "asked", "keys"]
 _LAST_SHARD: Final = 9999
+_NAME: Final = re.compile(r"[0-9]{4}", re.ASCII)
 
 
 class Closing(msgspec.Struct, frozen=True):
@@ -82,9 +84,10 @@ class Pruned(msgspec.Struct, frozen=True):
 
 
 def successor_of(shard: str) -> str | None:
-    """The name of the next shard; None after the last one there can be."""
-    number = int(shard) + 1
-    return f"{number:04d}" if number <= _LAST_SHARD else None
+    """The name of the next shard; None after the last one there can be, and for what is no name of a shard."""
+    if not _NAME.fullmatch(shard) or int(shard) >= _LAST_SHARD:
+        return None
+    return f"{int(shard) + 1:04d}"
 
 
 def renamed(keys: Iterable[VerifierKey], name: str) -> tuple[VerifierKey, ...]:

@@ -147,7 +147,10 @@ class _AuditAnswer(msgspec.Struct, frozen=True):
 
 
 def ask_about_audit(config: Config, what: str, question: dict[str, Any], timeout_s: float) -> dict[str, Any]:
-    """Ask for something about the audit log: subject, shred, hold or rotate. ``refused`` says why not. Raises GatewayUnreachable."""
+    """Ask for something about the audit log: subject, shred, hold, rotate, prune. Raises GatewayUnreachable.
+
+    ``refused`` in the answer says why it is not done.
+    """
     return _ask(config, "POST", f"/audit/{what}", _AuditAnswer, msgspec.json.encode(question), timeout_s)
 
 

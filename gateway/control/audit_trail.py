@@ -22,6 +22,7 @@ from gateway.control.sinks.sink_set import SinkSet
 from gateway.control.trail.holds import Holds
 from gateway.control.trail.payloads import PayloadStore
 from gateway.control.trail.pseudonyms import PseudonymKeys
+from gateway.control.trail.retention import Retention
 from gateway.control.trail.shard_writer import DiskFull
 from gateway.control.trail.stamp import Stamper
 from gateway.link.messages import LiveSession, SessionClosed
@@ -48,7 +49,9 @@ class AuditTrail:
         pseudonyms = PseudonymKeys(keys / "pseudonyms")
         self.relayed = RelayedLog(self.writer, boot, FrameBodies(pseudonyms, payloads))
         """Takes what edges relay."""
-        self.shredding = Shredding(self.directory, payloads, pseudonyms, Holds(keys / "holds"))
+        holds = Holds(keys / "holds")
+        self.shredding = Shredding(self.directory, payloads, pseudonyms, holds)
+        self.retention = Retention(self.directory, holds, self._sinks.not_past)
         self._goes_on_without = self.relayed.goes_on_without = audit.failure_mode == "open"
         self._ends_sessions = audit.failure_mode == "block"
         self._use_levels(config)

@@ -34,6 +34,7 @@ __all__ = ["AuditUnavailable", "AuditWriter", "LogRefused"]
 State = Literal["running", "full", "broken", "stopped"]
 _LOOK_AGAIN_S: Final = 1.0
 _CLOSE_S: Final = 10.0
+_LOOK_FOR_HEAD_S: Final = 0.05
 _log = structlog.get_logger("control.audit")
 
 
@@ -197,6 +198,15 @@ class AuditWriter:
         if index is None:
             raise AuditUnavailable(self.why or "no room")
         return index
+
+    async def append_signed(self, record: bytes) -> None:
+        """As `append_durably`, and wait until a checkpoint is over it. Raises AuditUnavailable."""
+        await self.append_durably(record)
+        since = time.monotonic()
+        while self.last_published <= since:  # one thread commits, hashes and signs, in this order
+            if self.state != "running":
+                raise AuditUnavailable(self.why or self.state)
+            await asyncio.sleep(_LOOK_FOR_HEAD_S)
 
     async def durable(self, timeout_s: float) -> bool:
         """Wait until everything that was appended so far is on the disk; False if it is not by then, or cannot be."""

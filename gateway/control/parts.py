@@ -95,7 +95,7 @@ class Parts:
             OwnCertificates(around.config, report, around.recertify),
             CertificateInventory(store),
             *campaign_parts(store, sessions, can_do, enrolments, calls, report, tasks, cluster),
-            LogShards(around.trail.writer),
+            LogShards(around.trail.writer, around.trail.retention),
             UnrecordedTraffic(sessions, around.trail.may_relay, report),
             Privacy(around.trail.shredding, report, around.trail.may_happen),
         )

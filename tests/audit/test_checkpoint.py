@@ -197,7 +197,8 @@ class TestProofFile:
     def test_extra_data_is_allowed_and_not_trusted(self) -> None:
         data = ProofFile(3, (ROOT,), SIGNED).encode()
         first, rest = data.split(b"\n", 1)
-        assert ProofFile.parse(first + b"\nextra AAAA\n" + rest) == ProofFile(3, (ROOT,), SIGNED)
+        assert ProofFile.parse(first + b"\nextra AAAA\n" + rest) == ProofFile(3, (ROOT,), SIGNED, bytes(3))
+        assert ProofFile(3, (ROOT,), SIGNED, bytes(3)).encode() == first + b"\nextra AAAA\n" + rest
 
     @pytest.mark.parametrize(
         "data",

@@ -1,5 +1,6 @@
 """`audit`: what the commands print, how they end, and that a witness on the network does what it should."""
 
+import asyncio
 import io
 import json
 import os
@@ -20,12 +21,14 @@ from gateway.audit.record import RecordClass, class_of_event, envelope, envelope
 from gateway.cli.exit_codes import NOT_OK, OK, UNREACHABLE, USAGE
 from gateway.config.model import Audit
 from gateway.control.audit_writer import AuditWriter
+from gateway.control.trail import kit_verifier
 from gateway.control.trail.payloads import PayloadStore
 from gateway.control.trail.stamp import Stamper
 from gateway.demo.ports import free_ports
 from tests.cli.conftest import Cli, Place
 
 T0 = 1_800_000_000
+VERIFIER = Path(kit_verifier.__file__)
 
 
 def events() -> Iterator[SecurityEvent]:
@@ -50,6 +53,13 @@ def write(root: Path, keys: Path, found: Any) -> None:
     stamper = Stamper("control", os.urandom(8).hex())
     for event in found:
         writer.append(class_of_event(event), envelope_of_event(event, stamper.stamp(int(event.time * 1_000_000))))
+    writer.close()
+
+
+def rotate(root: Path, keys: Path, *, new_keys: bool) -> None:
+    writer = AuditWriter(Audit(directory=str(root), reserve_bytes=0), keys)
+    writer.open()
+    asyncio.run(writer.rotate("why not", new_keys=new_keys))
     writer.close()
 
 
@@ -156,6 +166,30 @@ class TestReading:
     def test_one_that_is_not_there(self, log: Path, cli: Cli, which: str, code: int) -> None:
         result = cli("audit", "show", "--dir", log, "--", which)
         assert (result.code, result.out) == (code, "")
+
+
+class TestShards:
+    def test_all_commands_go_on_from_shard_to_shard(self, log: Path, cli: Cli, tmp_path: Path) -> None:
+        rotate(log, log.parent / "audit-keys", new_keys=False)
+        write(log, log.parent / "audit-keys", events())
+        places = [line.split("  ")[0] for line in cli("audit", "tail", "-n", "406", "--dir", log).out.splitlines()]
+        assert places[:2] == ["0001/402", "0001/403"], places[:3]
+        assert (len(places), places[-1]) == (406, "0002/403")
+        assert len(found(cli, log, "--identity", "CP-3")) == 80
+        assert cli("audit", "export", "--dir", log, "-o", tmp_path / "out", "--json").json()["records"] == 808
+        assert cli("audit", "show", "0001/300", "--dir", log).code == OK
+        for which in ("0001/300", "0002/300"):
+            assert cli("audit", "prove", which, "--dir", log, "-o", tmp_path / "kit.zip").code == OK
+            kit = [sys.executable, "-I", "-S", str(VERIFIER), str(tmp_path / "kit.zip"), "--json"]
+            told = json.loads(subprocess.run(kit, capture_output=True, check=True).stdout)
+            assert (told["origin"][-4:], told["index"]) == (which[:4], 300)
+        document = cli("audit", "verify", log, "--json").json()
+        assert [(shard["shard"], shard["size"]) for shard in document["shards"]] == [("0001", 404), ("0002", 404)]
+        report = cli("report", "nis2", "--dir", log, "--from", "2027-01-01", "--to", "2028-01-01", "--json").json()
+        assert [each["verified"] for each in report["logs"]] == [True, True]
+        bundle = log / "0001/tile/entries/000"
+        bundle.write_bytes(bundle.read_bytes().replace(b'"CP-7"', b'"CP-8"', 1))
+        assert cli("audit", "verify", log).code == NOT_OK
 
 
 class TestSearch:
@@ -348,6 +382,24 @@ class TestWitness:
         assert cli(*words).code == NOT_OK
         forged = cli("audit", "verify", log, "--since-checkpoint", tmp_path / "kept", "--witness-key", key)
         assert (forged.code, "split-view" in forged.out) == (NOT_OK, True)
+
+    def test_it_is_led_from_shard_to_shard_also_to_new_keys(
+        self, log: Path, cli: Cli, witness: tuple[str, Path], tmp_path: Path
+    ) -> None:
+        url, key = witness
+        words = ("audit", "checkpoint", log, "--witness", url, "--witness-key", key)
+        assert cli(*words).code == OK
+        old_keys = shutil.copy(log / "0001/keys", tmp_path / "old-keys")
+        for new_keys in (False, True):
+            rotate(log, log.parent / "audit-keys", new_keys=new_keys)
+        found = cli(*words, "-o", tmp_path / "kept", "--json").json()
+        assert "soc.example/w" in found["signed_by"]
+        assert found["origin"].endswith("/0003")
+        known = ("--key", old_keys, "--since-checkpoint", tmp_path / "kept", "--witness-key", key)
+        assert cli("audit", "verify", log, *known).code == OK
+        shutil.rmtree(log / "0003")
+        result = cli("audit", "verify", log, *known)
+        assert (result.code, "shard-missing: shard 0003" in result.out) == (NOT_OK, True)
 
     def test_one_that_is_not_there_and_one_with_another_key(
         self, log: Path, cli: Cli, witness: tuple[str, Path]

@@ -22,6 +22,7 @@ class _Commands(LazyGroup):
         "shred": ("gateway.cli.audit.privacy", "shred"),
         "hold": ("gateway.cli.audit.hold", "hold"),
         "witness": ("gateway.cli.audit.witness", "witness"),
+        "prune": ("gateway.cli.audit.prune", "prune"),
         "rotate": ("gateway.cli.audit.rotate", "rotate"),
         "new-history": ("gateway.cli.audit.new_history", "new_history"),
     }

@@ -62,6 +62,11 @@ class SinkFollower:
         """As configured."""
         return self._sink
 
+    def is_past(self, shard: str, records: int) -> bool:
+        """True if a shard of so many records was delivered, or what of it could not be is given up."""
+        position = self._cursor.position
+        return (position.shard, position.index) >= (shard, records)
+
     def start(self, after: "SinkFollower | None" = None) -> None:
         """Begin to follow, as soon as the one that had this name `after` ends: both remember their position in one file."""
         self._after = after

@@ -64,6 +64,10 @@ class SinkSet:
         for follower in followers:
             follower.stop()
 
+    def not_past(self, shard: str, records: int) -> list[str]:
+        """Names of the sinks that have not delivered all records of a shard."""
+        return [each.name for each in self._followers.values() if not each.is_past(shard, records)]
+
     def status(self) -> list[dict[str, Any]]:
         """For `ocpp-gateway status`."""
         return [follower.status() for follower in self._followers.values()]

@@ -5,6 +5,7 @@
 3. The last record of a shard names the keys of the next. Keys that the caller trusts vouch forwards by that, and
    backwards by the checkpoint in the first record.
 4. Records' numbers go on from shard to shard.
+5. A shard whose records were deleted is named by an ``audit.pruned`` of a later one.
 """
 
 import itertools
@@ -14,9 +15,10 @@ from typing import Final
 
 from gateway.audit.checkpoint import Checkpoint, SignatureInvalid, verify_checkpoint
 from gateway.audit.note import NoteInvalid, VerifierKey
-from gateway.audit.succession import CONTINUED, Beginning, beginning_of, closing_of, renamed, successor_of
+from gateway.audit.succession import CONTINUED, Beginning, Pruned, beginning_of, closing_of, renamed, successor_of
 from gateway.control.trail.continuity import Continuity
 from gateway.control.trail.layout import FIRST, Shard, is_shard_name, shards_in
+from gateway.control.trail.pruning import verify_pruned
 from gateway.control.trail.verify import Ends, Finding, ShardReport, verify_shard
 
 __all__ = ["verify_log"]
@@ -82,6 +84,7 @@ class _Verification:
             self._continuity.finish(self._links[-1].report.notes)
         self._vouch_backwards()
         self._look_behind_the_end()
+        self._look_for_records_of_pruning()
         gone = [
             ShardReport(shard=name, findings=[Finding("shard-missing", f"shard {name}", f"is not here, and {why}")])
             for name, why in self._missing.items()
@@ -113,6 +116,17 @@ class _Verification:
                 f"stopped in that very moment, and goes on there at its next start"
             )
 
+    def _look_for_records_of_pruning(self) -> None:
+        """What was pruned is on record in a later shard."""
+        for at, link in enumerate(self._links):
+            head = link.ends.head
+            if not link.report.pruned or head is None:
+                continue
+            said = [each for later in self._links[at + 1 :] if later.report.ok for each in later.ends.pruned]
+            if Pruned(link.shard.name, head.size, head.root) not in said:
+                why = "its records are not here, and no record of a later shard says that they were pruned"
+                link.report.find("shard-missing", f"shard {link.shard.name}", why)
+
     # -- one shard
 
     def _read(self, shard: Shard, progress: Progress) -> None:
@@ -121,16 +135,21 @@ class _Verification:
             before = None
             self._continuity.leave_out()
         keys, ends = self._keys_for(shard, before), Ends()
-        report = verify_shard(
-            shard,
-            keys,
-            self._witnesses,
-            [data for data in self._earlier if self._is_of(_origin_of(data), shard)],
-            lambda done, size: progress(shard.name, done, size),
-            live=self._live,
-            continuity=self._continuity,
-            ends=ends,
-        )
+        kept = [data for data in self._earlier if self._is_of(_origin_of(data), shard)]
+        if shard.is_pruned:
+            self._continuity.leave_out()
+            report = verify_pruned(shard, keys, self._witnesses, kept, ends)
+        else:
+            report = verify_shard(
+                shard,
+                keys,
+                self._witnesses,
+                kept,
+                lambda done, size: progress(shard.name, done, size),
+                live=self._live,
+                continuity=self._continuity,
+                ends=ends,
+            )
         link = _Link(shard, report, ends, is_vouched=bool(keys))
         self._links.append(link)
         if self._is_numbered and ends.head is not None:

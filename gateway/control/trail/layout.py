@@ -9,6 +9,7 @@
         keys                 the public keys of the shard, one vkey a line
         tile/L/N[.p/W]       hashes
         tile/entries/N[.p/W] records
+        ends/                what is left of a shard that was pruned: its first and last record with their proofs
         state/segment-N      records on their way into bundles
         state/settled        how many records are in tiles for good, written before their segments go
         state/published      size and root of the last checkpoint, written before it
@@ -58,10 +59,16 @@ class Shard:
         self.name = directory.name
         self.state = directory / "state"
         self.tile_directory = directory / "tile"
+        self.ends = directory / "ends"
         self.checkpoint = directory / "checkpoint"
         self.keys = directory / "keys"
         self.published = self.state / "published"
         self.settled = self.state / "settled"
+
+    @property
+    def is_pruned(self) -> bool:
+        """True if its records were deleted; `verify` wants a record that says so."""
+        return (self.ends / "last.tlog-proof").exists()
 
     def tile(self, tile: Tile) -> Path:
         """Path of a tile or bundle."""

@@ -64,6 +64,8 @@ class ShardReader:
         if 0 <= offset < len(self._bundle):
             return self._bundle[offset]
         found = next((record for at, record in self.records(index) if at == index), None)
+        if found is None and self.shard.is_pruned:
+            raise RecordMissing(f"The records of shard {self.shard.name} were pruned.")
         if found is None:
             raise RecordMissing(f"There is no record {index} in shard {self.shard.name}.")
         return found

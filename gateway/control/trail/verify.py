@@ -34,7 +34,18 @@ from gateway.control.trail.continuity import Continuity
 from gateway.control.trail.layout import Shard, read_file
 from gateway.control.trail.segment import read_segment, segments_in
 
-__all__ = ["Ends", "Finding", "ShardReport", "State", "check_head", "verify_shard"]
+__all__ = [
+    "Ends",
+    "Finding",
+    "ShardReport",
+    "State",
+    "Stopped",
+    "check_head",
+    "earlier_heads",
+    "own_keys",
+    "say_what_is_not_proven",
+    "verify_shard",
+]
 
 State = Literal[
     "chain-broken",
@@ -116,7 +127,7 @@ class Ends:
         """Shards that are said to have been pruned."""
 
 
-class _Stop(Exception):  # noqa: N818  control flow
+class Stopped(Exception):  # noqa: N818  control flow
     """Nothing more can be said about this shard."""
 
 
@@ -140,44 +151,45 @@ def verify_shard(
     trusted, watch, ends = tuple(trusted), continuity or Continuity(), ends or Ends()
     watch.begin(report.find)
     try:
-        keys = trusted or _own_keys(shard, report)
+        keys = trusted or own_keys(shard, report)
         head = check_head(shard, keys, witnesses, report, ends)
-        heads = _earlier_heads(earlier, keys, witnesses, head, report)
+        heads = earlier_heads(earlier, keys, witnesses, head, report)
         _Reading(shard, head, report, watch, ends, live=live).read(heads, progress or (lambda *_: None))
-    except _Stop:
+    except Stopped:
         pass
     if continuity is None:
         watch.finish(report.notes)
     report.notes += watch.jumps()
-    _say_what_is_not_proven(report, trusted=bool(trusted), anchored=bool(tuple(earlier)))
+    say_what_is_not_proven(report, trusted=bool(trusted), anchored=bool(tuple(earlier)))
     return report
 
 
-def _own_keys(shard: Shard, report: ShardReport) -> tuple[VerifierKey, ...]:
+def own_keys(shard: Shard, report: ShardReport) -> tuple[VerifierKey, ...]:
+    """The keys that lie beside a shard. Raises Stopped after a finding."""
     try:
         keys = shard.read_keys()
     except (OSError, NoteInvalid) as error:
         report.find("keys-unreadable", "keys", str(error))
-        raise _Stop from error
+        raise Stopped from error
     if not keys:
         report.find("keys-unreadable", "keys", "no key")
-        raise _Stop
+        raise Stopped
     return keys
 
 
 def check_head(
     shard: Shard, keys: Iterable[VerifierKey], witnesses: Iterable[VerifierKey], report: ShardReport, ends: Ends
 ) -> Checkpoint:
-    """The signed head, which is told as well. Raises an exception of `verify_shard` after a finding."""
+    """The signed head, which is told as well. Raises Stopped after a finding."""
     try:
         ends.note = read_file(shard.checkpoint)
         head = verify_checkpoint(ends.note, keys, witnesses)
     except OSError as error:
         report.find("checkpoint-missing", "checkpoint", error.strerror or str(error))
-        raise _Stop from error
+        raise Stopped from error
     except (NoteInvalid, SignatureInvalid) as error:
         report.find("checkpoint-invalid", "checkpoint", str(error))
-        raise _Stop from error
+        raise Stopped from error
     report.origin, report.size = head.checkpoint.origin, head.checkpoint.size
     report.root, report.signed_at = head.checkpoint.root.hex(), head.time_s
     report.signed_by = [key.vkey[: len(key.name) + 9] for key in head.by]
@@ -188,13 +200,14 @@ def check_head(
     return head.checkpoint
 
 
-def _earlier_heads(
+def earlier_heads(
     files: Iterable[bytes],
     keys: Iterable[VerifierKey],
     witnesses: Iterable[VerifierKey],
     head: Checkpoint,
     report: ShardReport,
 ) -> list[Checkpoint]:
+    """Kept checkpoints that may be of a beginning of this log, which is not verified yet; others are findings."""
     heads = []
     for number, data in enumerate(files, 1):
         try:
@@ -262,9 +275,9 @@ class _Reading:
                 continue
             except (BundleInvalid, OSError) as error:
                 self._report.find("entry-altered", each.path, f"the bundle {error}")
-                raise _Stop from error
+                raise Stopped from error
         self._report.find("entry-missing", tile.path, f"record {tile.number * TILE_WIDTH} and what follows is missing")
-        raise _Stop
+        raise Stopped
 
     def _add(self, entry: bytes) -> None:
         """Hash one record; compare what is complete now with its files."""
@@ -420,7 +433,7 @@ def _beginning(data: bytes, tile: Tile) -> bytes:
     return data[:at]
 
 
-def _say_what_is_not_proven(report: ShardReport, *, trusted: bool, anchored: bool) -> None:
+def say_what_is_not_proven(report: ShardReport, *, trusted: bool, anchored: bool) -> None:
     """Whoever reads the result must know where it ends."""
     say = report.not_proven.append
     if not trusted:

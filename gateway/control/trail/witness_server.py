@@ -17,17 +17,23 @@ _MAX_BODY_BYTES = 1 << 20
 def _application(witness: Witness) -> web.Application:
     lock = asyncio.Lock()
 
-    async def add_checkpoint(request: web.Request) -> web.Response:
+    async def answered(ask: Callable[[bytes], Answer], request: web.Request) -> web.Response:
         body = await request.read()
         # One at a time: comparing with the newest head and replacing it must not be torn apart.
         async with lock:
-            answer: Answer = await asyncio.to_thread(witness.add_checkpoint, body, int(time.time()))
+            answer = await asyncio.to_thread(ask, body)
         return web.Response(
             status=answer.status, body=answer.body.encode(), headers={"Content-Type": answer.content_type}
         )
 
+    async def add_checkpoint(request: web.Request) -> web.Response:
+        return await answered(lambda body: witness.add_checkpoint(body, int(time.time())), request)
+
+    async def add_successor(request: web.Request) -> web.Response:
+        return await answered(witness.add_successor, request)
+
     application = web.Application(client_max_size=_MAX_BODY_BYTES)
-    application.add_routes([web.post("/add-checkpoint", add_checkpoint)])
+    application.add_routes([web.post("/add-checkpoint", add_checkpoint), web.post("/add-successor", add_successor)])
     return application
 
 
