@@ -296,12 +296,12 @@ class Sink(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     """In metrics and logs, and of the file that remembers how far it has come: letters, digits and ``-``."""
-    kind: Literal["file", "syslog", "webhook", "otlp", "nats"]
+    kind: Literal["file", "syslog", "webhook", "otlp", "nats", "kafka"]
     """``file``: one record a line. ``syslog``: RFC 5424 over TLS. ``webhook``: signed POSTs of up to 500 records.
-    ``otlp``: OpenTelemetry logs, HTTP with JSON. ``nats``: JetStream, with the extra ``nats``."""
+    ``otlp``: OpenTelemetry logs, HTTP with JSON. ``nats``: JetStream, ``kafka``: a topic; with these extras."""
     target: str
     """A file, ``host:port`` of a syslog server, an ``https`` URL (for ``otlp`` with ``/v1/logs``), or
-    ``tls://host:port/SUBJECT`` of NATS; plain ``http`` and ``nats://`` on loopback only."""
+    ``tls://host:port/NAME`` of NATS and Kafka; plain ``http``, ``nats://`` and ``kafka://`` on loopback only."""
     format: Literal["jsonl", "ecs", "cef", "ocsf"] = "jsonl"
     """In whose words: ours, Elastic Common Schema, Common Event Format, OCSF 1.8."""
     ca: str = ""

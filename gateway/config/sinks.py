@@ -10,10 +10,11 @@ from gateway.config.findings import Findings
 from gateway.config.model import Sink
 from gateway.config.positions import Path
 
-__all__ = ["check_sinks", "nats_target", "syslog_address"]
+__all__ = ["check_sinks", "kafka_target", "nats_target", "syslog_address"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}")
 _SUBJECT = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
+_KAFKA = re.compile(r"(?P<scheme>tls|kafka)://(?P<brokers>[^/@?#\s]+)/(?P<topic>[A-Za-z0-9._-]{1,249})")
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _MAX_PORT = 65_535
 
@@ -36,6 +37,19 @@ def nats_target(target: str) -> tuple[str, str, bool]:
     if not _SUBJECT.fullmatch(subject) or parts.query or parts.fragment:
         raise ValueError("a subject has words of letters, digits, '-' and '_', with dots between them")
     return f"{parts.scheme}://{parts.netloc}", subject, parts.scheme == "tls"
+
+
+def kafka_target(target: str) -> tuple[list[str], str, bool]:
+    """Brokers, topic, and whether TLS is used, of ``tls://host:port,host:port/TOPIC``. Raises ValueError."""
+    match = _KAFKA.fullmatch(target)
+    if match is None:
+        raise ValueError("not tls://host:port,host:port/TOPIC")
+    brokers = match["brokers"].split(",")
+    for each in brokers:
+        syslog_address(each)
+    if match["topic"] in {".", ".."}:
+        raise ValueError("no topic")
+    return brokers, match["topic"], match["scheme"] == "tls"
 
 
 def check_sinks(sinks: Iterable[Sink], findings: Findings) -> None:
@@ -108,6 +122,18 @@ def _check_nats(sink: Sink, place: Path, findings: Findings) -> None:
         _check_secret(sink, place, findings, 1)
 
 
+def _check_kafka(sink: Sink, place: Path, findings: Findings) -> None:
+    try:
+        brokers, _, encrypted = kafka_target(sink.target)
+    except ValueError as error:
+        findings.error((*place, "target"), str(error))
+        return
+    if not encrypted and not {syslog_address(each)[0] for each in brokers} <= _LOOPBACK:
+        findings.error((*place, "target"), "must be tls://; kafka:// is for loopback only")
+    if sink.secret_file:
+        findings.error((*place, "secret_file"), "Kafka knows us by a client certificate: certificate and key")
+
+
 def _check_secret(sink: Sink, place: Path, findings: Findings, least_bytes: int) -> None:
     if not check_private_file(sink.secret_file, (*place, "secret_file"), findings):
         return
@@ -124,4 +150,5 @@ _CHECKS = {
     "webhook": _check_webhook,
     "otlp": _check_otlp,
     "nats": _check_nats,
+    "kafka": _check_kafka,
 }

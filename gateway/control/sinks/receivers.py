@@ -15,6 +15,7 @@ from gateway.audit.siem import octet_counted, to_syslog
 from gateway.config.model import Sink
 from gateway.config.sinks import syslog_address
 from gateway.control.sinks.http_receivers import OTLPReceiver, WebhookReceiver
+from gateway.control.sinks.kafka_receiver import KafkaReceiver
 from gateway.control.sinks.nats_receiver import NATSReceiver
 from gateway.control.sinks.receiver import Lines, NotDelivered, Receiver, tls_context
 
@@ -32,6 +33,8 @@ def receiver_for(sink: Sink) -> Receiver:
         return _SyslogReceiver(sink)
     if sink.kind == "otlp":
         return OTLPReceiver(sink)
+    if sink.kind == "kafka":
+        return KafkaReceiver(sink)
     if sink.kind == "nats":
         return NATSReceiver(sink)
     return WebhookReceiver(sink)
