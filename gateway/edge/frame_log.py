@@ -81,9 +81,6 @@ class _Batch(msgspec.Struct):
     is_sent: bool = False
 
 
-_COUNTABLE: Final = frozenset({Call, CallResult, CallError})
-
-
 class FrameLog:
     """One per worker. `boot`: of this run of the worker; `clock`: seconds since the epoch."""
 
@@ -106,8 +103,8 @@ class FrameLog:
         self._counting: dict[str, _Counting] = {}
         """By session."""
         self._counted_so_far = 0
-        self._is_counted: dict[str, bool] = {}
-        """By action as it was sent, of those seen under these levels."""
+        self._names: dict[str, tuple[str, bool]] = {}
+        """Of actions as they were sent that were seen under these levels: the name on record, and whether it is only counted."""
         self._asked: dict[tuple[str, int], _Asked] = {}
         """By session and ticket."""
         self._settings = AuditSettings()
@@ -119,7 +116,7 @@ class FrameLog:
     def use(self, settings: AuditSettings) -> None:
         """What happens without a record, and what is only counted, from now on."""
         self._settings = settings
-        self._is_counted = {}
+        self._names = {}
 
     # -- listening
 
@@ -132,33 +129,52 @@ class FrameLog:
     def _judged(
         self, source: FrameSource, from_csms: bool, relay: Relay, judge: Judging, data: bytes, now: float
     ) -> Effects:
-        """A frame of which only a number is wanted is put away in one step."""
+        """What simply goes on is counted, or put away, in one step."""
         effects = judge(data, now)
-        if effects is FORWARD:
-            frame = relay.judged
-            action = frame.action if type(frame) is Call else relay.asked.outer if relay.asked is not None else ""
-            is_counted = self._is_counted.get(action)
-            if is_counted is None:
-                is_counted = self._learn(action)
-            if is_counted and type(frame) in _COUNTABLE:
-                self._count(source, action, len(data))
-                return effects
-        self._put_away(source, from_csms, relay, data, effects, now)
+        frame, asked = relay.judged, relay.asked
+        if effects is FORWARD and type(frame) is Call:
+            name, is_counted = self._names.get(frame.action) or self._learn(frame.action)
+            if is_counted:
+                self._count(source, name, len(data))
+            else:
+                self._append(source, from_csms, data, Head("call", frame.message_id, name), name, None)
+        elif effects is FORWARD and type(frame) is CallResult and asked is not None and asked.outer:
+            name, is_counted = self._names.get(asked.outer) or self._learn(asked.outer)
+            if is_counted:
+                self._count(source, name, len(data))
+            else:
+                after_ms = round((now - asked.since) * 1000)
+                self._append(source, from_csms, data, Head("result", frame.message_id), name, after_ms)
+        else:
+            self._put_away(source, from_csms, relay, data, effects, now)
         return effects
 
-    def _learn(self, action: str) -> bool:
-        is_counted = self._settings.levels.is_told_as_number(plain_name(action)) if action else False
-        if len(self._is_counted) < _MOST_ACTIONS:
-            self._is_counted[action] = is_counted
-        return is_counted
+    def _learn(self, action: str) -> tuple[str, bool]:
+        """As what an action is recorded, and whether its messages are only counted."""
+        name = plain_name(action)
+        known = name, self._settings.levels.is_told_as_number(name)
+        if len(self._names) < _MOST_ACTIONS:
+            self._names[action] = known
+        return known
+
+    def _append(
+        self, source: FrameSource, from_csms: bool, data: bytes, head: Head, action: str, after_ms: int | None
+    ) -> None:
+        self._number = number = self._number + 1
+        size = self._waiting_bytes + len(data) + _FRAME_COST_BYTES
+        if size > _MAX_WAITING_BYTES:
+            self._counts.add(UNTOLD)
+            return
+        self._waiting_bytes = size
+        self._waiting.append(RelayedFrame(number, source, from_csms, self._clock(), data, head, action, after_ms))
 
     def _count(self, source: FrameSource, action: str, size: int) -> None:
         counting = self._counting.get(source.session)
         if counting is None:
             counting = self._counting[source.session] = _Counting(source, self._clock(), {})
         counts = counting.counts
-        if action not in counts:
-            action = plain_name(action) if len(counts) < _MOST_ACTIONS else _OTHERS
+        if action not in counts and len(counts) >= _MOST_ACTIONS:
+            action = _OTHERS
         counts[action] = counts.get(action, 0) + 1
         counting.size += size
         self._counted_so_far += 1
