@@ -2,8 +2,9 @@
 
     python -m bench.frame_log [--messages N] [--repeat N] [--haproxy-us US]
 
-Nothing is only counted here, so this is the price of level full as of `meta`: reading, gathering, encoding and writing to the link. CPU time of this process; the two take turns. `--haproxy-us` is HAProxy's CPU time for each relayed message
-as `bench.run` has measured it on the same machine: then the ratio is told as well (target: at most 0.25).
+Nothing is only counted here, so this is the price of level full as of `meta`: gathering, encoding and writing to the link.
+CPU time of this process; the two take turns. `--haproxy-us` is HAProxy's CPU time for each relayed message as `bench.run` has
+measured it on the same machine: then the ratio is told as well (target: at most 0.25).
 """
 
 import argparse
