@@ -43,17 +43,24 @@ def canonical_fields(value: msgspec.Struct) -> bytes:
 
 
 def _check(value: Any) -> None:
-    if value is None or isinstance(value, str | bool):
+    kind = type(value)
+    if kind is str or value is None or kind is bool:
         return
-    if isinstance(value, dict):
+    if kind is int:
+        if not -_MAX_INTEGER <= value <= _MAX_INTEGER:
+            raise NotCanonical("an integer beyond 2**53")
+    elif isinstance(value, dict):
         for name, each in value.items():
-            if not isinstance(name, str) or not name.isascii():
+            if type(name) is not str or not name.isascii():
                 raise NotCanonical(f"a name that is not ASCII text: {name!r}")
-            _check(each)
+            if type(each) is not str:  # most are
+                _check(each)
     elif isinstance(value, list | tuple):
         for each in value:
             _check(each)
-    elif not isinstance(value, int):
-        raise NotCanonical(f"a value of type {type(value).__name__}")
-    elif abs(value) > _MAX_INTEGER:
-        raise NotCanonical("an integer beyond 2**53")
+    elif isinstance(value, str):
+        pass  # as enumerations are
+    elif isinstance(value, int):
+        _check(int(value))
+    else:
+        raise NotCanonical(f"a value of type {kind.__name__}")

@@ -101,8 +101,12 @@ def envelope(kind: str, stamp: Stamp, **fields: Any) -> bytes:
 
 def _present(fields: dict[str, Any]) -> dict[str, Any]:
     """Without what is empty, also one level down. False and 0 say something, except where 0 means unknown."""
-    kept = {name: _present(each) if isinstance(each, dict) else each for name, each in fields.items()}
-    return {name: each for name, each in kept.items() if each not in ("", None, (), [], {})}
+    kept = {}
+    for name, given in fields.items():
+        each = _present(given) if type(given) is dict else given
+        if each or isinstance(each, int):
+            kept[name] = each
+    return kept
 
 
 def envelope_of_event(event: SecurityEvent, stamp: Stamp) -> bytes:
