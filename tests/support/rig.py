@@ -70,6 +70,8 @@ class Rig:
             (work / f"server-{kind}.pem").write_bytes(server.pem)
             self.write_private(f"server-{kind}.key", server.key_pem)
         self.operations = free_ports(1)[0]
+        self._registry: Registry | None = None
+        self._is_running = False
         self.config: dict[str, Any] = {
             "gateway": {"state_dir": str(self.state), "edge_workers": edge_workers, "operator_names": [OPERATOR]},
             "csms": [{"name": "main", "urls": list(csms_urls)}],
@@ -121,11 +123,15 @@ class Rig:
 
     @contextlib.contextmanager
     def registry(self) -> Iterator[Registry]:
-        registry = Registry.open(f"sqlite:///{self.state / 'registry.sqlite'}")
+        """Stays open while a gateway runs: tests that wait for a row look fifty times in a second."""
+        registry = self._registry or Registry.open(f"sqlite:///{self.state / 'registry.sqlite'}")
+        if self._is_running:
+            self._registry = registry
         try:
             yield registry
         finally:
-            registry.close()
+            if registry is not self._registry:
+                registry.close()
 
     def add(self, identity: str, *, security_profile: int = 2, password: str = "", **fields: Any) -> ChargePointRecord:
         """Register a charge point; `versions` as subprotocol tokens, everything else as in ChargePointRecord."""
@@ -173,8 +179,13 @@ class Rig:
             gateway.start()
             if wait_ready:
                 await gateway.wait_ready()
+            self._is_running = True
             yield gateway
         finally:
+            self._is_running = False
+            if self._registry is not None:
+                self._registry.close()
+                self._registry = None
             # In a thread: the simulated CSMS lives on this event loop, and draining needs its answers.
             await asyncio.to_thread(gateway.stop)
 
