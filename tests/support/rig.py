@@ -36,8 +36,8 @@ __all__ = ["OPERATOR", "PREFIX", "GatewayProcess", "Rig", "shared_authority"]
 
 OPERATOR = "Example CPO"
 PREFIX = "/ocpp"
-READY_WAIT_S = 60.0
-EVENT_WAIT_S = 30.0
+READY_WAIT_S = 180.0
+EVENT_WAIT_S = 90.0
 
 
 @functools.cache
@@ -267,7 +267,7 @@ class GatewayProcess:
         done = subprocess.run(
             [sys.executable, "-m", "gateway", "status", "--json", "--config", str(self.rig.config_path)],
             capture_output=True,
-            timeout=30,
+            timeout=120,
             check=False,
         )
         found: dict[str, Any] = json.loads(done.stdout)
@@ -373,7 +373,7 @@ class GatewayProcess:
             return None
         process.terminate()
         try:
-            return process.wait(30)
+            return process.wait(90)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             return process.wait()
