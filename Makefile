@@ -8,7 +8,8 @@ RUN_STAMP := $(VENV)/.installed-run
 DEV_STAMP := $(VENV)/.installed-dev
 JUDGES_STAMP := $(JUDGES)/.installed
 NODE_STAMP := tests/interop/node/node_modules/.installed
-WORKERS ?= auto
+# One more than there are cores: most tests wait for processes now and then.
+WORKERS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )))
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
@@ -21,7 +22,7 @@ demo: $(RUN_STAMP)  ## the main job, visible: gateway, CSMS, charge points; Ctrl
 	@$(BIN)/ocpp-gateway demo $(DEMO_OPTIONS)
 
 test: $(DEV_STAMP) judges  ## all tests, with every judge that can be had on this machine
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_OPTIONS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_OPTIONS)
 
 install: $(RUN_STAMP)  ## what the gateway needs, locked by hash, into .venv
 

@@ -48,8 +48,39 @@ def _ids(item: pytest.Item) -> Iterable[str]:
         yield from marker.args
 
 
+_LONGEST_FIRST = tuple(
+    Path(__file__).with_name(directory) / f"test_{name}.py"
+    for directory, name in (
+        ("integration", "campaign"),
+        ("integration", "passwords"),
+        ("attacks", "cases"),
+        ("integration", "enrolment_crash"),
+        ("integration", "passwords_crash"),
+        ("integration", "enrolment"),
+        ("demo", "demo"),
+        ("integration", "upgrade"),
+        ("integration", "upgrade_crash"),
+        ("integration", "roots"),
+        ("integration", "credentials_recorded_first"),
+        ("edge", "pkits"),
+        ("pki", "crash"),
+    )
+)
+"""Files that no worker may be left alone with at the end."""
+
+
+def _turn(path: Path, integration: set[Path]) -> tuple[int, bool]:
+    place = _LONGEST_FIRST.index(path) if path in _LONGEST_FIRST else len(_LONGEST_FIRST)
+    return place, path not in integration
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With OCPP_REQUIREMENTS_REPORT=FILE: which tests cover which requirement, one line each."""
+    """The longest files first, then those that wait for processes, then what only computes.
+
+    With OCPP_REQUIREMENTS_REPORT=FILE: which tests cover which requirement, one line each.
+    """
+    integration = {item.path for item in items if item.get_closest_marker("integration") is not None}
+    items.sort(key=lambda item: _turn(item.path, integration))
     target = os.environ.get("OCPP_REQUIREMENTS_REPORT")
     if target:
         lines = sorted({f"{requirement}\t{item.nodeid}" for item in items for requirement in _ids(item)})

@@ -39,7 +39,7 @@ class _Supervised:
         return [sys.executable, "-I", "-S", "-c", self._script.replace("{fd}", str(lifeline))], []
 
     async def hears(self, word: str) -> None:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(120):
             while word not in await self.heard.get():
                 pass
 
@@ -138,7 +138,7 @@ async def test_a_stopped_child_ends_by_itself_because_its_lifeline_does(
 
 async def test_a_child_that_does_not_end_is_killed(supervise: Callable[[str], _Supervised]) -> None:
     one = supervise(IGNORES_US)
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(120):
         while not one.child.pid:
             await asyncio.sleep(0.01)
     process = one.child._process

@@ -17,7 +17,7 @@ print("still here")
 
 
 def _run(stderr: int | None) -> tuple[str, str]:
-    done = subprocess.run([sys.executable, "-c", SCRIPT], stdout=-1, stderr=stderr, check=False, timeout=30, text=True)
+    done = subprocess.run([sys.executable, "-c", SCRIPT], stdout=-1, stderr=stderr, check=False, timeout=120, text=True)
     return done.stdout, done.stderr
 
 

@@ -357,7 +357,7 @@ def witness(log: Path, tmp_path: Path) -> Iterator[tuple[str, Path]]:
             yield f"http://{ready['listen']}", tmp_path / "w.key"
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(30)
+            process.wait(90)
     assert process.returncode == 0
 
 

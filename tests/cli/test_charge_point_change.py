@@ -289,7 +289,7 @@ class TestRemove:
         while b"[y/N]" not in asked:
             asked += os.read(ours, 1_000)
         os.write(ours, answer)
-        process.communicate(timeout=60)
+        process.communicate(timeout=120)
         os.close(ours)
         assert process.returncode == code
         assert list(registry.load_all()) == left

@@ -105,7 +105,7 @@ class TestImport:
         ours, theirs = pty.openpty()
         done = subprocess.run(
             [sys.executable, "-m", "gateway", *IMPORT, "fleet.csv", "--json"],
-            cwd=place.directory, stdout=subprocess.PIPE, stderr=theirs, timeout=60, check=False,
+            cwd=place.directory, stdout=subprocess.PIPE, stderr=theirs, timeout=120, check=False,
         )  # fmt: skip
         os.close(theirs)
         shown = everything(ours)

@@ -85,7 +85,7 @@ OF_A_GROUP: dict[tuple[str, ...], tuple[str, ...]] = {
 
 def run(*words: str, **kwargs: object) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(  # type: ignore[call-overload, no-any-return]
-        [sys.executable, "-m", "gateway", *words], timeout=60, check=False, **kwargs
+        [sys.executable, "-m", "gateway", *words], timeout=120, check=False, **kwargs
     )
 
 
@@ -230,7 +230,9 @@ class TestStreams:
 
     def test_closed_streams_do_no_harm(self, place: Place) -> None:
         command = f"exec {shlex.quote(sys.executable)} -m gateway charge-point import - <&- >&-"
-        done = subprocess.run(command, shell=True, cwd=place.directory, stderr=subprocess.PIPE, timeout=60, check=False)
+        done = subprocess.run(
+            command, shell=True, cwd=place.directory, stderr=subprocess.PIPE, timeout=120, check=False
+        )
         assert done.returncode == NOT_OK
         assert b"Nothing was imported" in done.stderr
         assert b"Traceback" not in done.stderr
@@ -252,7 +254,7 @@ class TestStreams:
         assert watch.stdout is not None
         assert "not running" in json.loads(watch.stdout.readline())["error"]
         watch.send_signal(signal.SIGINT)
-        _, err = watch.communicate(timeout=30)
+        _, err = watch.communicate(timeout=120)
         assert (watch.returncode, err) == (INTERRUPTED, b"Interrupted.\n")
 
 
@@ -274,7 +276,7 @@ def test_help_imports_nothing_heavy() -> None:
         "main(['policy', 'explain', '--help']); "
         "print([x for x in ('sqlalchemy', 'cryptography', 'asyncio', 'rich', 'argon2', 'aiohttp', 'ruamel', 'jsonschema_rs') if x in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
 
 

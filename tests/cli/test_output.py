@@ -39,7 +39,7 @@ def test_table_on_a_terminal_shows_identities_literally(place: Place, registry: 
     ours, theirs = pty.openpty()
     done = subprocess.run(
         [sys.executable, "-m", "gateway", "charge-point", "list"],
-        cwd=place.directory, stdout=theirs, stderr=subprocess.PIPE, timeout=60, check=False,
+        cwd=place.directory, stdout=theirs, stderr=subprocess.PIPE, timeout=120, check=False,
         env={**os.environ, "TERM": "xterm", "COLUMNS": "200"},
     )  # fmt: skip
     os.close(theirs)

@@ -124,7 +124,7 @@ class TestReloadUnreachable:
 
 def run(rig: Rig, *words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "gateway", "policy", *words, "--config", str(rig.config_path)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
 @pytest.mark.integration
@@ -174,7 +174,7 @@ def test_closed_pipe_is_no_error_to_talk_about(words: tuple[str, ...], place: Pl
         cwd=place.directory,
         stdout=writing,
         stderr=subprocess.PIPE,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     os.close(writing)

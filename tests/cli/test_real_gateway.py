@@ -39,7 +39,7 @@ def running(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
         yield process
     finally:
         process.terminate()
-        process.communicate(timeout=60)
+        process.communicate(timeout=120)
 
 
 def test_new_user_has_a_running_gateway_that_every_command_understands(
@@ -57,10 +57,10 @@ def test_new_user_has_a_running_gateway_that_every_command_understands(
     assert (doctor.code, {check for check, level in levels if level == "error"}) == (NOT_OK, {"csms"})
     assert {("gateway", "ok"), ("port", "ok"), ("registry", "ok"), ("file-descriptors", "ok")} <= levels
     second = subprocess.run(
-        [sys.executable, "-m", "gateway", "run", "--json"], capture_output=True, timeout=60, check=False
+        [sys.executable, "-m", "gateway", "run", "--json"], capture_output=True, timeout=120, check=False
     )
     assert (second.returncode, second.stdout.count(b"\n")) == (NOT_OK, 1)
     assert "cannot start" in json.loads(second.stdout)["error"]
     running.send_signal(signal.SIGTERM)
-    running.communicate(timeout=60)
+    running.communicate(timeout=120)
     assert running.returncode == OK

@@ -115,7 +115,7 @@ def start(*words: str | Path) -> subprocess.Popen[str]:
 async def finished(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     import asyncio
 
-    out, err = await asyncio.to_thread(process.communicate, timeout=60)
+    out, err = await asyncio.to_thread(process.communicate, timeout=120)
     return process.returncode, out, err
 
 

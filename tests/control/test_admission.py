@@ -301,7 +301,7 @@ async def held_up(control: Control, tmp_path: Path, attempt):
     lock = sqlite3.connect(tmp_path / "registry.sqlite", isolation_level=None)
     lock.execute("BEGIN IMMEDIATE")
     asking = asyncio.ensure_future(control.refusal(attempt))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         while not control.store._pool._work_queue.empty() or not control.sessions._turns:
             await asyncio.sleep(0.005)
         await asyncio.sleep(0.02)

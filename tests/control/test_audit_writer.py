@@ -29,7 +29,7 @@ from gateway.control.trail.shard_writer import DiskFull
 from gateway.control.trail.verify import verify_shard
 from tests.support.trail import NOW_S, FailingDisk, Fault, entries_on_disk
 
-WAIT_S = 30.0
+WAIT_S = 90.0
 SYNC, GROUP, LOSSY = RecordClass.SYNC, RecordClass.GROUP, RecordClass.LOSSY
 
 

@@ -33,7 +33,7 @@ LEAF = CA.charge_point("SN-1")
 FACTS = parse_leaf(LEAF.der)
 NAME = CertificateName(FACTS.sha256, FACTS.issuer, FACTS.serial_number)
 TLS = TLSFacts(version="TLSv1.3", cipher="", leaf_der=LEAF.der)
-WAIT_S = 20.0
+WAIT_S = 90.0
 
 
 def listed(*serials: int, number: int = 1, lives: datetime.timedelta = 24 * HOUR) -> bytes:

@@ -36,7 +36,7 @@ class Serving:
     async def running(self) -> AsyncIterator["Serving"]:
         server = await asyncio.get_running_loop().create_unix_server(lambda: self.link, path=str(self.path))
         self.reader, self.writer = await asyncio.open_unix_connection(str(self.path))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             while self.link._transport is None:
                 await asyncio.sleep(0)
         try:
@@ -47,7 +47,7 @@ class Serving:
             server.close()
 
     async def until_heard(self, count: int) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             while len(self.heard) < count:
                 await asyncio.sleep(0.005)
 

@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -19,11 +20,24 @@ pytestmark = pytest.mark.integration
 def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "gateway", "demo", *arguments]
     wide = {**os.environ, "COLUMNS": "200"}
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=wide)
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=wide)
 
 
-def test_once_as_json_shows_every_charge_point_charging_and_every_misfit_refused(tmp_path: Path) -> None:
-    done = run("--once", "--json", "--directory", str(tmp_path / "pki"))
+class Played(NamedTuple):
+    done: "subprocess.CompletedProcess[str]"
+    audit: Path
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
+    """One run, looked at from two sides."""
+    place = tmp_path_factory.mktemp("demo")
+    audit = place / "audit"
+    return Played(run("--once", "--json", "--directory", str(place / "pki"), "--audit-dir", str(audit)), audit)
+
+
+def test_once_as_json_shows_every_charge_point_charging_and_every_misfit_refused(played: Played) -> None:
+    done = played.done
     result = json.loads(done.stdout)
     assert done.returncode == 0, done.stderr
     assert {x["id"] for x in result["charge_points"]} == {actor.id for actor in ACTORS}
@@ -58,10 +72,9 @@ def test_json_without_once_is_a_usage_error() -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_the_audit_log_of_the_demo_is_left_whole_and_any_bit_flipped_in_it_is_noticed(tmp_path: Path) -> None:
+def test_the_audit_log_of_the_demo_is_left_whole_and_any_bit_flipped_in_it_is_noticed(played: Played) -> None:
     """Every bundle, tile and checkpoint: every byte of small files, a sample of larger ones."""
-    audit = tmp_path / "audit"
-    done = run("--once", "--json", "--directory", str(tmp_path / "pki"), "--audit-dir", str(audit))
+    done, audit = played
     assert done.returncode == 0, done.stderr
     (shard,) = shards_in(audit)
     assert verify(audit) == 0
@@ -85,7 +98,7 @@ def test_the_audit_log_of_the_demo_is_left_whole_and_any_bit_flipped_in_it_is_no
 
 def verify(directory: Path) -> int:
     command = [sys.executable, "-m", "gateway", "audit", "verify", str(directory)]
-    return subprocess.run(command, capture_output=True, timeout=60, check=False).returncode
+    return subprocess.run(command, capture_output=True, timeout=120, check=False).returncode
 
 
 def test_a_directory_that_is_in_use_is_not_written_to(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def records(rig: Rig) -> list[dict[str, Any]]:
 
 def cli(*words: str | Path) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "gateway", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
 async def guess(address: tuple[str, int], identity: str) -> None:

@@ -23,7 +23,7 @@ WORDS = "Hello-Marked-Text"
 
 def command(rig: Rig, *words: str, stdin: str = "") -> tuple[int, Any]:
     line = [sys.executable, "-m", "gateway", "audit", *words, "--json", "--config", str(rig.config_path)]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False, input=stdin)
+    done = subprocess.run(line, capture_output=True, text=True, timeout=120, check=False, input=stdin)
     assert "Traceback" not in done.stderr
     return done.returncode, json.loads(done.stdout)
 

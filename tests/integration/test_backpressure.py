@@ -84,7 +84,7 @@ class StallingCSMS:
             self.texts, self.last = self.texts + 1, payload
 
     async def until(self, texts: int) -> None:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             while self.texts < texts:
                 await asyncio.sleep(0.02)
 

@@ -159,7 +159,7 @@ async def test_the_very_frames_pass_with_their_fragments_and_masks(site: Site, r
         for data in (single, fragmented[:9], fragmented[9:] + together):
             peer.send(data)
             await asyncio.sleep(0)
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(120):
             while recorder.received.count(together) == 0:
                 await asyncio.sleep(0.02)
         assert single + fragmented + together in recorder.received

@@ -56,7 +56,7 @@ async def refused(site: Site, name: str) -> tuple[int, str, dict[str, Any]]:
 
 async def until(condition: Callable[[], object]) -> None:
     """Wait for something that a server without a condition variable will see."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(120):
         while not condition():
             await asyncio.sleep(0.02)
 

@@ -116,12 +116,12 @@ async def test_a_renewal_reaches_the_next_handshake_and_no_live_session(rig: Rig
         connection = await csms.connected("CP-1")
         site.let_time_pass(first)
         await until(lambda: site.file("ec-p256").read_bytes() != before, "a renewed certificate on the disk")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while (second := await site.shown(gateway)) == first:
                 await asyncio.sleep(0.1)
         assert second.public_key() != first.public_key()
         await connection.send('[2,"1","TriggerMessage",{"requestedMessage":"Heartbeat"}]')
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             assert '"TriggerMessage"' in str(await charge_point.recv())
         await charge_point.close()
         assert not [event for event in gateway.events() if event["event"] == "server_certificate.renewal_failed"]
@@ -162,7 +162,7 @@ async def test_new_names_are_a_new_certificate_after_a_reload(rig: Rig) -> None:
         first = await site.shown(gateway)
         rig.config["server_certificates"]["names"] = ["new.example.com"]
         assert (await gateway.reload())["event"] == "config.reloaded"
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while await shown_to_anybody(gateway) == first:
                 await asyncio.sleep(0.1)
         leaf = await site.shown(gateway, name="new.example.com")

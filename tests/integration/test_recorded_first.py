@@ -36,7 +36,7 @@ from tests.support.sessions import SilentOwner, make_session
 
 RESET = b'[2,"r%d","Reset",{"type":"Hard"}]'
 STATUS = b'[2,"s%d","StatusNotification",{"connectorId":1,"errorCode":"NoError","status":"Available"}]'
-WAIT_S = 20.0
+WAIT_S = 90.0
 Mode = Literal["block", "guard", "open"]
 
 

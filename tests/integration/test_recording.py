@@ -30,7 +30,7 @@ def frames(rig: Rig) -> list[dict[str, Any]]:
 
 async def recorded(rig: Rig, count: int) -> list[dict[str, Any]]:
     """The recording, once it has so many frames."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         while len(found := frames(rig)) < count:
             await asyncio.sleep(0.02)
     return found
@@ -152,7 +152,7 @@ def command(rig: Rig, *words: str) -> tuple[int, dict[str, Any]]:
     done = subprocess.run(
         [sys.executable, "-m", "gateway", *words, "--json", "--config", str(rig.config_path)],
         capture_output=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     return done.returncode, json.loads(done.stdout)

@@ -46,7 +46,7 @@ async def _refuses_connections(address: tuple[str, int]) -> bool:
 
 async def _until_refused(address: tuple[str, int]) -> None:
     """Supervisor and edges let go of a listener after control has reported the reload."""
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(120):
         while not await _refuses_connections(address):
             await asyncio.sleep(0.02)
 

@@ -88,7 +88,7 @@ class Responder:
         assert process.stderr is not None
         try:
             # It serves one connection at a time: one that only looks whether somebody is there would block it.
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(120):
                 assert b"waiting for OCSP client" in await process.stderr.readline()
             yield
         finally:
@@ -337,7 +337,7 @@ async def answer_to(peer: Peer, message_id: str) -> list[Any]:
 
 async def until_admitted(site: Site, identity: str, shown: Issued, listener: str) -> Peer:
     """The registry is read twice a second."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         while True:
             peer = await site.peer(listener, shown)
             if (await peer.ask(f"/ocpp/{identity}")).status == 101:

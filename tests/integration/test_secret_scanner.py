@@ -25,7 +25,7 @@ from tests.support.peer import Peer, basic
 from tests.support.rig import GatewayProcess, Rig
 
 pytestmark = [pytest.mark.integration]
-WAIT_S = 20.0
+WAIT_S = 90.0
 
 
 class Talker:

@@ -91,7 +91,7 @@ async def test_hundreds_in_one_process(rig: Rig, csms: FakeCSMS) -> None:
             fleet.add(memory_of(identity, url(gateway, 2), 2, **credentials(rig, 2)))
         running = asyncio.get_running_loop().create_task(fleet.run(ramp_up_s=5.0))
         try:
-            async with asyncio.timeout(100):
+            async with asyncio.timeout(120):
                 while not all(player.charge_point.is_registered for player in fleet.players.values()):
                     await asyncio.sleep(0.05)
             assert fleet.registered == set(identities)

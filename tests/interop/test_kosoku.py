@@ -133,7 +133,7 @@ async def judge(site: Site, cases: list[str]) -> list[dict[str, Any]]:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-        async with asyncio.timeout(90):
+        async with asyncio.timeout(120):
             output, complaint = await process.communicate()
     assert output, complaint.decode()
     found: list[dict[str, Any]] = json.loads(output)

@@ -28,7 +28,7 @@ pytestmark = [
         reason="JUDGE MISSING: no npm ocpp-rpc (make judges)",
     ),
 ]
-WAIT_S = 30.0
+WAIT_S = 90.0
 
 
 class Told:

@@ -29,7 +29,7 @@ needs_openssl = pytest.mark.skipif(
     OPENSSL is None, reason="JUDGE MISSING: no openssl command line (apt-get install openssl)"
 )
 needs_sslyze = pytest.mark.skipif(not SSLYZE.exists(), reason=f"JUDGE MISSING: no {SSLYZE} (make judges)")
-WAIT_S = 30.0
+WAIT_S = 90.0
 OCPP_SUITES = (
     "ECDHE-ECDSA-AES128-GCM-SHA256",
     "ECDHE-ECDSA-AES256-GCM-SHA384",
@@ -275,7 +275,7 @@ async def scan(site: Site, listener: str, *commands: str) -> dict[str, Any]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    async with asyncio.timeout(100):
+    async with asyncio.timeout(120):
         said, _ = await process.communicate()
     assert answer.exists(), said.decode()
     found = json.loads(answer.read_text())["server_scan_results"][0]

@@ -16,7 +16,7 @@ from websockets.typing import Subprotocol
 
 __all__ = ["FakeCSMS", "HostileCSMS"]
 
-WAIT_S = 15.0
+WAIT_S = 90.0
 ALL = ("ocpp1.6", "ocpp2.0.1", "ocpp2.1")
 
 

@@ -38,7 +38,7 @@ from gateway.ocpp.vocabulary import BootState
 
 __all__ = ["LinkEdge", "TableEdge", "live"]
 
-_WAIT_S = 10.0
+_WAIT_S = 90.0
 
 
 def live(granted: Admission, **fields: Any) -> LiveSession:

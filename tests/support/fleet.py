@@ -17,7 +17,7 @@ from tests.support.tls_material import Issued
 __all__ = ["BOOT", "ChargePoint", "answering", "exchange", "suspended", "until"]
 
 BOOT = '[2,"b1","BootNotification",{"chargePointVendor":"V","chargePointModel":"M"}]'
-WAIT_S = 40.0
+WAIT_S = 90.0
 _LISTENERS = {1: "plain", 2: "tls", 3: "tls"}
 _numbers = count(1)
 

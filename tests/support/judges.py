@@ -59,7 +59,7 @@ needs_sigma = pytest.mark.skipif(
 
 def judge(*command: str | Path, data: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
     """Run a tool; what it says is `stdout` and `stderr`. It answers, or is ended after half a minute."""
-    return subprocess.run([str(part) for part in command], input=data, capture_output=True, timeout=30, check=False)
+    return subprocess.run([str(part) for part in command], input=data, capture_output=True, timeout=120, check=False)
 
 
 def pkilint(tool: str, *arguments: str | Path) -> list[str]:

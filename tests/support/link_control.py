@@ -7,7 +7,7 @@ from gateway.link.messages import ControlMessage, EdgeMessage
 
 __all__ = ["LinkControl"]
 
-_WAIT_S = 5.0
+_WAIT_S = 90.0
 
 
 class LinkControl:

@@ -156,7 +156,7 @@ async def cmp_server(work: Path, ca: OtherCA, leaf: x509.Certificate, *options: 
     )
     assert process.stdout is not None
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             await process.stdout.readuntil(b"ACCEPT ")
         yield f"http://127.0.0.1:{port}"
     finally:

@@ -23,7 +23,7 @@ __all__ = [
     "upgrade",
 ]
 
-WAIT_S = 15.0
+WAIT_S = 90.0
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 

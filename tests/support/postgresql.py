@@ -51,7 +51,7 @@ class PostgreSQL:
         command = [str(self._binaries / name), *arguments]
         if os.geteuid() == 0:
             command = ["setpriv", f"--reuid={_RUN_AS}", f"--regid={_RUN_AS}", "--init-groups", *command]
-        subprocess.run(command, check=True, capture_output=True, timeout=60, cwd=self._directory)
+        subprocess.run(command, check=True, capture_output=True, timeout=120, cwd=self._directory)
 
     def new_url(self) -> str:
         name = f"t{uuid.uuid4().hex[:12]}"

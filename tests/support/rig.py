@@ -36,8 +36,8 @@ __all__ = ["OPERATOR", "PREFIX", "GatewayProcess", "Rig", "shared_authority"]
 
 OPERATOR = "Example CPO"
 PREFIX = "/ocpp"
-READY_WAIT_S = 60.0
-EVENT_WAIT_S = 30.0
+READY_WAIT_S = 180.0
+EVENT_WAIT_S = 90.0
 
 
 @functools.cache
@@ -70,6 +70,8 @@ class Rig:
             (work / f"server-{kind}.pem").write_bytes(server.pem)
             self.write_private(f"server-{kind}.key", server.key_pem)
         self.operations = free_ports(1)[0]
+        self._registry: Registry | None = None
+        self._is_running = False
         self.config: dict[str, Any] = {
             "gateway": {"state_dir": str(self.state), "edge_workers": edge_workers, "operator_names": [OPERATOR]},
             "csms": [{"name": "main", "urls": list(csms_urls)}],
@@ -121,13 +123,16 @@ class Rig:
 
     @contextlib.contextmanager
     def registry(self) -> Iterator[Registry]:
-        registry = Registry.open(
-            self.config["gateway"].get("database_url") or f"sqlite:///{self.state / 'registry.sqlite'}"
-        )
+        """Stays open while a gateway runs: tests that wait for a row look fifty times in a second."""
+        url = self.config["gateway"].get("database_url") or f"sqlite:///{self.state / 'registry.sqlite'}"
+        registry = self._registry or Registry.open(url)
+        if self._is_running:
+            self._registry = registry
         try:
             yield registry
         finally:
-            registry.close()
+            if registry is not self._registry:
+                registry.close()
 
     def add(self, identity: str, *, security_profile: int = 2, password: str = "", **fields: Any) -> ChargePointRecord:
         """Register a charge point; `versions` as subprotocol tokens, everything else as in ChargePointRecord."""
@@ -175,8 +180,13 @@ class Rig:
             gateway.start()
             if wait_ready:
                 await gateway.wait_ready()
+            self._is_running = True
             yield gateway
         finally:
+            self._is_running = False
+            if self._registry is not None:
+                self._registry.close()
+                self._registry = None
             # In a thread: the simulated CSMS lives on this event loop, and draining needs its answers.
             await asyncio.to_thread(gateway.stop)
 
@@ -258,7 +268,7 @@ class GatewayProcess:
         done = subprocess.run(
             [sys.executable, "-m", "gateway", "status", "--json", "--config", str(self.rig.config_path)],
             capture_output=True,
-            timeout=30,
+            timeout=120,
             check=False,
         )
         found: dict[str, Any] = json.loads(done.stdout)
@@ -364,7 +374,7 @@ class GatewayProcess:
             return None
         process.terminate()
         try:
-            return process.wait(30)
+            return process.wait(90)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             return process.wait()

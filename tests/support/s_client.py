@@ -11,7 +11,7 @@ from tests.support.tls_material import Issued
 
 __all__ = ["SClient"]
 
-_WAIT_S = 20.0
+_WAIT_S = 90.0
 
 
 class SClient:

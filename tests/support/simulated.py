@@ -19,7 +19,7 @@ from tests.support.tls_material import Issued
 
 __all__ = ["Simulated", "csms_answer", "identity_of", "memory_of", "simulated"]
 
-WAIT_S = 30.0
+WAIT_S = 90.0
 QUICK = {
     "RetryBackOffWaitMinimum": "0",  # the model's own least wait is what counts then, 50 ms, doubled three times
     "RetryBackOffRandomRange": "0",

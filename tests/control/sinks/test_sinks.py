@@ -36,7 +36,7 @@ from tests.control.conftest import NodeSite
 from tests.support.rig import shared_authority
 from tests.support.trail import NOW_S
 
-WAIT_S = 30.0
+WAIT_S = 90.0
 SECRET = b"a secret of sixteen bytes or more"
 
 

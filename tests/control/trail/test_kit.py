@@ -41,7 +41,7 @@ def verify(directory: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
     """As an auditor: another interpreter, without site-packages, in an empty environment."""
     done = subprocess.run(
         [sys.executable, "-I", "-S", "verify.py", "--json", *arguments],
-        cwd=directory, env={}, capture_output=True, check=False, timeout=60,
+        cwd=directory, env={}, capture_output=True, check=False, timeout=120,
     )  # fmt: skip
     assert done.stderr == b""
     return done.returncode, json.loads(done.stdout)
