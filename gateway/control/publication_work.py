@@ -39,6 +39,7 @@ _PATIENCE_S: Final = 15.0
 _SIGN_FOR_S: Final = 0.4
 """OCSP responses at once: then others have the signer for as long, so that a fleet's worth of them is signed beside everything else."""
 _PLAN_EVERY_S: Final = 30.0
+_ANOTHER_RESPONDER_S: Final = 3_600.0
 
 
 @dataclass(slots=True)
@@ -79,6 +80,10 @@ class PublicationWork:
         self._ocsp_facts: dict[str, dict[str, Any]] = {}
         self._unusable: set[int] = set()
         """Certificates of responders whose key the signer does not have any more."""
+        self._made: set[int] = set()
+        """Certificates of responders that were issued for this very process."""
+        self._no_other_before: dict[str, float] = {}
+        """By issuing CA: when another responder may be made (monotonic)."""
         self._addresses: dict[int, str] = {}
         """Where certificates that were revoked say that their list is."""
         self._planned_at = 0.0
@@ -204,28 +209,44 @@ class PublicationWork:
                 continue
             ocsp = self._ocsp.setdefault(issuer.name, OwnOCSP(issuer, self._ocsp_lifetime))
             found = known_responder(self._inventory, issuer, now + 2 * self._ocsp_lifetime, self._unusable)
+            if found is None and time.monotonic() < self._no_other_before.get(issuer.name, 0.0):
+                continue
             if found is None:
                 with issuance_in_turn(self.directory, self._clock, lambda: secrets.token_hex(6), _PATIENCE_S) as ca:
-                    ocsp.use(ca.certificate(new_responder(ca, issuer, "gateway", now)).certificate)
+                    made = new_responder(ca, issuer, "gateway", now)
+                    ocsp.use(ca.certificate(made).certificate)
+                self._made.add(made)
             elif found != ocsp.responder and self._journal is not None:
                 ocsp.use(self._journal.certificate(found))
 
     def _sign_responses(self, now: datetime.datetime, done: Signed) -> None:
-        due = [each for each in self._ocsp.values() if each.waiting]
+        due = [
+            (name, each) for name, each in self._ocsp.items() if each.waiting and each.responder not in self._unusable
+        ]
         if not due:
             return
         with signer_in_turn(self.directory, _PATIENCE_S) as signer:
             until = time.monotonic() + _SIGN_FOR_S
-            for each in due:
+            for name, each in due:
                 try:
                     done.responses += each.sign(signer, now, lambda: time.monotonic() < until)
                 except Refused as error:
                     if error.reason is not Reason.RESPONDER_KEY or each.responder is None:
                         raise
-                    # Its key was in the memory of a signer that has ended, or its file is lost.
-                    self._unusable.add(each.responder)
-                    self._pressing = True
+                    done.refused = self._responder_lost(name, each.responder)
                 done.refused = done.refused or each.refused
+
+    def _responder_lost(self, issuer: str, responder: int) -> str:
+        """Its key was in the memory of a signer that has ended, or its file is lost: another one, but not again and again."""
+        self._unusable.add(responder)
+        self._pressing = True
+        if responder not in self._made:
+            return ""
+        self._no_other_before[issuer] = time.monotonic() + _ANOTHER_RESPONDER_S
+        return (
+            f"{issuer}: the signer has forgotten the key that it made for an OCSP responder; where its own key is in a token, "
+            "it has to run as a service (docs/pki.md)"
+        )
 
     def _look_at_responses(self, now: datetime.datetime, *, thoroughly: bool) -> None:
         """How they stand. Not all of them are looked at each time: there may be a hundred thousand."""

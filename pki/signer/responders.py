@@ -12,6 +12,7 @@ each certificate:
 """
 
 import datetime
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -33,6 +34,7 @@ from pki.secrets_at_rest import load_private_key
 from pki.signer.book import SignerBook
 from pki.signer.protocol import OCSPStatus, SignResponses
 from pki.signing import certificate_of
+from pki.snapshot import give_to_owner
 
 __all__ = ["ResponderKeys", "signed_responses"]
 
@@ -63,15 +65,22 @@ class ResponderKeys:
         builder = x509.CertificateSigningRequestBuilder().subject_name(issuer.responder_subject.name())
         return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
 
-    def key(self, issuer: str, digest: bytes) -> PrivateKey | None:
-        """The one with this SHA-256 of its SPKI, if it is here. Raises Misconfigured for a file that cannot be used."""
-        found = self._known.get((issuer, digest))
+    def key(self, issuer: str, digest: bytes) -> PrivateKey:
+        """The one with this SHA-256 of its SPKI. Raises Refused if it is not here, or its file cannot be used."""
+        if (issuer, digest) not in self._known:
+            self._known[issuer, digest] = self._read(issuer, digest)
+        return self._known[issuer, digest]
+
+    def _read(self, issuer: str, digest: bytes) -> PrivateKey:
         path = self._path(issuer, digest)
-        if found is None and path is not None and path.exists():
+        if path is None or not path.exists():
+            raise Refused(Reason.RESPONDER_KEY, f"of {issuer}")
+        try:
             found = load_private_key(path, self._secrets[issuer])
-            if spki_sha256(found.public_key()) != digest:
-                raise Misconfigured(f"{path} holds another key than its name says")
-            self._known[issuer, digest] = found
+        except Misconfigured as error:
+            raise Refused(Reason.RESPONDER_KEY, str(error)) from None
+        if spki_sha256(found.public_key()) != digest:
+            raise Refused(Reason.RESPONDER_KEY, f"{path} holds another key than its name says")
         return found
 
     def _path(self, issuer: str, digest: bytes) -> Path | None:
@@ -83,8 +92,12 @@ class ResponderKeys:
         digest = spki_sha256(key.public_key())
         path = self._path(issuer, digest)
         if path is not None:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for place in (path.parent.parent, path.parent):
+                if not place.exists():
+                    place.mkdir(mode=0o700)
+                    _give(place)
             write_key(key, path, self._secrets[issuer])
+            _give(path)
             for old in sorted(path.parent.glob("*.key"), key=_written_at)[:-_KEYS_KEPT]:
                 old.unlink(missing_ok=True)
         self._known[issuer, digest] = key
@@ -122,8 +135,6 @@ def _responder(order: SignResponses, issuer: Issuer, book: SignerBook, keys: Res
         raise Refused(Reason.RESPONDER_KEY, f"{order.responder} is no responder of {issuer.name}")
     certificate = x509.load_der_x509_certificate(certificate_of(ordered.tbs, signature))
     key = keys.key(issuer.name, spki_sha256(certificate_key(certificate)))
-    if key is None:
-        raise Refused(Reason.RESPONDER_KEY, f"that of {order.responder} is gone")
     if book.is_revoked(serial):
         raise Refused(Reason.ALREADY_REVOKED, order.responder)
     return OCSPSigner(issuer.certificate, certificate, key)
@@ -155,6 +166,15 @@ def _number(serial: str) -> int:
         return int(serial, 16)
     except ValueError:
         raise Refused(Reason.OCSP_STATUS, "not a serial number in hex") from None
+
+
+def _give(path: Path) -> None:
+    """What root begins belongs to whom the directory belongs: a signer that is not root goes on with it."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        give_to_owner(descriptor, path.parent)
+    finally:
+        os.close(descriptor)
 
 
 def _written_at(path: Path) -> float:

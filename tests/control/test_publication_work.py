@@ -4,6 +4,7 @@ import datetime
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -167,6 +168,32 @@ def test_a_responder_whose_key_is_lost_is_replaced(place: Place) -> None:
     place.work.step()
     assert place.said_of(certificate) is ocsp.OCSPCertStatus.GOOD
     assert len(place.responders()) == 2
+
+
+def test_a_signer_that_forgets_its_responders_is_not_given_new_ones_all_the_time(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one whose own key is in a token, and that is started for each turn."""
+
+    def forgetful(*options: Any) -> Any:
+        for path in (place.directory / "signer" / "responders").rglob("*.key"):
+            path.unlink()
+        return signer_in_turn(*options)
+
+    monkeypatch.setattr("gateway.control.publication_work.signer_in_turn", forgetful)
+    certificate = place.issue()
+    done = place.work.step()
+    assert "has to run as a service" in done.refused
+    for _ in range(3):
+        place.later()
+        place.work.step()
+    assert (len(place.responders()), place.said_of(certificate)) == (1, None)
+    monkeypatch.undo()
+    monkeypatch.setattr("gateway.control.publication_work._ANOTHER_RESPONDER_S", 0.0)
+    place.work = place.another()
+    place.work.step()
+    place.work.step()
+    assert place.said_of(certificate) is ocsp.OCSPCertStatus.GOOD
 
 
 def test_lost_files_are_made_again_with_higher_numbers(place: Place) -> None:

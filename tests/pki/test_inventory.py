@@ -136,6 +136,12 @@ ALL: tuple[JournalRecord, ...] = (
 )
 
 
+@pytest.mark.parametrize("serial", [f"{CERTIFICATE.serial_number:x}", "ff", "abc"])
+def test_nobody_is_told_of_what_is_settled_not_revoked_or_not_there(serial: str) -> None:
+    with pytest.raises(JournalDamaged, match="cannot follow"):
+        folded(*ALL, Told(at=NOW, serial=serial, state=ToldState.CONFIRMED))
+
+
 def test_these_are_records_of_every_kind() -> None:
     assert {type(record) for record in ALL} == set(typing.get_args(JournalRecord))
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import ocsp
 
-from pki.errors import Misconfigured, Reason, Refused
+from pki.errors import Reason, Refused
 from pki.ocsp import assembled
 from pki.profiles import CHARGE_POINT, OCSP_RESPONDER
 from pki.signer import responders
@@ -137,8 +138,19 @@ class TestKeys:
         [second] = {*(signer.directory / "responders").rglob("*.key")} - {path}
         second.replace(path)
         signer.restart()
-        with pytest.raises(Misconfigured, match="another key"):
-            signer.say(OCSPStatus(signer.signed()))
+        assert signer.refusal(OCSPStatus(signer.signed())) is Reason.RESPONDER_KEY
+        signer.restart()
+        path.write_text("damaged")
+        assert signer.refusal(OCSPStatus(signer.signed())) is Reason.RESPONDER_KEY
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can begin a file for somebody else")
+    def test_what_root_begins_belongs_to_the_signers_user(self, tmp_path: Path) -> None:
+        directory = make_signer_directory(tmp_path, CA)
+        os.chown(directory, 12_345, 12_345)
+        signer = Signer(directory)
+        made = [directory / "responders", *(directory / "responders").rglob("*")]
+        assert (len(made), {path.stat().st_uid for path in made}) == (3, {12_345})
+        signer.core.close()
 
     def test_old_ones_are_thrown_away(self, signer: Signer, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(responders, "_KEYS_KEPT", 2)
