@@ -19,6 +19,7 @@ __all__ = ["Chain", "chain_problem", "is_under", "links", "root_match", "roots_a
 Chain = tuple[x509.Certificate, ...]
 """The server's certificate, then those above it."""
 _SOON: Final = datetime.timedelta(days=7)
+_LAST_PART: Final = 4
 _RANK: Final[dict[RootMatch, int]] = {"same": 0, "name": 1, "none": 2, "unknown": 3}
 
 
@@ -28,10 +29,16 @@ def chain_problem(chains: Sequence[Chain], host: str, now: datetime.datetime) ->
         names = _names(chain[0])
         if host and host.lower() not in names:
             return f"no certificate for {host}: the CN is {', '.join(sorted(names)) or 'none'} (A00.FR.308)"
-        ends = min(each.not_valid_after_utc for each in chain)
-        if ends < now + _SOON:
-            return f"a certificate of the chain ends on {ends:%Y-%m-%d}"
+        ending = [each.not_valid_after_utc for each in chain if _ends_soon(each, now)]
+        if ending:
+            return f"a certificate of the chain ends on {min(ending):%Y-%m-%d}"
     return "" if chains else "the listener has no server certificate"
+
+
+def _ends_soon(certificate: x509.Certificate, now: datetime.datetime) -> bool:
+    """One that lives a day always ends within a week; what counts then is that somebody renews it, at two thirds of its life."""
+    ends = certificate.not_valid_after_utc
+    return ends - now < min(_SOON, (ends - certificate.not_valid_before_utc) / _LAST_PART)
 
 
 def _names(leaf: x509.Certificate) -> set[str]:

@@ -21,7 +21,7 @@ def root() -> Issued:
 
 
 def leaf(root: Issued, name: str = "gw.example.com", end: datetime.timedelta = 30 * DAYS) -> x509.Certificate:
-    return certificate(name, issuer=root, end=end).certificate
+    return certificate(name, issuer=root, start=-60 * DAYS, end=end).certificate
 
 
 def installed(root: Issued, algorithm: str = "SHA256") -> InstalledRoot:
@@ -50,6 +50,14 @@ class TestChain:
         found = chain_problem([(leaf(root, name, end * DAYS),)], host, NOW)
         assert found.startswith(problem)
         assert bool(found) == bool(problem)
+
+    @pytest.mark.parametrize(("hours", "problem"), [(-1, True), (5, True), (7, False), (23, False)])
+    def test_one_that_lives_a_day_is_good_until_nobody_has_renewed_it(
+        self, root: Issued, hours: int, problem: bool
+    ) -> None:
+        ends = datetime.timedelta(hours=hours)
+        day = certificate("gw.example.com", issuer=root, start=ends - DAYS, end=ends).certificate
+        assert bool(chain_problem([(day, root.certificate)], "gw.example.com", NOW)) is problem
 
     def test_each_certificate_counts_as_the_charge_point_chooses(self, root: Issued) -> None:
         assert chain_problem([(leaf(root),), (leaf(root, "x"),)], "gw.example.com", NOW)
