@@ -233,14 +233,20 @@ def refusal_to_install(store: RootStore, kind: RootKind, pem_chars: int, *, is_r
 def refusal_to_delete(store: RootStore, root: InstalledRoot, needed_names: Sequence[str]) -> str:
     """Why a root must stay, or an empty string.
 
-    `needed_names`: hashes, in the root's algorithm, of the names of the roots under which this gateway's own server
-    certificates are.
+    `needed_names`: hashes, in each algorithm, of the names of the roots under which this gateway's own server certificates
+    are. One of these has to be there and to stay, as it says itself: some report a root by a hash that is not that of its
+    name. None: whoever asks has seen the one that is needed.
     """
     if root.kind not in {CSMS_ROOT, "manufacturer"}:
         return ""
     if len(store.of(root.kind)) <= 1:
         what = "the gateway" if root.kind == CSMS_ROOT else "firmware of its manufacturer"
         return f"it is the last root of its kind: the charge point would not accept {what} any more"
-    if root.kind == CSMS_ROOT and root.name.issuer_name_hash.lower() in {each.lower() for each in needed_names}:
+    if root.kind != CSMS_ROOT:
+        return ""
+    needed = {each.lower() for each in needed_names}
+    if root.name.issuer_name_hash.lower() in needed:
         return "the gateway's own server certificate is under this root"
+    if needed and not any(each.name.issuer_name_hash.lower() in needed for each in store.of(CSMS_ROOT)):
+        return "none of the roots that it lists is known to be the one above the gateway's server certificate"
     return ""

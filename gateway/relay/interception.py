@@ -3,7 +3,8 @@
 Per CSMS and kind of message either the gateway or the CSMS is the one who gives orders (`Owned`). Where the gateway gives
 charge points their certificates, SignCertificate is for the gateway and never reaches the CSMS; what the CSMS would do
 that is the gateway's is refused in its own terms. ISO 15118 is not ours: V2G certificates, roots of V2G, mobility
-operators, OEMs and manufacturers, and the tunnel of 1.6 go on.
+operators, OEMs and manufacturers go on, and so does the tunnel of 1.6, unless the CSMS would do through it what is not
+its own outside: a charge point may keep all of its certificates in one place.
 """
 
 from collections.abc import Set as AbstractSet
@@ -52,6 +53,7 @@ _ROOTS_OF_OTHERS: Final = frozenset(
     {"V2GRootCertificate", "MORootCertificate", "OEMRootCertificate", "ManufacturerRootCertificate"}
 )
 _EVENT: Final = "SecurityEventNotification"
+_TUNNEL: Final = "DataTransfer"
 _STATUS: Final = {
     "CertificateSigned": "Rejected",
     "InstallCertificate": "Rejected",
@@ -61,7 +63,7 @@ _STATUS: Final = {
 """How each says no; all versions have these."""
 _LISTED_OF_OTHERS: Final = _ROOTS_OF_OTHERS | {"V2GCertificateChain"}
 _LOOKED_AT: Final = frozenset(
-    spelling for action in (_SIGN, *_STATUS, *SETTING_ACTIONS) for spelling in (action, as_signed(action))
+    spelling for action in (_SIGN, _TUNNEL, *_STATUS, *SETTING_ACTIONS) for spelling in (action, as_signed(action))
 ) | {_EVENT}
 
 
@@ -93,6 +95,8 @@ class Interception:
                 return instead
         if self._duty is None or call.action not in _LOOKED_AT:
             return None
+        if unsigned(call.action) == _TUNNEL:
+            return self._tunnelled(call, payload, origin, self._duty.owned)
         if call.action == _EVENT:
             return self._heard(call, origin, self._duty.owned)
         if call.action != unsigned(call.action):
@@ -124,6 +128,27 @@ class Interception:
         if inner is not None and not _is_ours(inner.action, inner.payload, origin, owned):
             return None
         event = "setting.not_yours" if unsigned(call.action) in SETTING_ACTIONS else "certificate.not_yours"
+        return self._not_signed(call, event)
+
+    def _tunnelled(self, call: Call, payload: Payload, origin: Origin, owned: AbstractSet[Owned]) -> Effects | None:
+        """What the CSMS says through the tunnel for ISO 15118 (1.6), where it is not about ISO 15118."""
+        if origin is Origin.CHARGE_POINT:
+            return None
+        try:
+            inner = inner_call(self._version, call.action, payload)
+        except Unreadable:
+            return None  # what cannot be read does not pass the gates
+        if inner is None or not _is_ours_inside(inner.action, inner.payload, owned):
+            return None
+        if inner.signed:
+            return self._not_signed(call, "certificate.not_yours")
+        said = {"status": "Accepted", "data": f'{{"status":"{_STATUS[inner.action]}"}}'}
+        report = ReportEvent(
+            "certificate.not_yours", "medium", "answer", f"{inner.action} by the CSMS, in a DataTransfer"
+        )
+        return (report, Reply(build_call_result(call.message_id, said)))
+
+    def _not_signed(self, call: Call, event: str) -> Effects:
         report = ReportEvent(event, "medium", "callerror", call.action)
         error = build_call_error(self._version, call.message_id, ErrorMeaning.NOT_SUPPORTED, "not as a signed message")
         return (report, Reply(error))
@@ -169,6 +194,13 @@ def _is_ours(action: str, payload: Payload, origin: Origin, owned: AbstractSet[O
             "security-settings" in owned and changes_security(action, payload)
         )
     return action in owned and not _is_of_others(action, payload.get("certificateType"))
+
+
+def _is_ours_inside(action: str, payload: Payload, owned: AbstractSet[Owned]) -> bool:
+    """The same for what the CSMS says in the tunnel, where a certificate without a type is one for ISO 15118."""
+    if action == "CertificateSigned":
+        return action in owned and payload.get("certificateType") == "ChargingStationCertificate"
+    return action in _STATUS and _is_ours(action, payload, Origin.CSMS, owned)
 
 
 def _is_of_others(action: str, kind: object) -> bool:

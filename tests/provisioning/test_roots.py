@@ -184,3 +184,10 @@ class TestDeleting:
         two = store(replace(ONE, issuer_name_hash="AA"), OTHER)
         assert "own server certificate" in refusal_to_delete(two, two.roots[0], ["aa"])
         assert refusal_to_delete(two, two.roots[1], ["aa"]) == ""
+
+    @pytest.mark.parametrize("number", [0, 1])
+    def test_none_goes_where_ours_is_not_seen_among_them(self, number: int) -> None:
+        two = store(ONE, OTHER)
+        assert "none of the roots that it lists" in refusal_to_delete(two, two.roots[number], ["ee"])
+        three = store(ONE, OTHER, replace(ONE, issuer_name_hash="EE"))
+        assert refusal_to_delete(three, three.roots[number], ["ee"]) == ""

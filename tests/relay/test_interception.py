@@ -16,6 +16,9 @@ from tests.relay.scenario import CSMS, LIMITS, ChargePoint, Scenario, Wait, make
 
 V1_6, V2_0_1, V2_1 = OCPPVersion.V1_6, OCPPVersion.V2_0_1, OCPPVersion.V2_1
 VERSIONS = pytest.mark.parametrize("version", [V1_6, V2_0_1, V2_1])
+HASH = {
+    "certificateHashData": {"hashAlgorithm": "SHA256", "issuerNameHash": "a", "issuerKeyHash": "b", "serialNumber": "c"}
+}
 CSR = "-----BEGIN CERTIFICATE REQUEST-----\nMIIB\n-----END CERTIFICATE REQUEST-----\n"
 
 
@@ -80,6 +83,71 @@ def test_the_iso_15118_tunnel_goes_on_in_both_directions() -> None:
         scenario >> ChargePoint(call("DataTransfer", asked)) << FORWARD
         given = {**tunnel, "messageId": "CertificateSigned", "data": json.dumps({"certificateChain": "x"})}
         scenario >> CSMS(call("DataTransfer", given)) << FORWARD
+
+
+class TestTunnelled:
+    """The tunnel of 1.6 is for ISO 15118, and no way around who owns what: stations keep all certificates in one place."""
+
+    @staticmethod
+    def tunnel(action: str, data: Any) -> dict[str, Any]:
+        return {"vendorId": "org.openchargealliance.ISO15118pnc", "messageId": action, "data": data}
+
+    @pytest.mark.parametrize("as_text", [True, False])
+    @pytest.mark.parametrize(
+        ("action", "data", "status"),
+        [
+            ("InstallCertificate", {"certificateType": "CSMSRootCertificate", "certificate": "x"}, "Rejected"),
+            ("DeleteCertificate", HASH, "Failed"),
+            (
+                "CertificateSigned",
+                {"certificateChain": "x", "certificateType": "ChargingStationCertificate"},
+                "Rejected",
+            ),
+        ],
+    )
+    def test_what_is_not_about_iso_15118_is_refused_inside(
+        self, action: str, data: Any, status: str, as_text: bool
+    ) -> None:
+        with owned(V1_6) as scenario:
+            scenario >> CSMS(call("DataTransfer", self.tunnel(action, json.dumps(data) if as_text else data)))
+            event, answer = replied(scenario.effects())
+            assert (event, answer[0], answer[2]["status"]) == ("certificate.not_yours", 3, "Accepted")
+            assert json.loads(answer[2]["data"]) == {"status": status}
+            assert schema_gate(V1_6).check("DataTransfer", "result", answer[2]) is None
+
+    @pytest.mark.parametrize(
+        ("action", "data"),
+        [
+            ("InstallCertificate", {"certificateType": "V2GRootCertificate", "certificate": "x"}),
+            ("InstallCertificate", {"certificateType": "MORootCertificate", "certificate": "x"}),
+            ("CertificateSigned", {"certificateChain": "x", "certificateType": "V2GCertificate"}),
+            ("CertificateSigned", {"certificateChain": "x"}),
+            ("GetInstalledCertificateIds", {}),
+            ("TriggerMessage", {"requestedMessage": "SignV2GCertificate"}),
+        ],
+    )
+    def test_all_else_goes_on(self, action: str, data: Any) -> None:
+        with owned(V1_6) as scenario:
+            scenario >> CSMS(call("DataTransfer", self.tunnel(action, json.dumps(data)))) << FORWARD
+
+    def test_as_a_signed_message(self) -> None:
+        with owned(V1_6) as scenario:
+            scenario >> CSMS(signed("DataTransfer", self.tunnel("DeleteCertificate", HASH)))
+            event, answer = replied(scenario.effects())
+            assert (event, answer[2]) == ("certificate.not_yours", "NotSupported")
+
+    @VERSIONS
+    def test_data_of_other_vendors_and_what_a_charge_point_says_goes_on(self, version: OCPPVersion) -> None:
+        with owned(version) as scenario:
+            other = {"vendorId": "com.vendor", "messageId": "DeleteCertificate", "data": json.dumps(HASH)}
+            scenario >> CSMS(call("DataTransfer", other)) << FORWARD
+            scenario >> ChargePoint(call("DataTransfer", self.tunnel("DeleteCertificate", "{}"))) << FORWARD
+
+    def test_where_deletions_are_the_csms_own_they_go_on(self) -> None:
+        with owned(V1_6) as scenario:
+            duty = CertificateDuty(may_ask=True, owned=frozenset({"SignCertificate", "CertificateSigned"}))
+            scenario.relay = Relay(make_admission(), V1_6, LIMITS, duty=duty)
+            scenario >> CSMS(call("DataTransfer", self.tunnel("DeleteCertificate", json.dumps(HASH)))) << FORWARD
 
 
 class TestRejected:
