@@ -109,6 +109,8 @@ class UpgradeOperation:
         if member.state is not MemberState.WAITING or time.time() < late_at or newest is None:
             return
         is_there = self._sessions.get(member.charge_point_id) is not None
+        if newest.accepts_both and not newest.priority_before:
+            return  # 1.6: there is no way back that has to end by then
         if (
             newest.state.is_open
             and not newest.ends_as

@@ -185,7 +185,9 @@ class Upgrades(NodePart):
     def _wanted(self, wish: UpgradeWish, record: ChargePointRecord) -> Upgrade:
         if wish.to_profile <= record.security_profile:
             raise UpgradeRefused(f"it is on security profile {int(record.security_profile)} already")
-        if record.pending_security_profile is not None and record.charge_point_id not in self._open:
+        # The same one may be open from an upgrade before, which nothing could be taken back of.
+        is_open = record.pending_security_profile in {None, wish.to_profile}
+        if record.pending_security_profile is not None and not is_open and record.charge_point_id not in self._open:
             pending = int(record.pending_security_profile)
             raise UpgradeRefused(
                 f"profile {pending} is accepted as well already: charge-point set ID --pending-profile none"
@@ -313,7 +315,8 @@ class Upgrades(NodePart):
             return
         if upgrade is not None:
             began_at, has_started = heard
-            after = core.on_old_profile(upgrade, time.time(), session_began_at=began_at, has_started=has_started)
+            now = time.time()
+            after = core.on_old_profile(upgrade, now, self._timing, session_began_at=began_at, has_started=has_started)
             if after is not None:
                 await self._change(upgrade, after)
         if self._came_back.get(identity) == heard:
@@ -399,7 +402,7 @@ class Upgrades(NodePart):
         if heard.yes:
             await self._change(upgrade, core.told(upgrade, now))
         elif heard.no:
-            await self._change(upgrade, core.refused(upgrade, now, heard.why))
+            await self._change(upgrade, core.turned_down(upgrade, now, heard.why, self._timing))
         else:
             await self._change(upgrade, core.not_told(upgrade, now, heard.why, self._timing))
 

@@ -44,6 +44,7 @@ __all__ = [
     "root_not_installed",
     "root_wanted",
     "told",
+    "turned_down",
     "wanted",
     "why_not_abortable",
 ]
@@ -106,6 +107,20 @@ class Upgrade(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
     """For people: why it is as it is."""
 
+    @property
+    def accepts_both(self) -> bool:
+        """The charge point may come in on the old and on the new profile.
+
+        Also after an end where nothing could be taken back (1.6), or where it has not said that it was: it may use the new
+        one after any later start.
+        """
+        is_taken_back = self.priority_before and self.attempts < _MAX_RESTORES
+        is_left = self.state in _LEFT and self.ends_as == self.state.value and not is_taken_back
+        return is_left or self.state.accepts_both
+
+
+_LEFT: Final = frozenset({UpgradeState.FELL_BACK, UpgradeState.ABORTED})
+
 
 class Step(Enum):
     """What is to be done now."""
@@ -144,11 +159,17 @@ def next_step(upgrade: Upgrade, now: float, timing: UpgradeTiming, *, reachable:
                 return Step.GIVE_UP if reachable else Step.LOSE
             return _attempt(upgrade, now, Step.RESET, reachable=reachable)
         case UpgradeState.RETURNING:
-            if not upgrade.priority_before or upgrade.attempts >= _MAX_RESTORES:
-                return Step.END
-            return Step.RESTORE if reachable and now >= upgrade.due_at else Step.WAIT
+            return _way_back(upgrade, now, reachable=reachable)
         case _:
             return Step.WAIT
+
+
+def _way_back(upgrade: Upgrade, now: float, *, reachable: bool) -> Step:
+    if not upgrade.priority_before:
+        return Step.END if now >= upgrade.due_at else Step.WAIT
+    if upgrade.attempts >= _MAX_RESTORES:
+        return Step.END
+    return Step.RESTORE if reachable and now >= upgrade.due_at else Step.WAIT
 
 
 def _attempt(upgrade: Upgrade, now: float, step: Step, *, reachable: bool) -> Step:
@@ -163,12 +184,12 @@ def due_at(upgrade: Upgrade, timing: UpgradeTiming) -> float:
     LOOK_AT_CERTIFICATE is left out, as it is done when the enrolment has changed.
     """
     match upgrade.state:
-        case UpgradeState.WANTED | UpgradeState.BOTH_ACCEPTED | UpgradeState.TOLD:
+        case UpgradeState.WANTED | UpgradeState.INSTALLING_ROOT | UpgradeState.BOTH_ACCEPTED | UpgradeState.TOLD:
             return upgrade.due_at
         case UpgradeState.SWITCHING:
             return min(upgrade.due_at, upgrade.reset_at + timing.lost_after_s)
         case UpgradeState.RETURNING:
-            is_over = not upgrade.priority_before or upgrade.attempts >= _MAX_RESTORES
+            is_over = upgrade.priority_before and upgrade.attempts >= _MAX_RESTORES
             return 0.0 if is_over else upgrade.due_at
         case _:
             return NEVER
@@ -254,6 +275,11 @@ def not_told(upgrade: Upgrade, now: float, why: str, timing: UpgradeTiming) -> U
     return _to(UpgradeState.BOTH_ACCEPTED, upgrade, now, **more)
 
 
+def turned_down(upgrade: Upgrade, now: float, why: str, timing: UpgradeTiming) -> Upgrade:
+    """It has said no. If it may have heard it before, it may have taken it then, and says no to what it has already."""
+    return not_told(upgrade, now, why, timing) if upgrade.attempts else refused(upgrade, now, why)
+
+
 def told(upgrade: Upgrade, now: float) -> Upgrade:
     """It has accepted."""
     return _to(UpgradeState.TOLD, upgrade, now, attempts=0, due_at=now, detail="")
@@ -282,20 +308,26 @@ def reconnected(upgrade: Upgrade, now: float) -> Upgrade:
     """It is back, or we are: what may have been lost is said now. A restart is not asked for again so soon."""
     if upgrade.state in {UpgradeState.SWITCHING, UpgradeState.PROVEN}:
         return upgrade
+    if upgrade.state is UpgradeState.RETURNING and not upgrade.priority_before:
+        return upgrade
     return msgspec.structs.replace(upgrade, due_at=min(upgrade.due_at, now))
 
 
-def on_old_profile(upgrade: Upgrade, now: float, *, session_began_at: float, has_started: bool) -> Upgrade | None:
+def on_old_profile(
+    upgrade: Upgrade, now: float, timing: UpgradeTiming, *, session_began_at: float, has_started: bool
+) -> Upgrade | None:
     """It has registered on the old profile. None if that is not news.
 
     `has_started`: with a BootNotification. It was sent to restart and has started, in a session that began later: it
-    could not, or would not, connect with the new profile (A05.FR.08).
+    could not, or would not, connect with the new profile (A05.FR.08). Or its line has dropped before it restarts, and it is
+    one that sends a BootNotification whenever it connects: where nothing can be taken back (1.6), this is waited for.
     """
     after_reset = upgrade.state in {UpgradeState.SWITCHING, UpgradeState.LOST} and session_began_at > upgrade.reset_at
     if not after_reset or not has_started:
         return None
     why = f"it came back on security profile {int(upgrade.from_profile)}"
-    return _returning(upgrade, now, UpgradeState.FELL_BACK, why)
+    back = _returning(upgrade, now, UpgradeState.FELL_BACK, why)
+    return back if back.priority_before else msgspec.structs.replace(back, due_at=now + timing.restart_s)
 
 
 def given_up(upgrade: Upgrade, now: float) -> Upgrade:
@@ -327,7 +359,7 @@ def restore_tried(upgrade: Upgrade, now: float, why: str, timing: UpgradeTiming)
 
 
 def ended(upgrade: Upgrade, now: float) -> Upgrade:
-    """Only the old profile is accepted from now on."""
+    """Only the old profile is accepted from now on; both, where nothing could be taken back (`accepts_both`)."""
     return _to(UpgradeState(upgrade.ends_as), upgrade, now)
 
 
@@ -335,8 +367,8 @@ def ended(upgrade: Upgrade, now: float) -> Upgrade:
 
 
 def proven(upgrade: Upgrade, now: float, certificate_serial: str) -> Upgrade | None:
-    """A session on the new profile has registered. None if this state cannot be proven: nobody was let in on it."""
-    if UpgradeState.PROVEN not in FOLLOWS[upgrade.state]:
+    """A session on the new profile has registered, perhaps long after it was given up. None if nobody was let in on it."""
+    if not upgrade.accepts_both:
         return None
     return _to(UpgradeState.PROVEN, upgrade, now, certificate_serial=certificate_serial, detail="")
 
@@ -345,13 +377,11 @@ def why_not_abortable(upgrade: Upgrade) -> str:
     """Why it cannot be stopped any more, or an empty string."""
     if not upgrade.state.is_open or upgrade.state is UpgradeState.RETURNING:
         return f"it is {upgrade.state.value} already"
-    if upgrade.state.accepts_both and not upgrade.priority_before:
-        return "OCPP 1.6 has no way to take a new security profile back; the old one stays accepted until it is used"
     return ""
 
 
 def aborted(upgrade: Upgrade, now: float) -> Upgrade:
-    """An operator has thought better of it."""
+    """An operator has thought better of it. Where nothing can be taken back (1.6), it is left alone, and both accepted."""
     if not upgrade.state.accepts_both:
         return _to(UpgradeState.ABORTED, upgrade, now, detail="an operator has stopped it")
     return _returning(upgrade, now, UpgradeState.ABORTED, "an operator has stopped it")
@@ -364,7 +394,8 @@ def overtaken(upgrade: Upgrade, now: float, profile: SecurityProfile) -> Upgrade
     """
     if profile is upgrade.from_profile or not upgrade.state.is_open:
         return None
-    return _to(UpgradeState.ABORTED, upgrade, now, detail=f"security profile {int(profile)} was set by hand meanwhile")
+    why = f"security profile {int(profile)} was set by hand meanwhile"
+    return _to(UpgradeState.ABORTED, upgrade, now, ends_as="", detail=why)
 
 
 def _backed_off(wait_s: float, attempts: int) -> float:

@@ -109,9 +109,10 @@ FOLLOWS: Final[dict[UpgradeState, frozenset[UpgradeState]]] = {
         {UpgradeState.RETURNING, UpgradeState.FELL_BACK, UpgradeState.ABORTED, UpgradeState.PROVEN}
     ),
     UpgradeState.PROVEN: frozenset(),
-    UpgradeState.FELL_BACK: frozenset(),
+    # Out of these two only where both are still accepted, as nothing could be taken back (1.6): it uses the new one late.
+    UpgradeState.FELL_BACK: frozenset({UpgradeState.PROVEN}),
+    UpgradeState.ABORTED: frozenset({UpgradeState.PROVEN}),
     UpgradeState.REFUSED: frozenset(),
-    UpgradeState.ABORTED: frozenset(),
 }
 """What is not here cannot happen. In particular nothing but a state that accepts both leads to PROVEN, and out of one
 that accepts both no way leads back without RETURNING, except where the charge point has refused to be told, or where an

@@ -111,7 +111,7 @@ class UpgradeTable:
 
 def _record(record: ChargePointRecord, upgrade: Upgrade, *, was_open: bool) -> ChargePointRecord:
     """The record while the upgrade is in its state. `was_open`: both profiles were accepted before."""
-    if upgrade.state.accepts_both:
+    if upgrade.accepts_both:
         if record.security_profile is not upgrade.from_profile:
             raise StoreError(f"{record.charge_point_id} is on profile {int(record.security_profile)} meanwhile.")
         return msgspec.structs.replace(record, pending_security_profile=upgrade.to_profile)

@@ -35,7 +35,7 @@ def switching(priority: str = "1") -> Upgrade:
 
 
 def returning() -> Upgrade:
-    found = core.on_old_profile(switching(), 120.0, session_began_at=110.0, has_started=True)
+    found = core.on_old_profile(switching(), 120.0, TIMING, session_began_at=110.0, has_started=True)
     assert found is not None
     return found
 
@@ -118,12 +118,12 @@ class TestOnTheOldProfile:
 
     @pytest.mark.parametrize(("began_at", "has_started"), [(99.0, True), (110.0, False)])
     def test_a_session_from_before_or_a_mere_reconnect_proves_nothing(self, began_at: float, has_started: bool) -> None:
-        found = core.on_old_profile(switching(), 120.0, session_began_at=began_at, has_started=has_started)
+        found = core.on_old_profile(switching(), 120.0, TIMING, session_began_at=began_at, has_started=has_started)
         assert found is None
 
     @pytest.mark.parametrize("made", [wanted, both, told])
     def test_before_it_was_sent_to_restart_it_belongs_there(self, made: Made) -> None:
-        assert core.on_old_profile(made(), 120.0, session_began_at=110.0, has_started=True) is None
+        assert core.on_old_profile(made(), 120.0, TIMING, session_began_at=110.0, has_started=True) is None
 
     def test_its_network_profiles_are_restored_a_few_times_at_most(self) -> None:
         upgrade, now = returning(), 120.0
@@ -135,10 +135,75 @@ class TestOnTheOldProfile:
         assert step(upgrade, now) is Step.END
         assert core.ended(upgrade, now).state is UpgradeState.FELL_BACK
 
-    def test_1_6_has_nothing_to_restore(self) -> None:
-        back = core.on_old_profile(switching(""), 120.0, session_began_at=110.0, has_started=True)
-        assert back is not None
-        assert step(back, reachable=False) is Step.END
+    def test_2_x_that_does_not_say_that_it_has_gone_back_is_left_open_and_one_that_does_is_not(self) -> None:
+        back = returning()
+        assert not core.restore_tried(back, 120.0, "", TIMING).accepts_both
+        for _ in range(3):
+            back = core.restore_tried(back, 120.0, "timeout", TIMING)
+        ended = core.ended(back, 120.0)
+        assert (ended.state, ended.accepts_both) == (UpgradeState.FELL_BACK, True)
+        assert proven(ended).state is UpgradeState.PROVEN
+
+
+class TestNothingToTakeBack:
+    """1.6: what it has accepted it may use after any later start; refused then, it would be stranded."""
+
+    def back(self) -> Upgrade:
+        found = core.on_old_profile(switching(""), 120.0, TIMING, session_began_at=110.0, has_started=True)
+        assert found is not None
+        return found
+
+    def test_its_restart_is_waited_for_before_it_has_fallen_back(self) -> None:
+        """Its line may have dropped before it restarts, and it sends a BootNotification whenever it connects."""
+        assert step(self.back(), 419.0) is Step.WAIT
+        assert step(core.reconnected(self.back(), 200.0), 419.0) is Step.WAIT
+        assert step(self.back(), 420.0, reachable=False) is Step.END
+        assert proven(self.back()).state is UpgradeState.PROVEN
+
+    def test_2_x_is_not_waited_for(self) -> None:
+        assert step(returning(), 120.0) is Step.RESTORE
+
+    def test_fallen_back_or_stopped_it_may_still_come_on_the_new_profile(self) -> None:
+        fell_back = core.ended(self.back(), 420.0)
+        assert (fell_back.state, fell_back.accepts_both) == (UpgradeState.FELL_BACK, True)
+        assert proven(fell_back).state is UpgradeState.PROVEN
+        for made in (both, told, switching):
+            stopped = core.aborted(made(""), 140.0)
+            assert step(stopped, 140.0, reachable=False) is Step.END
+            stopped = core.ended(stopped, 140.0)
+            assert (stopped.state, stopped.accepts_both) == (UpgradeState.ABORTED, True)
+            assert proven(stopped).state is UpgradeState.PROVEN
+
+    def test_one_that_is_lost_can_be_stopped_before_it_starts_again(self) -> None:
+        gone = core.lost(switching(""), 2_000.0)
+        assert core.why_not_abortable(gone) == ""
+        stopped = core.ended(core.aborted(gone, 2_000.0), 2_000.0)
+        assert (stopped.state, stopped.state.is_open, stopped.accepts_both) == (UpgradeState.ABORTED, False, True)
+
+    def test_before_it_was_told_anything_the_end_leaves_nothing_open(self) -> None:
+        stopped = core.aborted(wanted(), 140.0)
+        assert (stopped.state, stopped.accepts_both) == (UpgradeState.ABORTED, False)
+        assert core.proven(stopped, 150.0, "") is None
+
+    def test_what_an_operator_has_set_by_hand_closes_the_other_way(self) -> None:
+        for made in (self.back, lambda: core.aborted(told(""), 130.0)):
+            found = core.overtaken(made(), 140.0, SecurityProfile(2))
+            assert found is not None
+            assert not found.accepts_both
+
+    def test_2_x_that_was_taken_back_is_closed(self) -> None:
+        ended = core.restore_tried(core.aborted(told(), 140.0), 141.0, "", TIMING)
+        assert (ended.state, ended.accepts_both) == (UpgradeState.ABORTED, False)
+        assert core.proven(ended, 150.0, "") is None
+
+
+class TestTurnedDown:
+    def test_at_once_it_has_not_taken_it(self) -> None:
+        assert core.turned_down(both(""), 101.0, "Rejected", TIMING).state is UpgradeState.REFUSED
+
+    def test_after_it_may_have_heard_it_once_its_no_says_nothing(self) -> None:
+        again = core.turned_down(core.not_told(both(""), 101.0, "timeout", TIMING), 120.0, "Rejected", TIMING)
+        assert (again.state, again.attempts) == (UpgradeState.BOTH_ACCEPTED, 2)
 
 
 class TestGivenUp:
@@ -175,7 +240,7 @@ class TestAborted:
 
     @pytest.mark.parametrize(
         ("made", "possible"),
-        [(wanted, True), (told, True), (lambda: told(""), False), (returning, False), (lambda: proven(told()), False)],
+        [(wanted, True), (told, True), (lambda: told(""), True), (returning, False), (lambda: proven(told()), False)],
     )
     def test_where_it_cannot_be_says_why(self, made: Made, possible: bool) -> None:
         assert bool(core.why_not_abortable(made())) is not possible
@@ -194,7 +259,8 @@ def test_nothing_leads_out_of_an_end_and_everything_to_one() -> None:
             front = {after for each in front for after in FOLLOWS[each]} - seen
             seen |= front
         assert seen & ENDS
-        assert (state in ENDS) == (not FOLLOWS[state])
+        assert state not in ENDS or FOLLOWS[state] <= {UpgradeState.PROVEN}
+        assert state in ENDS or FOLLOWS[state]
 
 
 def test_what_lets_in_both_ends_by_proof_by_return_or_by_a_refusal_to_be_told() -> None:

@@ -67,6 +67,22 @@ def test_and_no_more_at_an_end(registry: Registry, wanted: Upgrade, end: str) ->
     assert registry.upgrades.open() == []
 
 
+@pytest.mark.parametrize("is_left", [True, False])
+def test_what_could_not_be_taken_back_stays_open_and_is_proven_late(
+    registry: Registry, wanted: Upgrade, is_left: bool
+) -> None:
+    """1.6 was told, and is stopped: it may use the new profile after any later start."""
+    told, _ = registry.upgrades.put(core.told(both(registry, wanted, "" if is_left else "1"), 3.0))
+    stopped, _ = registry.upgrades.put(core.aborted(told, 4.0))
+    end = core.ended(stopped, 5.0) if is_left else core.restore_tried(stopped, 5.0, "", TIMING)
+    registry.upgrades.put(end)
+    assert profiles(registry) == (2, 0, 3 if is_left else 0)
+    assert registry.upgrades.open() == []
+    ended, _ = registry.upgrades.prove(CP, THREE, 6.0, "1f")
+    assert (ended is not None) is is_left
+    assert profiles(registry) == (3, 3, 0)
+
+
 def test_what_an_operator_has_let_in_by_hand_stays(registry: Registry, wanted: Upgrade) -> None:
     registry.update("CP-1", pending_security_profile=THREE)
     registry.upgrades.put(core.refused(wanted, 2.0, "no"))
@@ -135,5 +151,5 @@ def test_a_row_that_somebody_has_edited_into_nonsense_is_named(registry: Registr
     with database.writing() as connection:
         connection.execute(text("UPDATE upgrades SET state = 'sideways'"))
     database.close()
-    with pytest.raises(StoreError, match=f"Row {wanted.number} of the upgrades"):
+    with pytest.raises(StoreError, match=f"upgrade of charge point '{wanted.charge_point_id}' is damaged"):
         registry.upgrades.newest(CP)

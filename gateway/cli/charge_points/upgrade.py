@@ -26,12 +26,12 @@ _NEXT = {
     "both-accepted": "it is told, when it is connected",
     "told": "it is sent to restart, once no transaction runs",
     "switching": "it connects with the new profile, or comes back on the old one",
-    "returning": "what it was told is taken back, when it is connected on the old profile",
+    "returning": "what it was told is taken back when it is connected on the old profile; 1.6: it may be about to restart",
     "lost": "both profiles stay accepted: look at its log, or --abort",
     "proven": "nothing; every lower profile is refused",
-    "fell-back": "look at its log, mend what stands in the way, then --to-profile again",
+    "fell-back": "look at its log, mend what stands in the way, then --to-profile again; 1.6: both stay accepted",
     "refused": "mend what stands in the way, then --to-profile again",
-    "aborted": "--to-profile again, if it is wanted",
+    "aborted": "--to-profile again, if it is wanted; 1.6: both stay accepted, if it was told",
 }
 """By state; what happens next, or what somebody has to do."""
 
