@@ -163,7 +163,7 @@ def due_at(upgrade: Upgrade, timing: UpgradeTiming) -> float:
     LOOK_AT_CERTIFICATE is left out, as it is done when the enrolment has changed.
     """
     match upgrade.state:
-        case UpgradeState.WANTED | UpgradeState.BOTH_ACCEPTED | UpgradeState.TOLD:
+        case UpgradeState.WANTED | UpgradeState.INSTALLING_ROOT | UpgradeState.BOTH_ACCEPTED | UpgradeState.TOLD:
             return upgrade.due_at
         case UpgradeState.SWITCHING:
             return min(upgrade.due_at, upgrade.reset_at + timing.lost_after_s)
