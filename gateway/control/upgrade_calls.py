@@ -9,6 +9,7 @@ from gateway.control.own_calls import CallAnswer, CallRefused, OwnCalls
 from gateway.control.sessions import Entry
 from gateway.ocpp.vocabulary import OCPPVersion
 from gateway.provisioning.messages import Message, status_of
+from gateway.provisioning.network_keys import keys_question, network_keys_of
 from gateway.provisioning.station_facts import StationFacts, facts_of, questions, roots_of, roots_question
 from gateway.provisioning.upgrade import Upgrade
 from gateway.provisioning.upgrade_messages import (
@@ -62,7 +63,11 @@ class UpgradeCalls:
             heard = await self._call(entry, first, _ASK_S)
         answers = [heard.payload, *[(await self._call(entry, each, _ASK_S)).payload for each in others]]
         roots = (await self._call(entry, roots_question(version), _ASK_S)).payload
-        return facts_of(version, tuple(answers), roots_of(version, roots)), not_idle
+        found = facts_of(version, tuple(answers), roots_of(version, roots))
+        if version is OCPPVersion.V1_6:
+            keys = (await self._call(entry, keys_question(), _ASK_S)).payload
+            found = msgspec.structs.replace(found, network_keys=network_keys_of(keys))
+        return found, not_idle
 
     async def tell(self, entry: Entry, upgrade: Upgrade, active_slot: str = "") -> Heard:
         """The new profile. It is used from its next start on."""
@@ -83,7 +88,25 @@ class UpgradeCalls:
             heard = await self._call(entry, url_key(upgrade), _TELL_S)
             if not heard.yes:
                 return heard
+        elif upgrade.url:
+            return await self._tell_by_network_keys(entry, upgrade)
         return await self._call(entry, profile_key(upgrade.to_profile), _TELL_S)
+
+    async def _tell_by_network_keys(self, entry: Entry, upgrade: Upgrade) -> Heard:
+        """Where it has them; the profile comes last, for that alone cannot be taken back."""
+        asked = await self._call(entry, keys_question(), _ASK_S)
+        if asked.payload is None and not asked.no:
+            return asked
+        keys = network_keys_of(asked.payload)
+        plan = keys.plan(upgrade.url) if keys is not None else None
+        for message in plan.messages if plan is not None else ():
+            heard = await self._call(entry, message, _TELL_S)
+            if not heard.yes:
+                return heard
+        heard = await self._call(entry, profile_key(upgrade.to_profile), _TELL_S)
+        if heard.no and plan is not None:
+            await self._call(entry, plan.way_back, _TELL_S)
+        return heard
 
     async def _set_slot(self, entry: Entry, plan: NetworkPlan) -> Heard:
         version = version_of(entry)

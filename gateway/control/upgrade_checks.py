@@ -107,6 +107,7 @@ class UpgradeChecks:
             old_listener=self._listener(upgrade.from_profile, record) is not None,
             url=upgrade.url,
             url_problem=_url_problem(version, upgrade),
+            url_key=upgrade.url_key,
             chain_problem=chain_problem(chains, host, datetime.datetime.fromtimestamp(now, datetime.UTC)),
             has_serial_number=bool(record.serial_number),
             has_password=(record.password or record.pending_password) is not None,

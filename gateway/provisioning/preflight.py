@@ -43,6 +43,8 @@ class OurSide(msgspec.Struct, frozen=True, kw_only=True):
     """One serves `from_profile`."""
     url: str
     url_problem: str
+    url_key: str = ""
+    """1.6: the vendor's key for it; empty: none was named."""
     chain_problem: str
     """Of the listener's server certificates, for the host of `url`; empty: they fit."""
     has_serial_number: bool
@@ -88,7 +90,7 @@ class Preflight(msgspec.Struct, frozen=True):
 
 def preflight(ours: OurSide, station: StationFacts) -> Preflight:
     """The checks in the order in which they are shown."""
-    checks = [_profile(ours, station), _firmware(ours), _listener(ours), _address(ours), _idle(ours)]
+    checks = [_profile(ours, station), _firmware(ours), _listener(ours), _address(ours, station), _idle(ours)]
     if ours.to_profile > SecurityProfile.BASIC:
         checks += [_root(ours, station), _chain(ours), _clock(ours, station)]
     if ours.to_profile is SecurityProfile.TLS_CLIENT_CERTIFICATE:
@@ -130,10 +132,13 @@ def _listener(ours: OurSide) -> Check:
     return Check("listener", "no", f"no listener serves profile {int(ours.to_profile)}")
 
 
-def _address(ours: OurSide) -> Check:
+def _address(ours: OurSide, station: StationFacts) -> Check:
     if ours.url_problem:
         return Check("address", "no", ours.url_problem)
-    if ours.url:
+    plan = station.network_keys.plan(ours.url) if station.network_keys is not None and not ours.url_key else None
+    if ours.version is OCPPVersion.V1_6 and plan is not None:
+        return Check("address", "ok", f"{ours.url}, in its {plan.slot}")
+    if ours.url and (ours.version is not OCPPVersion.V1_6 or ours.url_key):
         return Check("address", "ok", ours.url)
     return Check("address", "told", "OCPP 1.6 has no key for it: it keeps its address, or changes ws to wss by itself")
 

@@ -7,6 +7,7 @@ import msgspec
 
 from gateway.ocpp.vocabulary import OCPPVersion
 from gateway.provisioning.messages import Message, status_of
+from gateway.provisioning.network_keys import NetworkKeys
 
 __all__ = ["InstalledRoot", "StationFacts", "facts_of", "questions", "roots_of", "roots_question"]
 
@@ -45,6 +46,8 @@ class StationFacts(msgspec.Struct, frozen=True, kw_only=True):
     max_certificates: int | None = None
     allows_downgrade: bool | None = None
     roots: tuple[InstalledRoot, ...] | None = None
+    network_keys: NetworkKeys | None = None
+    """1.6, of some vendors."""
 
 
 def questions(version: OCPPVersion) -> tuple[Message, ...]:

@@ -129,6 +129,18 @@ class TestPreflight:
                 refused(site, "CP-OLD", "1.6", "no-security-actions", "it does not say which roots it has"),
             )
 
+    async def test_1_6_with_network_profiles_in_its_keys(self, tmp_path: Any) -> None:
+        """The new URL beside the old one, which is the way back."""
+        quirks = ("network-keys", "drops-before-answer=ChangeConfiguration")
+        async with upgrade_site(tmp_path) as site, site.charge_point("CP-1", "1.6", 1, *quirks, to_profile=3) as cp:
+            given = ("CP-1", "--to-profile", "2", "--url", site.url(2), "--dry-run")
+            _, found = await command("charge-point", "upgrade", *given, config=site.rig.config_path)
+            address = next(each["why"] for each in found["checks"] if each["name"] == "address")
+            assert address == f"{site.url(2)}, in its NetworkConnectionProfile2"
+            await site.upgrade("CP-1", 2)
+            await site.comes_to("CP-1", "proven")
+            assert cp.memory.slots[2].url == site.url(2)  # and not where it would have gone by itself
+
     async def test_firmware_that_is_not_known_to_be_good(self, tmp_path: Any) -> None:
         rules = [{"vendor": "Simulated", "minimum": "1.0.1"}]
         async with upgrade_site(tmp_path, known_firmware=rules) as site, site.charge_point("CP-1", "1.6"):

@@ -318,3 +318,21 @@ class TestRootFirst:
         assert core.proven(row, 110.0, "") is None
         assert not row.state.accepts_both
         assert core.aborted(row, 110.0).state is UpgradeState.ABORTED
+
+
+@pytest.mark.parametrize(
+    "made",
+    [wanted, lambda: core.root_wanted(wanted(), 100.0, ""), both, told, switching, returning, lambda: returning_of("")],
+)
+def test_whatever_waits_for_a_time_says_for_which(made: Made) -> None:
+    """Nobody looks at a row before that: one that says NEVER, and has something to do, would wait for ever."""
+    row = made()
+    at = core.due_at(row, TIMING)
+    assert step(row, at) is not Step.WAIT
+    assert at == 0.0 or step(row, at - 0.5) is Step.WAIT
+
+
+def returning_of(priority: str) -> Upgrade:
+    found = core.on_old_profile(switching(priority), 120.0, session_began_at=110.0, has_started=True)
+    assert found is not None
+    return found

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import msgspec
 
-from gateway.simulator.core import network, network_variables
+from gateway.simulator.core import network, network_keys, network_variables
 from gateway.simulator.core.credentials import change_password, is_acceptable_password
 from gateway.simulator.core.settings import SETTINGS, Setting, find_1_6, find_2_x, is_visible, value_of
 from gateway.simulator.core.station import Payload, Station
@@ -17,6 +17,8 @@ _REPORTED_AT_ONCE: Final = 10
 
 def change(station: Station, payload: Payload) -> Payload:
     """ChangeConfiguration."""
+    if _is_network_key(station, payload["key"]):
+        return {"status": network_keys.change(station, payload["key"], payload["value"])}
     setting = find_1_6(payload["key"])
     if setting is None or ("no-security-actions" in station.quirks and setting.key in _SECURITY_KEYS):
         return {"status": "NotSupported"}
@@ -55,13 +57,19 @@ def get(station: Station, payload: Payload) -> Payload:
     unknown: list[str] = []
     for key in asked or [setting.key for setting in SETTINGS if setting.key]:
         setting = find_1_6(key)
-        if setting is None:
+        if _is_network_key(station, key):
+            found.append(network_keys.read(station, key))
+        elif setting is None:
             unknown.append(key)
         elif is_visible(setting):
             found.append(
                 {"key": setting.key, "readonly": setting.access == "read", "value": value_of(station, setting)[:500]}
             )
     return {"configurationKey": found, **({"unknownKey": unknown} if unknown else {})}
+
+
+def _is_network_key(station: Station, key: str) -> bool:
+    return "network-keys" in station.quirks and key.lower() in network_keys.KEYS
 
 
 def set_variables(station: Station, payload: Payload) -> Payload:

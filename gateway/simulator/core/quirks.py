@@ -66,6 +66,7 @@ QUIRKS: Final[Mapping[str, Quirk]] = {
     "hash-upper-case": Quirk("", "reports hashes and serial numbers in upper case"),
     "serial-leading-zero": Quirk("", "reports serial numbers with leading zeroes"),
     # profiles
+    "network-keys": Quirk("", "1.6: has network profiles as configuration keys (NetworkConnectionProfile1 and 2)"),
     "falls-back": Quirk("", "never manages to connect with a new network or security profile"),
     "firmware-signature-invalid": Quirk("", "finds the signature of every firmware image invalid"),
 }
