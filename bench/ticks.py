@@ -136,7 +136,7 @@ def _upgrades(site: _Site, state: UpgradeState) -> NodePart:
         ),
     )
     enrolments = Enrolments(site.store, site.directory, site.sessions, _NOTHING, site.report, site.tasks, _NOTHING)
-    return Upgrades(site.store, site.directory, site.sessions, _NOTHING, enrolments, site.report, site.tasks)
+    return Upgrades(site.store, site.directory, site.sessions, _NOTHING, enrolments, site.report, site.tasks, _NOTHING)
 
 
 def _campaign(site: _Site, state: MemberState) -> NodePart:

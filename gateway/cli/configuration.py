@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gateway.cli.actor import actor
 from gateway.cli.exit_codes import NOT_OK, USAGE
 from gateway.cli.output import fail
 
@@ -67,7 +68,7 @@ def open_registry(config: "Config", *, as_json: bool = False) -> Iterator["Regis
     from gateway.store.registry import Registry
 
     try:
-        registry = Registry.open(config.database_url)
+        registry = Registry.open(config.database_url, actor=actor())
         try:
             yield registry
         finally:

@@ -13,6 +13,7 @@ from gateway.identity.evidence import CertificateName
 from gateway.identity.record import ChargePointRecord
 from gateway.ocpp.vocabulary import ChargePointId
 from gateway.store.certificates import Revocations
+from gateway.store.changes import EVERYBODY
 from gateway.store.errors import DamagedRow, StoreError
 from gateway.store.registry import Registry
 
@@ -26,6 +27,7 @@ class _Everything(msgspec.Struct):
     records: dict[ChargePointId, ChargePointRecord]
     owners: dict[str, ChargePointId]
     revocations: Revocations
+    actors: dict[str, str] = {}
 
 
 def _read_all(registry: Registry) -> _Everything:
@@ -53,7 +55,9 @@ def _read_changes(
             continue
         if record is not None:
             records[identity] = record
-    return _Everything(newest, records, registry.bound_keys(), registry.revocations(revocations)), changed
+    found = _Everything(newest, records, registry.bound_keys(), registry.revocations(revocations))
+    found.actors = registry.actors_since(known)
+    return found, changed
 
 
 class Directory:
@@ -66,6 +70,8 @@ class Directory:
         self._revocations = Revocations()
         self.on_change: Callable[[Change], None] = lambda _: None
         """Hears what another process has changed. What this one does is here before it is read."""
+        self.revoked_by = ""
+        """Who has changed revocations, if the last `refresh` has read any and it is known."""
 
     async def load(self, store: StoreThread) -> bool:
         """Read everything. Returns whether revocations have changed."""
@@ -91,8 +97,10 @@ class Directory:
             self._records.pop(fold(identity), None)
         for record in found.records.values():
             self.put(record)
-        for change in filter(None, (change_of(record, self.get(identity)) for identity, record in were.items())):
-            self.on_change(change)
+        for identity, old in were.items():
+            if change := change_of(old, self.get(identity), found.actors.get(identity, "")):
+                self.on_change(change)
+        self.revoked_by = found.actors.get(EVERYBODY, "")
         return changed, self._take(found)
 
     def _take(self, found: _Everything) -> bool:

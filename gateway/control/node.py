@@ -27,7 +27,7 @@ from gateway.control.operator_requests import OperatorRequest
 from gateway.control.own_calls import OwnCalls
 from gateway.control.parts import Parts, Surroundings
 from gateway.control.recordings import Recordings
-from gateway.control.registry_changes import Change
+from gateway.control.registry_changes import Change, by
 from gateway.control.sessions import Sessions
 from gateway.control.settings import PolicyInvalid
 from gateway.control.settings_in_force import SettingsInForce
@@ -370,9 +370,8 @@ class Node:
             _log.warning("registry_not_read", error=str(error))
             return
         if revoked:
-            self._events.own_event(
-                "admin.revocations_changed", "medium", "allow", "certificates were revoked, or no more"
-            )
+            what = "certificates were revoked, or no more" + by(self._directory.revoked_by)
+            self._events.own_event("admin.revocations_changed", "medium", "allow", what)
         if changed or revoked:
             self._standing.judge_changed(changed, revoked=revoked)
         for part in self.parts if changed else ():

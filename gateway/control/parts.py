@@ -68,7 +68,7 @@ class Parts:
         cluster = Cluster(store, sessions, report, tasks)
         enrolments = Enrolments(store, directory, sessions, calls, report, tasks, gate)
         around.trail.relayed.on_report = enrolments.reported
-        self.upgrades = Upgrades(store, directory, sessions, calls, enrolments, report, tasks)
+        self.upgrades = Upgrades(store, directory, sessions, calls, enrolments, report, tasks, gate)
         self.passwords = Passwords(store, directory, sessions, calls, around.verifier, report, tasks, gate)
         self.publication = OwnPublication(report)
         can_do = operations(store, directory, sessions, enrolments, self.passwords, self.upgrades, cluster)

@@ -5,7 +5,7 @@ from typing import Any, Final
 from gateway.audit.event import printable
 from gateway.identity.record import ChargePointRecord
 
-__all__ = ["Change", "change_of"]
+__all__ = ["Change", "by", "change_of"]
 
 Change = tuple[str, str, str]
 """Event, identity, and what was changed in words; of secrets only that they were."""
@@ -21,23 +21,30 @@ _SHOWN: Final = frozenset(
 )
 """Fields whose values are on record; of all others it is said that they are different."""
 _MAX_CHARS: Final = 64
+_MAX_ACTOR_CHARS: Final = 200
 
 
-def change_of(before: ChargePointRecord | None, after: ChargePointRecord | None) -> Change | None:
-    """None where nothing is different that somebody has set."""
+def by(actor: str) -> str:
+    """The end of a sentence about what somebody did; empty where nobody said who he is."""
+    return f"; by {printable(actor, _MAX_ACTOR_CHARS)}" if actor else ""
+
+
+def change_of(before: ChargePointRecord | None, after: ChargePointRecord | None, actor: str = "") -> Change | None:
+    """None where nothing is different that somebody has set. `actor`: who did it, in his own words."""
     record = after or before
     if record is None:
         return None
     identity = printable(record.charge_point_id)
     if before is None:
-        return "admin.charge_point_added", identity, _described(record)
+        return "admin.charge_point_added", identity, _described(record) + by(actor)
     if after is None:
-        return "admin.charge_point_removed", identity, _described(record)
+        return "admin.charge_point_removed", identity, _described(record) + by(actor)
     names = [name for name in ChargePointRecord.__struct_fields__ if name not in _LEARNT]
     different = [name for name in names if getattr(before, name) != getattr(after, name)]
     if not different:
         return None
-    return "admin.charge_point_changed", identity, ", ".join(_said(name, before, after) for name in different)
+    what = ", ".join(_said(name, before, after) for name in different)
+    return "admin.charge_point_changed", identity, what + by(actor)
 
 
 def _described(record: ChargePointRecord) -> str:

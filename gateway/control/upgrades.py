@@ -22,6 +22,7 @@ from gateway.control.operator_requests import OperatorRequest
 from gateway.control.own_calls import OwnCalls
 from gateway.control.part import NodePart
 from gateway.control.reachable import Reachable
+from gateway.control.record_gate import RecordGate
 from gateway.control.rows_of_others import news
 from gateway.control.sessions import Entry, Sessions
 from gateway.control.store_thread import StoreThread
@@ -64,6 +65,7 @@ class Upgrades(NodePart):
         enrolments: Enrolments,
         report: Report,
         tasks: TaskOwner,
+        gate: RecordGate,
     ) -> None:
         """`report(event, severity, decision, detail, charge_point_id)` puts each state on record."""
         self._store = store
@@ -75,6 +77,7 @@ class Upgrades(NodePart):
         self._roots = UpgradeRoots(own_calls, self._checks.server_chains)
         self._report = report
         self._tasks = tasks
+        self._gate = gate
         self._timing = UpgradeTiming()
         self._open: dict[ChargePointId, Upgrade] = {}
         """The rows that something is still to come of."""
@@ -231,9 +234,15 @@ class Upgrades(NodePart):
         self._due.wake(identity)
 
     async def _prove(self, entry: Entry) -> None:
-        """From now on nothing lower may be accepted (A05.FR.07, A05.FR.09): on disk, however often it takes."""
+        """From now on nothing lower may be accepted (A05.FR.07, A05.FR.09): on record, then on disk, however often it takes."""
         entry.upgrade_pending = False
         identity, profile = entry.charge_point_id, entry.security_profile
+        told = (
+            f"{printable(identity)} has registered on security profile {int(profile)}: nothing lower will do any more"
+        )
+        self._report("profile.proven", "info", "allow_alert", told, identity)
+        while not await self._gate.is_open():
+            await asyncio.sleep(_RETRY_STORE_S)
         serial = entry.proof.serial_number if isinstance(entry.proof, CertificateProof) else ""
         proven = None
         while proven is None:

@@ -18,7 +18,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from gateway.store.errors import StoreBusy, StoreError
 
-__all__ = ["Database", "open_database", "parse_url"]
+__all__ = ["Database", "actor_of", "open_database", "parse_url"]
 
 _BUSY_TIMEOUT_S = 15.0
 _WAL_ATTEMPTS = 200
@@ -57,9 +57,10 @@ def parse_url(url: str) -> URL:
 class Database:
     """An open database. `reading` and `writing` are the only ways in; database errors become StoreError."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, actor: str = "") -> None:
+        """`actor`: in whose name it is written to, for the record; empty for the gateway itself."""
         self._reader = engine
-        self._writer = engine.execution_options(gateway_writes=True)
+        self._writer = engine.execution_options(gateway_writes=True, gateway_actor=actor)
 
     @property
     def is_shared(self) -> bool:
@@ -83,11 +84,16 @@ class Database:
             yield connection
 
 
-def open_database(url: str) -> Database:
+def actor_of(connection: Connection) -> str:
+    """In whose name this transaction writes; empty for the gateway itself."""
+    return str(connection.get_execution_options().get("gateway_actor", ""))
+
+
+def open_database(url: str, actor: str = "") -> Database:
     """Open, creating a SQLite file (0600) and its directory (0700) if missing. Raises StoreError."""
     parsed = parse_url(url)
     if parsed.get_backend_name() == "postgresql":
-        return Database(create_engine(parsed, hide_parameters=True, pool_pre_ping=True))
+        return Database(create_engine(parsed, hide_parameters=True, pool_pre_ping=True), actor)
     _create_file(Path(parsed.database or ""))
     engine = create_engine(parsed, hide_parameters=True, connect_args={"timeout": _BUSY_TIMEOUT_S})
     event.listen(engine, "connect", _prepare_sqlite)
@@ -98,7 +104,7 @@ def open_database(url: str) -> Database:
     except BaseException:
         engine.dispose()
         raise
-    return Database(engine)
+    return Database(engine, actor)
 
 
 def _create_file(path: Path) -> None:

@@ -68,12 +68,14 @@ class Registry:
         self.cluster = ClusterTable(database)
 
     @classmethod
-    def open(cls, url: str, *, migrate: bool = True, clock: Callable[[], float] = time.time) -> Self:
+    def open(cls, url: str, *, migrate: bool = True, clock: Callable[[], float] = time.time, actor: str = "") -> Self:
         """Open ``sqlite:////path`` (made with its directory if missing, 0600 and 0700) or ``postgresql://...``.
+
+        `actor`: who changes it, at most 200 characters; empty for the gateway itself.
 
         Raises StoreError if it cannot be opened, or has another schema than this release's after migration.
         """
-        database = open_database(url)
+        database = open_database(url, actor)
         try:
             if migrate:
                 schema.migrate(database)
@@ -133,6 +135,11 @@ class Registry:
         """
         with self._database.reading() as connection:
             return changes.changed_since(connection, counter)
+
+    def actors_since(self, counter: int) -> dict[str, str]:
+        """Who has changed what last, by identity (`changes.EVERYBODY`: revocations), where somebody said who he is."""
+        with self._database.reading() as connection:
+            return changes.actors_since(connection, counter)
 
     def _records(
         self, query: Select[Any], on_damage: Callable[[DamagedRow], None] | None = None

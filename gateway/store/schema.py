@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NEWEST_REVISION", "migrate", "migration_config", "require_newest"]
 
-NEWEST_REVISION = "0012"
+NEWEST_REVISION = "0015"
 """Compared before alembic is imported, because its import costs more than everything else a command does."""
 
 _VERSION = table("alembic_version", column("version_num"))

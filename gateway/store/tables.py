@@ -53,8 +53,10 @@ changes = Table(
     metadata,
     Column("charge_point_id", String(255), primary_key=True),
     Column("counter", Integer, nullable=False, index=True),
+    Column("actor", String(200), nullable=False, server_default=""),
 )
-"""When each identity last changed, removed ones included. No foreign key: it outlives its charge point."""
+"""When each identity last changed, removed ones included, and who has changed it. No foreign key: it outlives its charge
+point. The empty identity stands for what concerns all."""
 
 charge_points = Table(
     "charge_points",

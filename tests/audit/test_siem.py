@@ -35,6 +35,7 @@ OTHERS = [
     "net.reset",
     "upstream.refused",
     "gateway.draining",
+    "profile.proven",
     "profile.upgraded",
     "config.reloaded",
     "config.reload_failed",

@@ -178,6 +178,31 @@ class TestTrouble:
         assert following.known() == {"CP-1"}
 
 
+async def test_who_has_changed_something_is_heard_of_and_the_next_one_is_not_taken_for_him(
+    following: Following, url: str
+) -> None:
+    heard: list[str] = []
+    following.directory.on_change = lambda change: heard.append(change[2].rpartition("; by ")[2])
+    alice, bob = Registry.open(url, actor="root (sudo alice)"), Registry.open(url, actor="bob\u2028")
+    alice.add(record_of("CP-A"))
+    bob.add(record_of("CP-B"))
+    await following.refresh()
+    assert sorted(heard) == ["bob\\xe2\\x80\\xa8", "root (sudo alice)"]
+    heard.clear()
+    following.registry.update("CP-A", enabled=False)
+    bob.remove(ChargePointId("CP-B"))
+    await following.refresh()
+    assert sorted(heard) == ["bob\\xe2\\x80\\xa8", "enabled True -> False"]
+    alice.revoke_certificate(sha256="ab" * 32, reason="stolen", now=1.0)
+    assert await following.refresh() == (frozenset(), True)
+    assert following.directory.revoked_by == "root (sudo alice)"
+    following.registry.revoke_certificate(sha256="cd" * 32, reason="stolen", now=1.0)
+    await following.refresh()
+    assert following.directory.revoked_by == ""
+    alice.close()
+    bob.close()
+
+
 async def test_changes_by_others_are_heard_of_and_those_of_this_process_are_not(following: Following) -> None:
     heard: list[str] = []
     following.directory.on_change = lambda change: heard.append(change[0])

@@ -266,6 +266,22 @@ class TestUpgrade:
         async with site.running(), site.edge() as edge:
             assert (await edge.refused(plain)).reason == "security-profile-below-floor"
 
+    async def test_it_is_on_record_before_the_floor_is_raised(self, site: NodeSite, monkeypatch) -> None:
+        monkeypatch.setattr("gateway.control.upgrades._RETRY_STORE_S", 0.01)
+        monkeypatch.setattr("gateway.control.record_gate._AGAIN_S", 0.01)
+        self.pending(site)
+        async with site.running() as node, site.edge() as edge:
+            opened = await edge.enter(claim())
+            with structlog.testing.capture_logs() as logs:
+                node._trail.writer._queue.refuse_waiting(0)
+                edge.register(opened)
+                await edge.until(lambda: any(entry["event"] == "credentials_wait_for_audit_log" for entry in logs))
+                assert (site.registry.get("CP-1") or record_of()).floor is None
+                assert [event["event"] for event in site.events("profile.proven")] == ["profile.proven"]
+                assert not site.events("profile.upgraded")
+                node._trail.writer._queue.accept_waiting()
+                await edge.until(lambda: (site.registry.get("CP-1") or record_of()).floor is TWO)
+
     async def test_until_then_the_old_profile_stays_open(self, site: NodeSite) -> None:
         self.pending(site)
         async with site.running(), site.edge() as edge:

@@ -49,7 +49,7 @@ class Site:
             self.store, self.directory, self.sessions, NOBODY, NOBODY, self.report, self.tasks, NOBODY
         )
         self.upgrades = Upgrades(
-            self.store, self.directory, self.sessions, NOBODY, self.enrolments, self.report, self.tasks
+            self.store, self.directory, self.sessions, NOBODY, self.enrolments, self.report, self.tasks, NOBODY
         )
 
     def report(self, *event: str) -> None:
