@@ -333,6 +333,6 @@ def test_whatever_waits_for_a_time_says_for_which(made: Made) -> None:
 
 
 def returning_of(priority: str) -> Upgrade:
-    found = core.on_old_profile(switching(priority), 120.0, session_began_at=110.0, has_started=True)
+    found = core.on_old_profile(switching(priority), 120.0, TIMING, session_began_at=110.0, has_started=True)
     assert found is not None
     return found
