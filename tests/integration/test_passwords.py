@@ -1,5 +1,6 @@
 """A01 with real processes: the gateway changes passwords, and learns those that the CSMS changes."""
 
+import asyncio
 import contextlib
 import json
 import sqlite3
@@ -28,34 +29,39 @@ class Site(NamedTuple):
     rig: Rig
     csms: FakeCSMS
     gateway: GatewayProcess
+    identity: str = "CP-1"
+
+    def of(self, identity: str) -> "Site":
+        """The same, for another charge point."""
+        return self._replace(identity=identity)
 
     def memory(self, version: str = "1.6", security_profile: int = 2, **more: Any) -> Any:
         plain = security_profile == 1
         host = f"ws://127.0.0.1:{self.gateway.plain[1]}" if plain else f"wss://localhost:{self.gateway.tls[1]}"
         made = {"password": OLD, "roots": () if plain else (self.rig.authority.pem.decode(),), **more}
-        return memory_of("CP-1", f"{host}/ocpp", security_profile, version, **made)
+        return memory_of(self.identity, f"{host}/ocpp", security_profile, version, **made)
 
     def changes(self) -> list[PasswordChange]:
         """The newest first."""
         with self.rig.registry() as registry:
-            return PasswordChangeTable(registry.database).latest("CP-1", 20)
+            return PasswordChangeTable(registry.database).latest(self.identity, 20)
 
     def state(self) -> str:
         found = self.changes()
         return found[0].state.value if found else ""
 
     async def comes_to(self, *states: str) -> str:
-        await until(lambda: self.state() in states, f"a change in {states}, not {self.state()}")
+        await until(lambda: self.state() in states, f"a change of {self.identity} in {states}, not {self.state()}")
         return self.state()
 
     async def rotate(self, *, code: int = 0) -> dict[str, Any]:
-        got, found = await command("charge-point", "password", "CP-1", "--rotate", config=self.rig.config_path)
+        got, found = await command("charge-point", "password", self.identity, "--rotate", config=self.rig.config_path)
         assert got == code, found
         return dict(found)
 
     def slots(self) -> tuple[str, str]:
         with self.rig.registry() as registry:
-            record = registry.get("CP-1")
+            record = registry.get(self.identity)
         assert record is not None
         return (
             record.password.phc if record.password else "",
@@ -75,13 +81,14 @@ class Site(NamedTuple):
 
 
 @contextlib.asynccontextmanager
-async def running(tmp_path: Path, **csms_table: Any) -> AsyncIterator[Site]:
+async def running(tmp_path: Path, *identities: str, **csms_table: Any) -> AsyncIterator[Site]:
     async with FakeCSMS() as csms:
         csms.answer = csms_answer
         rig = Rig(tmp_path, csms_urls=[csms.url])
         rig.config["csms"][0].update(csms_table)
         rig.config["limits"] = {"reconnects_per_hour": 100_000, "connects_per_address_per_minute": 1_000_000}
-        rig.add("CP-1", security_profile=2, password=OLD)
+        for identity in identities or ("CP-1",):
+            rig.add(identity, security_profile=2, password=OLD)
         async with rig.gateway() as gateway:
             yield Site(rig, csms, gateway)
 
@@ -114,33 +121,36 @@ def text_of(memory: Any) -> str:
 
 
 @pytest.mark.requirement("A01.FR.02", "A01.FR.03", "A01.FR.06", "A01.FR.07", "A01.FR.08", "A01.FR.09")
-@pytest.mark.parametrize(
-    ("version", "quirk"),
-    [
-        ("1.6", ()),
-        ("1.6", ("password-hex-text",)),
-        ("1.6", ("password-hex-lower",)),
-        ("1.6", ("password-printable",)),
-        ("2.0.1", ()),
-        ("2.1", ()),
-    ],
-)
-async def test_rotation_by_the_gateway(tmp_path: Path, version: str, quirk: tuple[str, ...]) -> None:
+async def test_rotation_by_the_gateway(tmp_path: Path) -> None:
     """TC_073 and TC_A_09: the new password is accepted, whatever the charge point makes of it; the old one is not."""
-    async with running(tmp_path) as site:
-        async with simulated(site.memory(version), *quirk) as cp:
-            await cp.registered()
-            await site.rotate()
-            await site.comes_to("in-use")
-            new = text_of(cp.memory)
-        assert new != OLD
-        assert len(new) == 20
-        assert site.is_current(new)
-        assert site.slots()[1] == ""
-        assert not [text for text in site.csms.texts["CP-1"] if "AuthorizationKey" in text or "BasicAuth" in text]
-        async with simulated(site.memory(version)) as old:
-            await old.until(lambda: {"failure": "refused", "detail": "HTTP 401"} in old.said("connection failed"))
-        site.verify_never_shown(new)
+    cast: dict[str, tuple[str, ...]] = {
+        "CP-16": ("1.6",),
+        "CP-HEX": ("1.6", "password-hex-text"),
+        "CP-LOWER": ("1.6", "password-hex-lower"),
+        "CP-PRINTABLE": ("1.6", "password-printable"),
+        "CP-201": ("2.0.1",),
+        "CP-21": ("2.1",),
+    }
+    async with running(tmp_path, *cast) as site:
+        new = await asyncio.gather(*(rotated(site.of(identity), *words) for identity, words in cast.items()))
+        site.verify_never_shown(*new)
+
+
+async def rotated(site: Site, version: str, *quirks: str) -> str:
+    """The new password, once it is the only one that lets the charge point in."""
+    async with simulated(site.memory(version), *quirks) as cp:
+        await cp.registered()
+        await site.rotate()
+        await site.comes_to("in-use")
+        new = text_of(cp.memory)
+    assert new != OLD
+    assert len(new) == 20
+    assert site.is_current(new), site.identity
+    assert site.slots()[1] == ""
+    assert not [text for text in site.csms.texts[site.identity] if "AuthorizationKey" in text or "BasicAuth" in text]
+    async with simulated(site.memory(version)) as old:
+        await old.until(lambda: {"failure": "refused", "detail": "HTTP 401"} in old.said("connection failed"))
+    return new
 
 
 @pytest.mark.requirement("A01.FR.04")
@@ -158,22 +168,27 @@ async def test_a_rejected_password_leaves_the_old_one(tmp_path: Path, version: s
             await again.registered()
 
 
-@pytest.mark.parametrize("quirk", ["drops-before-answer", "drops-after-answer", "reboots-on", "reboots-after"])
-@pytest.mark.parametrize(("version", "action"), [("1.6", "ChangeConfiguration"), ("2.0.1", "SetVariables")])
-async def test_an_unknown_outcome_ends_with_exactly_one_password(
-    tmp_path: Path, version: str, action: str, quirk: str
-) -> None:
+async def test_an_unknown_outcome_ends_with_exactly_one_password(tmp_path: Path) -> None:
     """Both are accepted until one of them is used; where it was the old one, there is another try."""
-    async with running(tmp_path) as site:
-        async with simulated(site.memory(version), f"{quirk}={action}") as cp:
-            await cp.registered()
-            await site.rotate()
-            await site.comes_to("in-use")
-            await cp.registered()
-            new = text_of(cp.memory)
-        assert site.is_current(new)
-        assert site.slots()[1] == ""
-        assert new != OLD
+    cast = {
+        f"{quirk}-{version}": (version, f"{quirk}={action}")
+        for quirk in ("drops-before-answer", "drops-after-answer", "reboots-on", "reboots-after")
+        for version, action in (("1.6", "ChangeConfiguration"), ("2.0.1", "SetVariables"))
+    }
+    async with running(tmp_path, *cast) as site:
+        await asyncio.gather(*(rotated_in_the_dark(site.of(identity), *words) for identity, words in cast.items()))
+
+
+async def rotated_in_the_dark(site: Site, version: str, quirk: str) -> None:
+    async with simulated(site.memory(version), quirk) as cp:
+        await cp.registered()
+        await site.rotate()
+        await site.comes_to("in-use")
+        await cp.registered()
+        new = text_of(cp.memory)
+    assert site.is_current(new), site.identity
+    assert site.slots()[1] == ""
+    assert new != OLD
 
 
 class TestByTheCSMS:

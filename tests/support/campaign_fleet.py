@@ -109,7 +109,7 @@ async def campaign_fleet(
 
 
 async def until(condition: Callable[[], object], what: str, seconds: float = 60.0) -> None:
-    """Wait for something that the registry says; it is opened for each look. Raises AssertionError that says what it was."""
+    """Wait for something that the registry says. Raises AssertionError that says what it was."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"still not: {what}"
