@@ -93,7 +93,7 @@ QUICK = ("--proof-within", "12s", "--soak", "2s", "--retry", "1s", "--growth", "
 FORGIVING = ("--max-failure-share", "0.99", "--max-lost", "1000")
 
 
-SLOW = ("--proof-within", "30s", "--soak", "2s", "--retry", "1s", "--growth", "20")
+SLOW = ("--proof-within", "30s", "--soak", "2s", "--retry", "1s", "--growth", "10")
 """With time enough for all of them on a busy machine."""
 
 
