@@ -17,6 +17,7 @@ from gateway.control.detections import LogDetections
 from gateway.control.directory import Directory
 from gateway.control.enrolments import Enrolments
 from gateway.control.log_shards import LogShards
+from gateway.control.own_books import OwnBooks
 from gateway.control.own_call_requests import CallRequests
 from gateway.control.own_calls import OwnCalls
 from gateway.control.own_certificates import OwnCertificates
@@ -91,6 +92,7 @@ class Parts:
             LogDetections(around.trail.directory, around.config.audit.detections, around.add_event),
             own_revocations,
             authority_revocations,
+            OwnBooks(store, report),
             self.publication,
             OwnCertificates(around.config, report, around.recertify),
             CertificateInventory(store),

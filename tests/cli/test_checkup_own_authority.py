@@ -1,6 +1,7 @@
 """`doctor` on the embedded CA and on the ends of certificates, each fault with its near-miss."""
 
 import datetime
+import secrets
 import time
 from pathlib import Path
 
@@ -14,8 +15,15 @@ from gateway.config.model import PKI, Config, Publication
 from gateway.control.publication_work import PublicationWork
 from gateway.store.inventory import KnownCertificate
 from gateway.store.registry import Registry
+from pki.approval import Operator
+from pki.issuance import Application
+from pki.names import Subject
+from pki.opened import issuance_in
+from pki.profiles import CHARGE_POINT
+from pki.records import RevocationReason
 from tests.cli.conftest import Place
 from tests.pki.hierarchy import DAY, Hierarchy
+from tests.pki.request_material import csr_pem
 from tests.pki.signer_directory import make_signer_directory, signer_process
 
 CA = Hierarchy()
@@ -63,6 +71,28 @@ def test_a_signer_that_works_for_somebody_else(bench: Bench, tmp_path: Path) -> 
     with signer_process(bench.ca / "signer", "--socket", str(tmp_path / "elsewhere")):
         (check,) = bench.look("ca-signer")
     assert (check.level, "at work" in check.message) == ("ok", True)
+
+
+def test_an_old_copy_of_the_journal_and_one_that_is_gone(bench: Bench) -> None:
+    assert bench.levels("ca-books") == {"ok"}
+    wanted = Application(profile=CHARGE_POINT.name, subject=Subject("SN-1", "CPO"), applicant=Operator("alice"))
+    with issuance_in(bench.ca, NOW, lambda: secrets.token_hex(6)) as ca:
+        serial = ca.issue(ca.request(csr_pem(), wanted, NOW).id, NOW).certificate.serial_number
+    journal = bench.ca / "journal"
+    old = journal.read_bytes()
+    with issuance_in(bench.ca, NOW, lambda: secrets.token_hex(6)) as ca:
+        ca.revoke(serial, RevocationReason.SUPERSEDED, by="alice", note="", now=NOW)
+    newest = journal.read_bytes()
+    assert bench.levels("ca-books") == {"ok"}
+    journal.write_bytes(old)
+    (check,) = bench.look("ca-books")
+    assert (check.level, "an old copy was put back" in check.message) == ("error", True)
+    journal.unlink()
+    (check,) = bench.look("ca-books")
+    assert (check.level, "is not there" in check.message) == ("error", True)
+    journal.touch(0o600)
+    journal.write_bytes(newest)
+    assert bench.levels("ca-books") == {"ok"}
 
 
 @pytest.mark.parametrize(

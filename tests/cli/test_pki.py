@@ -341,6 +341,74 @@ class TestRevoke:
             assert "an old copy" in result.err
 
 
+def openssl(*words: object) -> None:
+    subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True)
+
+
+class TestV2G:
+    """An issuing CA below a V2G root that somebody else runs with openssl, as docs/pki.md has it."""
+
+    @pytest.fixture
+    def sub(self, place: Place) -> Place:
+        at, signer = place.directory, place.ca / "signer"
+        plan = 'mode = "key"\npurpose = "V2G"\nwitnesses = ["Alice"]\nname = "v2g"\ndirectory = "ca/signer"\n'
+        key = '[key]\ngenerate = "ec-p521"\nat = { file = "ca/signer/v2g.key", secret_file = "issuing.secret" }\n'
+        (at / "v2g-key.toml").write_text(plan + key)
+        assert place._cli("pki", "ceremony", at / "v2g-key.toml").code == OK
+        secret = f"file:{at / 'issuing.secret'}"
+        name = "/CN=Sub2/O=Example CPO/C=DE/DC=V2G"
+        openssl("req", "-new", "-key", signer / "v2g.key", "-passin", secret, "-subj", name, "-out", at / "v2g.csr")
+        (at / "ca.conf").write_text(
+            "[req]\ndistinguished_name=n\nx509_extensions=e\n[n]\n[e]\nbasicConstraints=critical,CA:TRUE,pathlen:0\n"
+            "keyUsage=critical,keyCertSign,cRLSign\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
+        )
+        make = ("-config", at / "ca.conf", "-days", 700)
+        openssl("ecparam", "-genkey", "-name", "secp521r1", "-out", at / "root.v2g.key")
+        openssl(
+            "req",
+            "-x509",
+            "-new",
+            "-key",
+            at / "root.v2g.key",
+            "-subj",
+            "/CN=V2G Root",
+            *make,
+            "-out",
+            at / "v2g-root.pem",
+        )
+        above = (
+            "-CA",
+            at / "v2g-root.pem",
+            "-CAkey",
+            at / "root.v2g.key",
+            "-extfile",
+            at / "ca.conf",
+            "-extensions",
+            "e",
+        )
+        openssl("x509", "-req", "-in", at / "v2g.csr", *above, "-days", 700, "-out", at / "sub.pem")
+        (signer / "v2g.pem").write_text((at / "sub.pem").read_text() + (at / "v2g-root.pem").read_text())
+        (signer / "v2g.toml").write_text(
+            'certificate = "v2g.pem"\nprofiles = ["V2G20SECCCertificate"]\norganizations = ["Example CPO"]\n'
+            'key = { file = "v2g.key", secret_file = "../../issuing.secret" }\n'
+        )
+        return place
+
+    def test_an_ed448_key_gets_the_certificate_of_iso_15118_20_and_one_for_2_is_refused(self, sub: Place) -> None:
+        at = sub.directory
+        openssl("genpkey", "-algorithm", "ed448", "-out", at / "ed.key")
+        openssl("req", "-new", "-key", at / "ed.key", "-subj", "/O=Example CPO/CN=DECPO1E1", "-out", at / "ed.csr")
+        names = ("--common-name", "DECPO1E1", "--organization", "Example CPO", "--profile", "V2G20SECCCertificate")
+        out = sub("issue", at / "ed.csr", *names, "--country", "DE", "--out", at / "ed.pem")
+        assert out.code == OK
+        leaf = x509.load_pem_x509_certificates((at / "ed.pem").read_bytes())[0]
+        assert leaf.subject.rfc4514_string() == "DC=CSO,CN=DECPO1E1,O=Example CPO,C=DE"
+        assert sub("issue", at / "ed.csr", *names, "--country", "Germany").code == NOT_OK
+        assert sub("issue", sub.csr(), *names, "--country", "DE").code == NOT_OK
+        assert sub("issue", sub.csr(), *SN1, "--country", "DE").code == NOT_OK
+        assert sub("reconcile").code == OK
+
+
 class TestReconcile:
     def test_books_that_agree(self, place: Place) -> None:
         place.issue()

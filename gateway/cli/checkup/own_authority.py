@@ -1,5 +1,6 @@
-"""The embedded CA: its signer answers, its issuing CAs last, its lists are current; and which certificates end soon."""
+"""The embedded CA: its signer answers, its books agree, its issuing CAs last, its lists are current; which certificates end soon."""
 
+import contextlib
 import datetime
 import time
 from collections.abc import Iterator
@@ -13,10 +14,13 @@ from gateway.config.model import Config
 from gateway.store.database import parse_url
 from gateway.store.errors import StoreError
 from gateway.store.registry import Registry
-from pki.errors import PKIError
+from pki.errors import PKIError, RolledBack, SignerUnavailable
 from pki.issuer import Issuer
-from pki.opened import signer_in_turn
+from pki.journal import Journal
+from pki.opened import JOURNAL, signer_in_turn
 from pki.own_crls import OwnList, lists_in
+from pki.signer.client import SignerClient
+from pki.two_books import verify_books
 
 __all__ = ["check_certificates_in_use", "check_own_authority"]
 
@@ -35,15 +39,39 @@ def check_own_authority(config: Config, now: datetime.datetime) -> Iterator[Chec
     directory = Path(pki.ca)
     try:
         with signer_in_turn(directory, _PATIENCE_S) as signer:
-            issuers = signer.issuers()
+            issuers, books = signer.issuers(), _books(directory, signer)
     except (PKIError, OSError) as problem:
         yield _silent(str(problem), directory)
         return
     yield ok("ca-signer", f"the signer in {directory} has its keys: {', '.join(each.name for each in issuers)}")
+    yield books
     for issuer in issuers:
         yield _issuer(issuer.name, issuer.latest_end(), now)
         if config.publication.address:
             yield from _lists(directory, issuer, now)
+
+
+def _books(directory: Path, signer: SignerClient) -> Check:
+    """Raises SignerUnavailable."""
+    name, remedy = "ca-books", "Put the newest copy of the one that is old there, and only that one (docs/pki.md)."
+    path = directory / JOURNAL
+    if not path.exists():
+        known = signer.remembered()[0].sequence
+        if known:
+            return error(name, f"{path} is not there, and the signer remembers {known} records of it", remedy)
+        return ok(name, "nothing has been issued yet")
+    try:
+        with contextlib.closing(Journal(path, read_only=True)) as journal:
+            try:
+                verify_books(journal, signer)
+            except RolledBack:
+                journal.catch_up()  # somebody has issued since it was read
+                verify_books(journal, signer)
+            return ok(name, f"journal and signer's list agree, {journal.inventory.issued_count} certificates")
+    except SignerUnavailable:
+        raise
+    except (PKIError, OSError) as problem:
+        return error(name, str(problem), remedy)
 
 
 def _silent(why: str, directory: Path) -> Check:

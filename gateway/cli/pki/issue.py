@@ -23,23 +23,25 @@ _PUBLIC_MODE = 0o644
     "--profile", metavar="P", default="ChargePointCertificate", show_default=True, help="The certificate profile."
 )
 @click.option("--name", "names", metavar="HOST", multiple=True, help="Alternative name of a server; may be repeated.")
+@click.option("--country", metavar="C", default="", help="Of a V2G certificate: two letters, DE.")
 @click.option("--out", metavar="FILE", help="Where to write the chain, leaf first. Default: standard output.")
 @ca_option
 @json_option
-def issue(
+def issue(  # noqa: PLR0913, PLR0917  one per option
     csr: str,
     common_name: str,
     organization: str,
     profile: str,
     names: tuple[str, ...],
+    country: str,
     out: str | None,
     ca_path: str,
     as_json: bool,
 ) -> int:
     """Issue a certificate for a request (PEM) in a file.
 
-    The names are those of the options; the request gives only its key and is refused if it names somebody else. The same
-    request again gets the same certificate.
+    The names are those of the options, and the DC that a V2G profile wants; the request gives only its key and is refused if
+    it names somebody else. The same request again gets the same certificate.
     """
     from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -51,7 +53,7 @@ def issue(
     text = read_text(csr, as_json=as_json)
     application = Application(
         profile=profile,
-        subject=Subject(common_name, organization),
+        subject=Subject(common_name, organization, country=country, domain_component=_domain_component(profile)),
         names=names,
         applicant=Operator(operator_name()),
     )
@@ -75,3 +77,10 @@ def issue(
     else:
         click.echo(f"Wrote {shown(out)}: serial number {serial}.")
     return 0
+
+
+def _domain_component(profile: str) -> str:
+    from pki.profiles import END_ENTITY_PROFILES
+
+    found = END_ENTITY_PROFILES.get(profile)
+    return "" if found is None else found.domain_component

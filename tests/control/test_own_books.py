@@ -1,0 +1,87 @@
+"""An old copy of the journal beside a registry that knows nothing: what the signer was told is revoked stays so."""
+
+import secrets
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from gateway.config.model import PKI, Config
+from gateway.control.own_books import OwnBooks
+from pki.opened import issuance_in
+from pki.records import RevocationReason
+from tests.control.test_own_revocations import Followed
+from tests.pki.hierarchy import NOW
+from tests.pki.signer_directory import signer_process
+
+pytestmark = pytest.mark.integration
+
+
+class Asked(Followed):
+    """The part that compares the books, of a node whose signer runs as a service."""
+
+    def __init__(self, directory: Path, url: str) -> None:
+        super().__init__(directory, url)
+        self.books = OwnBooks(self.store, lambda *event: self.told.append(event))
+
+    async def start(self) -> None:
+        with signer_process(self.directory / "signer"):
+            config = Config(
+                path="gateway.toml",
+                state_dir="",
+                database_url="",
+                edge_workers=1,
+                log_level="info",
+                listeners=(),
+                csms=(),
+                pki=PKI(ca=str(self.directory)),
+            )
+            self.books.use(config)
+            await self.books.tick()
+
+    def revoke(self, serial: str) -> None:
+        with issuance_in(self.directory, NOW, lambda: secrets.token_hex(6)) as ca:
+            ca.revoke(int(serial, 16), RevocationReason.SUPERSEDED, by="alice", note="", now=NOW)
+
+    def revoked(self) -> set[str]:
+        return {serial for _, serial in self.registry.revocations().issuer_serials}
+
+
+@pytest.fixture
+async def asked(tmp_path: Path, url: str) -> AsyncIterator[Asked]:
+    made = Asked(tmp_path / "ca", url)
+    yield made
+    await made.store.close()
+    made.registry.close()
+
+
+async def test_an_old_journal_and_an_empty_registry_do_not_un_revoke(asked: Asked) -> None:
+    lost, kept = asked.issue_and_revoke(2, 0)
+    journal = asked.directory / "journal"
+    old = journal.read_bytes()
+    asked.revoke(lost)
+    journal.write_bytes(old)
+    await asked.start()
+    [(event, severity, decision, detail)] = asked.told
+    assert (event, severity, decision) == ("trust.journal_failed", "critical", "keep_last_good")
+    assert "an old copy was put back" in detail
+    assert asked.revoked() == {lost}
+    assert kept not in asked.revoked()
+    assert "old copy" in (asked.books.status() or {})["problem"]
+
+
+async def test_a_journal_that_is_gone_is_noticed_too(asked: Asked) -> None:
+    [lost] = asked.issue_and_revoke(1, 1)
+    (asked.directory / "journal").unlink()
+    await asked.start()
+    assert [event for event, *_ in asked.told] == ["trust.journal_failed"]
+    assert asked.revoked() == {lost}
+
+
+async def test_books_that_agree_are_no_event_and_revoke_nobody(asked: Asked) -> None:
+    await asked.start()
+    asked.issue_and_revoke(2, 1)
+    asked.books = OwnBooks(asked.store, lambda *event: asked.told.append(event))
+    await asked.start()
+    assert (asked.told, asked.revoked()) == ([], set())
+    assert (asked.books.status() or {})["problem"] == ""
