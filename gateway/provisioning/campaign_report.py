@@ -13,6 +13,7 @@ from gateway.provisioning.campaign_states import CampaignState, MemberState
 __all__ = ["SiteVisit", "explained", "site_visits", "stuck"]
 
 _LONG_S: Final = 600.0
+"""In a large campaign it takes a while until a member has its turn, and after a start of the gateway nobody is late."""
 _DAY_S: Final = 86_400.0
 _MEANS: Final[dict[MemberState, str]] = {
     MemberState.ELIGIBLE: "nothing was changed; its wave has not come, or it is not connected",
@@ -84,9 +85,9 @@ def _stuck(campaign: Campaign, member: Member, now: float) -> str:
             return member.detail or "it is not connected, or others are before it"
         case MemberState.PREPARED if since > 7 * _DAY_S:
             return "the maintenance window has not opened for a week"
-        case MemberState.WAITING if now > member.due_at:
+        case MemberState.WAITING if now > member.due_at + _LONG_S:
             return "it is late: is the gateway running?"
-        case MemberState.SOAK if now > member.due_at:
+        case MemberState.SOAK if now > member.due_at + _LONG_S:
             return "its time is over, and it is not connected"
         case _:
             return ""

@@ -239,14 +239,19 @@ def refusal_to_delete(store: RootStore, root: InstalledRoot, needed_names: Seque
     """
     if root.kind not in {CSMS_ROOT, "manufacturer"}:
         return ""
-    if len(store.of(root.kind)) <= 1:
+    if not any(_is_certainly_another(each.name, root.name) for each in store.of(root.kind)):
         what = "the gateway" if root.kind == CSMS_ROOT else "firmware of its manufacturer"
         return f"it is the last root of its kind: the charge point would not accept {what} any more"
     if root.kind != CSMS_ROOT:
         return ""
-    needed = {each.lower() for each in needed_names}
-    if root.name.issuer_name_hash.lower() in needed:
+    needed = {each.strip().lower() for each in needed_names}
+    if root.name.issuer_name_hash.strip().lower() in needed:
         return "the gateway's own server certificate is under this root"
-    if needed and not any(each.name.issuer_name_hash.lower() in needed for each in store.of(CSMS_ROOT)):
+    if needed and not any(each.name.issuer_name_hash.strip().lower() in needed for each in store.of(CSMS_ROOT)):
         return "none of the roots that it lists is known to be the one above the gateway's server certificate"
     return ""
+
+
+def _is_certainly_another(one: RootName, other: RootName) -> bool:
+    """Some charge points list a certificate twice, or once for each algorithm."""
+    return one.hash_algorithm == other.hash_algorithm and not one.is_same(other)

@@ -330,3 +330,47 @@ def test_whatever_happens_the_old_one_is_retired_only_after_the_new_one_was_seen
         if after.serial and after.csr_sha256 == enrolment.csr_sha256 and enrolment.serial:
             assert after.serial == enrolment.serial
         enrolment = after
+
+
+class TestWhatIsWaitedFor:
+    """Times and attempts, as the next attempt sees them."""
+
+    def test_a_ca_that_cannot_be_reached_is_asked_ever_more_seldom_up_to_a_bound(self) -> None:
+        row, waits = requested(), []
+        for _ in range(9):
+            row = core.put_off(row, 100.0, "away", TIMING)
+            waits.append(row.due_at - 100.0)
+        assert waits == [5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 320.0, 320.0]
+
+    def test_a_trigger_that_was_lost_is_repeated_when_it_comes_back(self) -> None:
+        sent_once = core.trigger_sent(core.wanted(CP, 100.0, ""), 100.0, TIMING)
+        row = core.trigger_lost(sent_once, 100.0, "gone", TIMING)
+        assert (row.state, step(row, 101.0)) == (State.TRIGGER_WANTED, Step.WAIT)
+        assert step(core.reconnected(row, 101.0), 101.0) is Step.TRIGGER
+
+    def test_one_that_asks_before_it_is_told_to_answers_the_wish(self) -> None:
+        wish = replace(core.wanted(CP, 100.0, ""), number=7)
+        row, ended = core.asked_for(FIRST, 101.0, wish)
+        assert (row.state, row.number, ended) == (State.CSR_RECEIVED, 7, None)
+
+    def test_an_approval_covers_the_next_request_for_its_time_only(self) -> None:
+        held = core.held(requested(), 100.0, "r1", "first-enrolment")
+        before = core.approved(held, 100.0, GIVEN, TIMING)
+        row = core.wanted(CP, 200.0, "", before)
+        assert row.released_until == before.released_until
+        assert core.is_released(row, 100.0 + TIMING.released_for_s - 1.0)
+        assert not core.is_released(row, 100.0 + TIMING.released_for_s)
+        assert not core.is_released(core.wanted(CP, 200.0, ""), 1.0)
+
+    def test_a_certificate_that_was_accepted_is_sent_anew_as_if_for_the_first_time(self) -> None:
+        again = core.delivery_sent(sent(), 200.0, TIMING)
+        accepted_late = core.station_accepted(again, 300.0)
+        row = core.delivery_sent(core.asked_for_again(accepted_late, FIRST, 400.0), 400.0, TIMING)
+        assert row.due_at == 400.0 + TIMING.retry_s
+
+    def test_a_session_from_the_moment_of_its_acceptance_may_speak_of_it(self) -> None:
+        assert core.discarded(accepted(100.0), 200.0, "old", 100.0) is not None
+        assert core.discarded(accepted(100.0), 200.0, "old", 99.0) is None
+
+    def test_a_long_reason_is_cut(self) -> None:
+        assert len(core.denied(requested(), 100.0, "x" * 999).detail) == 200

@@ -175,6 +175,14 @@ class TestDeleting:
             two = store(ONE, OTHER, kind=kind)
             assert refusal_to_delete(two, two.roots[0], []) == ""
 
+    @pytest.mark.parametrize("twin", [ONE, replace(ONE, serial_number="0x001F"), RootName("SHA512", "ee", "ff", "1f")])
+    def test_a_root_that_is_listed_twice_is_one_root(self, twin: RootName) -> None:
+        """Once more, in other digits, or with another algorithm: it may be the same, and then nothing is left."""
+        twice = store(ONE, twin)
+        assert "last root" in refusal_to_delete(twice, twice.roots[0], [])
+        three = store(ONE, twin, OTHER)
+        assert refusal_to_delete(three, three.roots[0], []) == ""
+
     def test_a_root_of_another_kind_is_no_company(self) -> None:
         mixed = RootStore(roots=(InstalledRoot("csms", ONE), InstalledRoot("v2g", OTHER)))
         assert "last root" in refusal_to_delete(mixed, mixed.roots[0], [])

@@ -112,7 +112,30 @@ class TestRestart:
         assert step(switching(), 1_100.0, reachable=False) is Step.LOSE
 
 
+class TestNotSentToRestart:
+    """It said no, or was not asked: it is asked later, and its time to come back has not begun."""
+
+    def test_a_no_counts_as_an_attempt_and_is_waited_after(self) -> None:
+        found = core.reset_refused(switching(), 100.0, "Rejected", TIMING)
+        assert (found.state, found.attempts, found.reset_at, found.due_at) == (UpgradeState.TOLD, 1, 0.0, 220.0)
+
+    def test_one_that_was_not_asked_has_its_attempt_back(self) -> None:
+        found = core.reset_put_off(switching(), 100.0, "it is charging", TIMING)
+        assert (found.state, found.attempts, found.reset_at, found.due_at) == (UpgradeState.TOLD, 0, 0.0, 160.0)
+        twice = core.reset_put_off(core.resetting(switching(), 400.0, TIMING), 400.0, "gone", TIMING)
+        assert twice.attempts == 1
+        assert core.resetting(found, 500.0, TIMING).reset_at == 500.0
+
+
 class TestOnTheOldProfile:
+    def test_one_that_was_lost_has_come_back_too(self) -> None:
+        found = core.on_old_profile(lost(), 3_000.0, TIMING, session_began_at=2_900.0, has_started=True)
+        assert found is not None
+        assert found.state is UpgradeState.RETURNING
+
+    def test_a_session_that_began_with_the_reset_is_the_one_before(self) -> None:
+        assert core.on_old_profile(switching(), 120.0, TIMING, session_began_at=100.0, has_started=True) is None
+
     def test_started_after_the_reset_it_has_come_back(self) -> None:
         assert (returning().state, returning().ends_as) == (UpgradeState.RETURNING, "fell-back")
 
@@ -215,6 +238,11 @@ class TestGivenUp:
         found = core.given_up(told(""), 200.0)
         assert (found.state, found.state.accepts_both) == (UpgradeState.LOST, True)
 
+    def test_says_what_it_was_at_and_why(self) -> None:
+        assert core.given_up(told(), 200.0).detail == "given up while told: it does not switch"
+        refused = core.reset_refused(switching(), 100.0, "Reset: Rejected", TIMING)
+        assert core.given_up(refused, 200.0).detail == "given up while told: Reset: Rejected"
+
 
 class TestProven:
     @pytest.mark.parametrize("made", [both, told, switching, lost, returning])
@@ -302,6 +330,7 @@ class TestRootFirst:
         waits = core.root_not_installed(row, 100.0, "timeout", TIMING)
         assert (step(waits, 109.0), step(waits, 110.0)) == (Step.WAIT, Step.INSTALL_ROOT)
         assert step(core.reconnected(waits, 101.0), 101.0) is Step.INSTALL_ROOT
+        assert core.root_installed(waits, 110.0).attempts == 0
         for _ in range(5):
             row = core.root_not_installed(row, 100.0, "timeout", TIMING)
         ended = core.root_not_installed(row, 100.0, "timeout", TIMING)
