@@ -18,7 +18,7 @@ _VERSION: Final = re.compile(r"[vV]?(\d{1,9}(?:\.\d{1,9}){0,7})((?!\.?\d).{0,64}
 
 
 class FirmwareRule(msgspec.Struct, frozen=True, kw_only=True):
-    """Firmware of one kind of charge point that is good enough for a higher security profile (docs/upgrading-a-fleet.md)."""
+    """Firmware of one kind of charge point that is good enough for a higher security profile (docs/provisioning.md)."""
 
     vendor: str
     """As charge points write it in BootNotification, without regard to case."""

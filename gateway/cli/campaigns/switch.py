@@ -77,8 +77,8 @@ def _print(found: dict[str, Any], *, dry_run: bool) -> None:
     out = console()
     out.print(f"{found['have']} of {found['total']} charge points have listed the new root.")
     for identity in found["lacking"][:_SHOWN_LACKING]:
-        way = "by the link in the chain" if found["has_link"] else "not at all: it would be lost"
-        out.print(f"  {shown(identity)} has not; it can verify the new chain {way}", soft_wrap=True)
+        then = "would verify the new chain by its link" if found["has_link"] else "would be lost"
+        out.print(f"  {shown(identity)} has not, and {then}", soft_wrap=True)
     if found["why_not"]:
         out.print(f"NO-GO: {shown(found['why_not'])}.", soft_wrap=True)
     elif dry_run:

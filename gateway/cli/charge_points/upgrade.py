@@ -109,7 +109,7 @@ def _print_preflight(found: dict[str, Any], *, as_json: bool) -> int:
         return 0 if go else NOT_OK
     out = console()
     for check in found["checks"]:
-        out.print(f"{check['outcome']:<6}  {check['name']:<18}  {shown(check['why'])}", soft_wrap=True)
+        out.print(f"{check['outcome']:<7}  {check['name']:<18}  {shown(check['why'])}", soft_wrap=True)
     out.print(f"\nfall-back       {shown(found['fallback'])}", soft_wrap=True)
     out.print(f"reversibility   {shown(found['reversibility'])}", soft_wrap=True)
     said = {
