@@ -52,6 +52,8 @@ _TABLE: Final[tuple[tuple[str, _Mapping], ...]] = (
     ("audit.throttled", _Mapping(6, _API, 99)),
     ("audit.start", _Mapping(1, _LOG, 6)),
     ("audit.stop", _Mapping(1, _LOG, 7)),
+    ("audit.closed", _Mapping(1, _LOG, 5)),
+    ("audit.pruned", _Mapping(1, _LOG, 2)),
     ("audit.", _Mapping(1, _LOG, 99)),
 )
 _MESSAGE: Final = _Mapping(6, _API, 99)

@@ -201,9 +201,17 @@ class AuditWriter:
 
     async def append_signed(self, record: bytes) -> None:
         """As `append_durably`, and wait until a checkpoint is over it. Raises AuditUnavailable."""
-        await self.append_durably(record)
-        since = time.monotonic()
-        while self.last_published <= since:  # one thread commits, hashes and signs, in this order
+        written: list[tuple[ShardWriter, int]] = []
+
+        def tell(index: int | None) -> None:
+            if index is not None:
+                written.append((self._shard, index))  # in the writer's thread: it is this shard
+
+        self.append(RecordClass.SYNC, record, tell)
+        if not await self.durable(_CLOSE_S) or not written:
+            raise AuditUnavailable(self.why or "no room")
+        shard, index = written[0]
+        while self._shard is shard and self._published_size <= index:
             if self.state != "running":
                 raise AuditUnavailable(self.why or self.state)
             await asyncio.sleep(_LOOK_FOR_HEAD_S)

@@ -19,6 +19,7 @@ from gateway.control.audit_writer import AuditUnavailable, AuditWriter
 from gateway.control.operator_requests import OperatorRequest, RequestRefused
 from gateway.control.part import NodePart
 from gateway.control.trail.holds import HoldRefused
+from gateway.control.trail.reader import RecordMissing
 from gateway.control.trail.retention import Candidate, Retention
 from gateway.control.trail.stamp import Stamper
 
@@ -84,7 +85,7 @@ class LogShards(NodePart):
                 )
                 go = [each for each in found if _may_go(each, asked)]
                 failed = {} if asked.dry_run else await self._pruned(go, asked.reason)
-            except (HoldRefused, OSError, NoteInvalid, AuditUnavailable) as error:
+            except (HoldRefused, OSError, NoteInvalid, RecordMissing, AuditUnavailable) as error:
                 raise RequestRefused(str(error)) from error
         rows = [
             {**msgspec.to_builtins(each), "prune": each in go, "failed": failed.get(each.shard, "")} for each in found

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway.control.trail.layout import shards_in
+from gateway.control.trail.layout import Shard, shards_in
 from gateway.control.trail.reader import ShardReader, decoded
 from tests.integration.test_policy import admitted, register
 from tests.support.csms import FakeCSMS
@@ -30,6 +30,10 @@ def command(rig: Rig, *words: str, stdin: str = "") -> tuple[int, Any]:
 
 def live(rig: Rig) -> list[dict[str, Any]]:
     return [decoded(data) for shard in shards_in(rig.state / "audit") for _, data in ShardReader(shard).records()]
+
+
+def kinds_of(rig: Rig, shard: str) -> list[str]:
+    return [decoded(data)["type"] for _, data in ShardReader(Shard(rig.state / "audit" / shard)).records()]
 
 
 def texts_of(rig: Rig) -> list[str]:
@@ -83,6 +87,18 @@ async def test_a_driver_is_found_forgotten_and_the_log_stays_whole(rig: Rig, csm
         code, report = command(rig, "verify")
         assert (code, report["ok"], report["texts"]["destroyed"]) == (0, True, 2)
         assert report["texts"]["readable"] > 0
+
+        # It goes on in another shard, with other keys, while the charge point is connected.
+        code, rotated = command(rig, "rotate", "--keys", "--reason", "once a year")
+        assert (code, rotated["shard"]) == (0, "0002")
+        peer.send_text(json.dumps([2, "b1", "Authorize", {"idTag": OTHER}]))
+        await peer.text()
+        await until(lambda: "ocpp.message" in kinds_of(rig, "0002"), "it is in the new shard")
+        code, refused = command(rig, "prune", "--reason", "old", "--yes")
+        assert (code, "everything is kept" in refused["error"]) == (1, True)
+        code, report = command(rig, "verify", "--key", str(rig.state / "audit/0001/keys"))
+        assert (code, [shard["shard"] for shard in report["shards"]]) == (0, ["0001", "0002"])
+        assert (report["texts"]["destroyed"], kinds_of(rig, "0001")[-1]) == (2, "audit.closed")
     kinds = [record["type"] for record in live(rig)]
     assert kinds.index("privacy.subject") < kinds.index("privacy.held") < kinds.index("privacy.hold_lifted")
     assert kinds.index("privacy.shredding") < kinds.index("privacy.shredded")

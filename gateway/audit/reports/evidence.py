@@ -73,8 +73,8 @@ KINDS: Final[dict[str, tuple[str, _Test]]] = {
     "station-event": ("security events that charge points sent", _action("SecurityEventNotification")),
     "upstream": ("failures of the back end", _types(r"upstream\..+")),
     "session": ("sessions opened", _types(r"session\.opened")),
-    "log-kept": ("starts and ends of the audit log", _types(r"audit\.(start|stop|recovered)")),
-    "log-gap": ("losses in the audit log, or histories given up", _types(r"audit\.(gap|new_history)")),
+    "log-kept": ("starts and ends of the audit log and its shards", _types(r"audit\.(start|stop|recovered|closed|continued)")),
+    "log-gap": ("losses in the audit log, histories given up, and old records deleted", _types(r"audit\.(gap|new_history|pruned)")),
 }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from gateway.audit.note import NoteInvalid
-from gateway.audit.succession import Pruned
+from gateway.audit.succession import Pruned, pruned_in
 from gateway.control.trail.disk import Disk
 from gateway.control.trail.holds import Holds
 from gateway.control.trail.kit import NotProvable
@@ -43,10 +43,10 @@ class Retention:
         self._root, self._holds, self._unread = root, holds, unread
 
     def candidates(self, now_us: int, keep_days: int) -> list[Candidate]:
-        """Closed shards that are old enough, oldest first. Raises OSError, HoldRefused."""
-        found = []
+        """Closed shards that are old enough, oldest first. Raises OSError, HoldRefused, RecordMissing, NoteInvalid."""
+        found, recorded = [], self._recorded()
         for shard in shards_in(self._root)[:-1]:
-            if shard.is_pruned:
+            if shard.is_pruned and head_of(shard) in recorded:
                 continue
             one = self._candidate(shard, now_us - keep_days * _DAY_US)
             if one is not None:
@@ -56,6 +56,8 @@ class Retention:
     def _candidate(self, shard: Shard, before_us: int) -> Candidate | None:
         try:
             size = head_of(shard).size
+            if shard.is_pruned:
+                raise RecordMissing("it looks as if it had been pruned, and no record says so")
             first, last = (_ts(shard, index) for index in (0, size - 1))
         except (OSError, NoteInvalid, RecordMissing) as error:
             return Candidate(
@@ -75,8 +77,27 @@ class Retention:
         )
 
     def pruned_with(self, names: list[str]) -> list[Pruned]:
-        """What a record has to name: all that was pruned so far, and these. Raises OSError, NoteInvalid."""
-        return [head_of(shard) for shard in shards_in(self._root) if shard.is_pruned or shard.name in names]
+        """What a record has to name: all that is on record as pruned, and these. Raises OSError, NoteInvalid, RecordMissing.
+
+        What somebody else has emptied must not come onto the record by this.
+        """
+        recorded = self._recorded()
+        heads = [head_of(shard) for shard in shards_in(self._root) if shard.is_pruned or shard.name in names]
+        return [head for head in heads if head in recorded or head.shard in names]
+
+    def _recorded(self) -> list[Pruned]:
+        """What the newest record about it names, which is all that was pruned before. Raises RecordMissing, OSError."""
+        shards = shards_in(self._root)
+        if not any(shard.is_pruned for shard in shards):
+            return []
+        for shard in reversed(shards):
+            found: list[Pruned] = []
+            for _, data in ShardReader(shard).records():
+                if b'"audit.pruned"' in data:
+                    found = pruned_in(decoded(data)) or found
+            if found:
+                return found
+        return []
 
     def prune(self, name: str) -> str:
         """Delete the records of a shard. Empty, or why they are still there."""
@@ -87,9 +108,10 @@ class Retention:
         return ""
 
     def finish(self) -> None:
-        """What a crash has left of shards that were pruned. Raises OSError."""
-        for shard in shards_in(self._root):
-            if shard.is_pruned:
+        """What a crash has left of shards that were pruned. Raises OSError, NoteInvalid, RecordMissing."""
+        recorded = self._recorded()
+        for shard in shards_in(self._root)[:-1]:
+            if shard.is_pruned and head_of(shard) in recorded:
                 empty(shard)
 
 

@@ -94,3 +94,6 @@ def require_beginning(shard: Shard) -> None:
         raise HistoryDiffers("damaged", f"shard {shard.name} has no beginning: {error}") from error
     if beginning is None or beginning.shard != shard.name or successor_of(beginning.before) != shard.name:
         raise HistoryDiffers("different", f"nobody has begun shard {shard.name} by name")
+    if not shard.checkpoint.exists():
+        # It had one before it had its name: without, whoever can write files could have us sign a shard of theirs.
+        raise HistoryDiffers("damaged", f"shard {shard.name} has no checkpoint")

@@ -165,6 +165,31 @@ def test_a_shard_that_is_emptied_without_a_record_of_that(tmp_path: Path) -> Non
     assert log.states() == {"0001": ["shard-missing"]}
 
 
+async def test_what_somebody_else_has_emptied_does_not_come_onto_the_record(site: Site) -> None:
+    """The ends can be made by anybody who can read the log; a later, honest record must not cover for it."""
+    prune_shard(Shard(site.log.root / "0002"), Disk())
+    told = await site.prune()
+    assert {name: row["prune"] for name, row in told.items()} == {"0001": True, "0002": False}
+    assert "no record says so" in told["0002"]["damaged"]
+    (site.log.root / "0004/ends").mkdir()
+    shutil.copy(site.log.root / "0002/ends/last.tlog-proof", site.log.root / "0004/ends/last.tlog-proof")
+    await site.prune()
+    assert (site.log.root / "0004/tile").exists(), "the shard that is written is never one that was pruned"
+    shutil.rmtree(site.log.root / "0004/ends")
+    site.close()
+    assert site.log.states() == {"0002": ["shard-missing"]}
+
+
+async def test_a_later_record_names_what_was_pruned_before(site: Site) -> None:
+    await site.prune()
+    site.log.now_ns += 31 * DAY_S * 10**9
+    await site.prune()
+    site.close()
+    last = [pruned_in(decoded(data)) for _, data in ShardReader(Shard(site.log.root / "0004")).records()]
+    assert [[each.shard for each in found] for found in last if found] == [["0001"], ["0001", "0002"]]
+    assert site.log.states() == {}
+
+
 async def test_what_is_left_of_a_shard_is_compared_too(site: Site) -> None:
     site.log.now_ns += 31 * DAY_S * 10**9
     await site.prune()

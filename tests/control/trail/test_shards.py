@@ -15,7 +15,8 @@ import pytest
 from typing_extensions import override
 
 from gateway.audit.note import VerifierKey
-from gateway.audit.record import RecordClass
+from gateway.audit.record import RecordClass, envelope
+from gateway.audit.succession import Closing, beginning_facts, closing_facts, renamed
 from gateway.config.model import Audit
 from gateway.control.audit_writer import AuditUnavailable, AuditWriter, LogRefused
 from gateway.control.rotations import Rotations
@@ -25,6 +26,7 @@ from gateway.control.trail.disk import Disk
 from gateway.control.trail.layout import Shard, shards_in
 from gateway.control.trail.reader import LogReader, ShardReader, decoded
 from gateway.control.trail.root import TrailRoot, begin_new_history
+from gateway.control.trail.segment import frames, header, segment_name, segments_in
 from gateway.control.trail.stamp import Stamper
 from tests.control.test_audit_writer import FullDisk, until
 from tests.support.trail import NOW_S, FailingDisk, Fault
@@ -171,6 +173,9 @@ class TestRotating:
         with pytest.raises(AuditUnavailable, match="has failed"):
             await writer.rotate("x", new_keys=False)
         writer.close()
+        disk.faults = []
+        log.open().close()
+        assert log.states() == {}, "and the next start goes on"
 
     def test_readers_go_on_from_shard_to_shard(self, log: Log) -> None:
         log.grown(300, 3, 5)
@@ -295,6 +300,29 @@ class TestTampering:
         writer.append(GROUP, b'{"log":{"count":1},"type":"audit.gap"}')
         writer.close()
         assert log.states() == {}
+
+    def test_a_shard_that_somebody_has_put_there_is_not_signed(self, log: Log) -> None:
+        """Its first record says all the right things, and no key was needed to write it."""
+        log.grown(3)
+        note = (log.root / "0001/checkpoint").read_bytes()
+        facts = beginning_facts("0002", "0001", note)
+        record = envelope("audit.continued", stamper_of("forged").stamp(), sev="info", log=facts)
+        state = log.root / "0002/state"
+        state.mkdir(parents=True)
+        (state / segment_name(0)).write_bytes(header(0) + frames(0, [record]))
+        with pytest.raises(LogRefused, match="0002 has no checkpoint"):
+            log.open()
+        shutil.rmtree(log.root / "0002")
+        log.open().close()
+
+    def test_an_older_copy_of_the_newest_shard(self, log: Log) -> None:
+        log.grown(3, 3)
+        shutil.copytree(log.root / "0002", log.place / "copy")
+        log.grown(5)
+        shutil.rmtree(log.root / "0002")
+        (log.place / "copy").rename(log.root / "0002")
+        with pytest.raises(LogRefused, match="smaller"):
+            log.open()
 
     def test_what_follows_a_history_that_was_given_up(self, log: Log) -> None:
         log.grown(3)
@@ -430,6 +458,27 @@ def test_a_crash_at_each_step_of_a_rotation(tmp_path: Path, new_keys: bool, stri
     assert ends == {(1, ()), (1, ("0002",)), (2, ())}, "before, between and after"
 
 
+def test_a_last_record_that_is_torn_closes_nothing(tmp_path: Path) -> None:
+    """At each byte: either all of it is there, and the log goes on in the next shard, or it is none."""
+    made = Log(tmp_path / "made").grown(3)
+    keys = made.keys_of("0001")
+    closing = Closing("0002", renamed(keys, keys[0].name.replace("0001", "0002")))
+    facts = closing_facts("0001", closing, "asked")
+    frame = frames(5, [envelope("audit.closed", stamper_of("torn").stamp(), sev="info", log=facts)])
+    (segment,) = segments_in(made.root / "0001/state")
+    for cut in [*range(0, len(frame), 301), len(frame) - 1, len(frame)]:
+        log = Log(tmp_path / f"cut-{cut}")
+        shutil.copytree(made.place, log.place)
+        with (log.root / "0001/state" / segment.name).open("ab") as file:
+            file.write(frame[:cut])
+        log.number = 3
+        opened_again(log)
+        assert log.states() == {}
+        assert log.numbers() == [1, 2, 3, 4]
+        assert len(shards_in(log.root)) == (2 if cut == len(frame) else 1)
+        shutil.rmtree(log.place)
+
+
 class TestFullDisk:
     @pytest.mark.parametrize("at", [0, 1, 2, 4, 6, 9, 12])
     def test_a_disk_without_room_at_each_step(self, tmp_path: Path, at: int) -> None:
@@ -466,7 +515,8 @@ class TestFullDisk:
 WRITER = """
 import sys, threading, structlog, itertools
 from pathlib import Path
-from gateway.audit.record import RecordClass
+from gateway.audit.record import RecordClass, envelope
+from gateway.audit.succession import Closing, beginning_facts, closing_facts, renamed
 from gateway.config.model import Audit
 from gateway.control.audit_writer import AuditWriter
 structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
