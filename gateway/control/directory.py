@@ -1,6 +1,6 @@
 """The registry in memory, so that an admission reads no disk. Follows changes that any process makes."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -30,11 +30,12 @@ class _Everything(msgspec.Struct):
     actors: dict[str, str] = {}
 
 
-def _read_all(registry: Registry) -> _Everything:
+def _read_all(registry: Registry, known: int) -> _Everything:
     # The counter first: a change in between is then read twice, never missed.
     counter = registry.change_counter()
     records = registry.load_all(on_damage=_log_damage)
-    return _Everything(counter, records, registry.bound_keys(), registry.revocations())
+    actors = registry.actors_since(known) if known >= 0 else {}
+    return _Everything(counter, records, registry.bound_keys(), registry.revocations(), actors)
 
 
 def _log_damage(error: DamagedRow) -> None:
@@ -75,8 +76,12 @@ class Directory:
 
     async def load(self, store: StoreThread) -> bool:
         """Read everything. Returns whether revocations have changed."""
-        everything = await store.call(_read_all)
+        known, before = self._counter, self._records
+        everything = await store.call(lambda registry: _read_all(registry, known))
         self._records = {fold(identity): record for identity, record in everything.records.items()}
+        if known >= 0:
+            were = {each.charge_point_id: each for each in (*everything.records.values(), *before.values())}
+            self._tell({identity: before.get(fold(identity)) for identity in were}, everything.actors)
         return self._take(everything)
 
     async def refresh(self, store: StoreThread) -> tuple[frozenset[ChargePointId], bool]:
@@ -97,11 +102,19 @@ class Directory:
             self._records.pop(fold(identity), None)
         for record in found.records.values():
             self.put(record)
-        for identity, old in were.items():
-            if change := change_of(old, self.get(identity), found.actors.get(identity, "")):
-                self.on_change(change)
-        self.revoked_by = found.actors.get(EVERYBODY, "")
+        self._tell(were, found.actors)
         return changed, self._take(found)
+
+    def _tell(self, were: Mapping[ChargePointId, ChargePointRecord | None], actors: Mapping[str, str]) -> None:
+        for identity, old in were.items():
+            if change := change_of(old, self.get(identity), actors.get(identity, "")):
+                self.on_change(change)
+        self.revoked_by = actors.get(EVERYBODY, "")
+
+    @property
+    def counter(self) -> int:
+        """Of the registry's changes, up to which they are here; -1 before anything was read."""
+        return self._counter
 
     def _take(self, found: _Everything) -> bool:
         revoked = found.revocations is not self._revocations and found.revocations != self._revocations

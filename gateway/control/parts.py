@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from gateway.audit.event import SecurityEvent
 from gateway.config.model import Config
@@ -17,6 +18,7 @@ from gateway.control.detections import LogDetections
 from gateway.control.directory import Directory
 from gateway.control.enrolments import Enrolments
 from gateway.control.log_shards import LogShards
+from gateway.control.missed_changes import MissedChanges
 from gateway.control.own_books import OwnBooks
 from gateway.control.own_call_requests import CallRequests
 from gateway.control.own_calls import OwnCalls
@@ -98,6 +100,7 @@ class Parts:
             CertificateInventory(store),
             *campaign_parts(store, sessions, can_do, enrolments, calls, report, tasks, cluster),
             LogShards(around.trail.writer, around.trail.retention),
+            MissedChanges(store, directory, report, Path(around.config.state_dir) / "registry-changes-told"),
             UnrecordedTraffic(sessions, around.trail.may_relay, report),
             Privacy(around.trail.shredding, report, around.trail.may_happen),
         )

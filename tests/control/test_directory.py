@@ -8,6 +8,7 @@ import pytest
 import structlog
 
 from gateway.control.directory import Directory
+from gateway.control.missed_changes import MissedChanges
 from gateway.control.store_thread import StoreThread
 from gateway.identity.evidence import CertificateProof
 from gateway.ocpp.vocabulary import ChargePointId, OCPPVersion
@@ -216,3 +217,58 @@ async def test_changes_by_others_are_heard_of_and_those_of_this_process_are_not(
     following.registry.remove(ChargePointId("CP-A"))
     await following.refresh()
     assert heard == ["admin.charge_point_added", "admin.charge_point_removed"]
+
+
+async def test_what_was_changed_just_before_everything_is_read_anew_is_heard_of_too(
+    following: Following, url: str
+) -> None:
+    heard: list[str] = []
+    following.registry.add(record_of("CP-A"))
+    following.registry.add(record_of("CP-B"))
+    following.directory.on_change = lambda change: heard.append(f"{change[0]} {change[1]}{change[2][-7:]}")
+    await following.refresh()
+    heard.clear()
+    alice = Registry.open(url, actor="alice")
+    alice.update("CP-A", enabled=False)
+    alice.remove(ChargePointId("CP-B"))
+    alice.add(record_of("CP-C"))
+    await following.directory.load(following.store)
+    changed = ("changed CP-A", "removed CP-B", "added CP-C")
+    assert sorted(heard) == sorted(f"admin.charge_point_{each}y alice" for each in changed)
+    heard.clear()
+    await following.directory.load(following.store)
+    await following.refresh()
+    assert heard == []
+    alice.close()
+
+
+async def test_what_was_changed_while_no_gateway_ran_is_told_once_and_only_that(
+    following: Following, url: str, tmp_path: Path
+) -> None:
+    told: list[tuple[str, ...]] = []
+
+    async def run() -> list[tuple[str, ...]]:
+        told.clear()
+        directory = Directory()
+        await directory.load(following.store)
+        part = MissedChanges(following.store, directory, lambda *event: told.append(event), tmp_path / "told")
+        await part.load()
+        await part.tick()
+        return [event[:1] + event[3:] for event in told]
+
+    alice = Registry.open(url, actor="alice")
+    alice.add(record_of("CP-A"))
+    assert await run() == [], "before the first start everything is as it is"
+    assert await run() == []
+    following.registry.update("CP-A", enabled=False)
+    assert await run() == [], "what the gateway itself has changed it has told itself"
+    alice.remove(ChargePointId("CP-A"))
+    alice.revoke_certificate(sha256="ab" * 32, reason="stolen", now=1.0)
+    assert sorted(await run()) == [
+        ("admin.charge_point_changed", "CP-A was added, changed or removed while no gateway ran; by alice", "CP-A"),
+        ("admin.revocations_changed", "certificates were revoked, or no more, while no gateway ran; by alice"),
+    ]
+    assert await run() == []
+    (tmp_path / "told").write_text("not a number")
+    assert await run() == []
+    alice.close()

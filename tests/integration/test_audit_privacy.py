@@ -1,6 +1,7 @@
 """What a driver may ask for: found by pseudonym, destroyed for good, and the log is still whole. At a real gateway."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from gateway.control.trail import kit_verifier
 from gateway.control.trail.layout import Shard, shards_in
 from gateway.control.trail.reader import ShardReader, decoded
 from tests.integration.test_policy import admitted, register
@@ -60,6 +62,19 @@ async def test_a_driver_is_found_forgotten_and_the_log_stays_whole(rig: Rig, csm
         await until(lambda: sum("body" in record for record in live(rig)) >= 6, "they are in the log")
         assert len(texts_of(rig)) >= 6
 
+        index = next(n for n, record in enumerate(live(rig)) if record.get("subj") and "body" in record)
+        kit = ("prove", f"0001/{index}", "--text", "-o", str(rig.state / "kit.zip"))
+        await until(lambda: command(rig, *kit)[0] == 0, "it is under a checkpoint")
+        verifier = [sys.executable, "-I", "-S", kit_verifier.__file__, str(rig.state / "kit.zip"), "--json"]
+        proven = json.loads(subprocess.run(verifier, capture_output=True, check=True, timeout=60).stdout)
+        assert (proven["ok"], json.loads(proven["text"])[2]) == (True, "Authorize")
+
+        change = [sys.executable, "-m", "gateway", "charge-point", "set", "CP-1", "--notes", "sold"]
+        named = {**os.environ, "OCPP_GATEWAY_OPERATOR": "Alice"}
+        subprocess.run([*change, "--config", str(rig.config_path)], check=True, timeout=60, env=named)
+        by = ("admin.charge_point_changed", "named Alice)")
+        await until(lambda: any((r["type"], r.get("text", "")[-12:]) == by for r in live(rig)), "who it was is known")
+
         code, found = command(rig, "subject", "-", "--reason", "case 17", stdin=TOKEN + "\n")
         assert (code, found["records"], found["texts"]) == (0, 2, 2)
         (pseudonym,) = found["subjects"]
@@ -76,6 +91,8 @@ async def test_a_driver_is_found_forgotten_and_the_log_stays_whole(rig: Rig, csm
         before = (rig.state / "audit-keys" / "payload" / today).read_bytes()
         code, gone = command(rig, *shred, "--yes")
         assert (code, gone["destroyed"]) == (0, 2)
+        code, refused = command(rig, *kit)
+        assert (code, "shredded" in refused["error"]) == (1, True)
         left = texts_of(rig)
         assert not any(pseudonym.partition(":")[2] in text for text in left)
         assert any("Authorize" in text for text in left)
