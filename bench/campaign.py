@@ -4,12 +4,14 @@
 
 Gateway, CSMS and charge points are real processes and sockets, the charge points all in this one. An operator with no nerves
 lets every stratum that halts go on at once. At the end every charge point has to be where its way of misbehaving leads, explained by
-the report, and everybody who had something to fall back to has to be connected. Exit code 1 if not. It measures nothing
-that could be compared; it says how long it took.
+the report, and everybody who had something to fall back to has to be connected. It measures nothing that could be
+compared; it says how long it took, and each minute how much memory is used. The last line is the verdict: OK, or FAILED and why; exit
+code 1 then.
 """
 
 import argparse
 import asyncio
+import contextlib
 import itertools
 import json
 import os
@@ -20,6 +22,8 @@ import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from bench.rig import RunFailed
 from tests.support.campaign_fleet import CampaignFleet, Planned, campaign_fleet, until
@@ -51,6 +55,7 @@ _ENDS = {
 """Where each way of misbehaving has to lead. Only who never reconnects has nothing to fall back to; and how who uses both
 certificates in turn is judged depends on how often it has reconnected."""
 _WAIT_S = 3_600.0
+_MEMORY_EVERY_S = 60.0
 
 
 def _cast(count: int, misbehaving: float, kinds: int) -> dict[str, Planned]:
@@ -76,11 +81,25 @@ def _say(started: float, text: str) -> None:
     print(f"{time.monotonic() - started:7.1f} s  {text}", flush=True)
 
 
+def _memory(fleet: CampaignFleet) -> str:
+    """Resident, in MiB."""
+    children = {"charge points and CSMS": os.getpid(), **fleet.gateway.children()}
+    sizes = []
+    for name, pid in children.items():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            sizes.append(f"{name} {psutil.Process(pid).memory_info().rss >> 20}")
+    return f"memory (MiB): {', '.join(sizes)}"
+
+
 async def _until_over(fleet: CampaignFleet, started: float, *, kill: bool) -> int:
     """Lets what halts go on, and kills control once if wanted. How often something has halted."""
-    halts, last, until_s = 0, "", time.monotonic() + _WAIT_S
+    halts, last, until_s, memory_at = 0, "", time.monotonic() + _WAIT_S, 0.0
     while time.monotonic() < until_s:
         found = await _command(fleet, "status", "bench")
+        fleet.csms.forget()
+        if time.monotonic() >= memory_at:
+            memory_at = time.monotonic() + _MEMORY_EVERY_S
+            _say(started, _memory(fleet))
         line = "  ".join(f"{state} {n}" for state, n in sorted(found["charge_points"].items()))
         if line != last:
             _say(started, line)
@@ -135,6 +154,8 @@ def _judged(cast: dict[str, Planned], report: dict[str, Any], halts: int, starte
     _say(started, f"ends: {dict(ends)}; strata halted {halts} times; lost with something to fall back to: {stranded}")
     for line in wrong:
         print(f"  not as it had to be: {line}")
+    for each in twice:
+        print(f"  told that it is done more than once: {each['charge_point_id']}")
     return not wrong and not twice and not stranded
 
 
@@ -151,7 +172,13 @@ def main() -> int:
     parser.add_argument("--kill-control", action="store_true", help="once, when a quarter is through")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-campaign-") as work:
-        return 0 if asyncio.run(_run(options, Path(work))) else 1
+        try:
+            is_well = asyncio.run(_run(options, Path(work)))
+        except (RunFailed, AssertionError) as failed:
+            print(f"FAILED: {failed}")
+            return 1
+    print("OK" if is_well else "FAILED: not everybody is where it had to be", flush=True)
+    return 0 if is_well else 1
 
 
 if __name__ == "__main__":

@@ -129,6 +129,11 @@ class FakeCSMS:
         self.closes[identity].append(connection.close_code)
         await self._note()
 
+    def forget(self) -> None:
+        """What was said so far, so that a long run does not fill the memory."""
+        for kept in (self.requests, self.texts, self.closes):
+            kept.clear()
+
     async def until(self, condition: Callable[[], object]) -> None:
         """Wait for something to be true here. Raises TimeoutError."""
         async with asyncio.timeout(WAIT_S), self._changed:
