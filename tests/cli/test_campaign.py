@@ -114,6 +114,7 @@ class TestPlan:
         registry.capabilities.learn([count])
         result = cli(*PLAN, "--id", "CP-1", "--json")
         assert result.json()["ineligible"] == [{"charge_point_id": "CP-1", "why": "it has rejected every certificate"}]
+        assert cli(*PLAN, "--group", "depot", "--dry-run", "--despite-known-failures", "--json").json()["eligible"] == 3
         registry.capabilities.learn([msgspec.structs.replace(count, value="accepted", count=1)])
         registry.close()
         assert cli("campaign", "plan", "b", "--kind", "certificate", "--id", "CP-1", "--json").json()["eligible"] == 1
@@ -209,6 +210,8 @@ class TestReport:
         text = cli("campaign", "report", "spring", "--id", "CP-1").out
         assert text.index("eligible") < text.rindex("soak")
         assert "CP-2" not in text
+        other = cli("campaign", "report", "spring", "--id", "CP-9")
+        assert (other.code, "'CP-9' is not in this campaign" in other.err) == (1, True)
 
     def test_who_is_stuck_and_on_what(self, cli: Cli, fleet: Place) -> None:
         cli(*PLAN, "--group", "depot")

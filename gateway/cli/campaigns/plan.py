@@ -44,6 +44,11 @@ _SHOWN_OBSTACLES = 20
     is_flag=True,
     help="Of security-profile: also those whose firmware is not known to be good ([[known_firmware]]).",
 )
+@click.option(
+    "--despite-known-failures",
+    is_flag=True,
+    help="Also those whose kind has never come through (`capability show`): one that was lost bars all of its kind.",
+)
 @click.option("--old-root", metavar="PEM", help="Of root and old-root: file with the root that charge points have.")
 @click.option("--new-root", metavar="PEM", help="The same: file with the root that they shall have.")
 @click.option(
@@ -88,7 +93,8 @@ def plan(name: str, dry_run: bool, by: str, config_path: str | None, as_json: bo
     made = _made_plan(options, as_json=as_json)
     with open_registry(config, as_json=as_json) as registry:
         chosen = _chosen(registry, options, as_json=as_json)
-        candidates = _candidates(config, registry, options["kind"], made, chosen)
+        knows = not options["despite_known_failures"]
+        candidates = _candidates(config, registry, options["kind"], made, chosen, counts_failures=knows)
         campaign, members = _planned(name, options["kind"], made, candidates, by)
         if not dry_run:
             campaign = registry.campaigns.add(campaign, members)
@@ -153,7 +159,13 @@ def _chosen(registry: "Registry", options: dict[str, Any], *, as_json: bool) -> 
 
 
 def _candidates(
-    config: "Config", registry: "Registry", kind: str, made: "Plan", chosen: "Iterable[ChargePointRecord]"
+    config: "Config",
+    registry: "Registry",
+    kind: str,
+    made: "Plan",
+    chosen: "Iterable[ChargePointRecord]",
+    *,
+    counts_failures: bool,
 ) -> "list[Candidate]":
     from gateway.provisioning.campaign_preflight import Candidate, obstacles, stratum_of
     from gateway.provisioning.capability import tallied
@@ -164,7 +176,7 @@ def _candidates(
     for record in chosen:
         stratum = stratum_of(record)
         if stratum not in facts:
-            facts[stratum] = tallied(registry.capabilities.of(stratum))
+            facts[stratum] = tallied(registry.capabilities.of(stratum)) if counts_failures else {}
         in_the_way = obstacles(
             kind,
             record,

@@ -8,7 +8,8 @@ import click
 from gateway.cli.campaigns.fields import name_argument
 from gateway.cli.campaigns.status import found_status, print_status
 from gateway.cli.configuration import config_option, open_registry, read_config
-from gateway.cli.output import console, json_option, print_json, print_table, shown
+from gateway.cli.exit_codes import NOT_OK
+from gateway.cli.output import console, fail, json_option, print_json, print_table, shown
 
 if TYPE_CHECKING:
     from gateway.store.registry import Registry
@@ -30,6 +31,8 @@ def report(
     config = read_config(config_path, as_json=as_json)
     with open_registry(config, as_json=as_json) as registry:
         found = _found(registry, name, only)
+    if only and not found["charge_points"]:
+        fail(f"Charge point '{shown(only)}' is not in this campaign.", NOT_OK, as_json=as_json)
     if as_json:
         print_json(found)
         return 0
