@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -18,22 +18,28 @@ from gateway.control.campaigns import Campaigns
 from gateway.control.cluster import Cluster
 from gateway.control.credentials import PasswordVerifier
 from gateway.control.directory import Directory
+from gateway.control.enrolments import Enrolments
 from gateway.control.link_server import EdgeLink
 from gateway.control.own_calls import OwnCalls
 from gateway.control.passwords import Passwords
 from gateway.control.record_gate import RecordGate
 from gateway.control.sessions import Entry, Sessions
 from gateway.control.store_thread import StoreThread
+from gateway.control.upgrades import Upgrades
 from gateway.identity.basic_auth import canonical_secret
 from gateway.identity.evidence import PasswordProof
 from gateway.link.framing import control_reader
 from gateway.link.messages import Disconnect, GatewayCall, GatewayCallDone, LiveSession, Probe, ProbeAnswer
 from gateway.link.tasks import TaskOwner
 from gateway.ocpp.vocabulary import ChargePointId, SecurityProfile
+from gateway.provisioning import enrolment as enrolling
+from gateway.provisioning import upgrade as upgrading
 from gateway.provisioning.campaign import Order
 from gateway.provisioning.campaign_states import CampaignState
 from gateway.provisioning.password import PasswordChange
 from gateway.provisioning.password_states import PasswordState
+from gateway.provisioning.upgrade import UpgradeTiming
+from gateway.provisioning.upgrade_states import UpgradeState
 from gateway.store.errors import Overtaken, StoreError
 from gateway.store.password_changes import PasswordChangeTable
 from gateway.store.registry import Registry
@@ -98,14 +104,20 @@ class OneNode:
         """What the charge point answers; empty: nothing."""
         self.calls = OwnCalls(self._report, 10_000, self._may_happen)
         self.cluster = Cluster(self.store, self.sessions, self._report, self.tasks)
+        gate = RecordGate(self._may_happen)
         self.passwords = Passwords(
-            self.store, self.directory, self.sessions, self.calls, self.verifier, self._report, self.tasks,
-            RecordGate(self._may_happen),
+            self.store, self.directory, self.sessions, self.calls, self.verifier, self._report, self.tasks, gate,
         )  # fmt: skip
         self.campaigns = Campaigns(
             self.store, self.sessions, {"certificate": script}, self._report, self._saw, self.tasks, self.cluster
         )
-        self.cluster.on_rows_changed = self.passwords.rows_changed
+        self.enrolments = Enrolments(
+            self.store, self.directory, self.sessions, self.calls, self._report, self.tasks, gate
+        )
+        self.upgrades = Upgrades(
+            self.store, self.directory, self.sessions, self.calls, self.enrolments, self._report, self.tasks, gate
+        )
+        self.cluster.on_rows_changed = self._rows_changed
         self.edge = EdgeLink(lambda *_: None, lambda _: None)
         self.edge.connection_made(Wire(self._heard))
 
@@ -116,6 +128,10 @@ class OneNode:
 
     def _saw(self, *_: Any) -> None:
         pass
+
+    async def _rows_changed(self, charge_point_ids: Sequence[ChargePointId]) -> None:
+        for part in (self.enrolments, self.upgrades, self.passwords):
+            await part.rows_changed(charge_point_ids)
 
     async def _may_happen(self) -> bool:
         return True
@@ -140,7 +156,8 @@ class OneNode:
     async def start(self) -> "OneNode":
         await self.directory.load(self.store)
         await self.cluster.load()
-        await self.passwords.load()
+        for part in (self.enrolments, self.upgrades, self.passwords):
+            await part.load()
         return self
 
     async def connect(self, slot: str = "current", identity: str = "CP-1", phc: str = "") -> Entry:
@@ -164,7 +181,8 @@ class OneNode:
     async def tick(self, times: int = 1) -> None:
         for _ in range(times):
             await self.cluster.tick()
-            await self.passwords.tick()
+            for part in (self.enrolments, self.upgrades, self.passwords):
+                await part.tick()
             await self.campaigns.tick()
             await asyncio.sleep(0)
             await asyncio.sleep(0)
@@ -419,3 +437,54 @@ class TestPasswords:
         await elsewhere.enter(make_claim(password=PASSWORD))
         assert elsewhere.record().pending_password is None
         await elsewhere.close()
+
+
+class TestUpgrades:
+    """What one node has begun, another one ends; and nobody is lost who is connected somewhere."""
+
+    async def begun(self, node: OneNode) -> None:
+        """It was sent to restart long ago."""
+
+        def begin(registry: Registry) -> None:
+            fresh = upgrading.wanted(CP, SecurityProfile(2), SecurityProfile(3), 1.0, url="", url_key="", interface="")
+            stored, _ = registry.upgrades.put(upgrading.both_accepted(fresh, 1.0, ""))
+            told, _ = registry.upgrades.put(upgrading.told(stored, 1.0))
+            registry.upgrades.put(upgrading.resetting(told, 1.0, UpgradeTiming()))
+
+        await node.store.call(begin)
+
+    async def is_in(self, node: OneNode, *states: UpgradeState) -> bool:
+        found = await node.store.call(lambda registry: registry.upgrades.newest(CP))
+        return found is not None and found.state in states
+
+    async def test_one_that_is_nowhere_is_lost_once_by_the_node_that_leads(self, site: Site) -> None:
+        leader, other = await site.node(), await site.node()
+        await self.begun(other)
+        await other.tick(3)
+        assert await self.is_in(other, UpgradeState.SWITCHING)
+        await site.ticks(lambda: self.is_in(leader, UpgradeState.LOST), leader, other)
+        lost = [event for node in (leader, other) for event, _ in node.events if event == "upgrade.lost"]
+        assert lost == ["upgrade.lost"]
+
+    async def test_one_that_is_with_another_node_is_not_lost_and_is_back_there(self, site: Site) -> None:
+        leader, other = await site.node(), await site.node()
+        entry = await other.connect()
+        entry.has_booted = True
+        await other.tick()
+        await self.begun(leader)
+        await leader.tick(3)
+        assert await self.is_in(leader, UpgradeState.SWITCHING)
+        await site.ticks(lambda: self.is_in(other, UpgradeState.RETURNING), other, leader)
+        assert not [event for event, _ in leader.events if event == "upgrade.lost"]
+
+
+async def test_an_enrolment_that_another_node_has_ended_is_ended_here(site: Site) -> None:
+    first, second = await site.node(), await site.node()
+    await first.store.call(lambda registry: registry.enrolments.put(enrolling.wanted(CP, time.time(), "")))
+    await second.tick()
+    known = second.enrolments.known(CP)
+    assert known is not None
+    ended = enrolling.superseded(known, time.time(), "by the first node")
+    await first.store.call(lambda registry: registry.enrolments.put(ended))
+    await second.tick(2)
+    assert second.enrolments.known(CP) is None
