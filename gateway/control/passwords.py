@@ -110,9 +110,14 @@ class Passwords(NodePart):
         self._passed_through = frozenset(x.name for x in config.csms if x.authentication == "pass-through")
 
     def keeps_candidate(self, charge_point_id: ChargePointId) -> bool:
-        """True if a handshake with the old password says nothing about the candidate: it is for after a reboot."""
+        """True if a handshake with the old password says nothing about the candidate: it is, or may be, for after a reboot.
+
+        One that was sent can be told so only by sending it again: once it is lost, the one that is used counts.
+        """
         change = self._newest.get(charge_point_id)
-        return change is not None and change.state is PasswordState.STAGED
+        if change is None or not core.may_be_for_later(change):
+            return False
+        return change.state is PasswordState.STAGED or charge_point_id in self._candidates
 
     def requests(self) -> Sequence[OperatorRequest]:
         """`ocpp-gateway charge-point password --rotate`."""
@@ -382,6 +387,8 @@ class Passwords(NodePart):
                 by_password = isinstance(entry.proof, PasswordProof) and entry.session != found.session
                 if found.state is PasswordState.ACCEPTED and by_password and entry.password_phc == found.candidate:
                     found = core.used(found, time.time())
+                elif found.state is PasswordState.SENT and by_password and self.keeps_candidate(identity):
+                    found = core.returned(found, time.time())
                 if found != change:
                     await self._put(found)
         except StoreError as error:

@@ -31,8 +31,10 @@ __all__ = [
     "due_at",
     "failed",
     "learnt",
+    "may_be_for_later",
     "next_step",
     "put_off",
+    "returned",
     "sent",
     "sent_again",
     "sent_by_csms_again",
@@ -172,6 +174,26 @@ def answered(change: PasswordChange, now: float, outcome: Outcome, why: str) -> 
             return _to(PasswordState.REFUSED, change, now, candidate="", detail=why)
         case "unknown":
             return _to(PasswordState.SENT, change, now, detail=why)
+
+
+def may_be_for_later(change: PasswordChange) -> bool:
+    """True if a handshake with the password before says nothing about the candidate.
+
+    It was taken for after a reboot; or nobody has heard an answer, and then it may have been, as long as it is sent again.
+    """
+    is_unheard = change.state is PasswordState.SENT and change.origin == "gateway" and change.attempts < _MAX_ATTEMPTS
+    return is_unheard or change.state is PasswordState.STAGED
+
+
+def returned(change: PasswordChange, now: float) -> PasswordChange:
+    """A handshake with the password before, and nobody has heard what became of the candidate: soon it is sent again."""
+    return _to(
+        PasswordState.SENT,
+        change,
+        now,
+        due_at=now + _backed_off(_AGAIN_S, change),
+        detail="the password before was used",
+    )
 
 
 def used(change: PasswordChange, now: float) -> PasswordChange:

@@ -64,34 +64,38 @@ async def test_both_are_good_until_the_new_one_is_used(tmp_path: Path, *, is_kil
             await asyncio.sleep(0)  # its digits as text are the same password
 
 
-async def test_a_silent_one_is_good_with_either_until_it_uses_one(tmp_path: Path) -> None:
-    """The answer never comes, the connection breaks: the old one is used, and the candidate is void."""
+async def test_a_silent_one_may_have_taken_it_for_later_and_is_asked_again_with_the_same(tmp_path: Path) -> None:
+    """The answer never comes, the connection breaks, and the old one is used: it proves nothing about the candidate."""
+    async with running(tmp_path) as site:
+        async with connected(site, OLD.encode()) as peer:
+            await site.rotate()
+            candidate = json.loads(await peer.text())[3]["value"]
+            await site.comes_to("sent")
+            peer.abort()
+        await until(lambda: "CP-1" not in site.gateway.sessions(), "its session has ended")
+        async with connected(site, OLD.encode()) as peer:
+            assert site.slots()[1] != ""
+            _, call_id, _, payload = json.loads(await peer.text())
+            assert payload["value"] == candidate
+            peer.send_text(json.dumps([3, call_id, {"status": "RebootRequired"}]))
+            await site.comes_to("staged")
+        async with connected(site, bytes.fromhex(candidate)):
+            await site.comes_to("in-use")
+        assert await refused(site, OLD.encode())
+
+
+async def test_but_one_that_nobody_has_any_more_is_void_where_the_old_one_is_used(tmp_path: Path) -> None:
+    """Control has died, and the text of the candidate with it: what is used counts, and another one is made."""
     async with running(tmp_path) as site:
         async with connected(site, OLD.encode()) as peer:
             await site.rotate()
             candidate = bytes.fromhex(json.loads(await peer.text())[3]["value"])
             await site.comes_to("sent")
+            before = site.gateway.children()["control"]
+            os.kill(before, signal.SIGKILL)
             peer.abort()
-        await until(lambda: "CP-1" not in site.gateway.sessions(), "its session has ended")
+        await until(lambda: site.gateway.children().get("control", before) != before, "another control")
+        await until(lambda: site.gateway.http("/readyz")[0] == 200, "ready again")
         async with connected(site, OLD.encode()):
             assert site.slots()[1] == ""
         assert await refused(site, candidate)
-
-
-async def test_a_refusal_of_what_it_has_taken_already_does_not_lock_it_out(tmp_path: Path) -> None:
-    """The CSMS hears nothing and says it again; the charge point, which has the new one, rejects the second."""
-    key = "4142434445464748494A4B4C4D4E4F5051525354"
-    async with running(tmp_path) as site:
-        async with connected(site, OLD.encode()) as peer:
-            for message_id, answer in (("a", None), ("b", "Rejected")):
-                call = [2, message_id, "ChangeConfiguration", {"key": "AuthorizationKey", "value": key}]
-                await site.csms.connections["CP-1"].send(json.dumps(call))
-                assert json.loads(await peer.text())[1] == message_id
-                # An error says nothing, and makes way for the next call.
-                said = [3, message_id, {"status": answer}] if answer else [4, message_id, "InternalError", "", {}]
-                peer.send_text(json.dumps(said))
-            await site.csms.received("CP-1", '[3, "b", {"status": "Rejected"}]')
-            assert "" not in site.slots()
-        async with connected(site, bytes.fromhex(key)):
-            await site.comes_to("in-use")
-        assert site.slots()[1] == ""

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -68,6 +69,21 @@ class TestSlots:
 
     def test_a_candidate_beside_the_old_one_is_still_open(self) -> None:
         assert core.as_stored(sent(), NOW, "old", "new") == sent()
+
+    def test_one_that_may_have_been_taken_for_later_outlives_the_old_one_s_use_and_is_sent_again_soon(self) -> None:
+        assert core.may_be_for_later(sent())
+        assert core.may_be_for_later(staged())
+        again = core.returned(sent(), NOW)
+        assert (again.state, again.candidate, again.attempts) == (PasswordState.SENT, "new", 1)
+        assert NOW < again.due_at <= NOW + 30.0
+        assert core.next_step(again, again.due_at, reachable=True) is PasswordStep.REPEAT
+
+    def test_but_not_one_that_is_sent_no_more_or_that_somebody_else_sends(self) -> None:
+        tired = msgspec.structs.replace(sent(), attempts=6)
+        assert not core.may_be_for_later(tired)
+        assert not core.may_be_for_later(core.learnt(CP, NOW, "new", "s1"))
+        assert not core.may_be_for_later(accepted())
+        assert not core.may_be_for_later(core.wanted(CP, NOW))
 
     def test_a_candidate_that_is_the_password_was_accepted(self) -> None:
         assert core.as_stored(sent(), NOW, "new", "").state is PasswordState.ACCEPTED
