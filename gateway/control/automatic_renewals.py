@@ -15,7 +15,7 @@ from gateway.control.store_thread import StoreThread
 from gateway.identity.evidence import CertificateProof, is_limited
 from gateway.ocpp.vocabulary import ChargePointId
 from gateway.provisioning.renewal import RenewalTiming, Urgency, urgency
-from gateway.store.errors import StoreError
+from gateway.store.errors import DamagedRow, StoreError
 
 __all__ = ["AutomaticRenewals"]
 
@@ -63,13 +63,28 @@ class AutomaticRenewals(NodePart):
         for identity in due:
             entry = self._reached(identity, now)
             if entry is not None and len(self._under_way) < self._at_once:
-                await self._look_at(entry, now)
+                try:
+                    await self._look_at(entry, now)
+                except Exception as error:  # noqa: BLE001  the others have their turn
+                    self._leave(identity, error, now)
 
     async def _forget_what_is_over(self) -> None:
         for identity in list(self._under_way):
-            newest = await self._enrolments.newest(identity)
+            try:
+                newest = await self._enrolments.newest(identity)
+            except DamagedRow as error:
+                self._under_way.discard(identity)
+                self._leave(identity, error, time.time())
+                continue
             if newest is None or not newest.state.is_open:
                 self._under_way.discard(identity)
+
+    def _leave(self, identity: ChargePointId, error: Exception, now: float) -> None:
+        """Something is wrong about this one: the others have their turn. Raises `error` if it is about the database."""
+        if isinstance(error, StoreError) and not isinstance(error, DamagedRow):
+            raise error
+        _log.error("renewal_not_begun", charge_point=identity, why=repr(error), exc_info=error)
+        self._not_before[identity] = now + _BUSY_S
 
     def _reached(self, identity: ChargePointId, now: float) -> Entry | None:
         """Its session, if it is one in which the gateway may ask for a renewal now."""

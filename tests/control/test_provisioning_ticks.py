@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, cast
@@ -10,10 +11,12 @@ from typing import Any, cast
 import msgspec
 import pytest
 
+from gateway.control.automatic_renewals import AutomaticRenewals
 from gateway.control.directory import Directory
 from gateway.control.enrolments import Enrolments
 from gateway.control.part import NodePart
 from gateway.control.passwords import Passwords
+from gateway.control.record_gate import RecordGate
 from gateway.control.sessions import Entry, Sessions
 from gateway.control.store_thread import StoreThread
 from gateway.control.upgrades import Upgrades
@@ -44,20 +47,24 @@ class Site:
         self.store = StoreThread(url)
         self.directory, self.sessions, self.tasks = Directory(), Sessions(1), TaskOwner()
         self.events: list[tuple[str, ...]] = []
+        gate = RecordGate(self.nothing_may_be_said)
         self.enrolments = Enrolments(self.store, self.directory, self.sessions, NOBODY, self.report, self.tasks, NOBODY)
         self.passwords = Passwords(
-            self.store, self.directory, self.sessions, NOBODY, NOBODY, self.report, self.tasks, NOBODY
+            self.store, self.directory, self.sessions, NOBODY, NOBODY, self.report, self.tasks, gate
         )
         self.upgrades = Upgrades(
             self.store, self.directory, self.sessions, NOBODY, self.enrolments, self.report, self.tasks, NOBODY
         )
 
+    async def nothing_may_be_said(self) -> bool:
+        return False
+
     def report(self, *event: str) -> None:
         self.events.append(event)
 
-    def connect(self, opened_at: float) -> Entry:
+    def connect(self, opened_at: float, who: ChargePointId = CP) -> Entry:
         live = LiveSession(
-            "s-1", CP, 7, SecurityProfile(1), "ocpp1.6", "192.0.2.1", "plain", "main", opened_at,
+            f"s-{who}", who, 7, SecurityProfile(1), "ocpp1.6", "192.0.2.1", "plain", "main", opened_at,
             PasswordProof(slot="current", reading="raw"),
         )  # fmt: skip
         entry = self.sessions.opened(live, TableEdge())
@@ -219,3 +226,30 @@ async def test_a_row_that_cannot_be_read_is_on_record_and_keeps_no_gateway_from_
     assert "is damaged" in detail
     assert await looks(part) == 0
     assert len(site.events) == 1
+
+
+async def test_a_row_that_cannot_be_read_stops_no_renewal_but_its_own(site: Site) -> None:
+    other = ChargePointId("CP-2")
+    site.registry.add(record_of(other, 1))
+    await site.directory.load(site.store)
+    now = time.time()
+    rows = [
+        Enrolment(charge_point_id=who, state=state, created_at=now - 100.0, changed_at=1.0, not_after=now + 1.0 + late)
+        for late, who in enumerate((CP, other))  # CP ends first, so that it is the first to be looked at
+        for state in (State.SUPERSEDED, State.SEEN_IN_HANDSHAKE)
+    ]
+    for row in rows:
+        site.registry.enrolments.put(row)
+    with contextlib.closing(sqlite3.connect(site.path, isolation_level=None)) as connection:
+        connection.execute("UPDATE enrolments SET created_at = 'nonsense' WHERE number = 1")
+    for who in (CP, other):
+        site.connect(opened_at=1.0, who=who)
+    site.enrolments._ca = cast("Any", QuietCA())
+    renewals = AutomaticRenewals(site.store, site.sessions, NOBODY, site.enrolments)
+    renewals._at_once, renewals._given_by = 5, frozenset({"main"})
+    await renewals.tick()
+    assert renewals.metrics() == {"ocpp_gateway_renewals_under_way": 1.0}
+    newest = site.registry.enrolments.newest(other)
+    assert newest is not None
+    assert newest.state is State.TRIGGER_WANTED
+    assert site.registry.enrolments.latest(CP, 1)[0].state is State.SEEN_IN_HANDSHAKE

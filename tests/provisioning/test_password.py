@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.ocpp.vocabulary import ChargePointId
 from gateway.provisioning import password as core
+from gateway.provisioning.agenda import NEVER
 from gateway.provisioning.password import PasswordChange, PasswordStep, next_step
 from gateway.provisioning.password_states import FOLLOWS, PasswordState
 
@@ -160,3 +161,29 @@ def test_whatever_is_answered_a_candidate_is_kept_exactly_while_it_may_be_the_pa
     assert bool(change.candidate) is (
         change.state in {PasswordState.SENT, PasswordState.STAGED, PasswordState.ACCEPTED}
     )
+
+
+class TestWaits:
+    """Ever longer, up to a bound."""
+
+    def test_the_same_candidate_is_sent_again_after_a_minute_and_then_after_two(self) -> None:
+        first = sent()
+        again = core.sent_again(first, NOW, "s-1")
+        assert (first.due_at, again.due_at) == (NOW + 60.0, NOW + 120.0)
+
+    def test_six_times_and_then_only_a_handshake_tells(self) -> None:
+        row = sent()
+        for _ in range(5):
+            assert step(row, NOW + 10_000.0) is PasswordStep.REPEAT
+            row = core.sent_again(row, NOW, "s-1")
+        assert (row.attempts, step(row, NOW + 10_000.0), core.due_at(row)) == (6, PasswordStep.WAIT, NEVER)
+
+    def test_after_one_that_came_to_nothing_another_one_is_made_later(self) -> None:
+        row, waits = core.wanted(CP, NOW), []
+        for _ in range(8):
+            row = core.put_off(core.sent(row, NOW, "new", "s-1"), NOW, "not sent")
+            waits.append(row.due_at - NOW)
+        assert waits == [10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 320.0, 320.0]
+
+    def test_a_long_reason_is_cut(self) -> None:
+        assert len(core.failed(sent(), NOW, "x" * 999).detail) == 200
