@@ -121,6 +121,7 @@ def text_of(memory: Any) -> str:
 
 
 @pytest.mark.requirement("A01.FR.02", "A01.FR.03", "A01.FR.06", "A01.FR.07", "A01.FR.08", "A01.FR.09")
+@pytest.mark.requirement("TC_073_CSMS", "TC_A_09_CSMS")
 async def test_rotation_by_the_gateway(tmp_path: Path) -> None:
     """TC_073 and TC_A_09: the new password is accepted, whatever the charge point makes of it; the old one is not."""
     cast: dict[str, tuple[str, ...]] = {
@@ -153,7 +154,7 @@ async def rotated(site: Site, version: str, *quirks: str) -> str:
     return new
 
 
-@pytest.mark.requirement("A01.FR.04")
+@pytest.mark.requirement("A01.FR.04", "TC_A_10_CSMS")
 @pytest.mark.parametrize(("version", "action"), [("1.6", "ChangeConfiguration"), ("2.0.1", "SetVariables")])
 async def test_a_rejected_password_leaves_the_old_one(tmp_path: Path, version: str, action: str) -> None:
     """TC_A_10."""

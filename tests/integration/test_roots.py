@@ -132,6 +132,7 @@ def csms_roots(cp: Simulated) -> int:
 
 
 @pytest.mark.requirement("M03.FR.01", "M04.FR.01", "M04.FR.02", "M04.FR.07", "M05.FR.01")
+@pytest.mark.requirement("TC_075_2_CSMS", "TC_076_CSMS", "TC_M_01_CSMS", "TC_M_12_CSMS", "TC_M_20_CSMS")
 @pytest.mark.parametrize(
     ("version", "algorithm", "quirk"),
     [
@@ -157,7 +158,7 @@ async def test_install_list_delete(tmp_path: Path, version: str, algorithm: str,
         assert site.seen_by_csms("CP-1") == []
 
 
-@pytest.mark.requirement("M05.FR.01")
+@pytest.mark.requirement("M05.FR.01", "TC_075_1_CSMS", "TC_M_02_CSMS", "TC_M_13_CSMS", "TC_M_17_CSMS", "TC_M_18_CSMS")
 @pytest.mark.parametrize("version", ["1.6", "2.0.1"])
 async def test_a_manufacturers_root(tmp_path: Path, version: str) -> None:
     """TC_075_1, TC_M_02, TC_M_13."""
@@ -202,7 +203,16 @@ class TestGuards:
                 await site.roots("install", "CP-1", site.new_file)
                 assert csms_roots(cp) == 2
 
-    @pytest.mark.requirement("M05.FR.06", "M05.FR.07")
+    @pytest.mark.requirement("TC_M_21_CSMS")
+    async def test_a_root_that_it_does_not_delete_is_still_there(self, tmp_path: Path) -> None:
+        async with running(tmp_path) as site, station(site, "2.0.1", "rejects=DeleteCertificate") as cp:
+            (old,) = (await site.roots("list", "CP-1"))["roots"]
+            found = await site.roots("install", "CP-1", site.new_file)
+            (new,) = [root["root"] for root in found["roots"] if root["root"] != old["root"]]
+            assert "DeleteCertificate: Failed" in (await site.roots("delete", "CP-1", new, code=1))["error"]
+            assert csms_roots(cp) == 2
+
+    @pytest.mark.requirement("M05.FR.06", "M05.FR.07", "TC_M_05_CSMS")
     async def test_one_that_says_no_is_shown_with_its_answer(self, tmp_path: Path) -> None:
         """TC_M_05, TC_078."""
         async with running(tmp_path) as site, station(site, "2.0.1", "store-full") as cp:

@@ -102,6 +102,7 @@ class TestPreflight:
                     assert found.detail.startswith(f"{name}: "), found.detail
                     assert site.profiles(identity)[2] == 0
 
+    @pytest.mark.requirement("TC_M_19_CSMS")
     async def test_the_missing_root_is_installed_first_where_that_is_asked_for(self, tmp_path: Any) -> None:
         async def installed(site: UpgradeSite, identity: str, version: str, *quirks: str) -> None:
             async with site.charge_point(identity, version, 1, *quirks, to_profile=2, roots=()) as cp:
