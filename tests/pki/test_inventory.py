@@ -136,7 +136,9 @@ ALL: tuple[JournalRecord, ...] = (
 )
 
 
-@pytest.mark.parametrize("serial", [f"{CERTIFICATE.serial_number:x}", "ff", "abc"])
+@pytest.mark.parametrize(
+    "serial", [f"{CERTIFICATE.serial_number:x}", "ff", "abc"], ids=["settled", "not-revoked", "not-there"]
+)
 def test_nobody_is_told_of_what_is_settled_not_revoked_or_not_there(serial: str) -> None:
     with pytest.raises(JournalDamaged, match="cannot follow"):
         folded(*ALL, Told(at=NOW, serial=serial, state=ToldState.CONFIRMED))
