@@ -68,6 +68,8 @@ OF_A_GROUP: dict[tuple[str, ...], tuple[str, ...]] = {
     ("report",): ("nevi",),
     ("audit", "subject"): ("X", "--reason", "because"),
     ("audit", "shred"): ("--identity", "X", "--reason", "because"),
+    ("audit", "prune"): ("--reason", "because"),
+    ("audit", "rotate"): ("--reason", "because"),
     ("audit", "hold", "add"): ("X", "--since", "2026-01-01", "--reason", "because"),
     ("audit", "hold", "lift"): ("X", "--reason", "because"),
     ("campaign", "remove"): ("X",),

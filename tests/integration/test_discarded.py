@@ -29,7 +29,7 @@ def renewed(rig: Rig, identity: str) -> None:
         number = registry.enrolments.put(requested)[0].number
         sent = core.delivery_sent(core.issued(requested, at, given), at, core.Timing())
         accepted = core.station_accepted(sent, at)
-        registry.enrolments.put(replace(accepted, number=number))
+        registry.enrolments.put(replace(accepted, number=number, revision=1))
 
 
 @pytest.mark.requirement("A02.FR.29")

@@ -20,7 +20,8 @@ SIGMA = sorted((SIEM / "sigma").glob("*.yml"))
 OTHERS = (
     "detect.takeover_attempt", "detect.shared_credential", "detect.brute_force", "detect.enumeration", "detect.flapping",
     "detect.impossible_travel", "detect.config_drift", "detect.time_poison", "detect.clock_wrong", "time.poison",
-    "time.implausible", "audit.start", "audit.stop", "audit.gap", "audit.new_history", "config.reloaded",
+    "time.implausible", "audit.start", "audit.stop", "audit.gap", "audit.new_history", "audit.pruned",
+    "config.reloaded",
     "config.reload_failed", "policy.reload_failed", "session.opened", "session.closed", "policy.denied", "http.spoofed_header",
 )  # fmt: skip
 KINDS = sorted({reason.event for reason in Reason} | set(OTHERS))

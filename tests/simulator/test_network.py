@@ -291,3 +291,18 @@ def test_unreachable_new_slot_is_tried_again_after_the_next_reset_in_2_x() -> No
     s.settle()
     reset(s)
     s >> s.started() << connects(url=SECURE)
+
+
+def test_1_6_with_network_profiles_as_keys_is_somewhere_else_after_its_next_start() -> None:
+    s = Scenario("1.6", 2, "network-keys", roots=ROOT).up()
+    change(s, "wss://new.test/ocpp", "Accepted", key="NetworkConnectionProfile2")
+    change(s, "ws-no-url", "Rejected", key="NetworkConnectionProfile2")
+    names = "NetworkConnectionProfile2,NetworkConnectionProfile1"
+    change(s, names, "RebootRequired", key="NetworkConfigurationPriority")
+    change(s, "NetworkConnectionProfile9", "Rejected", key="NetworkConfigurationPriority")
+    reset(s)
+    s >> s.started() << connects(url="wss://new.test/ocpp/CP-1")
+
+
+def test_a_1_6_charge_point_of_the_standard_knows_no_such_keys() -> None:
+    change(Scenario().up(), "wss://new.test/ocpp", "NotSupported", key="NetworkConnectionProfile2")
