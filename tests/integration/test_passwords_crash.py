@@ -92,7 +92,17 @@ async def rotated_over_a_crash(site: Site, step: PasswordState, victim: str, *, 
     await asking
     if wish_is_refused:
         await rotate(site, refused=False)
-    await until(lambda: newest_number(site) > since and site.state() == "in-use", f"in use after {step}")
+
+    def is_over() -> bool:
+        return newest_number(site) > since and site.state() == "in-use"
+
+    if victim == "control":
+        await until(lambda: is_over() or site.state() == "sent", f"over, or unknown, after {step}")
+        if site.state() == "sent":
+            # Killed before it was said: nobody has the candidate any more, and its next handshake says what it uses.
+            await until(lambda: site.gateway.http("/readyz")[0] == 200, "ready again")
+            await kill(site, "edge-0")
+    await until(is_over, f"in use after {step}")
 
 
 async def verify(site: Site, cp: Simulated, before: str) -> str:

@@ -91,7 +91,7 @@ async def _answered(site: Site, identity: str, shown: Any) -> int:
     """The first answer from the edge that runs; connections that the stopped one has accepted stay silent."""
     while True:
         try:
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(1):
                 return await status(site, identity, shown)
         except (OSError, asyncio.IncompleteReadError):  # TimeoutError too: the stopped edge, or TLS of before
             continue
