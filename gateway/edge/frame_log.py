@@ -147,6 +147,7 @@ class FrameLog:
                 self._append(source, from_csms, data, Head("result", frame.message_id), name, after_ms)
         else:
             self._put_away(source, from_csms, relay, data, effects, now)
+        relay.judged = relay.asked = None  # they hold the text and the call, which an idle session has no use for
         return effects
 
     def _learn(self, action: str) -> tuple[str, bool]:

@@ -214,6 +214,13 @@ def test_what_an_edge_has_read_of_a_frame_travels_with_it() -> None:
     ]
 
 
+def test_a_session_keeps_nothing_of_its_last_message() -> None:
+    site = Site()
+    for text, origin in ((HEARTBEAT % 1, Origin.CHARGE_POINT), (RESULT % 1, Origin.CSMS), (BIG, Origin.CHARGE_POINT)):
+        site.say(text, origin)
+        assert (site.bridge.relay.judged, site.bridge.relay.asked) == (None, None)
+
+
 def test_of_what_is_only_counted_a_number_travels_and_answers_count_with_their_calls() -> None:
     site = Site()
     register(site)
