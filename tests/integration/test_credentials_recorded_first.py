@@ -92,7 +92,7 @@ async def test_attempts_are_not_used_up_by_a_log_that_cannot_be_written(tmp_path
             await asyncio.to_thread(rotate_password, config, "CP-1")
             if failure_mode == "block":
                 await until(lambda: connection.close_code == 1013, "nothing goes on unrecorded")
-                assert "CP-1" not in site.gateway.sessions()
+                await until(lambda: "CP-1" not in site.gateway.sessions(), "control knows that it has ended")
             else:
                 await until(lambda: WAITS in site.gateway.log(), "both wait")
                 assert connection.close_code is None
