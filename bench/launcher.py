@@ -6,9 +6,9 @@ import sys
 
 from bench.probe import install
 
-__all__ = ["NO_POLICY_VARIABLE", "main"]
+__all__ = ["NO_POLICY_VARIABLE", "NO_RECORDS_VARIABLE", "main"]
 
-NO_POLICY_VARIABLE = "OCPP_BENCH_NO_POLICY"
+NO_POLICY_VARIABLE, NO_RECORDS_VARIABLE = "OCPP_BENCH_NO_POLICY", "OCPP_BENCH_NO_RECORDS"
 
 
 def _child(name: str, arguments: list[str]) -> int:
@@ -18,6 +18,10 @@ def _child(name: str, arguments: list[str]) -> int:
 
         # A relay without a judge only decodes and correlates.
         PolicyDesk.judge = lambda *_: None  # type: ignore[method-assign]
+    if os.environ.get(NO_RECORDS_VARIABLE):
+        from gateway.edge.frame_log import FrameLog
+
+        FrameLog.around = lambda _log, _leg, judge: judge  # type: ignore[method-assign, assignment]
     if name == "_edge":
         from gateway.app.edge import main as edge_main
 

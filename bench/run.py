@@ -24,7 +24,7 @@ from bench.certificates import make_certificates
 from bench.measure import FULL, KINDS, QUICK, measure
 from bench.report import report
 from bench.rig import BUILD, RunFailed, build_load_generator
-from bench.stacks import CHARGE_POINTS, MANY_RULES, PYTHON_STACKS, RULE_STACKS, STACKS
+from bench.stacks import CHARGE_POINTS, MANY_RULES, ONLY_MESSAGES, PYTHON_STACKS, RULE_STACKS, STACKS
 
 HERE = Path(__file__).parent
 _REPEAT = 5
@@ -65,7 +65,7 @@ _STACKS_OF = {
 
 
 def _is_of_interest(kind: str, stack: str) -> bool:
-    if stack == "gateway-no-policy":
+    if stack in ONLY_MESSAGES:
         return kind == "messages"
     return stack in _STACKS_OF.get(kind, STACKS) and (stack not in RULE_STACKS or kind in {"rules", "reload"})
 

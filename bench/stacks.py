@@ -10,13 +10,23 @@ from pathlib import Path
 import argon2
 
 from bench.certificates import OPERATOR
-from bench.launcher import NO_POLICY_VARIABLE
+from bench.launcher import NO_POLICY_VARIABLE, NO_RECORDS_VARIABLE
 from bench.packs import write_packs
 from gateway.identity.record import ChargePointRecord, StoredPassword
 from gateway.ocpp.vocabulary import ChargePointId, SecurityProfile
 from gateway.store.registry import Registry
 
-__all__ = ["CHARGE_POINTS", "FEW_RULES", "MANY_RULES", "PASSWORD", "PYTHON_STACKS", "RULE_STACKS", "STACKS", "start"]
+__all__ = [
+    "CHARGE_POINTS",
+    "FEW_RULES",
+    "MANY_RULES",
+    "ONLY_MESSAGES",
+    "PASSWORD",
+    "PYTHON_STACKS",
+    "RULE_STACKS",
+    "STACKS",
+    "start",
+]
 
 Ports = tuple[int, int, int]
 """Of the stack, of the CSMS behind it, of the gateway's operations."""
@@ -28,8 +38,10 @@ PASSWORD = "bench-password-0123456789"
 FEW_RULES, MANY_RULES = "gateway-10-rules", "gateway-1000-rules"
 RULE_STACKS = {FEW_RULES: 10, MANY_RULES: 1000}
 """The gateway with so many generated rules (bench/packs.py) in place of its own."""
-STACKS = ("haproxy", "nginx", "gateway", "gateway-no-policy", "gateway-stdlib", *RULE_STACKS, "websockets")
-PYTHON_STACKS = ("gateway", "gateway-no-policy", "gateway-stdlib", "websockets")
+ONLY_MESSAGES = ("gateway-no-records", "gateway-no-policy")
+"""Less than the gateway as it comes, to say what each part of a message costs."""
+STACKS = ("haproxy", "nginx", "gateway", *ONLY_MESSAGES, "gateway-stdlib", *RULE_STACKS, "websockets")
+PYTHON_STACKS = ("gateway", *ONLY_MESSAGES, "gateway-stdlib", "websockets")
 
 _GATEWAY_TOML = """
 [gateway]
@@ -145,6 +157,8 @@ def start(
 ) -> "subprocess.Popen[bytes]":
     """Start `stack` in front of the echo CSMS, pinned to `core`. Its log is work/proxy.log."""
     port, up, _ = ports
+    if stack in ONLY_MESSAGES:
+        environment = {**environment, NO_RECORDS_VARIABLE: "1"}
     if stack == "gateway-no-policy":
         environment = {**environment, NO_POLICY_VARIABLE: "1"}
     values = {"PORT": str(port), "UP": str(up), "CERTS": str(certs), "WORK": str(work)}
@@ -155,7 +169,7 @@ def start(
             command = ["haproxy", "-db", "-f", str(_render("haproxy.cfg", work, values))]
         case "nginx":
             command = ["nginx", "-c", str(_render("nginx.conf", work, values))]
-        case "gateway" | "gateway-no-policy":
+        case "gateway" | "gateway-no-records" | "gateway-no-policy":
             command = _gateway(work, certs, ports, "pyopenssl", mtls=mtls)
         case _ if stack in RULE_STACKS:
             command = _gateway(work, certs, ports, "pyopenssl", mtls=mtls, rules=RULE_STACKS[stack])

@@ -69,11 +69,9 @@ def uuid7(time_ms: int, random: bytes) -> str:
     """A UUID that sorts by time (RFC 9562, section 5.7). `random`: 10 bytes."""
     if len(random) != _RANDOM_BYTES:
         raise ValueError("10 random bytes are needed")
-    raw = bytearray((time_ms & (1 << 48) - 1).to_bytes(6) + random)
-    raw[6] = 0x70 | raw[6] & 0x0F
-    raw[8] = 0x80 | raw[8] & 0x3F
-    text = raw.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    time, rest = f"{time_ms & (1 << 48) - 1:012x}", random.hex()
+    variant = "89ab"[random[2] >> 4 & 3]
+    return f"{time[:8]}-{time[8:]}-7{rest[1:4]}-{variant}{rest[5:8]}-{rest[8:]}"
 
 
 def part(record: dict[str, Any], name: str) -> dict[str, Any]:

@@ -10,13 +10,20 @@ from gateway.control.trail.payloads import PayloadStore
 from gateway.control.trail.pseudonyms import PseudonymKeys, subject_of
 from gateway.link.relayed import RelayedFrame
 
-__all__ = ["MAX_SUBJECTS", "FrameBodies"]
+__all__ = ["MARKS", "MAX_SUBJECTS", "FrameBodies", "names_nobody"]
 
 _MAX_TEXT_BYTES: Final = 1_048_576
 MAX_SUBJECTS: Final = 32
 """A record names no more drivers. Of more that are in a text, ``body.drivers`` says how many: who looks for one reads it."""
-_MARKS: Final = (*(f'"{name}"'.encode() for name in sorted(TOKENS)), rb"\u", b'"payload"', b'"data"')
+MARKS: Final = (*(f'"{name}"'.encode() for name in sorted(TOKENS)), rb"\u", b'"payload"', b'"data"')
 """A frame without any of these names no driver: names may be spelt with escapes, and messages hide in others."""
+
+
+def names_nobody(data: bytes) -> bool:
+    """True of most frames that name no driver, and of none that does: each of MARKS has one of these in it."""
+    return not (
+        b"\\" in data or b"dT" in data or b"erId" in data or b"EMAID" in data or b'load"' in data or b'data"' in data
+    )
 
 
 class FrameBodies:
@@ -29,7 +36,9 @@ class FrameBodies:
 
     def subjects(self, frame: RelayedFrame) -> tuple[str, ...]:
         """Pseudonyms of the drivers in a frame. Raises OSError, KeyUnusable."""
-        for mark in _MARKS:
+        if names_nobody(frame.data):
+            return ()
+        for mark in MARKS:
             if mark in frame.data:
                 return self._read(frame)[1][:MAX_SUBJECTS]
         return ()

@@ -19,6 +19,7 @@ import structlog
 from gateway.audit.canonical import NotCanonical
 from gateway.audit.charger_events import ChargerEvent, charger_event_of, charger_event_record
 from gateway.audit.crowd import Crowd
+from gateway.audit.plain_records import PlainRecords, filled
 from gateway.audit.record import RecordClass, envelope
 from gateway.audit.relayed import (
     Head,
@@ -29,7 +30,7 @@ from gateway.audit.relayed import (
     is_security_event,
     message_record,
 )
-from gateway.control.frame_bodies import FrameBodies
+from gateway.control.frame_bodies import FrameBodies, names_nobody
 from gateway.control.trail.stamp import Stamper
 from gateway.link.messages import ControlMessage
 from gateway.link.relayed import FrameSource, FramesRecorded, RelayedFrame, RelayedFrames
@@ -85,6 +86,26 @@ class _Counted(msgspec.Struct):
     size: int = 0
 
 
+class _Plain:
+    """What plain records of one run of an edge are made with, under one policy and one choice of levels."""
+
+    __slots__ = ("_in_short", "levels", "policy", "records")
+
+    def __init__(self, levels: Levels, policy: str, records: PlainRecords) -> None:
+        self.levels, self.policy, self.records = levels, policy, records
+        self._in_short: dict[str, bool] = {}
+
+    def is_in_short(self, action: str) -> bool:
+        """True of an action each of whose messages gets a record that holds nothing of its text."""
+        found = self._in_short.get(action)
+        if found is None:
+            if len(self._in_short) >= _MOST_COUNTED:
+                self._in_short.clear()
+            is_meta = self.levels.of(action, is_remarkable=False) == "meta"
+            found = self._in_short[action] = is_meta and not is_security_event(action)
+        return found
+
+
 class RelayedLog:
     """One per node. `levels` may be replaced at any time."""
 
@@ -107,6 +128,7 @@ class RelayedLog:
         self._numbers: dict[tuple[Stamper, str], int] = {}
         self._batches: dict[tuple[Stamper, str], tuple[int, int]] = {}
         """The last batch, and how many frames were only counted up to then."""
+        self._plain: dict[tuple[Stamper, str], _Plain] = {}
         self._counted: dict[str, _Counted] = {}
         self._crowd = Crowd()
         self._ending: dict[str, float] = {}
@@ -159,7 +181,13 @@ class RelayedLog:
         stamper = self._stampers.get(who)
         if stamper is None:
             stamper = self._stampers[who] = Stamper(f"edge-{slot}", f"{message.boot}.{self._boot}")
-        records = [made for frame in message.frames for made in self._records_of(stamper, message, frame)]
+        plain, records = self._plain_records(stamper, message), list[tuple[RelayedFrame, bytes]]()
+        for frame in message.frames:
+            record = self._plain_record(plain, stamper, message.boot, frame)
+            if record:
+                records.append((frame, record))
+            else:
+                records += self._records_of(stamper, message, frame)
         self._take_counted(stamper, message)
         self._flush_bodies(stamper)
         acknowledge = _acknowledging(tell, message.boot, message.batch)
@@ -193,6 +221,40 @@ class RelayedLog:
             for action, count in each.counts.items():
                 _add(counted, action, count)
             counted.size += each.size
+
+    def _plain_records(self, stamper: Stamper, message: RelayedFrames) -> "_Plain":
+        who = (stamper, message.boot)
+        plain = self._plain.get(who)
+        if plain is None or plain.policy != message.revision or plain.levels is not self.levels:
+            made = PlainRecords(stamper.form(), message.revision, message.boot)
+            plain = self._plain[who] = _Plain(self.levels, message.revision, made)
+        return plain
+
+    def _plain_record(self, plain: "_Plain", stamper: Stamper, boot: str, frame: RelayedFrame) -> bytes:
+        """The record of a frame that simply went on and names no driver, in one step; empty for any other.
+
+        Most are so, and a record costs a third of what it costs step by step.
+        """
+        head, source, who = frame.head, frame.source, (stamper, boot)
+        is_answer = frame.after_ms is not None
+        if (
+            frame.note is not None
+            or frame.answer
+            or head.kind != ("result" if is_answer else "call")
+            or frame.number != self._numbers.get(who, frame.number) + 1
+            or not plain.is_in_short(frame.action)
+            or not names_nobody(frame.data)
+        ):
+            return b""
+        text = plain.records.text(
+            source.session, source.charge_point_id, source.version, frame.action, head.message_id,
+            from_csms=frame.from_csms, is_answer=is_answer,
+        )  # fmt: skip
+        if not text:
+            return b""
+        self._numbers[who] = frame.number
+        stamp = stamper.stamp(int(frame.time * 1_000_000))
+        return filled(text, stamp, head.message_id, frame.number, len(frame.data), frame.after_ms)
 
     def _records_of(
         self, stamper: Stamper, message: RelayedFrames, frame: RelayedFrame

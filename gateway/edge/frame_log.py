@@ -8,7 +8,7 @@ delays anything.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
@@ -39,6 +39,8 @@ _FRAME_COST_BYTES: Final = 300
 _MAX_BATCH_BYTES: Final = 65_536
 _MAX_BATCH_FRAMES: Final = 128
 _MAX_ASKED_S: Final = 5.0
+_TELL_COUNTS_S: Final = 1.0
+"""A thousand sessions that have sent a message each are a thousand counts to tell: not ten times a second."""
 _REVISION_DIGITS: Final = 12
 _MOST_ACTIONS: Final = 200
 """Counted by name in one batch for one session, and remembered as counted or not: a peer may invent more."""
@@ -102,7 +104,9 @@ class FrameLog:
         self._kept_bytes = 0
         self._counting: dict[str, _Counting] = {}
         """By session."""
-        self._counted_so_far = 0
+        self._counted_so_far = self._counted_and_told = 0
+        self._counts_due = 0.0
+        """Monotonic seconds."""
         self._names: dict[str, tuple[str, bool]] = {}
         """Of actions as they were sent that were seen under these levels: the name on record, and whether it is only counted."""
         self._asked: dict[tuple[str, int], _Asked] = {}
@@ -257,9 +261,10 @@ class FrameLog:
             if not batch.is_sent:
                 batch.is_sent = self._link.send(batch.message)
                 return batch.is_sent
-        if not self._waiting and not self._counting:
+        counts = self._counting if self._counting and _monotonic() >= self._counts_due else {}
+        if not self._waiting and not counts:
             return False
-        made = self._next()
+        made = self._next(tuple(counts.values()))
         self._batches.append(made)
         self._kept_bytes += made.size
         made.is_sent = self._link.send(made.message)
@@ -274,6 +279,7 @@ class FrameLog:
     def flush_all(self, now: float) -> None:
         """Everything that there is: at the end, and before another policy comes into force. `now`: monotonic seconds."""
         self.give_up(now + _MAX_ASKED_S)
+        self._counts_due = 0.0
         self._flush_now()
 
     def give_up(self, now: float) -> None:
@@ -283,8 +289,8 @@ class FrameLog:
                 del self._asked[key]
                 self._take(asked)
 
-    def _next(self) -> _Batch:
-        """A batch of what waits, and all that was counted."""
+    def _next(self, counts: Sequence[_Counting]) -> _Batch:
+        """A batch of what waits. `counts`: all that was counted, or nothing of it."""
         frames: list[RelayedFrame] = []
         size, waiting = 0, self._waiting
         while waiting and size < _MAX_BATCH_BYTES and len(frames) < _MAX_BATCH_FRAMES:
@@ -293,12 +299,14 @@ class FrameLog:
             frames.append(frame)
         self._waiting_bytes -= size
         self._batch_number += 1
-        counted = tuple(
-            CountedFrames(each.source, each.since, each.counts, each.size) for each in self._counting.values()
-        )
-        self._counting = {}
+        counted = tuple(CountedFrames(each.source, each.since, each.counts, each.size) for each in counts)
+        if counted:
+            self._counting, self._counted_and_told = {}, self._counted_so_far
+            self._counts_due = _monotonic() + _TELL_COUNTS_S
         revision = self._revision()[:_REVISION_DIGITS]
-        message = RelayedFrames(self._boot, self._batch_number, revision, tuple(frames), counted, self._counted_so_far)
+        message = RelayedFrames(
+            self._boot, self._batch_number, revision, tuple(frames), counted, self._counted_and_told
+        )
         return _Batch(message, size + len(counted) * _FRAME_COST_BYTES)
 
     def again(self) -> None:

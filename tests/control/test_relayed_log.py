@@ -10,7 +10,7 @@ import pytest
 
 from gateway.audit.record import RecordClass
 from gateway.audit.relayed import Levels, head_of
-from gateway.control.frame_bodies import FrameBodies
+from gateway.control.frame_bodies import MARKS, FrameBodies, names_nobody
 from gateway.control.relayed_log import RelayedLog
 from gateway.control.trail.continuity import Continuity
 from gateway.control.trail.payloads import PayloadStore
@@ -133,6 +133,43 @@ async def test_a_message_in_short_says_what_it_was_and_whose_and_nothing_of_its_
     assert call["subj"] == site.keys.all_of(TOKEN)
     assert site.keys.all_of(TOKEN.lower() + " ") == site.keys.all_of(TOKEN)
     assert TOKEN not in str(site.records)
+
+
+@pytest.mark.parametrize("mark", MARKS)
+def test_no_frame_in_which_a_driver_could_be_named_passes_as_one_that_names_nobody(mark: bytes) -> None:
+    assert not names_nobody(b'[2,"a","DataTransfer",{' + mark + b':"x"}]')
+    assert names_nobody(b'[2,"a","StatusNotification",{"connectorId":1,"errorCode":"NoError","status":"Available"}]')
+
+
+async def test_levels_of_a_reload_hold_for_messages_that_were_in_short_before(site: Site) -> None:
+    def status(number: int) -> RelayedFrame:
+        return site.frame(json.dumps([2, f"m{number}", "StatusNotification", {"connectorId": number}]))
+
+    await site.take(status(1), status(2), status(3))
+    site.log.levels = Levels(default="full")
+    await site.take(status(4))
+    site.log.levels = Levels(default="count")
+    await site.take(status(5))
+    site.log.levels = LEVELS
+    await site.take(status(6), status(7))
+    assert [(each["edge"]["frame"], "body" in each) for each in site.records] == [
+        (1, False), (2, False), (3, False), (4, True), (6, False), (7, False),
+    ]  # fmt: skip
+    assert [each["seq"] for each in site.records] == [1, 2, 3, 4, 5, 6]
+
+
+async def test_what_is_made_in_one_step_or_step_by_step_looks_the_same_and_misses_no_number(site: Site) -> None:
+    def status(name: str) -> RelayedFrame:
+        return site.frame(json.dumps([2, name, "StatusNotification", {"connectorId": 1}]))
+
+    first, plain, odd = status("a"), status("b"), status("a b")
+    site.number += 1
+    await site.take(first, plain, odd, status("c"), status("d"))
+    told = [each for each in site.records if each["type"] == "ocpp.message"]
+    assert [each["ocpp"]["id"] for each in told] == ["a", "b", "a b", "c", "d"]
+    assert len({json.dumps(sorted(each)) + json.dumps(sorted(each["ocpp"])) for each in told}) == 1
+    (gap,) = [each["log"] for each in site.records if each["type"] == "audit.gap"]
+    assert (gap["from"], gap["to"]) == (4, 4)
 
 
 async def test_what_is_kept_in_full_holds_no_secret_and_its_answer_goes_with_it(site: Site) -> None:

@@ -233,6 +233,8 @@ def test_of_what_is_only_counted_a_number_travels_and_answers_count_with_their_c
     site.flush()
     site.say(HEARTBEAT % 4)
     site.flush()
+    assert len(counts(site)) == 1  # told once a second, and at the end
+    site.log.flush_all(site.now)
     assert [f.action for f in site.link.frames] == ["StatusNotification"] * 2
     source = site.link.frames[0].source
     size = 2 * len(HEARTBEAT % 1) + 2 * len(RESULT % 1)
@@ -281,7 +283,7 @@ def test_counts_are_sent_again_to_the_next_control_until_they_are_acknowledged()
     for number in (1, 2):
         site.say(HEARTBEAT % number)
         site.say(RESULT % number, Origin.CSMS)
-        site.flush()
+        site.log.flush_all(site.now)
     site.log.told(FramesRecorded("b1", 2))
     site.link.batches.clear()
     site.log.again()

@@ -51,6 +51,10 @@ class Stamper:
             seq=self._seq,
         )
 
+    def form(self) -> Stamp:
+        """What all stamps of this worker have in common; nothing is numbered for it."""
+        return Stamp(id="", ts_us=0, mono_ns=0, node=self._node, boot=self._boot, worker=self._worker, seq=0)
+
     def take_back(self) -> None:
         """The last stamp is on no record; its number is used again, as a missing one means a record taken away."""
         self._seq -= 1
