@@ -1,7 +1,7 @@
-"""Records of frames that simply went on, thousands in a second: one text for each session and action, with places. Pure.
+"""Records of frames that simply went on, thousands in a second: one text for each action, with places. Pure.
 
-What differs between two such frames of a session are numbers, clocks and ids. Everything else is written once, by
-`message_record` itself, so that there is one description of what a record looks like.
+What differs between two such frames are numbers, clocks and names. Everything else is written once, by `message_record`
+itself, so that there is one description of what a record looks like.
 """
 
 import re
@@ -11,15 +11,15 @@ import msgspec
 
 from gateway.audit.record import Stamp
 from gateway.audit.relayed import Head, Message, message_record
-from gateway.ocpp.vocabulary import ChargePointId, OCPPVersion
+from gateway.ocpp.vocabulary import OCPPVersion
 
-__all__ = ["PlainRecords", "filled"]
+__all__ = ["PlainRecords", "filled", "is_plain"]
 
-_PLAIN_ID: Final = re.compile(r"[!#-\[\]-~]{1,64}").fullmatch
-"""Ids that stand in JSON as they are, and whole."""
-_MOST_TEXTS: Final = 8_192
+_PLAIN: Final = re.compile(r"[!#-\[\]-~]{1,64}").fullmatch
+"""Names that stand in JSON as they are, and whole."""
+_MOST_TEXTS: Final = 512
 _ID: Final = "00000000-0000-7000-8000-00000000c0de"
-_MESSAGE_ID: Final = "message-id-of-this-frame"
+_MESSAGE_ID, _IDENTITY, _SESSION = "message-id-of-this-frame", "identity-of-this-charge-point", "id-of-this-session"
 _NUMBER, _MONO, _AFTER, _SIZE, _SEQ, _TS = (9_007_199_254_740_100 + place for place in range(6))
 """Stand in the place of what differs. Where one of them is found twice, no text is made."""
 
@@ -31,33 +31,20 @@ class PlainRecords:
         self._stamp = msgspec.structs.replace(stamp, id=_ID, ts_us=_TS, mono_ns=_MONO, seq=_SEQ)
         self._policy = policy
         self._edge_boot = edge_boot
-        self._texts: dict[tuple[str, bool, bool, str], str] = {}
+        self._texts: dict[tuple[str, str, bool, bool], str] = {}
 
-    def text(
-        self,
-        session: str,
-        charge_point_id: ChargePointId,
-        version: OCPPVersion,
-        action: str,
-        message_id: str,
-        *,
-        from_csms: bool,
-        is_answer: bool,
-    ) -> str:
-        """For `filled`; empty where the record of this frame has to be made by `message_record`."""
-        if _PLAIN_ID(message_id) is None:
-            return ""
-        key = session, from_csms, is_answer, action
+    def text(self, action: str, version: OCPPVersion, *, from_csms: bool, is_answer: bool) -> str:
+        """For `filled`; empty where the records of such frames have to be made by `message_record`."""
+        key = action, version.value, from_csms, is_answer
         text = self._texts.get(key)
         if text is None:
             if len(self._texts) >= _MOST_TEXTS:
                 self._texts.clear()
-            after_ms = _AFTER if is_answer else None
             head = Head("result" if is_answer else "call", _MESSAGE_ID, "" if is_answer else action)
             message = Message(
-                head=head, action=action, charge_point_id=charge_point_id, session=session, version=version,
-                from_csms=from_csms, size=_SIZE, after_ms=after_ms, decision="forward", said=(), policy=self._policy,
-                edge_boot=self._edge_boot, number=_NUMBER,
+                head=head, action=action, charge_point_id=_IDENTITY, session=_SESSION, version=version,
+                from_csms=from_csms, size=_SIZE, after_ms=_AFTER if is_answer else None, decision="forward", said=(),
+                policy=self._policy, edge_boot=self._edge_boot, number=_NUMBER,
             )  # fmt: skip
             text = self._texts[key] = _with_places(message_record(self._stamp, message), is_answer=is_answer)
         return text
@@ -65,7 +52,7 @@ class PlainRecords:
 
 def _with_places(record: bytes, *, is_answer: bool) -> str:
     """In the order in which they stand. Empty where something that a peer has chosen looks like one of them."""
-    found = [_NUMBER, _ID, _MONO, *([_AFTER] if is_answer else []), _SIZE, _MESSAGE_ID, _SEQ, _TS]
+    found = [_IDENTITY, _NUMBER, _ID, _MONO, *([_AFTER] if is_answer else []), _SIZE, _MESSAGE_ID, _SEQ, _SESSION, _TS]
     text = record.decode().replace("%", "%%")
     if any(text.count(str(each)) != 1 for each in found):
         return ""
@@ -74,9 +61,20 @@ def _with_places(record: bytes, *, is_answer: bool) -> str:
     return text
 
 
-def filled(text: str, stamp: Stamp, message_id: str, number: int, size: int, after_ms: int | None) -> bytes:
-    """The canonical envelope: byte for byte what `message_record` makes. `text`: of `PlainRecords.text`, not empty."""
+def is_plain(name: str) -> bool:
+    """True of an id that `filled` takes: of a message, a charge point, a session."""
+    return _PLAIN(name) is not None
+
+
+def filled(
+    text: str, stamp: Stamp, charge_point_id: str, session: str, message_id: str, number: int, size: int,
+    after_ms: int | None,
+) -> bytes:  # fmt: skip
+    """The canonical envelope: byte for byte what `message_record` makes.
+
+    `text`: of `PlainRecords.text`, not empty; of an answer where `after_ms` is not None. The three ids are plain.
+    """
+    ends = (size, message_id, stamp.seq, session, stamp.ts_us)
     if after_ms is None:
-        values = (number, stamp.id, stamp.mono_ns, size, message_id, stamp.seq, stamp.ts_us)
-        return (text % values).encode()
-    return (text % (number, stamp.id, stamp.mono_ns, after_ms, size, message_id, stamp.seq, stamp.ts_us)).encode()
+        return (text % (charge_point_id, number, stamp.id, stamp.mono_ns, *ends)).encode()
+    return (text % (charge_point_id, number, stamp.id, stamp.mono_ns, after_ms, *ends)).encode()

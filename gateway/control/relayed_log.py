@@ -19,7 +19,7 @@ import structlog
 from gateway.audit.canonical import NotCanonical
 from gateway.audit.charger_events import ChargerEvent, charger_event_of, charger_event_record
 from gateway.audit.crowd import Crowd
-from gateway.audit.plain_records import PlainRecords, filled
+from gateway.audit.plain_records import PlainRecords, filled, is_plain
 from gateway.audit.record import RecordClass, envelope
 from gateway.audit.relayed import (
     Head,
@@ -243,18 +243,19 @@ class RelayedLog:
             or head.kind != ("result" if is_answer else "call")
             or frame.number != self._numbers.get(who, frame.number) + 1
             or not plain.is_in_short(frame.action)
+            or not is_plain(head.message_id)
+            or not is_plain(source.charge_point_id)
+            or not is_plain(source.session)
             or not names_nobody(frame.data)
         ):
             return b""
-        text = plain.records.text(
-            source.session, source.charge_point_id, source.version, frame.action, head.message_id,
-            from_csms=frame.from_csms, is_answer=is_answer,
-        )  # fmt: skip
+        text = plain.records.text(frame.action, source.version, from_csms=frame.from_csms, is_answer=is_answer)
         if not text:
             return b""
         self._numbers[who] = frame.number
-        stamp = stamper.stamp(int(frame.time * 1_000_000))
-        return filled(text, stamp, head.message_id, frame.number, len(frame.data), frame.after_ms)
+        stamp, size = stamper.stamp(int(frame.time * 1_000_000)), len(frame.data)
+        ids = source.charge_point_id, source.session, head.message_id
+        return filled(text, stamp, *ids, frame.number, size, frame.after_ms)
 
     def _records_of(
         self, stamper: Stamper, message: RelayedFrames, frame: RelayedFrame
