@@ -28,7 +28,7 @@ from gateway.ocpp.vocabulary import ChargePointId
 from gateway.provisioning import rollover as core
 from gateway.provisioning.rollover import RolloverNames, RolloverState, RolloverStation
 from gateway.provisioning.roots import CSMS_ROOT, RootStore
-from gateway.store.errors import NotFound, StoreError
+from gateway.store.errors import DamagedRow, NotFound, StoreError
 from gateway.store.roots import Rollover, RootTables
 
 __all__ = ["Rollovers", "StartRollover", "StopRollover"]
@@ -84,6 +84,8 @@ class Rollovers(NodePart):
         self._tasks = tasks
         self._running: dict[int, _Running] = {}
         self._busy: set[ChargePointId] = set()
+        self._damaged: list[DamagedRow] = []
+        """Rows that somebody has edited into nonsense cost themselves, and no other charge point its root."""
         self._starting = asyncio.Lock()
 
     # -- life
@@ -94,7 +96,9 @@ class Rollovers(NodePart):
             await self._run(rollover)
 
     async def _run(self, rollover: Rollover) -> None:
-        stations = await self._store.call(lambda registry: RootTables(registry.database).stations(rollover.number))
+        stations = await self._store.call(
+            lambda registry: RootTables(registry.database).stations(rollover.number, self._damaged.append)
+        )
         still = {each.charge_point_id: each for each in stations if each.state.is_open}
         self._running[rollover.number] = _Running(rollover, _material(rollover).names, still)
 
@@ -147,6 +151,9 @@ class Rollovers(NodePart):
         """Every second: whoever is connected and due, a few at a time."""
         if self._store.is_shared:
             await self._follow_others()
+        while self._damaged:
+            error = self._damaged.pop()
+            self._report("provisioning.stuck", "high", "allow_alert", str(error), error.charge_point_id)
         now = time.time()
         for running in list(self._running.values()):
             for identity, station in list(running.open.items()):

@@ -11,7 +11,8 @@ from gateway.ocpp.vocabulary import ChargePointId
 from gateway.provisioning.rollover import RolloverStation
 from gateway.provisioning.roots import RootStore
 from gateway.store.database import Database
-from gateway.store.errors import NotFound, StoreError
+from gateway.store.errors import DamagedRow, NotFound, StoreError
+from gateway.store.sound_rows import OnDamage, sound_rows
 from gateway.store.tables import rollover_stations, rollovers, root_stores
 
 __all__ = ["Rollover", "RootTables"]
@@ -97,16 +98,20 @@ class RootTables:
         with self._database.reading() as connection:
             return [msgspec.convert(_plain(row), Rollover) for row in connection.execute(query).mappings()]
 
-    def stations(self, rollover: int) -> list[RolloverStation]:
-        """By identity. Raises StoreError for a row that makes no sense."""
+    def stations(self, rollover: int, on_damage: OnDamage | None = None) -> list[RolloverStation]:
+        """By identity. A damaged row is left out and told to `on_damage`; without it raises DamagedRow."""
         table = rollover_stations
         query = select(table).where(table.c.rollover == rollover).order_by(table.c.charge_point_id)
         with self._database.reading() as connection:
             rows = connection.execute(query).mappings().all()
-        try:
-            return [msgspec.convert(_plain(row), RolloverStation) for row in rows]
-        except msgspec.ValidationError as error:
-            raise StoreError(f"A row of rollover {rollover} is damaged: {error}") from None
+        return sound_rows(rows, _station, on_damage)
+
+
+def _station(row: Any) -> RolloverStation:
+    try:
+        return msgspec.convert(_plain(row), RolloverStation)
+    except msgspec.ValidationError as error:
+        raise DamagedRow(str(row["charge_point_id"]), str(error), "row in a rollover") from None
 
 
 def _to_row(station: RolloverStation) -> dict[str, Any]:

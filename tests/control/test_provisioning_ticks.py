@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.control.automatic_renewals import AutomaticRenewals
 from gateway.control.directory import Directory
@@ -17,6 +18,7 @@ from gateway.control.enrolments import Enrolments
 from gateway.control.part import NodePart
 from gateway.control.passwords import Passwords
 from gateway.control.record_gate import RecordGate
+from gateway.control.rollovers import Rollovers
 from gateway.control.sessions import Entry, Sessions
 from gateway.control.store_thread import StoreThread
 from gateway.control.upgrades import Upgrades
@@ -32,8 +34,10 @@ from gateway.provisioning.upgrade import Upgrade
 from gateway.provisioning.upgrade_states import UpgradeState
 from gateway.store.password_changes import PasswordChangeTable
 from gateway.store.registry import Registry
+from gateway.store.roots import Rollover, RootTables
 from tests.control.conftest import new_registry, record_of
 from tests.support.edges import TableEdge
+from tests.support.tls_material import Authority
 
 CP = ChargePointId("CP-1")
 NOBODY = cast("Any", None)
@@ -226,6 +230,25 @@ async def test_a_row_that_cannot_be_read_is_on_record_and_keeps_no_gateway_from_
     assert "is damaged" in detail
     assert await looks(part) == 0
     assert len(site.events) == 1
+
+
+async def test_a_row_of_a_rollover_that_cannot_be_read_is_on_record_and_keeps_no_gateway_from_starting(
+    site: Site,
+) -> None:
+    old, new = (Authority(name).root.public_bytes(Encoding.PEM).decode() for name in ("Old", "New"))
+    site.registry.add(record_of(ChargePointId("CP-2"), 1))
+    rollover = Rollover(group="default", created_at=1.0, threshold=0.9, old=old, new=new)
+    RootTables(site.registry.database).start(rollover, [CP, ChargePointId("CP-2")])
+    with contextlib.closing(sqlite3.connect(site.path, isolation_level=None)) as connection:
+        connection.execute("UPDATE rollover_stations SET state = 'nonsense' WHERE charge_point_id = 'CP-1'")
+    part = Rollovers(site.store, site.directory, site.sessions, NOBODY, site.report, site.tasks)
+    await part.load()
+    await part.tick()
+    await part.tick()
+    ((event, severity, _, detail, identity),) = site.events
+    assert (event, severity, identity) == ("provisioning.stuck", "high", CP)
+    assert "row in a rollover" in detail
+    assert [list(running.open) for running in part._running.values()] == [[ChargePointId("CP-2")]]
 
 
 async def test_a_row_that_cannot_be_read_stops_no_renewal_but_its_own(site: Site) -> None:

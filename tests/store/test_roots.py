@@ -8,7 +8,7 @@ from gateway.ocpp.vocabulary import ChargePointId
 from gateway.provisioning.rollover import RolloverState
 from gateway.provisioning.roots import InstalledRoot, RootName, RootStore
 from gateway.store.database import open_database
-from gateway.store.errors import NotFound, StoreError
+from gateway.store.errors import DamagedRow, NotFound, StoreError
 from gateway.store.registry import Registry
 from gateway.store.roots import Rollover, RootTables
 from tests.support.records import make_record
@@ -75,3 +75,15 @@ def test_rows_that_make_no_sense(tables: RootTables, url: str) -> None:
         tables.stations(stored.number)
     with pytest.raises(StoreError, match="damaged"):
         tables.store_of(CP)
+
+
+def test_one_damaged_row_costs_no_other_charge_point_its_place(tables: RootTables, url: str) -> None:
+    other = ChargePointId("CP-2")
+    stored = tables.start(ROLLOVER, [CP, other])
+    database = open_database(url)
+    with database.writing() as connection:
+        connection.execute(text("UPDATE rollover_stations SET state = 'nonsense' WHERE charge_point_id = 'CP-1'"))
+    database.close()
+    damaged: list[DamagedRow] = []
+    assert [each.charge_point_id for each in tables.stations(stored.number, damaged.append)] == [other]
+    assert [(each.charge_point_id, "row in a rollover" in str(each)) for each in damaged] == [(CP, True)]
