@@ -6,12 +6,15 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from gateway.edge.control_link import ControlLink
 from gateway.edge.policy_desk import PolicyDesk
 from gateway.edge.pump import Bridge
+from gateway.identity.evidence import Admission
 from gateway.link.messages import BudgetAnswer, BudgetRequest, ControlMessage, Hello, PolicySettings
 from gateway.ocpp.codec import decode_message
 from gateway.ocpp.frames import Call
@@ -105,6 +108,31 @@ def _heartbeat(judge: Judge) -> bool:
     call, payload = decode_message(data, OCPPVersion.V1_6)
     assert isinstance(call, Call)
     return judge.call(call, payload, Origin.CHARGE_POINT, data, 1.0).effects is FORWARD
+
+
+@pytest.mark.parametrize(
+    ("rule", "registered"),
+    [
+        ({"match": {"action": "Heartbeat", "vendor": "V"}}, {"vendor": "V"}),
+        ({"match": {"action": "Heartbeat", "model": "M"}}, {"model": "M"}),
+        ({"match": {"action": "Heartbeat"}, "when": 'session.firmware == "1.2"'}, {"firmware": "1.2"}),
+        ({"match": {"action": "Heartbeat"}, "when": 'session.serial == "SN-1"'}, {"serial_number": "SN-1"}),
+    ],
+)
+def test_what_the_registry_knows_counts_from_the_first_message_on(
+    tmp_path: Path, rule: dict[str, Any], registered: dict[str, str]
+) -> None:
+    """A charge point that merely reconnects need not boot: its vendor's rules hold for it all the same."""
+    desk = PolicyDesk(ControlLink(str(tmp_path / "none.sock"), hello=lambda: Hello(0, 1), on_message=print), _unasked)
+    desk.use(PolicySettings("one", (pack_of(rule),), SitePolicy()))
+
+    def passes(admission: Admission) -> bool:
+        judge = desk.judge(admission, OCPPVersion.V1_6, "192.0.2.1", 1.0)
+        assert judge is not None
+        return _heartbeat(judge)
+
+    assert not passes(msgspec.structs.replace(make_admission(), **registered))
+    assert passes(msgspec.structs.replace(make_admission(), **dict.fromkeys(registered, "another")))
 
 
 @pytest.fixture
