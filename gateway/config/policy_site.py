@@ -13,6 +13,7 @@ maintenance_groups: [depot]
 """
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Final, cast, get_args
 
@@ -38,16 +39,25 @@ _STANCES: Final = {word: cast("Stance", word) for word in get_args(Stance)}
 _MODES: Final = {word: cast("Mode", word) for word in get_args(Mode)}
 
 
-def load_policy(policy: Policy, *, now: float, config_path: str = "", foreign_site: bool = False) -> Bundle:
+def load_policy(
+    policy: Policy,
+    *,
+    now: float,
+    config_path: str = "",
+    foreign_site: bool = False,
+    groups: Collection[str] = (),
+) -> Bundle:
     """Everything that the configuration's [policy] names, checked. Raises nothing: look at `errors`.
 
     `config_path`: the configuration that names it; a pack that is not there is then told with its place in that file.
-    `foreign_site`: the packs are not those that the site was written for.
+    `foreign_site`: the packs are not those that the site was written for. `groups`: as for `load_bundle`.
     """
     site, document, problems = SitePolicy(), None, list[PackProblem]()
     if policy.site:
         site, document, problems = _read_site(policy.site)
-    bundle = load_bundle(policy.packs, site, now=now, site_document=document, foreign_site=foreign_site)
+    bundle = load_bundle(
+        policy.packs, site, now=now, site_document=document, foreign_site=foreign_site, groups=groups
+    )
     found = [*problems, *bundle.problems]
     if config_path:
         found = _placed(found, policy, config_path)

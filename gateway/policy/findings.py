@@ -32,6 +32,8 @@ CODES: Final = {
     "P032": "refuses a message that carries billing data",
     "P040": "nested loops over lists without a bound",
     "P041": "regular expression that could take too long",
+    "P050": "group that no charge point is in",
+    "P051": "rule that never decides, as a stronger one always does",
     "P052": "actions of a class that the rule misses",
     "P053": "`allow` without effect where known messages are allowed anyway",
     "P060": "exception without an end, or past it",
