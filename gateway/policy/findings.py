@@ -29,7 +29,7 @@ CODES: Final = {
     "P025": "condition that is always the same",
     "P030": "status that the action's result does not have",
     "P031": "SEND cannot be answered",
-    "P032": "refuses a message that carries billing data",
+    "P032": "refuses a message that carries billing data, or the answer to one",
     "P040": "nested loops over lists without a bound",
     "P041": "regular expression that could take too long",
     "P050": "group that no charge point is in",

@@ -43,6 +43,7 @@ _MODES: Final = {word: word for word in get_args(Mode)}
 _STATES: Final = {word: word for word in ("none", "pending", "rejected", "accepted")}
 _EVERY_ACTION: Final = frozenset(action.name for version in OCPPVersion for action in actions(version))
 _BILLING: Final = CLASSES["@transaction"]
+_MAY_LOSE: Final = "may-lose-billing"
 _MAX_LEVEL = 4
 
 
@@ -401,10 +402,9 @@ def _check_rule(rule: Rule, table: Table) -> None:
     findings = table.findings
     if rule.match.phase is Phase.SEND and rule.effect in {Effect.ANSWER, Effect.THROTTLE}:
         findings.error("P031", (*table.path, "action"), "a SEND is never answered: use drop")
-    refuses = rule.effect in {Effect.DENY, Effect.DROP, Effect.ANSWER} and rule.match.phase is Phase.CALL
-    named = {name for version in rule.match.versions for name in _expanded(rule, version)}
-    if refuses and Origin.CHARGE_POINT in rule.match.origins and named & _BILLING and "*" not in rule.match.actions:
-        findings.warning("P032", (*table.path, "action"), "refuses messages that carry billing data: alert is safer")
+    if _MAY_LOSE not in rule.tags and (place := _loses_billing_data(rule)):
+        message = f"refuses messages that carry billing data: alert is safer; tag it {_MAY_LOSE} if that is meant"
+        findings.warning("P032", (*table.path, place), message)
     if rule.level == 1 and rule.mode == "monitor":
         findings.warning("P080", (*table.path, "mode"), "a level 1 rule that only watches")
     if rule.effect is Effect.ALLOW and "allow-listed" not in rule.tags:
@@ -412,9 +412,28 @@ def _check_rule(rule: Rule, table: Table) -> None:
         findings.warning("P053", (*table.path, "action"), message)
 
 
-def _expanded(rule: Rule, version: OCPPVersion) -> frozenset[str]:
+def _loses_billing_data(rule: Rule) -> str:
+    """Which field of a rule makes it refuse a message with billing data, or the answer to one; empty if none does."""
+    answered = rule.match.phase in {Phase.RESULT, Phase.ERROR}
+    if rule.effect.restrictive and rule.effect is not Effect.THROTTLE:
+        sender = Origin.CSMS if answered else Origin.CHARGE_POINT
+        if (
+            sender in rule.match.origins
+            and rule.match.phase is not Phase.SEND
+            and _names_billing(rule, rule.match.actions)
+        ):
+            return "action"
+    return "throttle" if rule.throttle is not None and _names_billing(rule, rule.throttle.actions) else ""
+
+
+def _names_billing(rule: Rule, actions: tuple[str, ...]) -> bool:
+    named = {name for version in rule.match.versions for name in _expanded(actions, version)}
+    return "*" in named or not _BILLING.isdisjoint(named)
+
+
+def _expanded(actions: tuple[str, ...], version: OCPPVersion) -> frozenset[str]:
     try:
-        return expand(rule.match.actions, version)
+        return expand(actions, version)
     except KeyError:
         return frozenset()
 

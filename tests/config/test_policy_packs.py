@@ -180,16 +180,18 @@ UNDER = ", when: msg.size > 40"
 )
 def test_a_rule_that_never_decides_is_found(tmp_path, wide, narrow, found):
     bundle = load(tmp_path, f"rules:\n  - {NARROW % narrow}\n  - {WIDE % wide}\n")
-    assert [(each.code, each.line, each.severity) for each in bundle.problems] == ([("P051", 5, "warning")] if found else [])
+    assert [(each.code, each.line, each.severity) for each in bundle.problems] == (
+        [("P051", 5, "warning")] if found else []
+    )
 
 
 @pytest.mark.parametrize(
     ("narrow", "wide", "found"),
     [
-        ("action: Reset", "action: '*'", True),
+        ("action: Reset", "action: '*', direction: to_station", True),
         ("action: Reset, identity: [A, B]", "action: Reset, identity: [A, B, C]", True),
-        ("phase: result, of: Reset", "phase: result, of: '*'", True),
-        ("action: '*'", "action: Reset", False),
+        ("phase: result, of: Reset", "phase: result, of: '*', direction: to_csms", True),
+        ("action: '*', direction: to_station", "action: Reset", False),
         ("action: Reset", "action: Reset, version: '1.6'", False),
         ("action: Reset, identity: [A, B]", "action: Reset, identity: [B, C]", False),
         ("action: Reset", "action: Reset, identity: B", False),
@@ -210,7 +212,9 @@ def test_a_stronger_rule_with_an_exception_or_watching_in_a_group_leaves_somethi
     assert load(tmp_path, body + excepted).problems == ()
     for policy in (GroupPolicy(modes={"a/wide": "monitor"}), GroupPolicy(mode="off")):
         assert load(tmp_path, body, SitePolicy(groups={"north": policy})).problems == ()
-    assert [each.code for each in load(tmp_path, body, SitePolicy(groups={"north": GroupPolicy()})).problems] == ["P051"]
+    assert [each.code for each in load(tmp_path, body, SitePolicy(groups={"north": GroupPolicy()})).problems] == [
+        "P051"
+    ]
 
 
 def test_the_same_words_in_two_packs_are_not_the_same_condition(tmp_path):
@@ -229,7 +233,11 @@ def test_the_same_words_in_two_packs_are_not_the_same_condition(tmp_path):
     [
         (RULE + "    rollout: {groups: [nroth]}\n", 9),
         (RULE.replace("action: Reset", "action: Reset, group: nroth"), 7),
-        (RULE + "exceptions:\n  - {rule: a/b, match: {group: [north, nroth]}, owner: o, reason: r, until: 2099-01-01}\n", 10),
+        (
+            RULE
+            + "exceptions:\n  - {rule: a/b, match: {group: [north, nroth]}, owner: o, reason: r, until: 2099-01-01}\n",
+            10,
+        ),
     ],
 )
 def test_a_group_that_nobody_is_in_is_found_where_the_registry_is_known(tmp_path, body, line):
@@ -242,7 +250,9 @@ def test_a_group_that_nobody_is_in_is_found_where_the_registry_is_known(tmp_path
 
 
 def test_a_group_of_the_site_that_nobody_is_in():
-    site = SitePolicy(groups={"north": GroupPolicy(level=2), "suoth": GroupPolicy(level=2)}, maintenance_groups=("south", "x"))
+    site = SitePolicy(
+        groups={"north": GroupPolicy(level=2), "suoth": GroupPolicy(level=2)}, maintenance_groups=("south", "x")
+    )
     found = load_bundle(["firmware"], site, now=NOW, groups=["north", "south"]).problems
     assert [(each.code, each.key, each.suggestion) for each in found] == [
         ("P050", "groups.suoth", "south"),
