@@ -55,9 +55,7 @@ def load_policy(
     site, document, problems = SitePolicy(), None, list[PackProblem]()
     if policy.site:
         site, document, problems = _read_site(policy.site)
-    bundle = load_bundle(
-        policy.packs, site, now=now, site_document=document, foreign_site=foreign_site, groups=groups
-    )
+    bundle = load_bundle(policy.packs, site, now=now, site_document=document, foreign_site=foreign_site, groups=groups)
     found = [*problems, *bundle.problems]
     if config_path:
         found = _placed(found, policy, config_path)
@@ -133,26 +131,26 @@ def _site(table: Table) -> SitePolicy:
         table.findings.error("P005", ("apiVersion",), f"must be {API_VERSION}")
     if table.need("kind", str, "") != "PolicySite":
         table.findings.error("P005", ("kind",), "must be PolicySite")
+    everyone = _group(table.table("everyone"), Gates())
     groups: dict[str, GroupPolicy] = {}
     by_name = table.table("groups")
     if by_name is not None:
         for name in by_name.values:
-            groups[name] = _group(by_name.table(name))
+            groups[name] = _group(by_name.table(name), everyone.gates or Gates())
         by_name.done()
-    site = SitePolicy(
-        everyone=_group(table.table("everyone")), groups=groups, maintenance_groups=table.words("maintenance_groups")
-    )
+    site = SitePolicy(everyone=everyone, groups=groups, maintenance_groups=table.words("maintenance_groups"))
     table.done()
     return site
 
 
-def _group(table: Table | None) -> GroupPolicy:
+def _group(table: Table | None, gates: Gates) -> GroupPolicy:
+    """`gates`: what holds where this one says nothing about a gate."""
     if table is None:
         return GroupPolicy()
     params = table.table("params")
     modes = table.table("modes")
     policy = GroupPolicy(
-        gates=_gates(table.table("gates")),
+        gates=_gates(table.table("gates"), gates),
         stance=table.choice("stance", cast("dict[str, Any]", _STANCES), None),
         mode=table.choice("mode", cast("dict[str, Any]", _MODES), None),
         level=table.get("level", int, 0) or None,
@@ -167,15 +165,13 @@ def _tupled(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _gates(table: Table | None) -> Gates | None:
+def _gates(table: Table | None, default: Gates) -> Gates | None:
     if table is None:
         return None
-    default = Gates()
     gates = Gates(
         direction=table.choice("direction", _GATE_MODES, default.direction),
         state=table.choice("state", _GATE_MODES, default.state),
         schema=table.choice("schema", _GATE_MODES, default.schema),
-        sizes=table.choice("sizes", _GATE_MODES, default.sizes),
     )
     table.done()
     return gates

@@ -22,8 +22,6 @@ class Gates(msgspec.Struct, frozen=True, kw_only=True):
     """BootNotification first, and what may be said while Pending or Rejected."""
     schema: GateMode = "monitor"
     """JSON schema of the version: real charge points break it in harmless ways, so it watches first."""
-    sizes: GateMode = "enforce"
-    """Sizes and counts per action."""
 
 
 _GATES: Final = Gates()
