@@ -72,6 +72,7 @@ class PolicyDesk:
             self._in_force = PolicyInForce(snapshot, schema_gate)
         else:
             self._in_force.use(snapshot)
+            self._in_force.state.lift(snapshot)
         self._maintenance_groups.clear()
         self._maintenance_groups.update(settings.site.maintenance_groups)
 

@@ -21,7 +21,7 @@ from gateway.policy.limits import Distinct, Rates, Sum
 from gateway.policy.rules import Counter, Effect, Match, Phase, Response, Rule
 from gateway.policy.session import Message, SessionFacts
 from gateway.policy.set_points import SetPoints
-from gateway.policy.snapshot import CompiledRule, View
+from gateway.policy.snapshot import CompiledRule, Snapshot, View
 from gateway.policy.transactions import Transactions
 from gateway.policy.values import Values
 from gateway.policy.verdict import ALLOWED, FleetAsk, RuleMatch, Verdict
@@ -72,6 +72,18 @@ class PolicyState:
     def is_restless(self) -> bool:
         """True if anybody is throttled or in quarantine, so that a call may be refused without a rule that matches it."""
         return bool(self.throttles or self.quarantined)
+
+    def lift(self, snapshot: Snapshot) -> None:
+        """Another snapshot is in force: a quarantine ends where its rule is gone, or only watches in every group."""
+        if self.quarantined:
+            site = snapshot.site
+            groups = ("", *site.groups)
+            enforced = {
+                rule.id
+                for rule in snapshot.rules
+                if any(site.mode(group, rule.id, rule.mode, rule.level) == "enforce" for group in groups)
+            }
+            self.quarantined = {who: rule for who, rule in self.quarantined.items() if rule in enforced}
 
 
 class _Outcome:

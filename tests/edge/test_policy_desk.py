@@ -19,7 +19,7 @@ from gateway.link.messages import BudgetAnswer, BudgetRequest, ControlMessage, H
 from gateway.ocpp.codec import decode_message
 from gateway.ocpp.frames import Call
 from gateway.ocpp.vocabulary import OCPPVersion, Origin
-from gateway.policy.site import SitePolicy
+from gateway.policy.site import GroupPolicy, SitePolicy
 from gateway.relay.effects import FORWARD
 from gateway.relay.judge import Judge
 from tests.policy.build import pack_of
@@ -100,6 +100,35 @@ def test_the_end_of_a_maintenance_window_is_heard_by_sessions_that_began_in_it(t
 
     use("three", "")
     assert passes(judge)
+
+
+@pytest.mark.parametrize(
+    ("rules", "site", "is_over"),
+    [
+        (1, SitePolicy(), False),
+        (0, SitePolicy(), True),
+        (1, SitePolicy(everyone=GroupPolicy(modes={"t/0": "monitor"})), True),
+        (1, SitePolicy(everyone=GroupPolicy(mode="monitor"), groups={"north": GroupPolicy(mode="enforce")}), False),
+    ],
+)
+def test_a_quarantine_ends_with_its_rule(tmp_path: Path, rules: int, site: SitePolicy, is_over: bool) -> None:
+    desk = PolicyDesk(ControlLink(str(tmp_path / "none.sock"), hello=lambda: Hello(0, 1), on_message=print), _unasked)
+    pack = pack_of({"match": {"action": "Heartbeat"}, "action": "quarantine"})
+    desk.use(PolicySettings("one", (pack,), SitePolicy()))
+    judge = desk.judge(make_admission(), OCPPVersion.V1_6, "192.0.2.1", 1.0)
+    assert judge is not None
+
+    def command() -> bool:
+        data = b'[2,"1","Reset",{"type":"Hard"}]'
+        reset, payload = decode_message(data, OCPPVersion.V1_6)
+        assert isinstance(reset, Call)
+        return FORWARD[0] in judge.call(reset, payload, Origin.CSMS, data, 1.0).effects
+
+    assert command()
+    assert not _heartbeat(judge)
+    assert not command()
+    desk.use(PolicySettings("two", (pack,) * rules, site))
+    assert command() is is_over
 
 
 def _heartbeat(judge: Judge) -> bool:
