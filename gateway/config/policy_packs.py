@@ -371,6 +371,9 @@ class _SiteCheck:
     def site(self, site: SitePolicy) -> SitePolicy:
         everyone = self._group("site", ("everyone",), site.everyone)
         groups = {name: self._group(f"group {name}", ("groups", name), group) for name, group in site.groups.items()}
+        for rule in site.rollouts.keys() - self._rules:
+            message = f"site: rollout of a rule that is not loaded: {rule}"
+            self._unknown("P061", ("rollouts", rule), message, did_you_mean(rule, self._rules))
         return msgspec.structs.replace(site, everyone=everyone, groups=groups)
 
     def groups(self, site: SitePolicy, known: Collection[str]) -> None:

@@ -26,8 +26,8 @@ from gateway.config.problems import ConfigError
 from gateway.config.yaml_file import YAMLDocument, read_yaml
 from gateway.policy.fields import Table
 from gateway.policy.findings import Findings
-from gateway.policy.reading import API_VERSION
-from gateway.policy.rules import Mode
+from gateway.policy.reading import API_VERSION, read_rollout
+from gateway.policy.rules import Mode, Rollout
 from gateway.policy.site import GateMode, Gates, GroupPolicy, SitePolicy, Stance
 
 __all__ = ["is_site", "load_policy", "read_site"]
@@ -138,7 +138,13 @@ def _site(table: Table) -> SitePolicy:
         for name in by_name.values:
             groups[name] = _group(by_name.table(name), everyone.gates or Gates())
         by_name.done()
-    site = SitePolicy(everyone=everyone, groups=groups, maintenance_groups=table.words("maintenance_groups"))
+    rollouts: dict[str, Rollout] = {}
+    by_rule = table.table("rollouts")
+    if by_rule is not None:
+        rollouts = {rule: read_rollout(by_rule.table(rule)) for rule in by_rule.values}
+    site = SitePolicy(
+        everyone=everyone, groups=groups, rollouts=rollouts, maintenance_groups=table.words("maintenance_groups")
+    )
     table.done()
     return site
 

@@ -38,7 +38,7 @@ def subsumed_rules(packs: Iterable[Pack], site: SitePolicy) -> list[Subsumed]:
     `packs`: with the modes that their rules run in. Only what is certain is found: the stronger rule counts nothing, has the
     same conditions or none, no exception and no rollout, and every group has it enforced.
     """
-    packs = list(packs)
+    packs = list(map(site.staged, packs))
     excepted = {exemption.rule for pack in packs for exemption in pack.exemptions}
     rules = [rule for pack in packs for rule in pack.rules]
     certain: dict[tuple[_Asked, _Place], list[Rule]] = defaultdict(list)
@@ -145,5 +145,8 @@ def groups_of_site(site: SitePolicy) -> Iterator[tuple[DocumentPath, str]]:
     """(place, name) of every group that a site names."""
     for name in site.groups:
         yield ("groups", name), name
+    for rule, rollout in site.rollouts.items():
+        for number, name in enumerate(rollout.groups):
+            yield ("rollouts", rule, "groups", number), name
     for number, name in enumerate(site.maintenance_groups):
         yield ("maintenance_groups", number), name

@@ -30,7 +30,7 @@ from gateway.policy.rules import (
     Throttle,
 )
 
-__all__ = ["API_VERSION", "read_pack", "read_parameter_value"]
+__all__ = ["API_VERSION", "read_pack", "read_parameter_value", "read_rollout"]
 
 API_VERSION: Final = "ocpp-gateway/v1"
 _DIRECTIONS: Final = {"to_csms": Origin.CHARGE_POINT, "to_station": Origin.CSMS}
@@ -192,7 +192,7 @@ def _rule(table: Table, pack: str) -> Rule:
         message=table.get("message", str, ""),
         references=table.words("references"),
         tags=table.words("tags"),
-        rollout=_rollout(table.table("rollout")),
+        rollout=read_rollout(table.table("rollout")),
         on_error=cast("Any", table.choice("on_error", {"match": "match", "no-match": "no-match"}, "")),
         redact=_redact(table.table("audit")),
         pack=pack,
@@ -381,10 +381,13 @@ def _throttle(table: Table | None, rule: Table, effect: Effect) -> Throttle | No
     return throttle
 
 
-def _rollout(table: Table | None) -> Rollout:
+def read_rollout(table: Table | None) -> Rollout:
+    """The part of the fleet that a rule is enforced in; all of it where nothing is said."""
     if table is None:
         return Rollout()
     rollout = Rollout(groups=table.words("groups"), percent=table.get("percent", float, 100.0))
+    if not 0.0 <= rollout.percent <= 100.0:  # noqa: PLR2004
+        table.findings.error("P005", (*table.path, "percent"), "must be 0 to 100")
     table.done()
     return rollout
 

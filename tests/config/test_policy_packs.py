@@ -2,6 +2,7 @@ import pytest
 
 from gateway.config.policy_packs import load_bundle, load_tests, shipped_packs
 from gateway.config.problems import ConfigError
+from gateway.policy.rules import Rollout
 from gateway.policy.site import GroupPolicy, SitePolicy
 
 PLAIN = SitePolicy()
@@ -210,6 +211,7 @@ def test_a_stronger_rule_with_an_exception_or_watching_in_a_group_leaves_somethi
     body = f"rules:\n  - {NARROW % ''}\n  - {WIDE % ''}\n"
     excepted = "exceptions: [{rule: a/wide, match: {group: north}, owner: o, reason: r, until: 2099-01-01}]\n"
     assert load(tmp_path, body + excepted).problems == ()
+    assert load(tmp_path, body, SitePolicy(rollouts={"a/wide": Rollout(percent=5.0)})).problems == ()
     for policy in (GroupPolicy(modes={"a/wide": "monitor"}), GroupPolicy(mode="off")):
         assert load(tmp_path, body, SitePolicy(groups={"north": policy})).problems == ()
     assert [each.code for each in load(tmp_path, body, SitePolicy(groups={"north": GroupPolicy()})).problems] == [

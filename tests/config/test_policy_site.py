@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from gateway.config.model import Policy
+from gateway.config.policy_packs import Bundle
 from gateway.config.policy_site import load_policy, read_site
 from gateway.policy.site import Gates
+from tests.policy.build import session_of
 
 HEAD = "apiVersion: ocpp-gateway/v1\nkind: PolicySite\n"
 NOW = 1_767_225_600.0
@@ -57,3 +59,48 @@ def test_the_files_in_the_documentation_can_be_used(tmp_path: Path) -> None:
     assert bundle.site.mode("lab", "content/jndi", "enforce", 1) == "monitor"
     assert bundle.site.gates("hospital") == Gates(schema="enforce")
     assert any(each.exemptions for each in bundle.packs)
+
+
+ROLLOUT = "everyone:\n  modes: {logs/upload-allowlist: enforce}\nrollouts:\n  logs/upload-allowlist: {%s}\n"
+
+
+def loaded(directory: Path, body: str) -> Bundle:
+    path = directory / "site.yaml"
+    path.write_text(HEAD + body)
+    return load_policy(Policy(packs=("logs",), site=str(path)), now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("rollout", "low", "high"),
+    [
+        ("percent: 0", 0, 0),
+        ("percent: 20", 10, 90),
+        ("percent: 100", 200, 200),
+        ("groups: [g]", 200, 200),
+        ("groups: [x]", 0, 0),
+    ],
+)
+def test_a_shipped_rule_is_enforced_in_a_part_of_the_fleet(tmp_path: Path, rollout: str, low: int, high: int) -> None:
+    bundle = loaded(tmp_path, ROLLOUT % rollout)
+    snapshot = bundle.snapshot()
+    (rule,) = (each for each in snapshot.rules if each.id == "logs/upload-allowlist")
+    modes = [snapshot.view(session_of(identity=f"CP-{number}")).mode(rule) for number in range(200)]
+    assert low <= modes.count("enforce") <= high
+    assert modes.count("enforce") + modes.count("monitor") == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (ROLLOUT % "percent: 101", "P005"),
+        (ROLLOUT % "percnt: 5", "P003"),
+        ("rollouts:\n  logs/upload-alowlist: {percent: 5}\n", "P061"),
+    ],
+)
+def test_a_rollout_that_cannot_be_meant_is_an_error(tmp_path: Path, body: str, code: str) -> None:
+    assert [(each.code, each.line > 3) for each in loaded(tmp_path, body).errors] == [(code, True)]
+
+
+def test_a_rollout_is_part_of_the_revision(tmp_path: Path) -> None:
+    revisions = {loaded(tmp_path, ROLLOUT % f"percent: {percent}").revision for percent in (5, 6)}
+    assert len(revisions) == 2
