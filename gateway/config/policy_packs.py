@@ -9,7 +9,7 @@ import datetime
 import functools
 import hashlib
 import importlib.resources
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -23,6 +23,7 @@ from gateway.config.yaml_file import YAMLDocument, read_yaml
 from gateway.ocpp.vocabulary import OCPPVersion
 from gateway.policy.findings import DocumentPath, Finding, Findings
 from gateway.policy.lint import lint_pack, lint_references
+from gateway.policy.lint_bundle import groups_of_pack, groups_of_site, subsumed_rules
 from gateway.policy.reading import read_pack, read_parameter_value
 from gateway.policy.rules import Include, Mode, Pack, ParameterValue
 from gateway.policy.scopes import Scopes
@@ -50,6 +51,7 @@ _MAX_BYTES: Final = 16_000_000
 _REMEMBERED: Final = 128
 """Files that are not read and checked again while their text is the same."""
 _IN_EXPRESSIONS: Final = frozenset({"P019", "P020", "P021", "P022", "P023", "P024", "P025", "P040", "P041", "P070"})
+_NOBODY: Final = "no charge point is in group {!r}"
 _MODES: Final[dict[Mode, int]] = {"off": 0, "monitor": 1, "enforce": 2}
 
 
@@ -305,6 +307,19 @@ class _Collection:
             found.append(msgspec.structs.replace(loaded.pack, rules=rules))
         return tuple(found)
 
+    def look_at_all(self, packs: Iterable[Pack], site: SitePolicy, groups: Collection[str]) -> None:
+        """Note what can be said only when everything is loaded. `packs`: as `packs()` gives them."""
+        if not any(loaded.findings.errors for loaded in self.loaded.values()):
+            for rule, stronger in subsumed_rules(packs, site):
+                loaded = self.loaded[rule.pack]
+                index = [each.id for each in loaded.pack.rules].index(rule.id)
+                message = f"never decides: {stronger.id} refuses all that it speaks of"
+                loaded.findings.warning("P051", ("rules", index, "id"), message)
+        for loaded in self.loaded.values() if groups else ():
+            for path, name in groups_of_pack(loaded.pack):
+                if name not in groups:
+                    loaded.findings.warning("P050", path, _NOBODY.format(name), did_you_mean(name, groups))
+
 
 def load_bundle(
     names: Sequence[str],
@@ -313,12 +328,13 @@ def load_bundle(
     now: float,
     site_document: YAMLDocument | None = None,
     foreign_site: bool = False,
+    groups: Collection[str] = (),
 ) -> Bundle:
     """Load packs by name or path with everything they include, and check them and the site's use of them.
 
     `now` (seconds since the epoch) decides which exceptions have expired. `site_document` says where in its file a value of
-    the site stands. `foreign_site`: the site was written for other packs, so that it may name what is not loaded.
-    Nothing is raised: look at `errors`.
+    the site stands. `foreign_site`: the site was written for other packs, so that it may name what is not loaded. `groups`:
+    those that charge points are in, where that is known. Nothing is raised: look at `errors`.
     """
     collection = _Collection()
     for name in names:
@@ -327,9 +343,13 @@ def load_bundle(
     whole = tuple(loaded.pack for loaded in collection.loaded.values())
     for pack, findings in lint_references(whole, now, policy_scopes()):
         collection.loaded[pack.name].findings.all += findings.all
-    problems = [problem for loaded in collection.loaded.values() for problem in loaded.problems()]
     checking = _SiteCheck(whole, site_document, foreign=foreign_site)
-    site, wrong = checking.site(site), checking.problems
+    site = checking.site(site)
+    if groups:
+        checking.groups(site, groups)
+    collection.look_at_all(packs, site, groups)
+    problems = [problem for loaded in collection.loaded.values() for problem in loaded.problems()]
+    wrong = checking.problems
     revision = _revision(packs, site)
     return Bundle(packs=packs, site=site, revision=revision, problems=(*collection.problems, *problems, *wrong))
 
@@ -351,7 +371,16 @@ class _SiteCheck:
     def site(self, site: SitePolicy) -> SitePolicy:
         everyone = self._group("site", ("everyone",), site.everyone)
         groups = {name: self._group(f"group {name}", ("groups", name), group) for name, group in site.groups.items()}
+        for rule in site.rollouts.keys() - self._rules:
+            message = f"site: rollout of a rule that is not loaded: {rule}"
+            self._unknown("P061", ("rollouts", rule), message, did_you_mean(rule, self._rules))
         return msgspec.structs.replace(site, everyone=everyone, groups=groups)
+
+    def groups(self, site: SitePolicy, known: Collection[str]) -> None:
+        """What a site sets for a group that nobody is in holds for nobody: most likely the name is misspelt."""
+        for path, name in groups_of_site(site):
+            if name not in known:
+                self._add("P050", path, _NOBODY.format(name), did_you_mean(name, known), "warning")
 
     def _group(self, label: str, path: DocumentPath, policy: GroupPolicy) -> GroupPolicy:
         for rule in policy.modes:

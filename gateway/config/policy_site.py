@@ -13,6 +13,7 @@ maintenance_groups: [depot]
 """
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Final, cast, get_args
 
@@ -25,8 +26,8 @@ from gateway.config.problems import ConfigError
 from gateway.config.yaml_file import YAMLDocument, read_yaml
 from gateway.policy.fields import Table
 from gateway.policy.findings import Findings
-from gateway.policy.reading import API_VERSION
-from gateway.policy.rules import Mode
+from gateway.policy.reading import API_VERSION, read_rollout
+from gateway.policy.rules import Mode, Rollout
 from gateway.policy.site import GateMode, Gates, GroupPolicy, SitePolicy, Stance
 
 __all__ = ["is_site", "load_policy", "read_site"]
@@ -38,16 +39,23 @@ _STANCES: Final = {word: cast("Stance", word) for word in get_args(Stance)}
 _MODES: Final = {word: cast("Mode", word) for word in get_args(Mode)}
 
 
-def load_policy(policy: Policy, *, now: float, config_path: str = "", foreign_site: bool = False) -> Bundle:
+def load_policy(
+    policy: Policy,
+    *,
+    now: float,
+    config_path: str = "",
+    foreign_site: bool = False,
+    groups: Collection[str] = (),
+) -> Bundle:
     """Everything that the configuration's [policy] names, checked. Raises nothing: look at `errors`.
 
     `config_path`: the configuration that names it; a pack that is not there is then told with its place in that file.
-    `foreign_site`: the packs are not those that the site was written for.
+    `foreign_site`: the packs are not those that the site was written for. `groups`: as for `load_bundle`.
     """
     site, document, problems = SitePolicy(), None, list[PackProblem]()
     if policy.site:
         site, document, problems = _read_site(policy.site)
-    bundle = load_bundle(policy.packs, site, now=now, site_document=document, foreign_site=foreign_site)
+    bundle = load_bundle(policy.packs, site, now=now, site_document=document, foreign_site=foreign_site, groups=groups)
     found = [*problems, *bundle.problems]
     if config_path:
         found = _placed(found, policy, config_path)
@@ -123,26 +131,32 @@ def _site(table: Table) -> SitePolicy:
         table.findings.error("P005", ("apiVersion",), f"must be {API_VERSION}")
     if table.need("kind", str, "") != "PolicySite":
         table.findings.error("P005", ("kind",), "must be PolicySite")
+    everyone = _group(table.table("everyone"), Gates())
     groups: dict[str, GroupPolicy] = {}
     by_name = table.table("groups")
     if by_name is not None:
         for name in by_name.values:
-            groups[name] = _group(by_name.table(name))
+            groups[name] = _group(by_name.table(name), everyone.gates or Gates())
         by_name.done()
+    rollouts: dict[str, Rollout] = {}
+    by_rule = table.table("rollouts")
+    if by_rule is not None:
+        rollouts = {rule: read_rollout(by_rule.table(rule)) for rule in by_rule.values}
     site = SitePolicy(
-        everyone=_group(table.table("everyone")), groups=groups, maintenance_groups=table.words("maintenance_groups")
+        everyone=everyone, groups=groups, rollouts=rollouts, maintenance_groups=table.words("maintenance_groups")
     )
     table.done()
     return site
 
 
-def _group(table: Table | None) -> GroupPolicy:
+def _group(table: Table | None, gates: Gates) -> GroupPolicy:
+    """`gates`: what holds where this one says nothing about a gate."""
     if table is None:
         return GroupPolicy()
     params = table.table("params")
     modes = table.table("modes")
     policy = GroupPolicy(
-        gates=_gates(table.table("gates")),
+        gates=_gates(table.table("gates"), gates),
         stance=table.choice("stance", cast("dict[str, Any]", _STANCES), None),
         mode=table.choice("mode", cast("dict[str, Any]", _MODES), None),
         level=table.get("level", int, 0) or None,
@@ -157,15 +171,13 @@ def _tupled(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _gates(table: Table | None) -> Gates | None:
+def _gates(table: Table | None, default: Gates) -> Gates | None:
     if table is None:
         return None
-    default = Gates()
     gates = Gates(
         direction=table.choice("direction", _GATE_MODES, default.direction),
         state=table.choice("state", _GATE_MODES, default.state),
         schema=table.choice("schema", _GATE_MODES, default.schema),
-        sizes=table.choice("sizes", _GATE_MODES, default.sizes),
     )
     table.done()
     return gates

@@ -1,7 +1,7 @@
 """The registry in memory, so that an admission reads no disk. Follows changes that any process makes."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import structlog
@@ -19,6 +19,7 @@ from gateway.store.registry import Registry
 
 __all__ = ["Directory"]
 
+_LEARNT: Final = ("vendor", "model", "firmware")
 _log = structlog.get_logger("control.directory")
 
 
@@ -131,8 +132,15 @@ class Directory:
         return self._records.get(fold(charge_point_id))
 
     def put(self, record: ChargePointRecord) -> None:
-        """A record that this process has just changed."""
-        self._records[fold(record.charge_point_id)] = record
+        """A record that this process has just changed, or read. What was learnt may not have been written yet: it is kept."""
+        key = fold(record.charge_point_id)
+        known = self._records.get(key)
+        if known is not None and known.created_at == record.created_at:
+            kept = {
+                name: getattr(known, name) for name in _LEARNT if not getattr(record, name) and getattr(known, name)
+            }
+            record = msgspec.structs.replace(record, **kept) if kept else record
+        self._records[key] = record
 
     def learnt(self, charge_point_id: ChargePointId, **fields: Any) -> None:
         """What was learnt in passing, which the registry does not count as a change."""

@@ -18,7 +18,7 @@ _HELP: Final = {
     "ocpp_gateway_handshakes": "Connections that are not admitted yet",
     "ocpp_gateway_refusals_total": "Connections refused before admission was asked of control",
     "ocpp_gateway_tolerances_used_total": "Connections admitted only because of a tolerance in the registry",
-    "ocpp_gateway_security_events_total": "Security events",
+    "ocpp_gateway_security_events_total": "Security events; mode monitor: of a gate or rule that only watches",
     "ocpp_gateway_security_events_dropped_total": "Security events not recorded because too many were waiting",
     "ocpp_gateway_recorded_total": "Frames handed to the recording",
     "ocpp_gateway_recording_lost_total": "Frames missing in the recording because they came too fast",

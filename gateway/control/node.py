@@ -349,8 +349,10 @@ class Node:
 
     def _registered(self, message: Registered) -> None:
         """BootNotification was accepted: remember what the charge point is, and whether this proves an upgrade."""
-        claims = {"vendor": message.vendor, "model": message.model, "firmware": message.firmware}
-        self._store.observe(message.charge_point_id, **{k: printable(v, 64) for k, v in claims.items() if v})
+        said = (("vendor", message.vendor), ("model", message.model), ("firmware", message.firmware))
+        claims = {name: printable(text, 64) for name, text in said if text}
+        self._store.observe(message.charge_point_id, **claims)
+        self._directory.learnt(message.charge_point_id, **claims)
         entry = self._sessions.get(message.charge_point_id)
         if entry is not None and entry.generation == message.generation:
             entry.has_booted |= bool(message.model)  # what a BootNotification must name, and nothing else does

@@ -59,6 +59,7 @@ ACTORS = (
         certificate="cp-201-p3",
         key_kind="RSA",
     ),
+    Actor(id="CP-21-P1", version=_V21, security_profile=_P1, serial_number="SN-2101"),
     Actor(id="CP-21-P2", version=_V21, security_profile=_P2, serial_number="SN-2102"),
     Actor(
         id="CP-21-P3",

@@ -45,8 +45,10 @@ class EventCollector:
 
     def add(self, event: SecurityEvent) -> None:
         """Queue one event; its time is filled in if it is 0. Raises nothing, drops by counting."""
-        self._counts.add(f'ocpp_gateway_security_events_total{{event="{event.event}"}}')
-        key = (event.event, event.reason, event.peer, event.charge_point_id, event.connection if event.verified else "")
+        mode = "monitor" if event.decision.startswith("would:") else "enforce"
+        self._counts.add(f'ocpp_gateway_security_events_total{{event="{event.event}",mode="{mode}"}}')
+        connection = event.connection if event.verified else ""
+        key = (event.event, event.reason, event.peer, event.charge_point_id, connection, event.decision, _rule(event))
         known = self._pending.get(key)
         if known is not None:
             self._pending[key] = msgspec.structs.replace(known, count=known.count + event.count)
@@ -61,3 +63,9 @@ class EventCollector:
         events = tuple(self._pending.values())
         self._pending.clear()
         return events
+
+
+def _rule(event: SecurityEvent) -> str:
+    """The rule that a detail begins with: several rules have one event. Other words do not count, there is no end of them."""
+    first = event.detail.partition(":")[0].partition(" ")[0]
+    return first if event.policy_revision and first.count("/") == 1 else ""

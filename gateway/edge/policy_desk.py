@@ -72,6 +72,7 @@ class PolicyDesk:
             self._in_force = PolicyInForce(snapshot, schema_gate)
         else:
             self._in_force.use(snapshot)
+            self._in_force.state.lift(snapshot)
         self._maintenance_groups.clear()
         self._maintenance_groups.update(settings.site.maintenance_groups)
 
@@ -85,7 +86,10 @@ class PolicyDesk:
             version=version,
             ip=address,
             security_profile=admission.security_profile,
-            serial=admission.expected_serial_number,
+            serial=admission.serial_number,
+            vendor=admission.vendor,
+            model=admission.model,
+            firmware=admission.firmware,
             boot_state="none" if admission.boot_state == "unknown" else admission.boot_state,
             opened_at=opened_at,
             maintenance_groups=self._maintenance_groups,

@@ -9,7 +9,9 @@ from gateway.identity.evidence import Admission, PasswordProof
 __all__ = ["SharedValues"]
 
 _MAX_VALUES: Final = 4_096
-_FIELDS: Final = ("subprotocols", "csms", "group", "tolerances", "expected_serial_number")
+_FIELDS: Final = (
+    "subprotocols", "csms", "group", "tolerances", "expected_serial_number", "serial_number", "vendor", "model", "firmware",
+)  # fmt: skip
 
 
 class SharedValues:

@@ -70,16 +70,8 @@ def admit(
     # Step 2.
     if not record.enabled:
         raise Refusal(Reason.DISABLED)
-    # Step 3.
-    if used not in listener.security_profiles:
-        raise Refusal(Reason.PROFILE_NOT_ON_LISTENER, f"profile {int(used)} on listener {listener.name}")
-    # Step 4.
-    if record.floor is not None and used < record.floor:
-        raise Refusal(Reason.PROFILE_BELOW_FLOOR, f"profile {int(used)}, floor {int(record.floor)}")
-    # Step 5.
-    pending = used is record.pending_security_profile and used is not record.security_profile
-    if used is not record.security_profile and not pending:
-        raise Refusal(Reason.PROFILE_MISMATCH, f"profile {int(used)}, required {int(record.security_profile)}")
+    # Steps 3 to 5.
+    pending = _require_profile(used, record, listener)
     # Step 6.
     require_tolerances(claim.needs, record.tolerances)
     # Step 7.
@@ -100,7 +92,23 @@ def admit(
         upgrade_pending=pending,
         answers_pings=record.answers_pings,
         boot_state="unknown" if is_limited(authenticated.proof) else boot_state,  # no BootNotification reaches the CSMS
+        serial_number=record.serial_number,
+        vendor=record.vendor,
+        model=record.model,
+        firmware=record.firmware,
     )
+
+
+def _require_profile(used: SecurityProfile, record: ChargePointRecord, listener: ListenerFacts) -> bool:
+    """Steps 3 to 5 of `admit`. True if it is the target of a running upgrade. Raises Refusal."""
+    if used not in listener.security_profiles:
+        raise Refusal(Reason.PROFILE_NOT_ON_LISTENER, f"profile {int(used)} on listener {listener.name}")
+    if record.floor is not None and used < record.floor:
+        raise Refusal(Reason.PROFILE_BELOW_FLOOR, f"profile {int(used)}, floor {int(record.floor)}")
+    pending = used is record.pending_security_profile and used is not record.security_profile
+    if used is not record.security_profile and not pending:
+        raise Refusal(Reason.PROFILE_MISMATCH, f"profile {int(used)}, required {int(record.security_profile)}")
+    return pending
 
 
 def floor_to_raise(record: ChargePointRecord, admission: Admission) -> SecurityProfile | None:

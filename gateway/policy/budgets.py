@@ -17,7 +17,8 @@ class FleetBudgets:
     def keeps(self, ask: FleetAsk, online: int, now: float) -> bool:
         """Draw on the budget; False (and nothing drawn) if it is used up. `online`: connected charge points."""
         limit = max(ask.limit, ask.share_of_online * online)
-        count = max(1, min(int(limit), MAX_LIMIT))
+        least = max(1, int(ask.limit)) if ask.limit > 0 else 0
+        count = min(max(least, int(limit)), MAX_LIMIT)
         match ask.kind:
             case "rate":
                 return self._rates.take(ask.key, count, ask.window_s, now)

@@ -21,12 +21,12 @@ from gateway.policy.limits import Distinct, Rates, Sum
 from gateway.policy.rules import Counter, Effect, Match, Phase, Response, Rule
 from gateway.policy.session import Message, SessionFacts
 from gateway.policy.set_points import SetPoints
-from gateway.policy.snapshot import CompiledRule, View
+from gateway.policy.snapshot import CompiledRule, Snapshot, View
 from gateway.policy.transactions import Transactions
 from gateway.policy.values import Values
 from gateway.policy.verdict import ALLOWED, FleetAsk, RuleMatch, Verdict
 
-__all__ = ["NOT_LISTED", "ActiveThrottle", "PolicyState", "decide", "settle"]
+__all__ = ["NOT_LISTED", "ActiveThrottle", "PolicyState", "decide", "settle", "weight"]
 
 _SEVERITY: Final = {"info": 0, "low": 1, "medium": 2, "high": 3, "critical": 4}
 _MAX_VALUE_CHARS: Final = 128
@@ -72,6 +72,18 @@ class PolicyState:
     def is_restless(self) -> bool:
         """True if anybody is throttled or in quarantine, so that a call may be refused without a rule that matches it."""
         return bool(self.throttles or self.quarantined)
+
+    def lift(self, snapshot: Snapshot) -> None:
+        """Another snapshot is in force: a quarantine ends where its rule is gone, or only watches in every group."""
+        if self.quarantined:
+            site = snapshot.site
+            groups = ("", *site.groups)
+            enforced = {
+                rule.id
+                for rule in snapshot.rules
+                if any(site.mode(group, rule.id, rule.mode, rule.level) == "enforce" for group in groups)
+            }
+            self.quarantined = {who: rule for who, rule in self.quarantined.items() if rule in enforced}
 
 
 class _Outcome:
@@ -181,7 +193,7 @@ def decide(
 def _count_all(outcome: _Outcome, counting: list[tuple[CompiledRule, str]]) -> None:
     """Counters of attempts first, for they count in any case; then the gravest, so that a refusal spares the others."""
     if len(counting) > 1:
-        counting.sort(key=lambda item: (_attempts(item[0].rule), _weight(item[0].rule)), reverse=True)
+        counting.sort(key=lambda item: (_attempts(item[0].rule), weight(item[0].rule)), reverse=True)
     for rule, error in counting:
         outcome.count(rule, error)
 
@@ -208,7 +220,7 @@ def _verdict(
 ) -> Verdict:
     found = tuple(matches)
     if len(found) > 1:
-        found = tuple(sorted(found, key=lambda match: _weight(match.rule), reverse=True))
+        found = tuple(sorted(found, key=lambda match: weight(match.rule), reverse=True))
     winner = next((match.rule for match in found if match.enforced), None)
     if winner is None:
         return Verdict(None, matches=found, asks=asks, errors=errors)
@@ -217,7 +229,7 @@ def _verdict(
     return Verdict(effect, winner.id, winner.response, found, asks, errors)
 
 
-def _weight(rule: Rule) -> tuple[int, int, str]:
+def weight(rule: Rule) -> tuple[int, int, str]:
     """Rank, severity, and of equal ones the smaller id as the heavier."""
     return (int(rule.effect), _SEVERITY[rule.severity], _inverted(rule.id))
 

@@ -81,10 +81,12 @@ class Rates:
     def peek(self, key: str, limit: int, window_s: float, now: float) -> bool:
         """True if one more event now would be within the limit. Consumes nothing."""
         window = self._table.find(key)
-        return window is None or _fits(window.content, limit, window_s, now)
+        return limit > 0 if window is None else _fits(window.content, limit, window_s, now)
 
     def take(self, key: str, limit: int, window_s: float, now: float) -> bool:
-        """Consume one event; False (and nothing consumed) if it is above the limit."""
+        """Consume one event; False (and nothing consumed) if it is above the limit. A limit of 0 lets nothing pass."""
+        if limit <= 0:
+            return False
         window = self._table.open(key, deque(), now)
         moments = window.content
         while len(moments) > limit:  # the limit was larger once
@@ -100,7 +102,7 @@ class Rates:
 
 
 def _fits(moments: deque[float], limit: int, window_s: float, now: float) -> bool:
-    return len(moments) < limit or moments[-limit] <= now - window_s
+    return len(moments) < limit or (limit > 0 and moments[-limit] <= now - window_s)
 
 
 class Distinct:
@@ -120,7 +122,7 @@ class Distinct:
         """True if `value` would be within the limit. Counts nothing."""
         window = self._table.find(key)
         if window is None:
-            return True
+            return limit > 0
         live = {text for text, moment in window.content.items() if moment > now - window_s}
         return value in live or len(live) < limit
 

@@ -1,7 +1,7 @@
 """Static checks that need more than one field: expressions against schemas, responses, references between objects, tests.
 
 What a single field can get wrong is found while reading (`gateway.policy.reading`). Codes are listed in
-`gateway.policy.findings`; docs/policy.md shows an example of each.
+`gateway.policy.findings` and docs/policy.md; docs/policy-language.md shows an example of each that is about expressions.
 """
 
 import re

@@ -30,7 +30,7 @@ from gateway.policy.rules import (
     Throttle,
 )
 
-__all__ = ["API_VERSION", "read_pack", "read_parameter_value"]
+__all__ = ["API_VERSION", "read_pack", "read_parameter_value", "read_rollout"]
 
 API_VERSION: Final = "ocpp-gateway/v1"
 _DIRECTIONS: Final = {"to_csms": Origin.CHARGE_POINT, "to_station": Origin.CSMS}
@@ -43,6 +43,7 @@ _MODES: Final = {word: word for word in get_args(Mode)}
 _STATES: Final = {word: word for word in ("none", "pending", "rejected", "accepted")}
 _EVERY_ACTION: Final = frozenset(action.name for version in OCPPVersion for action in actions(version))
 _BILLING: Final = CLASSES["@transaction"]
+_MAY_LOSE: Final = "may-lose-billing"
 _MAX_LEVEL = 4
 
 
@@ -191,7 +192,7 @@ def _rule(table: Table, pack: str) -> Rule:
         message=table.get("message", str, ""),
         references=table.words("references"),
         tags=table.words("tags"),
-        rollout=_rollout(table.table("rollout")),
+        rollout=read_rollout(table.table("rollout")),
         on_error=cast("Any", table.choice("on_error", {"match": "match", "no-match": "no-match"}, "")),
         redact=_redact(table.table("audit")),
         pack=pack,
@@ -380,10 +381,13 @@ def _throttle(table: Table | None, rule: Table, effect: Effect) -> Throttle | No
     return throttle
 
 
-def _rollout(table: Table | None) -> Rollout:
+def read_rollout(table: Table | None) -> Rollout:
+    """The part of the fleet that a rule is enforced in; all of it where nothing is said."""
     if table is None:
         return Rollout()
     rollout = Rollout(groups=table.words("groups"), percent=table.get("percent", float, 100.0))
+    if not 0.0 <= rollout.percent <= 100.0:  # noqa: PLR2004
+        table.findings.error("P005", (*table.path, "percent"), "must be 0 to 100")
     table.done()
     return rollout
 
@@ -401,10 +405,9 @@ def _check_rule(rule: Rule, table: Table) -> None:
     findings = table.findings
     if rule.match.phase is Phase.SEND and rule.effect in {Effect.ANSWER, Effect.THROTTLE}:
         findings.error("P031", (*table.path, "action"), "a SEND is never answered: use drop")
-    refuses = rule.effect in {Effect.DENY, Effect.DROP, Effect.ANSWER} and rule.match.phase is Phase.CALL
-    named = {name for version in rule.match.versions for name in _expanded(rule, version)}
-    if refuses and Origin.CHARGE_POINT in rule.match.origins and named & _BILLING and "*" not in rule.match.actions:
-        findings.warning("P032", (*table.path, "action"), "refuses messages that carry billing data: alert is safer")
+    if _MAY_LOSE not in rule.tags and (place := _loses_billing_data(rule)):
+        message = f"refuses messages that carry billing data: alert is safer; tag it {_MAY_LOSE} if that is meant"
+        findings.warning("P032", (*table.path, place), message)
     if rule.level == 1 and rule.mode == "monitor":
         findings.warning("P080", (*table.path, "mode"), "a level 1 rule that only watches")
     if rule.effect is Effect.ALLOW and "allow-listed" not in rule.tags:
@@ -412,9 +415,28 @@ def _check_rule(rule: Rule, table: Table) -> None:
         findings.warning("P053", (*table.path, "action"), message)
 
 
-def _expanded(rule: Rule, version: OCPPVersion) -> frozenset[str]:
+def _loses_billing_data(rule: Rule) -> str:
+    """Which field of a rule makes it refuse a message with billing data, or the answer to one; empty if none does."""
+    answered = rule.match.phase in {Phase.RESULT, Phase.ERROR}
+    if rule.effect.restrictive and rule.effect is not Effect.THROTTLE:
+        sender = Origin.CSMS if answered else Origin.CHARGE_POINT
+        if (
+            sender in rule.match.origins
+            and rule.match.phase is not Phase.SEND
+            and _names_billing(rule, rule.match.actions)
+        ):
+            return "action"
+    return "throttle" if rule.throttle is not None and _names_billing(rule, rule.throttle.actions) else ""
+
+
+def _names_billing(rule: Rule, actions: tuple[str, ...]) -> bool:
+    named = {name for version in rule.match.versions for name in _expanded(actions, version)}
+    return "*" in named or not _BILLING.isdisjoint(named)
+
+
+def _expanded(actions: tuple[str, ...], version: OCPPVersion) -> frozenset[str]:
     try:
-        return expand(rule.match.actions, version)
+        return expand(actions, version)
     except KeyError:
         return frozenset()
 

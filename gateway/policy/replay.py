@@ -2,12 +2,13 @@
 
 The clock is the recording's (`gateway.policy.recording`). Both policies see the same conversation: transactions, open calls
 and answers are those that were recorded, so that one early refusal does not make everything behind it incomparable. Counters
-and throttles are each policy's own.
+and throttles are each policy's own. Gates are not asked again, as a recording does not hold all of a message: what they had
+against it then counts, enforced or not, by the mode that each policy gives them.
 """
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -26,6 +27,13 @@ __all__ = ["Change", "Delta", "Replay", "ReplayResult", "replay"]
 _ORIGINS: Final = {"charge-point": Origin.CHARGE_POINT, "csms": Origin.CSMS}
 _MAX_CHANGES: Final = 1_000
 """So many changes are kept one by one; all are counted."""
+_GATES: Final = {
+    "rpc.unknown_action": "direction",
+    "rpc.direction": "direction",
+    "state.not_accepted": "state",
+    "schema.violation": "schema",
+}
+"""The gate by the event with which it objects to a call or SEND."""
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +45,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     group: str
     action: str
     current: str
-    """Effect and rule under the current policy, e.g. ``deny firmware/location-allowlist``; ``allow`` if it passes."""
+    """Effect and rule under the current policy, e.g. ``deny firmware/location-allowlist``, or ``gate schema.violation``;
+    ``allow`` if it passes."""
     candidate: str
 
 
@@ -45,6 +54,7 @@ class Delta(msgspec.Struct, frozen=True, kw_only=True):
     """How often a rule matched under each policy, for one action, group and charge point."""
 
     rule: str
+    """Or the event of a gate."""
     action: str
     group: str
     identity: str
@@ -86,6 +96,13 @@ class ReplayResult(msgspec.Struct, frozen=True, kw_only=True):
 _Key = tuple[str, str, str, str]
 
 
+class _Said(NamedTuple):
+    """What one policy says of a message."""
+
+    passes: bool
+    what: str
+
+
 class _Side:
     """One policy with what it remembers."""
 
@@ -97,8 +114,19 @@ class _Side:
         self.matches: Counter[_Key] = Counter()
         self.enforced: Counter[_Key] = Counter()
 
-    def judge(self, conversation: Conversation, message: Message, online: int, now: float) -> Verdict:
+    def judge(
+        self, conversation: Conversation, message: Message, objections: tuple[str, ...], online: int, now: float
+    ) -> _Said:
+        """`objections`: events of gates. Behind one that enforces no rule is asked."""
         session = conversation.session
+        gates = self.snapshot.site.gates(session.group)
+        for event in objections:
+            is_enforced = getattr(gates, _GATES[event]) == "enforce"
+            key = (event, message.action, session.group, session.identity)
+            self.matches[key] += 1
+            self.enforced[key] += is_enforced
+            if is_enforced:
+                return _Said(passes=False, what=f"gate {event}")
         view = self._views.get(session.identity)
         if view is None or view.session is not session:
             view = self._views[session.identity] = self.snapshot.view(session)
@@ -110,7 +138,7 @@ class _Side:
             key = (match.rule.id, message.action, session.group, session.identity)
             self.matches[key] += 1
             self.enforced[key] += match.enforced
-        return verdict
+        return _Said(verdict.passes, _said(verdict))
 
 
 class Replay:
@@ -158,7 +186,8 @@ class Replay:
             return
         self._messages += 1
         online = recorded.online or len(self._conversations)
-        now, then = (side.judge(conversation, message, online, recorded.time) for side in self._sides)
+        objections = () if message.request is not None else _objections(recorded)
+        now, then = (side.judge(conversation, message, objections, online, recorded.time) for side in self._sides)
         conversation.passed(message, recorded.time)
         if now.passes == then.passes:
             return
@@ -172,8 +201,8 @@ class Replay:
                     identity=recorded.identity,
                     group=recorded.group,
                     action=message.action,
-                    current=_said(now),
-                    candidate=_said(then),
+                    current=now.what,
+                    candidate=then.what,
                 )
             )
 
@@ -191,6 +220,11 @@ class Replay:
             allows=tuple(self._changes["allows"]),
             deltas=_deltas(current, candidate),
         )
+
+
+def _objections(recorded: Recorded) -> tuple[str, ...]:
+    """What gates had against a call or SEND when it was recorded."""
+    return tuple(match.event for match in recorded.matches if not match.rule and match.event in _GATES)
 
 
 def _said(verdict: Verdict) -> str:

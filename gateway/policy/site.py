@@ -4,7 +4,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from gateway.policy.rules import Mode, ParameterValue
+from gateway.policy.rules import Mode, Pack, ParameterValue, Rollout
 
 __all__ = ["GateMode", "Gates", "GroupPolicy", "SitePolicy", "Stance"]
 
@@ -22,8 +22,6 @@ class Gates(msgspec.Struct, frozen=True, kw_only=True):
     """BootNotification first, and what may be said while Pending or Rejected."""
     schema: GateMode = "monitor"
     """JSON schema of the version: real charge points break it in harmless ways, so it watches first."""
-    sizes: GateMode = "enforce"
-    """Sizes and counts per action."""
 
 
 _GATES: Final = Gates()
@@ -48,6 +46,8 @@ class SitePolicy(msgspec.Struct, frozen=True, kw_only=True):
 
     everyone: GroupPolicy = GroupPolicy()
     groups: dict[str, GroupPolicy] = {}
+    rollouts: dict[str, Rollout] = {}
+    """By rule id: the part of the fleet that has it enforced, in the place of what its pack says."""
     maintenance_groups: tuple[str, ...] = ()
     """Groups that are in a maintenance window now: `session.in_maintenance`."""
 
@@ -76,6 +76,13 @@ class SitePolicy(msgspec.Struct, frozen=True, kw_only=True):
         """A value that the site sets, None if it leaves the pack's default."""
         own = self._of(group).params.get(name)
         return own if own is not None else self.everyone.params.get(name)
+
+    def staged(self, pack: Pack) -> Pack:
+        """A pack with the rollouts that the site gives to rules of it."""
+        if self.rollouts.keys().isdisjoint(rule.id for rule in pack.rules):
+            return pack
+        rules = (msgspec.structs.replace(rule, rollout=self.rollouts.get(rule.id, rule.rollout)) for rule in pack.rules)
+        return msgspec.structs.replace(pack, rules=tuple(rules))
 
     def _of(self, group: str) -> GroupPolicy:
         return self.groups.get(group, _NOTHING)

@@ -123,7 +123,7 @@ class Snapshot:
         self, revision: str, packs: Iterable[Pack], site: SitePolicy, scopes: Mapping[OCPPVersion, Scopes]
     ) -> Iterator[None]:
         self.revision = revision
-        self.packs = tuple(packs)
+        self.packs = tuple(map(site.staged, packs))
         self.site = site
         self._scopes = scopes
         self._pack_of = {pack.name: pack for pack in self.packs}

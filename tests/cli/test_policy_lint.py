@@ -31,6 +31,21 @@ class TestLint:
     def test_with_a_configuration_what_it_names_is_checked(self, cli: Cli) -> None:
         assert cli("policy", "lint", "--json").json()["checked"] == ["baseline"]
 
+    def test_groups_are_looked_up_in_the_registry_of_the_configuration(self, place: Place, cli: Cli) -> None:
+        pack = write_pack(place.directory)
+        write_site(place.directory)  # for the group depot
+        place.replace('#packs = ["baseline"]', 'packs = ["mine.yaml"]')
+        place.replace('#site = ""', 'site = "site.yaml"')
+        assert cli("policy", "lint", "--strict").code == OK  # nobody is registered yet
+        assert cli("charge-point", "add", "CP-1", "--security-profile", "2", "--group", "depo").code == OK
+        found = cli("policy", "lint", "--strict", "--json")
+        (problem,) = found.json()["problems"]
+        assert (found.code, problem["code"], problem["suggestion"]) == (NOT_OK, "P050", "depo")
+        assert cli("policy", "lint", pack, "site.yaml", "--strict").code == OK
+        assert cli("policy", "lint", pack, "site.yaml", "--strict", "--config", place.config).code == NOT_OK
+        assert cli("charge-point", "add", "CP-2", "--security-profile", "2", "--group", "depot").code == OK
+        assert cli("policy", "lint", "--strict").code == OK
+
     def test_packs_that_are_named_have_nothing_to_do_with_the_configuration(self, place: Place, cli: Cli) -> None:
         write_pack(place.directory)
         write_site(place.directory)

@@ -2,6 +2,7 @@ import pytest
 
 from gateway.config.policy_packs import load_bundle, load_tests, shipped_packs
 from gateway.config.problems import ConfigError
+from gateway.policy.rules import Rollout
 from gateway.policy.site import GroupPolicy, SitePolicy
 
 PLAIN = SitePolicy()
@@ -153,3 +154,109 @@ def test_tests_beside_packs(tmp_path):
         found = load_tests(str(tmp_path / name))
         assert found is not None
         assert found.value == {"pack": "mine"}
+
+
+WIDE = "{id: a/wide, title: t, action: deny, severity: high, match: {action: [Reset, ClearCache]}%s}"
+NARROW = '{id: a/narrow, title: t, action: deny, match: {action: Reset, version: "1.6", group: north}%s}'
+UNDER = ", when: msg.size > 40"
+
+
+@pytest.mark.parametrize(
+    ("wide", "narrow", "found"),
+    [
+        ("", "", True),
+        ("", UNDER, True),
+        (UNDER, UNDER.replace(" > ", "  >  "), True),
+        ("", ", rate: {limit: 5/1m}", True),
+        (UNDER, "", False),
+        (UNDER, ", when: msg.size > 41", False),
+        (", rate: {limit: 5/1m}", "", False),
+        (", mode: monitor, level: 2", "", False),
+        ("", ", mode: monitor, level: 2", False),
+        (", rollout: {percent: 50}", "", False),
+        (UNDER + ", on_error: no-match", UNDER, False),
+        ("", ", severity: critical", False),
+        ("", ", then: [quarantine]", False),
+    ],
+)
+def test_a_rule_that_never_decides_is_found(tmp_path, wide, narrow, found):
+    bundle = load(tmp_path, f"rules:\n  - {NARROW % narrow}\n  - {WIDE % wide}\n")
+    assert [(each.code, each.line, each.severity) for each in bundle.problems] == (
+        [("P051", 5, "warning")] if found else []
+    )
+
+
+@pytest.mark.parametrize(
+    ("narrow", "wide", "found"),
+    [
+        ("action: Reset", "action: '*', direction: to_station", True),
+        ("action: Reset, identity: [A, B]", "action: Reset, identity: [A, B, C]", True),
+        ("phase: result, of: Reset", "phase: result, of: '*', direction: to_csms", True),
+        ("action: '*', direction: to_station", "action: Reset", False),
+        ("action: Reset", "action: Reset, version: '1.6'", False),
+        ("action: Reset, identity: [A, B]", "action: Reset, identity: [B, C]", False),
+        ("action: Reset", "action: Reset, identity: B", False),
+        ("action: DataTransfer", "action: DataTransfer, direction: to_csms", False),
+        ("action: Reset", "phase: result, of: Reset", False),
+        ("action: Reset", "action: Reset, state: pending", False),
+    ],
+)
+def test_only_by_one_that_speaks_of_everything_it_speaks_of(tmp_path, narrow, wide, found):
+    rule = "  - {id: a/%s, title: t, action: %s, match: {%s}}\n"
+    bundle = load(tmp_path, "rules:\n" + rule % ("n", "drop", narrow) + rule % ("w", "deny", wide))
+    assert {each.code for each in bundle.problems} == ({"P051"} if found else set())
+
+
+def test_a_stronger_rule_with_an_exception_or_watching_in_a_group_leaves_something_to_decide(tmp_path):
+    body = f"rules:\n  - {NARROW % ''}\n  - {WIDE % ''}\n"
+    excepted = "exceptions: [{rule: a/wide, match: {group: north}, owner: o, reason: r, until: 2099-01-01}]\n"
+    assert load(tmp_path, body + excepted).problems == ()
+    assert load(tmp_path, body, SitePolicy(rollouts={"a/wide": Rollout(percent=5.0)})).problems == ()
+    for policy in (GroupPolicy(modes={"a/wide": "monitor"}), GroupPolicy(mode="off")):
+        assert load(tmp_path, body, SitePolicy(groups={"north": policy})).problems == ()
+    assert [each.code for each in load(tmp_path, body, SitePolicy(groups={"north": GroupPolicy()})).problems] == [
+        "P051"
+    ]
+
+
+def test_the_same_words_in_two_packs_are_not_the_same_condition(tmp_path):
+    """Each pack has parameters and sets of its own."""
+    params = "params: {most: {type: int, default: 5}}\n"
+    under = ", when: msg.size > params.most"
+    (tmp_path / "wide.yaml").write_text(HEAD.replace("mine", "wide") + params + f"rules:\n  - {WIDE % under}\n")
+    body = params + f"rules:\n  - {NARROW % under}\n"
+    assert load(tmp_path, body, more=[str(tmp_path / "wide.yaml")]).problems == ()
+    both = load(tmp_path, params + f"rules:\n  - {NARROW % under}\n  - {WIDE % under}\n")
+    assert [each.code for each in both.problems] == ["P051"]
+
+
+@pytest.mark.parametrize(
+    ("body", "line"),
+    [
+        (RULE + "    rollout: {groups: [nroth]}\n", 9),
+        (RULE.replace("action: Reset", "action: Reset, group: nroth"), 7),
+        (
+            RULE
+            + "exceptions:\n  - {rule: a/b, match: {group: [north, nroth]}, owner: o, reason: r, until: 2099-01-01}\n",
+            10,
+        ),
+    ],
+)
+def test_a_group_that_nobody_is_in_is_found_where_the_registry_is_known(tmp_path, body, line):
+    path = tmp_path / "mine.yaml"
+    path.write_text(HEAD + body)
+    (found,) = load_bundle([str(path)], PLAIN, now=NOW, groups=["north", "south"]).problems
+    assert (found.code, found.line, found.suggestion, found.severity) == ("P050", line, "north", "warning")
+    assert load_bundle([str(path)], PLAIN, now=NOW, groups=["north", "nroth"]).problems == ()
+    assert load_bundle([str(path)], PLAIN, now=NOW).problems == ()
+
+
+def test_a_group_of_the_site_that_nobody_is_in():
+    site = SitePolicy(
+        groups={"north": GroupPolicy(level=2), "suoth": GroupPolicy(level=2)}, maintenance_groups=("south", "x")
+    )
+    found = load_bundle(["firmware"], site, now=NOW, groups=["north", "south"]).problems
+    assert [(each.code, each.key, each.suggestion) for each in found] == [
+        ("P050", "groups.suoth", "south"),
+        ("P050", "maintenance_groups.1", ""),
+    ]

@@ -125,6 +125,30 @@ class TestFollowing:
         assert following.directory.owner_of("0a" * 32) == "CP-1"
         assert len(following.directory) == 1
 
+    async def test_what_was_learnt_and_is_not_written_yet_outlasts_what_is_read(self, following: Following) -> None:
+        following.registry.add(record_of("CP-1"))
+        await following.refresh()
+        following.directory.learnt(CP, vendor="V", model="M")
+        following.registry.update("CP-1", notes="changed by somebody else")
+        await following.refresh()
+        record = following.directory.get("CP-1")
+        assert record is not None and (record.notes, record.vendor, record.model) == (
+            "changed by somebody else",
+            "V",
+            "M",
+        )
+        following.registry.learn("CP-1", vendor="W")
+        following.registry.update("CP-1", notes="again")
+        await following.refresh()
+        record = following.directory.get("CP-1")
+        assert record is not None and (record.vendor, record.model) == ("W", "M")
+
+    async def test_another_charge_point_of_the_same_name_has_learnt_nothing(self, following: Following) -> None:
+        following.directory.put(record_of("CP-1", created_at=1.0, vendor="V"))
+        following.directory.put(record_of("CP-1", created_at=2.0))
+        record = following.directory.get("CP-1")
+        assert record is not None and record.vendor == ""
+
 
 class TestTrouble:
     async def test_a_registry_restored_from_a_backup_is_read_whole(self, following: Following, tmp_path: Path) -> None:

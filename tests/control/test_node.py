@@ -16,14 +16,15 @@ from gateway.audit.event import SecurityEvent
 from gateway.config.model import CSMS, Limits, Policy
 from gateway.config.policy_site import load_policy
 from gateway.control.node import Node
-from gateway.link.messages import AdmitGranted, BudgetRequest, Disconnect
-from gateway.ocpp.vocabulary import SecurityProfile
+from gateway.link.messages import AdmitGranted, BudgetRequest, Disconnect, Registered
+from gateway.ocpp.vocabulary import ChargePointId, SecurityProfile
 from gateway.policy.verdict import FleetAsk, RuleMatch
 from tests.control.conftest import OPERATOR, PASSWORD, NodeSite, record_of
 from tests.support.claims import make_claim
 from tests.support.edges import LinkEdge
 from tests.support.rig import shared_authority
 
+CP = ChargePointId("CP-1")
 ONE, TWO, THREE = SecurityProfile
 CERTIFICATE = shared_authority().charge_point("SN-1", OPERATOR).der
 
@@ -115,6 +116,18 @@ class TestSessions:
             await edge.until(lambda: (node._directory.get("CP-1") or record_of()).answers_pings)
             assert (await edge.admit(claim())).answers_pings
         assert (site.registry.get("CP-1") or record_of()).answers_pings
+
+    async def test_what_a_charge_point_says_it_is_goes_into_its_next_admission(self, site: NodeSite) -> None:
+        site.registry.add(record_of(serial_number="SN-1"))
+        async with site.running() as node, site.edge() as edge:
+            granted = await edge.admit(claim())
+            assert (granted.serial_number, granted.vendor, granted.model) == ("SN-1", "", "")
+            opened = edge.open(granted)
+            edge.send(Registered(opened.session, CP, granted.generation, vendor="V", model="M", firmware="1\n2"))
+            edge.end(opened.session)
+            await edge.until(lambda: known(node) is None)
+            again = await edge.admit(claim())
+            assert (again.vendor, again.model, again.firmware) == ("V", "M", r"1\x0a2")
 
     async def test_a_duplicate_is_refused_while_the_first_one_answers_and_replaces_it_when_it_does_not(
         self, site

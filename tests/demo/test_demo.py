@@ -1,5 +1,6 @@
 """The demo is a promise of the README: it is run as a new user would run it."""
 
+import itertools
 import json
 import os
 import random
@@ -42,13 +43,8 @@ def test_once_as_json_shows_every_charge_point_charging_and_every_misfit_refused
     assert done.returncode == 0, done.stderr
     assert {x["id"] for x in result["charge_points"]} == {actor.id for actor in ACTORS}
     assert [x for x in result["charge_points"] if not (x["admitted"] and x["transaction_completed"])] == []
-    assert {(x["ocpp_version"], x["security_profile"]) for x in result["charge_points"]} >= {
-        ("1.6", 1),
-        ("1.6", 2),
-        ("1.6", 3),
-        ("2.0.1", 3),
-        ("2.1", 3),
-    }
+    played_here = {(x["ocpp_version"], x["security_profile"]) for x in result["charge_points"]}
+    assert played_here == set(itertools.product(("1.6", "2.0.1", "2.1"), (1, 2, 3)))
     assert [(x["case"], x["reason"]) for x in result["refused"]] == [(m.case, m.reason.code) for m in MISFITS]
     assert [x for x in result["refused"] if not x["stage"] or not x["seen"]] == []
     moved = [(x["id"], x["from_profile"], x["to_profile"]) for x in result["upgraded"]]

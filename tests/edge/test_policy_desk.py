@@ -6,17 +6,20 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from gateway.edge.control_link import ControlLink
 from gateway.edge.policy_desk import PolicyDesk
 from gateway.edge.pump import Bridge
+from gateway.identity.evidence import Admission
 from gateway.link.messages import BudgetAnswer, BudgetRequest, ControlMessage, Hello, PolicySettings
 from gateway.ocpp.codec import decode_message
 from gateway.ocpp.frames import Call
 from gateway.ocpp.vocabulary import OCPPVersion, Origin
-from gateway.policy.site import SitePolicy
+from gateway.policy.site import GroupPolicy, SitePolicy
 from gateway.relay.effects import FORWARD
 from gateway.relay.judge import Judge
 from tests.policy.build import pack_of
@@ -99,12 +102,66 @@ def test_the_end_of_a_maintenance_window_is_heard_by_sessions_that_began_in_it(t
     assert passes(judge)
 
 
+@pytest.mark.parametrize(
+    ("rules", "site", "is_over"),
+    [
+        (1, SitePolicy(), False),
+        (0, SitePolicy(), True),
+        (1, SitePolicy(everyone=GroupPolicy(modes={"t/0": "monitor"})), True),
+        (1, SitePolicy(everyone=GroupPolicy(mode="monitor"), groups={"north": GroupPolicy(mode="enforce")}), False),
+    ],
+)
+def test_a_quarantine_ends_with_its_rule(tmp_path: Path, rules: int, site: SitePolicy, is_over: bool) -> None:
+    desk = PolicyDesk(ControlLink(str(tmp_path / "none.sock"), hello=lambda: Hello(0, 1), on_message=print), _unasked)
+    pack = pack_of({"match": {"action": "Heartbeat"}, "action": "quarantine"})
+    desk.use(PolicySettings("one", (pack,), SitePolicy()))
+    judge = desk.judge(make_admission(), OCPPVersion.V1_6, "192.0.2.1", 1.0)
+    assert judge is not None
+
+    def command() -> bool:
+        data = b'[2,"1","Reset",{"type":"Hard"}]'
+        reset, payload = decode_message(data, OCPPVersion.V1_6)
+        assert isinstance(reset, Call)
+        return FORWARD[0] in judge.call(reset, payload, Origin.CSMS, data, 1.0).effects
+
+    assert command()
+    assert not _heartbeat(judge)
+    assert not command()
+    desk.use(PolicySettings("two", (pack,) * rules, site))
+    assert command() is is_over
+
+
 def _heartbeat(judge: Judge) -> bool:
     """Whether one passes."""
     data = b'[2,"1","Heartbeat",{}]'
     call, payload = decode_message(data, OCPPVersion.V1_6)
     assert isinstance(call, Call)
     return judge.call(call, payload, Origin.CHARGE_POINT, data, 1.0).effects is FORWARD
+
+
+@pytest.mark.parametrize(
+    ("rule", "registered"),
+    [
+        ({"match": {"action": "Heartbeat", "vendor": "V"}}, {"vendor": "V"}),
+        ({"match": {"action": "Heartbeat", "model": "M"}}, {"model": "M"}),
+        ({"match": {"action": "Heartbeat"}, "when": 'session.firmware == "1.2"'}, {"firmware": "1.2"}),
+        ({"match": {"action": "Heartbeat"}, "when": 'session.serial == "SN-1"'}, {"serial_number": "SN-1"}),
+    ],
+)
+def test_what_the_registry_knows_counts_from_the_first_message_on(
+    tmp_path: Path, rule: dict[str, Any], registered: dict[str, str]
+) -> None:
+    """A charge point that merely reconnects need not boot: its vendor's rules hold for it all the same."""
+    desk = PolicyDesk(ControlLink(str(tmp_path / "none.sock"), hello=lambda: Hello(0, 1), on_message=print), _unasked)
+    desk.use(PolicySettings("one", (pack_of(rule),), SitePolicy()))
+
+    def passes(admission: Admission) -> bool:
+        judge = desk.judge(admission, OCPPVersion.V1_6, "192.0.2.1", 1.0)
+        assert judge is not None
+        return _heartbeat(judge)
+
+    assert not passes(msgspec.structs.replace(make_admission(), **registered))
+    assert passes(msgspec.structs.replace(make_admission(), **dict.fromkeys(registered, "another")))
 
 
 @pytest.fixture

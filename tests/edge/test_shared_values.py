@@ -1,6 +1,7 @@
 """Admissions share what they say alike, and still say the same."""
 
 import msgspec
+from msgspec.structs import replace
 
 from gateway.edge.shared_values import SharedValues
 from gateway.identity.evidence import Admission
@@ -12,10 +13,10 @@ def decoded(admission: Admission) -> Admission:
 
 
 def test_two_admissions_share_their_equal_parts() -> None:
-    shared = SharedValues()
-    first, second = shared.of(decoded(make_admission())), shared.of(decoded(make_admission()))
-    assert first == second == make_admission()
-    for name in ("subprotocols", "csms", "group", "proof"):
+    shared, made = SharedValues(), replace(make_admission(), vendor="Vendor", model="Model", firmware="1.2")
+    first, second = shared.of(decoded(made)), shared.of(decoded(made))
+    assert first == second == made
+    for name in ("subprotocols", "csms", "group", "proof", "vendor", "model", "firmware"):
         assert getattr(first, name) is getattr(second, name)
 
 

@@ -122,6 +122,9 @@ class TestContent:
             group="depot",
             tolerances=("no-pong",),
             answers_pings=True,
+            vendor="V",
+            model="M",
+            firmware="1.2",
         )
         assert enter(record, THREE, claim=make_claim(subprotocols=("ocpp2.1", "ocpp1.6"))) == Admission(
             charge_point_id=ChargePointId("CP-1"),
@@ -137,6 +140,10 @@ class TestContent:
             tolerances=("no-pong",),
             upgrade_pending=False,
             answers_pings=True,
+            serial_number="SN-1",
+            vendor="V",
+            model="M",
+            firmware="1.2",
         )
 
     def test_the_listeners_csms_is_taken_where_the_record_names_none(self) -> None:

@@ -20,6 +20,7 @@ from tests.support.rig import GatewayProcess, Rig
 
 pytestmark = pytest.mark.integration
 LABELS = {
+    "mode",
     "class",
     "sink",
     "listener",

@@ -299,6 +299,22 @@ def test_a_fleet_budget_is_asked_and_settled(online, passing):
     assert passed == passing
 
 
+@pytest.mark.parametrize(("most", "online", "passing"), [(0, 1, 0), (0, 9, 0), (0, 30, 3), (1, 1, 1), (2, 9, 2)])
+def test_a_fleet_budget_of_nothing_is_what_is_left_of_its_share(most, online, passing):
+    counter = {"of": "session.identity", "by": ["fleet"], "max": "params.most", "window": "10m", "share_of_online": 0.1}
+    rule = {"match": {"action": "Reset"}, "distinct": counter}
+    snapshot, budgets = snapshot_of(rule, params={"most": {"type": "int", "default": most}}), FleetBudgets()
+    asks = [Bench(snapshot, session_of(identity=f"CP-{number}")).judge(RESET).asks for number in range(8)]
+    assert sum(budgets.keeps(ask, online, NOW) for (ask,) in asks) == passing
+
+
+@pytest.mark.parametrize("most", [0, -1])
+def test_a_rate_of_nothing_refuses_and_never_fails(most):
+    rule = {"match": {"action": "Reset"}, "rate": {"key": ["session.identity"], "limit": "params.most", "window": "1m"}}
+    bench = Bench(snapshot_of(rule, params={"most": {"type": "int", "default": most}}))
+    assert [bench.judge(RESET, after=100.0).effect for _ in range(3)] == [Effect.DENY] * 3
+
+
 def test_no_answer_from_control_refuses():
     bench = Bench(snapshot_of(BUDGET))
     assert settle(bench.judge(RESET), {}, bench.session, bench.state, NOW).effect is Effect.DENY

@@ -111,3 +111,21 @@ def test_what_is_no_number_is_beyond_every_sum_and_leaves_the_others_counted():
     assert not sums.take("k", float("-inf"), 100.0, 60.0, 1.0)
     assert not sums.take("k", 60.0, 100.0, 60.0, 2.0)
     assert sums.take("k", 40.0, 100.0, 60.0, 2.0)
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+def test_a_limit_of_nothing_lets_nothing_pass(limit):
+    """An operator may say so by a parameter: no firmware commands at all."""
+    rates, distinct = Rates(), Distinct()
+    for now in (1.0, 1.0, 1_000.0):
+        assert rates.peek("k", limit, WINDOW, now) is False
+        assert rates.take("k", limit, WINDOW, now) is False
+        assert distinct.peek("k", "value", limit, WINDOW, now) is False
+        assert distinct.take("k", "value", limit, WINDOW, now) is False
+
+
+def test_a_limit_that_becomes_nothing_stops_what_it_let_pass_before():
+    rates = Rates()
+    assert rates.take("k", 2, WINDOW, 1.0)
+    assert (rates.peek("k", 0, WINDOW, 2.0), rates.take("k", 0, WINDOW, 200.0)) == (False, False)
+    assert rates.take("k", 2, WINDOW, 2.0)

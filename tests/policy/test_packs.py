@@ -213,6 +213,29 @@ def test_the_documentation_names_every_code_pack_and_effect():
     assert facts == []
 
 
+def test_the_tables_of_rules_and_parameters_are_true():
+    text = (Path(__file__).parents[2] / "docs" / "policy.md").read_text()
+    modes = {
+        rule.id: rule.mode for pack in load_bundle(DEFAULT_PACKS, SitePolicy(), now=NOW).packs for rule in pack.rules
+    }
+    rules = [
+        (rule.id, rule.effect.name.lower(), str(rule.level), rule.event, modes.get(rule.id, "-"))
+        for _, rule in own_rules()
+    ]
+    rows = ["| `{}` | {} | {} | {} | {} |".format(*each) for each in rules]
+    packs = [pack for name in shipped_packs() for pack in bundle(name).packs if pack.name == name]
+    rows += [
+        f"| {pack.name} | `{each.name}` | {each.type} | {each.help} |" for pack in packs for each in pack.parameters
+    ]
+    assert [row for row in rows if row not in text] == []
+    counted = {name: sum(rule.pack == name for _, rule in own_rules()) for name in shipped_packs()}
+    assert [
+        name
+        for name, count in counted.items()
+        if not re.search(rf"^\| `{name}` \| .+ \| {count} \|$", text, re.MULTILINE)
+    ] == []
+
+
 @functools.cache
 def unrelated():
     """A thousand rules of all kinds that deny, each for a charge point or a group that the cases do not have."""

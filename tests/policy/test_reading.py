@@ -83,8 +83,33 @@ def test_and_not_in_a_near_miss(code):
     assert codes(linted(PAIRS[code][1])) == set()
 
 
+@pytest.mark.parametrize(
+    ("match", "effect", "more", "found"),
+    [
+        ("action: '*'", "deny", "", True),
+        ("action: '*', direction: to_csms", "drop", "", True),
+        ("action: '*', direction: to_station", "deny", "", False),
+        ("action: '*'", "alert", "", False),
+        ("action: '*'", "deny", "tags: [may-lose-billing]", False),
+        ("action: MeterValues, direction: to_csms", "quarantine", "", True),
+        ("action: '@transaction', direction: to_csms", "disconnect", "", True),
+        ("phase: result, of: StartTransaction, direction: to_station", "deny", "", True),
+        ("phase: result, of: '*', direction: to_csms", "deny", "", False),
+        ("phase: result, of: Authorize, direction: to_station", "deny", "", False),
+        ("phase: send, action: NotifyPeriodicEventStream", "drop", "", False),
+        ("action: Authorize", "throttle", "throttle: {action: [Authorize], limit: 1/1m}", False),
+        ("action: Authorize", "throttle", "throttle: {action: ['@authorize'], limit: 1/1m}", True),
+    ],
+)
+def test_whatever_may_lose_billing_data_is_told(match, effect, more, found):
+    assert codes(linted(rule(match, more).replace("action: alert", f"action: {effect}"))) == (
+        {"P032"} if found else set()
+    )
+
+
 def test_every_code_is_tested_somewhere():
-    elsewhere = {"P001", "P061", "P071", "P090"}  # YAML here; bundles in tests/config; trials in test_trial
+    # YAML here; bundles in tests/config; trials in test_trial
+    elsewhere = {"P001", "P050", "P051", "P061", "P071", "P090"}
     assert set(CODES) == set(PAIRS) | elsewhere
 
 

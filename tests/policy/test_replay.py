@@ -4,6 +4,7 @@ import pytest
 
 from gateway.policy.recording import RecordingInvalid, read_recorded
 from gateway.policy.replay import replay
+from gateway.policy.site import Gates, GroupPolicy, SitePolicy
 from tests.policy.build import NOW, snapshot_of
 
 
@@ -52,6 +53,41 @@ def test_from_watching_to_enforcing_is_a_delta_and_a_deny():
     assert (result.deltas[0].current, result.deltas[0].candidate) == (3, 3)
     assert (result.deltas[0].current_enforced, result.deltas[0].candidate_enforced) == (0, 3)
     assert result.new_denies == 6
+
+
+@pytest.mark.parametrize(
+    ("match", "gates"),
+    [
+        ({"event": "schema.violation", "would": "callerror"}, Gates(schema="enforce")),
+        ({"event": "rpc.direction", "effect": "callerror"}, Gates()),
+        ({"event": "rpc.unknown_action", "effect": "callerror"}, Gates()),
+        ({"event": "state.not_accepted", "would": "callerror"}, Gates()),
+    ],
+)
+def test_what_gates_had_to_say_counts_by_the_mode_that_a_policy_gives_them(match, gates):
+    watching = SitePolicy(everyone=GroupPolicy(gates=Gates(direction="monitor", state="monitor")))
+    enforcing = SitePolicy(groups={"g": GroupPolicy(gates=gates)})
+    now, then = (snapshot_of({**DENY, "action": "alert"}, site=site) for site in (watching, enforcing))
+    frames = [frame(1, '[2,"1","Reset",{"type":"Hard"}]', matches=[match]), frame(2, '[2,"2","Reset",{"type":"Hard"}]')]
+    result = replay(frames, now, then)
+    assert (result.messages, result.new_denies, result.new_allows) == (2, 1, 0)
+    assert (result.denies[0].candidate, result.denies[0].current) == (f"gate {match['event']}", "allow")
+    (gate, rule) = result.deltas
+    assert (gate.rule, gate.current, gate.candidate, gate.candidate_enforced) == (match["event"], 1, 1, 1)
+    assert (rule.rule, rule.current, rule.candidate) == ("t/0", 2, 1)
+    assert replay(frames, then, now).new_allows == 1
+
+
+def test_what_a_rule_or_the_schema_of_an_answer_had_to_say_is_no_gate():
+    enforcing = snapshot_of(site=SitePolicy(everyone=GroupPolicy(gates=Gates(schema="enforce"))))
+    said = [{"event": "schema.violation", "would": "callerror"}]
+    of_a_rule = [{**said[0], "rule": "sanity/list-caps"}]
+    frames = [
+        frame(1, '[2,"1","Reset",{"type":"Hard"}]', matches=of_a_rule),
+        frame(2, '[3,"1",{"status":"Odd"}]', origin="charge-point", matches=said),
+    ]
+    result = replay(frames, NOTHING, enforcing)
+    assert (result.messages, result.new_denies, result.deltas) == (2, 0, ())
 
 
 def test_the_clock_is_that_of_the_recording():

@@ -26,7 +26,8 @@ def lint(packs: tuple[str, ...], strict: bool, config_path: str | None, as_json:
     """Check packs, their cases, and the values of a site.
 
     Without a name: what the configuration uses, and all shipped packs where there is no configuration. A FILE may
-    be a pack, its cases (.test.yaml), or the values of a site (kind: PolicySite).
+    be a pack, its cases (.test.yaml), or the values of a site (kind: PolicySite). With a configuration, groups are looked up
+    in its registry.
     """
     from gateway.cli.policy.sources import load_sources, problem_record, problem_text, sources_of
     from gateway.config.policy_packs import shipped_packs
@@ -37,7 +38,8 @@ def lint(packs: tuple[str, ...], strict: bool, config_path: str | None, as_json:
     revision, checked = "", list(cases)
     if named or not cases:
         sources = sources_of(named, config_path, as_json=as_json, default=shipped_packs(), lend_site=False)
-        bundle = load_sources(sources)
+        registered = _registered_groups(config_path, as_json=as_json) if sources.config_path or config_path else ()
+        bundle = load_sources(sources, registered)
         problems += bundle.problems
         revision, checked = bundle.revision, [*sources.packs, *cases]
         if sources.site:
@@ -62,6 +64,15 @@ def lint(packs: tuple[str, ...], strict: bool, config_path: str | None, as_json:
         click.echo(problem_text(problem))
     click.echo(f"{_named(checked)}: {errors} error(s), {warnings} warning(s).")
     return NOT_OK if failed else 0
+
+
+def _registered_groups(config_path: str | None, *, as_json: bool) -> frozenset[str]:
+    """The groups that charge points are in; none where there is no registry, or nobody in it."""
+    from gateway.cli.checkup.registry import read_registry
+    from gateway.cli.policy.sources import configured
+
+    config = configured(config_path, as_json=as_json)
+    return frozenset(record.group for record in read_registry(config).records) if config is not None else frozenset()
 
 
 def _named(checked: Sequence[str]) -> str:

@@ -142,6 +142,7 @@ def _rule_record(rule: "Rule", bundle: "Bundle") -> dict[str, Any]:
 
     plain: dict[str, Any] = msgspec.to_builtins(rule, enc_hook=str)
     plain["match"]["origins"] = sorted(plain["match"]["origins"])
+    plain["rollout"] = msgspec.to_builtins(bundle.site.rollouts.get(rule.id, rule.rollout))
     exceptions = [item for pack in bundle.packs for item in pack.exemptions if item.rule == rule.id]
     own: Any = next(pack for pack in bundle.packs if pack.name == rule.pack)
     text = " ".join((rule.when, rule.unless, repr(rule.counter), rule.message))

@@ -1,7 +1,7 @@
 """Which packs and which values of the site a command works with: those named, else those of the configuration."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway.cli.configuration import find_config, read_config
@@ -81,8 +81,8 @@ def sources_of(
     )
 
 
-def load_sources(sources: Sources) -> "Bundle":
-    """Everything loaded and checked; look at its errors."""
+def load_sources(sources: Sources, groups: Collection[str] = ()) -> "Bundle":
+    """Everything loaded and checked; look at its errors. `groups`: those that charge points are in, where that is to be looked at."""
     import time
 
     from gateway.config.model import Policy
@@ -93,6 +93,7 @@ def load_sources(sources: Sources) -> "Bundle":
         now=time.time(),
         config_path=sources.config_path,
         foreign_site=sources.foreign_site,
+        groups=groups,
     )
 
 

@@ -1,0 +1,106 @@
+"""The site's file: what it does not say is as before, and what docs/policy.md shows can be used as it stands."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from gateway.config.model import Policy
+from gateway.config.policy_packs import Bundle
+from gateway.config.policy_site import load_policy, read_site
+from gateway.policy.site import Gates
+from tests.policy.build import session_of
+
+HEAD = "apiVersion: ocpp-gateway/v1\nkind: PolicySite\n"
+NOW = 1_767_225_600.0
+
+
+def site_of(directory: Path, body: str):
+    path = directory / "site.yaml"
+    path.write_text(HEAD + body)
+    return read_site(str(path))
+
+
+@pytest.mark.parametrize(
+    ("everyone", "group", "expected"),
+    [
+        ("{}", "{}", Gates()),
+        ("{gates: {direction: monitor}}", "{}", Gates(direction="monitor")),
+        ("{gates: {direction: monitor}}", "{level: 2}", Gates(direction="monitor")),
+        ("{gates: {direction: monitor}}", "{gates: {schema: enforce}}", Gates(direction="monitor", schema="enforce")),
+        ("{gates: {direction: monitor}}", "{gates: {direction: enforce}}", Gates()),
+        ("{}", "{gates: {state: monitor}}", Gates(state="monitor")),
+    ],
+)
+def test_a_group_keeps_what_holds_for_everyone_gate_by_gate(
+    tmp_path: Path, everyone: str, group: str, expected: Gates
+) -> None:
+    site, problems = site_of(tmp_path, f"everyone: {everyone}\ngroups:\n  north: {group}\n")
+    assert (site.gates("north"), problems) == (expected, [])
+
+
+def test_a_gate_that_there_is_not_is_an_error(tmp_path: Path) -> None:
+    """It would be taken for one that protects."""
+    _, (problem,) = site_of(tmp_path, "everyone:\n  gates: {sizes: enforce}\n")
+    assert (problem.code, problem.line, problem.severity) == ("P003", 4, "error")
+
+
+def test_the_files_in_the_documentation_can_be_used(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "policy.md").read_text()
+    shown = dict(re.findall(r"```yaml\n# (\S+\.yaml)\n(.*?)```", text, re.DOTALL))
+    assert set(shown) == {"site.yaml", "our-exceptions.yaml"}
+    for name, body in shown.items():
+        (tmp_path / name).write_text(body)
+    exceptions, site = (str(tmp_path / name) for name in ("our-exceptions.yaml", "site.yaml"))
+    policy = Policy(packs=("baseline", "observe", exceptions), site=site)
+    bundle = load_policy(policy, now=NOW, groups=("default", "depot", "lab", "hospital"))
+    assert [str(problem) for problem in bundle.problems] == []
+    assert bundle.site.mode("depot", "smart-charging/max-limit", "monitor", 1) == "enforce"
+    assert bundle.site.mode("lab", "content/jndi", "enforce", 1) == "monitor"
+    assert bundle.site.gates("hospital") == Gates(schema="enforce")
+    assert any(each.exemptions for each in bundle.packs)
+
+
+ROLLOUT = "everyone:\n  modes: {logs/upload-allowlist: enforce}\nrollouts:\n  logs/upload-allowlist: {%s}\n"
+
+
+def loaded(directory: Path, body: str) -> Bundle:
+    path = directory / "site.yaml"
+    path.write_text(HEAD + body)
+    return load_policy(Policy(packs=("logs",), site=str(path)), now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("rollout", "low", "high"),
+    [
+        ("percent: 0", 0, 0),
+        ("percent: 20", 10, 90),
+        ("percent: 100", 200, 200),
+        ("groups: [g]", 200, 200),
+        ("groups: [x]", 0, 0),
+    ],
+)
+def test_a_shipped_rule_is_enforced_in_a_part_of_the_fleet(tmp_path: Path, rollout: str, low: int, high: int) -> None:
+    bundle = loaded(tmp_path, ROLLOUT % rollout)
+    snapshot = bundle.snapshot()
+    (rule,) = (each for each in snapshot.rules if each.id == "logs/upload-allowlist")
+    modes = [snapshot.view(session_of(identity=f"CP-{number}")).mode(rule) for number in range(200)]
+    assert low <= modes.count("enforce") <= high
+    assert modes.count("enforce") + modes.count("monitor") == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (ROLLOUT % "percent: 101", "P005"),
+        (ROLLOUT % "percnt: 5", "P003"),
+        ("rollouts:\n  logs/upload-alowlist: {percent: 5}\n", "P061"),
+    ],
+)
+def test_a_rollout_that_cannot_be_meant_is_an_error(tmp_path: Path, body: str, code: str) -> None:
+    assert [(each.code, each.line > 3) for each in loaded(tmp_path, body).errors] == [(code, True)]
+
+
+def test_a_rollout_is_part_of_the_revision(tmp_path: Path) -> None:
+    revisions = {loaded(tmp_path, ROLLOUT % f"percent: {percent}").revision for percent in (5, 6)}
+    assert len(revisions) == 2
