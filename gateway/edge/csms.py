@@ -8,7 +8,7 @@ import base64
 import os
 import ssl
 import time
-from typing import NamedTuple, cast
+from typing import Final, NamedTuple, cast
 from urllib.parse import urlsplit
 
 import structlog
@@ -25,6 +25,9 @@ from gateway.websocket.head import HeadLimits, HeadViolation, ResponseHead, Resp
 __all__ = ["CSMSDialler", "Dialled"]
 
 _HEAD_LIMITS = HeadLimits(max_head_bytes=16_384, max_headers=100, max_request_line_bytes=1_024)
+_HTTP: Final = "HTTP {}"
+_NOT_SERVED: Final = frozenset(map(_HTTP.format, (502, 503, 504)))
+"""What stands in front of a CSMS says so, or one that has too much to do."""
 _log = structlog.get_logger("edge.csms")
 
 
@@ -114,8 +117,9 @@ class CSMSDialler:
     ) -> Dialled:
         """An upgraded connection for this admission. Raises Refusal (stage csms).
 
-        A CSMS that cannot be reached makes the next address take over; one that answers wrongly does not, because
-        it is there.
+        A CSMS that cannot be reached makes the next address take over. So does one that says 502, 503 or 504, as a load
+        balancer does in front of a dead CSMS, for this charge point: it is there, and may well answer others. Any other
+        answer is that of the CSMS.
         """
         refusal = Refusal(Reason.CSMS_UNREACHABLE, "no address configured")
         for index in self._candidates():
@@ -125,9 +129,10 @@ class CSMSDialler:
                 self._unhealthy_until[index] = 0.0
                 return dialled  # noqa: TRY300  the handler is about this address only
             except Refusal as failed:
-                if failed.reason not in {Reason.CSMS_UNREACHABLE, Reason.CSMS_TLS}:
+                if failed.reason in {Reason.CSMS_UNREACHABLE, Reason.CSMS_TLS}:
+                    self._failed(index, failed)
+                elif failed.detail not in _NOT_SERVED:
                     raise
-                self._failed(index, failed)
                 refusal = failed
         raise refusal
 
@@ -151,7 +156,7 @@ class CSMSDialler:
                 key,
                 admission.subprotocols,
                 client_offer() if offer_deflate else None,
-                self._headers(address, admission, transport, authorization),
+                self._headers(admission, transport, authorization),
             )
         except ValueError as error:
             raise Refusal(Reason.CSMS_HANDSHAKE_INVALID, f"a configured header cannot be sent: {error}") from error
@@ -188,9 +193,7 @@ class CSMSDialler:
             server_hostname=(self.settings.csms.server_name or address.host) if address.secure else None,
         )
 
-    def _headers(
-        self, address: _Address, admission: Admission, transport: Transport, authorization: str | None
-    ) -> list[tuple[str, str]]:
+    def _headers(self, admission: Admission, transport: Transport, authorization: str | None) -> list[tuple[str, str]]:
         csms, identity = self.settings.csms, str(admission.charge_point_id)
         fill = {
             "{id}": identity,
@@ -206,7 +209,10 @@ class CSMSDialler:
         if csms.forwarded_headers:
             headers.append(("X-Forwarded-For", transport.peer.address))
             headers.append(("X-Forwarded-Proto", "https" if transport.tls else "http"))
-            headers.append(("X-Forwarded-Host", address.host_header))
+            if (
+                transport.tls and transport.tls.server_name
+            ):  # what a charge point without TLS has asked for is not known
+                headers.append(("X-Forwarded-Host", transport.tls.server_name))
         if csms.client_cert_header and transport.tls and transport.tls.leaf_der:
             # RFC 9440: a structured-field byte sequence.
             headers.append(("Client-Cert", ":" + base64.b64encode(transport.tls.leaf_der).decode() + ":"))
@@ -233,7 +239,7 @@ def _verify(
     except HandshakeInvalid as invalid:
         status = getattr(invalid, "status", None)
         if status is not None and status >= 400:  # noqa: PLR2004  an honest HTTP error
-            raise Refusal(Reason.CSMS_REFUSED, f"HTTP {status}") from invalid
+            raise Refusal(Reason.CSMS_REFUSED, _HTTP.format(status)) from invalid
         raise Refusal(Reason.CSMS_HANDSHAKE_INVALID, str(invalid)) from invalid
 
 

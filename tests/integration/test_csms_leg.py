@@ -95,11 +95,13 @@ async def test_configured_headers_are_filled_in_and_the_certificate_goes_as_rfc_
         "x-profile": ["3"],
         "x-forwarded-for": ["127.0.0.1"],
         "x-forwarded-proto": ["https"],
+        "x-forwarded-host": ["localhost"],
         "client-cert": [":" + base64.b64encode(certificate.der).decode() + ":"],
     }
     assert {name: site.csms.header(name) for name in expected} == expected
     async with await site.session("headers"):
         assert site.csms.header("x-forwarded-proto") == ["http"]
+        assert site.csms.header("x-forwarded-host") == []
         assert site.csms.header("client-cert") == []
     async with await site.session("P2", "tls", extra=("Client-Cert: :AAAA:", "X-Forwarded-For: 203.0.113.9")):
         assert site.csms.header("client-cert") == []
@@ -171,9 +173,16 @@ async def test_no_address_that_answers_is_503_and_the_charge_point_may_come_back
     assert answer.headers["retry-after"].isdigit()
 
 
-async def test_csms_that_answers_with_an_error_is_there_and_nobody_takes_over(site: Site) -> None:
-    status, event, found = await refused(site, "first-busy")
+async def test_another_address_takes_over_from_one_that_cannot_serve_and_nobody_from_a_csms_that_refuses(
+    site: Site,
+) -> None:
+    async with await site.session("first-busy") as peer:
+        peer.send_text(HEARTBEAT)
+        await site.csms.received("first-busy", HEARTBEAT)
+    status, event, found = await refused(site, "both-busy")
     assert (status, event, found["detail"]) == (502, "upstream.refused", "HTTP 503")
+    status, event, found = await refused(site, "first-refuses")
+    assert (status, event, found["detail"]) == (502, "upstream.refused", "HTTP 401")
 
 
 # -- handshakes that are not

@@ -174,6 +174,8 @@ class Upstreams:
             "first-silent": {"urls": [self.silent.url, main], "connect_timeout_s": 2.0},
             "only-silent": {"urls": [self.silent.url], "connect_timeout_s": 0.5},
             "first-busy": {"urls": [self.hostile["says-503"].url, main]},
+            "first-refuses": {"urls": [self.hostile["says-401"].url, main]},
+            "both-busy": {"urls": [self.hostile["says-503"].url, self.hostile["says-503"].url]},
             "comes-back": {"urls": [self.sleeping, main], "retry_unhealthy_after_s": 0.2},
             **{name: {"urls": [each.url]} for name, each in self.hostile.items()},
         }
