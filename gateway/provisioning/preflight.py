@@ -38,7 +38,9 @@ class OurSide(msgspec.Struct, frozen=True, kw_only=True):
     to_profile: SecurityProfile
     now: float
     listener: str
-    """That serves `to_profile`; empty: none does."""
+    """That serves `to_profile`, for its CSMS; empty: none does."""
+    has_listener_of_others: bool = False
+    """One serves it, of whatever CSMS."""
     old_listener: bool
     """One serves `from_profile`."""
     url: str
@@ -129,6 +131,9 @@ def _firmware(ours: OurSide) -> Check:
 def _listener(ours: OurSide) -> Check:
     if ours.listener:
         return Check("listener", "ok", f"{ours.listener} serves profile {int(ours.to_profile)}")
+    if ours.has_listener_of_others:
+        why = f"only listeners of another CSMS serve profile {int(ours.to_profile)}: charge-point set ID --csms NAME"
+        return Check("listener", "no", why)
     return Check("listener", "no", f"no listener serves profile {int(ours.to_profile)}")
 
 

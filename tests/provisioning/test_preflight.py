@@ -43,6 +43,7 @@ def verdict(ours: dict[str, Any] | None = None, station: dict[str, Any] | None =
         ({}, {"security_profile": "1"}, ("no", "profile")),
         ({}, {"security_profile": ""}, ("ok", "")),
         ({"listener": ""}, {}, ("no", "listener")),
+        ({"listener": "", "has_listener_of_others": True}, {}, ("no", "listener")),
         ({"url_problem": "where?"}, {}, ("no", "address")),
         ({"url": "", "version": OCPPVersion.V1_6}, {}, ("ok", "")),
         ({"not_idle": "a transaction runs"}, {}, ("wait", "idle")),
