@@ -14,6 +14,9 @@ from gateway.provisioning.station_facts import StationFacts, facts_of, questions
 from gateway.provisioning.upgrade import Upgrade
 from gateway.provisioning.upgrade_messages import (
     NetworkPlan,
+    address_in,
+    address_key,
+    address_question,
     free_slots,
     is_taken,
     is_wrong_slot,
@@ -22,7 +25,6 @@ from gateway.provisioning.upgrade_messages import (
     profile_key,
     reset,
     set_network_profile,
-    url_key,
 )
 
 __all__ = ["Heard", "UpgradeCalls", "version_of"]
@@ -85,12 +87,33 @@ class UpgradeCalls:
 
     async def _tell_1_6(self, entry: Entry, upgrade: Upgrade) -> Heard:
         if upgrade.url_key:
-            heard = await self._call(entry, url_key(upgrade), _TELL_S)
-            if not heard.yes:
-                return heard
-        elif upgrade.url:
+            return await self._tell_by_vendors_key(entry, upgrade)
+        if upgrade.url:
             return await self._tell_by_network_keys(entry, upgrade)
         return await self._call(entry, profile_key(upgrade.to_profile), _TELL_S)
+
+    async def _tell_by_vendors_key(self, entry: Entry, upgrade: Upgrade) -> Heard:
+        """The address first. If the profile is refused then, the old address is put back.
+
+        At the new one, nobody lets it in with its old profile. So where that has not worked, it has not said no: both
+        stay accepted, and it is told again.
+        """
+        key = upgrade.url_key
+        asked = await self._call(entry, address_question(key), _ASK_S)
+        if asked.payload is None and not asked.no:
+            return asked
+        before = address_in(asked.payload, key)
+        heard = await self._call(entry, address_key(key, upgrade.url), _TELL_S)
+        if not heard.yes:
+            return heard
+        heard = await self._call(entry, profile_key(upgrade.to_profile), _TELL_S)
+        if not heard.no:
+            return heard
+        # One that has the new address already was told it by a process that has died since.
+        is_known = before and before.rstrip("/") != upgrade.url
+        if is_known and (await self._call(entry, address_key(key, before), _TELL_S)).yes:
+            return heard
+        return msgspec.structs.replace(heard, no=False, why=f"{heard.why}; its old address could not be put back")
 
     async def _tell_by_network_keys(self, entry: Entry, upgrade: Upgrade) -> Heard:
         """Where it has them; the profile comes last, for that alone cannot be taken back."""
