@@ -71,12 +71,12 @@ class UpgradeCalls:
             found = msgspec.structs.replace(found, network_keys=network_keys_of(keys))
         return found, not_idle
 
-    async def tell(self, entry: Entry, upgrade: Upgrade, active_slot: str = "") -> Heard:
-        """The new profile. It is used from its next start on."""
+    async def tell(self, entry: Entry, upgrade: Upgrade) -> Heard:
+        """The new profile. It is used from its next start on. The slot in use is in its list: the preflight has seen to it."""
         if version_of(entry) is OCPPVersion.V1_6:
             return await self._tell_1_6(entry, upgrade)
         heard = Heard(no=True, why="it has no free network profile")
-        for slot in free_slots(upgrade.priority_before, active_slot):
+        for slot in free_slots(upgrade.priority_before):
             plan = NetworkPlan(slot, upgrade.url, upgrade.to_profile, upgrade.interface)
             heard = await self._set_slot(entry, plan)
             if heard.yes:

@@ -213,7 +213,15 @@ def _fallback_check(ours: OurSide, station: StationFacts) -> Check:
         return Check("fall-back", "no", f"no listener serves profile {int(ours.from_profile)} any more")
     if ours.version is not OCPPVersion.V1_6 and not station.priority:
         return Check("fall-back", "no", "it does not say which network profiles it uses")
+    if ours.version is not OCPPVersion.V1_6 and not _is_in_use(station.active_slot, station.priority):
+        why = f"it is connected by its network profile {station.active_slot[:8]}, which its list does not have any more"
+        return Check("fall-back", "no", f"{why}: restart it, or put it into the list")
     return Check("fall-back", "ok", _fallback(ours))
+
+
+def _is_in_use(active_slot: str, priority: str) -> bool:
+    """True if the profile by which it is connected will be tried after its next start, and is never overwritten."""
+    return active_slot.strip() in {"", *(word.strip() for word in priority.split(","))}
 
 
 def _fallback(ours: OurSide) -> str:

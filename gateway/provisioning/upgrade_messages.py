@@ -107,9 +107,9 @@ def reset(version: OCPPVersion) -> Message:
     return Message("Reset", {"type": "Hard" if version is OCPPVersion.V1_6 else "OnIdle"})
 
 
-def free_slots(priority: str, active: str) -> tuple[int, ...]:
+def free_slots(priority: str) -> tuple[int, ...]:
     """Slots to try, never one that is in use (B09.FR.21). `priority`: comma-separated, as the charge point has it."""
-    used = {word.strip() for word in (*priority.split(","), active)}
+    used = {word.strip() for word in priority.split(",")}
     return tuple(slot for slot in _SLOTS if str(slot) not in used)
 
 

@@ -72,6 +72,10 @@ def verdict(ours: dict[str, Any] | None = None, station: dict[str, Any] | None =
         ({}, {"certificates": 3, "max_certificates": 3}, ("ok", "")),
         ({"old_listener": False}, {}, ("no", "fall-back")),
         ({}, {"priority": ""}, ("no", "fall-back")),
+        ({}, {"priority": "2"}, ("no", "fall-back")),
+        ({}, {"priority": "12"}, ("no", "fall-back")),
+        ({}, {"priority": "2, 1"}, ("ok", "")),
+        ({}, {"priority": "2", "active_slot": ""}, ("ok", "")),
         ({"version": OCPPVersion.V1_6}, {"priority": ""}, ("ok", "")),
         ({"from_profile": ONE, "to_profile": TWO}, {"security_profile": "0"}, ("ok", "")),
         (
