@@ -29,7 +29,8 @@ from gateway.provisioning.upgrade_messages import (
 
 __all__ = ["Heard", "UpgradeCalls", "version_of"]
 
-_ASK_S: Final = 15.0
+_ASK_S: Final = 30.0
+"""As long as any call may take: there are charge points that need 20 seconds for each answer."""
 _TELL_S: Final = 30.0
 _UNABLE: Final = frozenset({"NotImplemented", "NotSupported"})
 
@@ -45,6 +46,11 @@ class Heard(msgspec.Struct, frozen=True):
     payload: Any = None
     unable: bool = False
     """It does not know the message."""
+
+    @property
+    def is_unheard(self) -> bool:
+        """Nothing has come back, neither a result nor an error."""
+        return self.payload is None and not self.no
 
 
 class UpgradeCalls:
@@ -63,13 +69,15 @@ class UpgradeCalls:
         not_idle = "" if heard.sent else heard.why
         if not heard.sent:
             heard = await self._call(entry, first, _ASK_S)
-        answers = [heard.payload, *[(await self._call(entry, each, _ASK_S)).payload for each in others]]
-        roots = (await self._call(entry, roots_question(version), _ASK_S)).payload
-        found = facts_of(version, tuple(answers), roots_of(version, roots))
+        answers = [heard, *[await self._call(entry, each, _ASK_S) for each in others]]
+        roots = await self._call(entry, roots_question(version), _ASK_S)
+        found = facts_of(version, tuple(each.payload for each in answers), roots_of(version, roots.payload))
         if version is OCPPVersion.V1_6:
             keys = (await self._call(entry, keys_question(), _ASK_S)).payload
             found = msgspec.structs.replace(found, network_keys=network_keys_of(keys))
-        return found, not_idle
+        decisive = [roots] if version is OCPPVersion.V1_6 else [*answers, roots]
+        unheard = next((each.why or "no answer" for each in decisive if each.is_unheard), "")
+        return msgspec.structs.replace(found, unheard=unheard), not_idle
 
     async def tell(self, entry: Entry, upgrade: Upgrade) -> Heard:
         """The new profile. It is used from its next start on. The slot in use is in its list: the preflight has seen to it."""

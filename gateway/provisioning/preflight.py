@@ -76,6 +76,8 @@ class Preflight(msgspec.Struct, frozen=True):
     checks: tuple[Check, ...]
     fallback: str
     reversibility: str
+    is_heard: bool = True
+    """It has answered everything that decides. If not, it is asked again another time."""
 
     @property
     def verdict(self) -> Outcome:
@@ -100,7 +102,14 @@ def preflight(ours: OurSide, station: StationFacts) -> Preflight:
     else:
         checks.append(_password(ours))
     checks.append(_fallback_check(ours, station))
-    return Preflight(tuple(checks), _fallback(ours), _reversibility(ours, station))
+    if station.unheard:
+        checks.insert(0, Check("answers", "wait", f"it has not answered: {station.unheard}"))
+    return Preflight(tuple(checks), _fallback(ours), _reversibility(ours, station), is_heard=not station.unheard)
+
+
+def _unsaid(station: StationFacts) -> Outcome:
+    """Of what it does not say: it may only not have heard the question."""
+    return "wait" if station.unheard else "no"
 
 
 def _profile(ours: OurSide, station: StationFacts) -> Check:
@@ -164,7 +173,7 @@ def _root(ours: OurSide, station: StationFacts) -> Check:
         case "none":
             return _missing_root(ours, f"it has {count} roots, and not that of our server certificates")
         case "unknown":
-            return Check("root", "no", "it does not say which roots it has")
+            return Check("root", _unsaid(station), "it does not say which roots it has")
 
 
 def _missing_root(ours: OurSide, what: str) -> Check:
@@ -212,7 +221,7 @@ def _fallback_check(ours: OurSide, station: StationFacts) -> Check:
     if not ours.old_listener:
         return Check("fall-back", "no", f"no listener serves profile {int(ours.from_profile)} any more")
     if ours.version is not OCPPVersion.V1_6 and not station.priority:
-        return Check("fall-back", "no", "it does not say which network profiles it uses")
+        return Check("fall-back", _unsaid(station), "it does not say which network profiles it uses")
     if ours.version is not OCPPVersion.V1_6 and not _is_in_use(station.active_slot, station.priority):
         why = f"it is connected by its network profile {station.active_slot[:8]}, which its list does not have any more"
         return Check("fall-back", "no", f"{why}: restart it, or put it into the list")

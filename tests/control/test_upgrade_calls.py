@@ -103,3 +103,22 @@ class TestVendorsKey:
         heard = await told(station)
         assert (heard.no, station.address) == (True, OLD)
         assert station.asked[1:] == [(URL_KEY, NEW)]
+
+
+class TestFacts:
+    @pytest.mark.parametrize(
+        ("says", "unheard"),
+        [
+            ({}, ""),
+            ({"GetInstalledCertificateIds": "NotFound"}, ""),
+            ({"GetInstalledCertificateIds": None}, "GetInstalledCertificateIds: timeout"),
+            ({"GetConfiguration": None}, ""),  # of 1.6 nothing in it decides
+        ],
+    )
+    async def test_what_decides_and_was_not_answered(self, says: dict[str, str | None], unheard: str) -> None:
+        facts, not_idle = await UpgradeCalls(Station(**says)).facts(entry())  # type: ignore[arg-type]
+        assert (facts.unheard, not_idle) == (unheard, "")
+
+    async def test_of_2_x_the_variables_decide_too(self) -> None:
+        facts, _ = await UpgradeCalls(Station(GetVariables=None)).facts(entry("ocpp2.0.1"))  # type: ignore[arg-type]
+        assert (facts.unheard, facts.roots) == ("GetVariables: timeout", ())

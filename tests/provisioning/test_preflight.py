@@ -97,6 +97,17 @@ def test_an_obstacle_comes_before_the_certificate_and_that_before_waiting() -> N
     assert verdict({"root": "none", "install_root": True}, {"clock": 0.0})[0] == "no"
 
 
+def test_what_it_was_asked_and_has_not_answered_is_asked_again() -> None:
+    unheard = {"unheard": "GetVariables: timeout"}
+    assert verdict({}, unheard) == ("wait", "answers")
+    assert verdict({"root": "unknown"}, unheard)[0] == "wait"
+    assert verdict({}, {"priority": "", **unheard})[0] == "wait"
+    assert verdict({"root": "none"}, unheard) == ("no", "root")
+    found = preflight(OURS, replace(STATION, unheard="GetVariables: timeout"))
+    assert (found.checks[0].why, found.is_heard) == ("it has not answered: GetVariables: timeout", False)
+    assert preflight(OURS, STATION).is_heard
+
+
 def test_what_is_done_in_spite_of_a_check_is_said() -> None:
     found = preflight(replace(OURS, firmware="it is old", unsafe_any_firmware=True), STATION)
     (check,) = [each for each in found.checks if each.name == "firmware"]
