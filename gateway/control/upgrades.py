@@ -193,7 +193,7 @@ class Upgrades(NodePart):
         if record.pending_security_profile is not None and not is_open and record.charge_point_id not in self._open:
             pending = int(record.pending_security_profile)
             raise UpgradeRefused(
-                f"profile {pending} is accepted as well already: charge-point set ID --pending-profile none"
+                f"profile {pending} is accepted as well already: charge-point set ID --pending-security-profile ''"
             )
         entry = self._sessions.get(record.charge_point_id)
         fresh = core.wanted(
