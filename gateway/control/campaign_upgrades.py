@@ -62,6 +62,8 @@ class UpgradeOperation:
         match found.verdict:
             case "no" | "install":
                 return Answer(Said.REFUSED, found.why)
+            case "wait" if not found.is_heard:
+                return Answer(Said.NOT_NOW, found.why)
             case "enrol":
                 return await self._certified(member)
             case _:

@@ -21,6 +21,17 @@ from gateway.store.registry import Registry
 __all__ = ["Capabilities"]
 
 _MAX_WAITING: Final = 10_000
+
+
+def _variable(payload: dict[str, Any]) -> str:
+    """What is set, where it is one thing; not to what."""
+    items = payload.get("setVariableData")
+    if not isinstance(items, list) or len(items) != 1 or not isinstance(items[0], dict):
+        return ""
+    named = [items[0].get(part) for part in ("component", "variable")]
+    return ".".join(str(each.get("name")) for each in named if isinstance(each, dict))
+
+
 _DETAILS: Final[dict[str, Callable[[dict[str, Any]], Any]]] = {
     "TriggerMessage": lambda payload: payload.get("requestedMessage"),
     "ExtendedTriggerMessage": lambda payload: payload.get("requestedMessage"),
@@ -28,6 +39,7 @@ _DETAILS: Final[dict[str, Callable[[dict[str, Any]], Any]]] = {
     "CertificateSigned": lambda payload: f"chain of {payload.get('certificateChain', '').count('BEGIN CERTIFICATE')}",
     "InstallCertificate": lambda payload: payload.get("certificateType"),
     "Reset": lambda payload: payload.get("type"),
+    "SetVariables": _variable,
 }
 """What of a call makes a difference to what comes of it. Never a value that is a secret or names a charge point."""
 _log = structlog.get_logger("control.capabilities")
@@ -66,7 +78,7 @@ class Capabilities(NodePart):
         """A call of the gateway's own has ended."""
         told = payload if isinstance(payload, dict) else {}
         detail = _DETAILS[answer.action](told) if answer.action in _DETAILS else ""
-        status = status_of(answer.payload)
+        status = status_of(answer.payload) or _set_status(answer.payload)
         fact = call_fact(answer.action, str(detail or ""), answer.outcome, status, answer.error)
         if fact is not None:
             self.saw(ChargePointId(charge_point_id), fact)
@@ -104,6 +116,15 @@ class Capabilities(NodePart):
     async def close(self) -> None:
         """Write the last of it."""
         await self.tick()
+
+
+def _set_status(answer: Any) -> str:
+    """The status of the one variable that was set; empty where it is not one."""
+    results = answer.get("setVariableResult") if isinstance(answer, dict) else None
+    if not isinstance(results, list) or len(results) != 1 or not isinstance(results[0], dict):
+        return ""
+    status = results[0].get("attributeStatus")
+    return status if isinstance(status, str) else ""
 
 
 def _counts(registry: Registry, waiting: dict[tuple[Stratum | ChargePointId, Fact], _Seen]) -> list[Count]:

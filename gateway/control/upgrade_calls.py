@@ -14,6 +14,9 @@ from gateway.provisioning.station_facts import StationFacts, facts_of, questions
 from gateway.provisioning.upgrade import Upgrade
 from gateway.provisioning.upgrade_messages import (
     NetworkPlan,
+    address_in,
+    address_key,
+    address_question,
     free_slots,
     is_taken,
     is_wrong_slot,
@@ -22,12 +25,12 @@ from gateway.provisioning.upgrade_messages import (
     profile_key,
     reset,
     set_network_profile,
-    url_key,
 )
 
 __all__ = ["Heard", "UpgradeCalls", "version_of"]
 
-_ASK_S: Final = 15.0
+_ASK_S: Final = 30.0
+"""As long as any call may take: there are charge points that need 20 seconds for each answer."""
 _TELL_S: Final = 30.0
 _UNABLE: Final = frozenset({"NotImplemented", "NotSupported"})
 
@@ -43,6 +46,11 @@ class Heard(msgspec.Struct, frozen=True):
     payload: Any = None
     unable: bool = False
     """It does not know the message."""
+
+    @property
+    def is_unheard(self) -> bool:
+        """Nothing has come back, neither a result nor an error."""
+        return self.payload is None and not self.no
 
 
 class UpgradeCalls:
@@ -61,20 +69,22 @@ class UpgradeCalls:
         not_idle = "" if heard.sent else heard.why
         if not heard.sent:
             heard = await self._call(entry, first, _ASK_S)
-        answers = [heard.payload, *[(await self._call(entry, each, _ASK_S)).payload for each in others]]
-        roots = (await self._call(entry, roots_question(version), _ASK_S)).payload
-        found = facts_of(version, tuple(answers), roots_of(version, roots))
+        answers = [heard, *[await self._call(entry, each, _ASK_S) for each in others]]
+        roots = await self._call(entry, roots_question(version), _ASK_S)
+        found = facts_of(version, tuple(each.payload for each in answers), roots_of(version, roots.payload))
         if version is OCPPVersion.V1_6:
             keys = (await self._call(entry, keys_question(), _ASK_S)).payload
             found = msgspec.structs.replace(found, network_keys=network_keys_of(keys))
-        return found, not_idle
+        decisive = [roots] if version is OCPPVersion.V1_6 else [*answers, roots]
+        unheard = next((each.why or "no answer" for each in decisive if each.is_unheard), "")
+        return msgspec.structs.replace(found, unheard=unheard), not_idle
 
-    async def tell(self, entry: Entry, upgrade: Upgrade, active_slot: str = "") -> Heard:
-        """The new profile. It is used from its next start on."""
+    async def tell(self, entry: Entry, upgrade: Upgrade) -> Heard:
+        """The new profile. It is used from its next start on. The slot in use is in its list: the preflight has seen to it."""
         if version_of(entry) is OCPPVersion.V1_6:
             return await self._tell_1_6(entry, upgrade)
         heard = Heard(no=True, why="it has no free network profile")
-        for slot in free_slots(upgrade.priority_before, active_slot):
+        for slot in free_slots(upgrade.priority_before):
             plan = NetworkPlan(slot, upgrade.url, upgrade.to_profile, upgrade.interface)
             heard = await self._set_slot(entry, plan)
             if heard.yes:
@@ -85,12 +95,33 @@ class UpgradeCalls:
 
     async def _tell_1_6(self, entry: Entry, upgrade: Upgrade) -> Heard:
         if upgrade.url_key:
-            heard = await self._call(entry, url_key(upgrade), _TELL_S)
-            if not heard.yes:
-                return heard
-        elif upgrade.url:
+            return await self._tell_by_vendors_key(entry, upgrade)
+        if upgrade.url:
             return await self._tell_by_network_keys(entry, upgrade)
         return await self._call(entry, profile_key(upgrade.to_profile), _TELL_S)
+
+    async def _tell_by_vendors_key(self, entry: Entry, upgrade: Upgrade) -> Heard:
+        """The address first. If the profile is refused then, the old address is put back.
+
+        At the new one, nobody lets it in with its old profile. So where that has not worked, it has not said no: both
+        stay accepted, and it is told again.
+        """
+        key = upgrade.url_key
+        asked = await self._call(entry, address_question(key), _ASK_S)
+        if asked.payload is None and not asked.no:
+            return asked
+        before = address_in(asked.payload, key)
+        heard = await self._call(entry, address_key(key, upgrade.url), _TELL_S)
+        if not heard.yes:
+            return heard
+        heard = await self._call(entry, profile_key(upgrade.to_profile), _TELL_S)
+        if not heard.no:
+            return heard
+        # One that has the new address already was told it by a process that has died since.
+        is_known = before and before.rstrip("/") != upgrade.url
+        if is_known and (await self._call(entry, address_key(key, before), _TELL_S)).yes:
+            return heard
+        return msgspec.structs.replace(heard, no=False, why=f"{heard.why}; its old address could not be put back")
 
     async def _tell_by_network_keys(self, entry: Entry, upgrade: Upgrade) -> Heard:
         """Where it has them; the profile comes last, for that alone cannot be taken back."""

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final, Literal
 
+import msgspec
 from cryptography import x509
 
 from gateway.config.model import Config, Listener
@@ -72,26 +73,31 @@ class UpgradeChecks:
         }
 
     async def server_chains(
-        self, profile: SecurityProfile, record: ChargePointRecord
+        self, profile: SecurityProfile, record: ChargePointRecord, entry: Entry | None
     ) -> tuple[list[Chain], list[x509.Certificate]]:
-        """What charge points see on this profile, and the roots that the configuration names for it."""
-        listener = self._listener(profile, record)
+        """What this charge point would see on this profile, and the roots that the configuration names for it."""
+        listener = self._listener(profile, record, entry)
         if listener is None or listener.tls is None:
             return [], []
         return self._chains.get(listener.name, []), await asyncio.to_thread(_read_roots, listener.tls.server_roots)
 
-    def url_for(self, profile: SecurityProfile, record: ChargePointRecord) -> str:
-        """Where charge points find the listener for a profile; empty where the configuration does not say."""
-        listener = self._listener(profile, record)
+    def url_for(self, profile: SecurityProfile, record: ChargePointRecord, entry: Entry | None) -> str:
+        """Where this charge point finds the listener for a profile; empty where nobody can say, or not before it is connected."""
+        listener = self._listener(profile, record, entry)
         return listener.url.rstrip("/") if listener is not None else ""
+
+    def placed(self, entry: Entry, record: ChargePointRecord, upgrade: Upgrade) -> Upgrade:
+        """With its URL, if that could not be known before it was connected."""
+        url = upgrade.url or self.url_for(upgrade.to_profile, record, entry)
+        return msgspec.structs.replace(upgrade, url=url)
 
     async def preflight(
         self, entry: Entry, record: ChargePointRecord, upgrade: Upgrade
     ) -> tuple[Preflight, StationFacts]:
         """Ask the charge point and look at our side. Raises StoreError."""
         station, not_idle = await self._calls.facts(entry)
-        listener = self._listener(upgrade.to_profile, record)
-        chains, roots = await self.server_chains(upgrade.to_profile, record)
+        listener = self._listener(upgrade.to_profile, record, entry)
+        chains, roots = await self.server_chains(upgrade.to_profile, record, entry)
         # The registry knows what it has said of itself; the directory's record does not follow that.
         kind, known = await self._store.call(lambda registry: _known_of(registry, record.charge_point_id))
         now = time.time()
@@ -104,7 +110,8 @@ class UpgradeChecks:
             to_profile=upgrade.to_profile,
             now=now,
             listener=listener.name if listener is not None else "",
-            old_listener=self._listener(upgrade.from_profile, record) is not None,
+            has_listener_of_others=any(self._serving(upgrade.to_profile)),
+            old_listener=self._listener(upgrade.from_profile, record, entry) is not None,
             url=upgrade.url,
             url_problem=_url_problem(version, upgrade),
             url_key=upgrade.url_key,
@@ -129,14 +136,22 @@ class UpgradeChecks:
     def _rules(self) -> tuple[FirmwareRule, ...]:
         return self._config.known_firmware if self._config is not None else ()
 
-    def _listener(self, profile: SecurityProfile, record: ChargePointRecord) -> Listener | None:
-        """The one that says where it is, if one does."""
-        if self._config is None:
+    def _serving(self, profile: SecurityProfile) -> list[Listener]:
+        listeners = self._config.listeners if self._config is not None else ()
+        return [each for each in listeners if profile in each.security_profiles]
+
+    def _listener(self, profile: SecurityProfile, record: ChargePointRecord, entry: Entry | None) -> Listener | None:
+        """The one that says where it is, if one does. Never one by which it would come to another CSMS.
+
+        Where the record names no CSMS, that of the listener counts: of the one by which it is connected (`entry`).
+        """
+        serving = self._serving(profile)
+        same = [each for each in serving if each.csms == record.csms]
+        if not record.csms and entry is not None and entry.live is not None:
+            serving = [each for each in serving if each.csms == entry.live.csms]
+        elif not record.csms and len({each.csms for each in serving}) > 1:
             return None
-        serving = [each for each in self._config.listeners if profile in each.security_profiles]
-        if record.csms:
-            same = [each for each in serving if each.csms == record.csms]
-            serving = same or serving
+        serving = same or serving
         return next((each for each in serving if each.url), serving[0] if serving else None)
 
     async def _certificate(

@@ -21,7 +21,9 @@ from gateway.provisioning.roots import CSMS_ROOT, RootStore, has, refusal_to_ins
 
 __all__ = ["UpgradeRoots"]
 
-ServerChains = Callable[[SecurityProfile, ChargePointRecord], Awaitable[tuple[list[Chain], list[x509.Certificate]]]]
+ServerChains = Callable[
+    [SecurityProfile, ChargePointRecord, Entry | None], Awaitable[tuple[list[Chain], list[x509.Certificate]]]
+]
 """What the listener for a profile shows, and the roots that are known to be above it."""
 
 
@@ -34,7 +36,7 @@ class UpgradeRoots:
 
     async def install(self, entry: Entry, record: ChargePointRecord, profile: SecurityProfile) -> Said:
         """Accepted: it lists every root that it needs on `profile`. Not known: it may have it, ask again."""
-        chains, roots = await self._server_chains(profile, record)
+        chains, roots = await self._server_chains(profile, record, entry)
         needed = roots_above(chains, roots)
         if needed is None:
             return Said(accepted=False, why="name the root in server_roots of [listener.tls]")

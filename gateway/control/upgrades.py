@@ -193,14 +193,15 @@ class Upgrades(NodePart):
         if record.pending_security_profile is not None and not is_open and record.charge_point_id not in self._open:
             pending = int(record.pending_security_profile)
             raise UpgradeRefused(
-                f"profile {pending} is accepted as well already: charge-point set ID --pending-profile none"
+                f"profile {pending} is accepted as well already: charge-point set ID --pending-security-profile ''"
             )
+        entry = self._sessions.get(record.charge_point_id)
         fresh = core.wanted(
             record.charge_point_id,
             record.security_profile,
             wish.to_profile,
             time.time(),
-            url=wish.url.rstrip("/") or self._checks.url_for(wish.to_profile, record),
+            url=wish.url.rstrip("/") or self._checks.url_for(wish.to_profile, record, entry),
             url_key=wish.url_key,
             interface=wish.interface,
         )
@@ -360,11 +361,12 @@ class Upgrades(NodePart):
         entry, record = self._reached(upgrade), self._directory.get(upgrade.charge_point_id)
         if entry is None or record is None:
             return
-        found, station = await self._checks.preflight(entry, record, upgrade)
+        placed = self._checks.placed(entry, record, upgrade)
+        found, station = await self._checks.preflight(entry, record, placed)
         now = time.time()
         match found.verdict:
             case "ok":
-                await self._change(upgrade, core.both_accepted(upgrade, now, station.priority))
+                await self._change(upgrade, core.both_accepted(placed, now, station.priority))
             case "wait":
                 await self._change(upgrade, core.put_off(upgrade, now, found.why, self._timing))
             case "install":

@@ -42,7 +42,11 @@ _ROOTS: Final = (
     "call:InstallCertificate CentralSystemRootCertificate",
     "call:InstallCertificate CSMSRootCertificate",
 )
-_REFUSES: Final = _UNABLE | {"Rejected"}
+_PASSWORDS: Final = (
+    "call:ChangeConfiguration AuthorizationKey",
+    "call:SetVariables SecurityCtrlr.BasicAuthPassword",
+)
+_REFUSES: Final = _UNABLE | {"Rejected", "UnknownComponent", "UnknownVariable", "NotSupportedAttributeType"}
 _ENOUGH: Final = 3
 """So often something must have been seen, and nothing else, before it stands in the way of a campaign."""
 _TIMES: Final = (10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0)
@@ -194,7 +198,7 @@ def obstacles(
             found.append("it does not ask for a certificate when it is told to")
         if _never(facts.get("certificate", {}), {"rejected"}):
             found.append("it has rejected every certificate")
-    if kind == "password" and _never(facts.get("call:ChangeConfiguration AuthorizationKey", {}), _REFUSES):
+    if kind == "password" and any(_never(facts.get(name, {}), _REFUSES) for name in _PASSWORDS):
         found.append("it has refused every new password")
     return found
 

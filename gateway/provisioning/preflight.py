@@ -38,7 +38,9 @@ class OurSide(msgspec.Struct, frozen=True, kw_only=True):
     to_profile: SecurityProfile
     now: float
     listener: str
-    """That serves `to_profile`; empty: none does."""
+    """That serves `to_profile`, for its CSMS; empty: none does."""
+    has_listener_of_others: bool = False
+    """One serves it, of whatever CSMS."""
     old_listener: bool
     """One serves `from_profile`."""
     url: str
@@ -74,6 +76,8 @@ class Preflight(msgspec.Struct, frozen=True):
     checks: tuple[Check, ...]
     fallback: str
     reversibility: str
+    is_heard: bool = True
+    """It has answered everything that decides. If not, it is asked again another time."""
 
     @property
     def verdict(self) -> Outcome:
@@ -98,7 +102,14 @@ def preflight(ours: OurSide, station: StationFacts) -> Preflight:
     else:
         checks.append(_password(ours))
     checks.append(_fallback_check(ours, station))
-    return Preflight(tuple(checks), _fallback(ours), _reversibility(ours, station))
+    if station.unheard:
+        checks.insert(0, Check("answers", "wait", f"it has not answered: {station.unheard}"))
+    return Preflight(tuple(checks), _fallback(ours), _reversibility(ours, station), is_heard=not station.unheard)
+
+
+def _unsaid(station: StationFacts) -> Outcome:
+    """Of what it does not say: it may only not have heard the question."""
+    return "wait" if station.unheard else "no"
 
 
 def _profile(ours: OurSide, station: StationFacts) -> Check:
@@ -129,6 +140,9 @@ def _firmware(ours: OurSide) -> Check:
 def _listener(ours: OurSide) -> Check:
     if ours.listener:
         return Check("listener", "ok", f"{ours.listener} serves profile {int(ours.to_profile)}")
+    if ours.has_listener_of_others:
+        why = f"only listeners of another CSMS serve profile {int(ours.to_profile)}: charge-point set ID --csms NAME"
+        return Check("listener", "no", why)
     return Check("listener", "no", f"no listener serves profile {int(ours.to_profile)}")
 
 
@@ -159,7 +173,7 @@ def _root(ours: OurSide, station: StationFacts) -> Check:
         case "none":
             return _missing_root(ours, f"it has {count} roots, and not that of our server certificates")
         case "unknown":
-            return Check("root", "no", "it does not say which roots it has")
+            return Check("root", _unsaid(station), "it does not say which roots it has")
 
 
 def _missing_root(ours: OurSide, what: str) -> Check:
@@ -207,8 +221,16 @@ def _fallback_check(ours: OurSide, station: StationFacts) -> Check:
     if not ours.old_listener:
         return Check("fall-back", "no", f"no listener serves profile {int(ours.from_profile)} any more")
     if ours.version is not OCPPVersion.V1_6 and not station.priority:
-        return Check("fall-back", "no", "it does not say which network profiles it uses")
+        return Check("fall-back", _unsaid(station), "it does not say which network profiles it uses")
+    if ours.version is not OCPPVersion.V1_6 and not _is_in_use(station.active_slot, station.priority):
+        why = f"it is connected by its network profile {station.active_slot[:8]}, which its list does not have any more"
+        return Check("fall-back", "no", f"{why}: restart it, or put it into the list")
     return Check("fall-back", "ok", _fallback(ours))
+
+
+def _is_in_use(active_slot: str, priority: str) -> bool:
+    """True if the profile by which it is connected will be tried after its next start, and is never overwritten."""
+    return active_slot.strip() in {"", *(word.strip() for word in priority.split(","))}
 
 
 def _fallback(ours: OurSide) -> str:

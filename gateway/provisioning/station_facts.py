@@ -48,6 +48,8 @@ class StationFacts(msgspec.Struct, frozen=True, kw_only=True):
     roots: tuple[InstalledRoot, ...] | None = None
     network_keys: NetworkKeys | None = None
     """1.6, of some vendors."""
+    unheard: str = ""
+    """Why something that decides was asked and not answered at all: its line broke, say. Empty: everything was."""
 
 
 def questions(version: OCPPVersion) -> tuple[Message, ...]:

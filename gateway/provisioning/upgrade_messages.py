@@ -8,10 +8,12 @@ from typing import Any, Final, NamedTuple
 
 from gateway.ocpp.vocabulary import OCPPVersion, SecurityProfile
 from gateway.provisioning.messages import Message, status_of
-from gateway.provisioning.upgrade import Upgrade
 
 __all__ = [
     "NetworkPlan",
+    "address_in",
+    "address_key",
+    "address_question",
     "free_slots",
     "is_taken",
     "is_wrong_slot",
@@ -20,7 +22,6 @@ __all__ = [
     "profile_key",
     "reset",
     "set_network_profile",
-    "url_key",
 ]
 
 _PRIORITY: Final = ("OCPPCommCtrlr", "NetworkConfigurationPriority")
@@ -44,9 +45,24 @@ def profile_key(profile: SecurityProfile) -> Message:
     return Message("ChangeConfiguration", {"key": "SecurityProfile", "value": str(int(profile))})
 
 
-def url_key(upgrade: Upgrade) -> Message:
+def address_key(key: str, url: str) -> Message:
     """1.6: the standard has no key for it; vendors do."""
-    return Message("ChangeConfiguration", {"key": upgrade.url_key, "value": upgrade.url})
+    return Message("ChangeConfiguration", {"key": key, "value": url})
+
+
+def address_question(key: str) -> Message:
+    """1.6: what is in it now, to be put back."""
+    return Message("GetConfiguration", {"key": [key]})
+
+
+def address_in(answer: Any, key: str) -> str:
+    """From the result of `address_question`; empty where it does not say."""
+    found = answer.get("configurationKey") if isinstance(answer, dict) else None
+    for each in found if isinstance(found, list) else ():
+        if isinstance(each, dict) and str(each.get("key", "")).lower() == key.lower():
+            value = each.get("value")
+            return value if isinstance(value, str) else ""
+    return ""
 
 
 def set_network_profile(version: OCPPVersion, plan: NetworkPlan) -> Message:
@@ -91,9 +107,9 @@ def reset(version: OCPPVersion) -> Message:
     return Message("Reset", {"type": "Hard" if version is OCPPVersion.V1_6 else "OnIdle"})
 
 
-def free_slots(priority: str, active: str) -> tuple[int, ...]:
+def free_slots(priority: str) -> tuple[int, ...]:
     """Slots to try, never one that is in use (B09.FR.21). `priority`: comma-separated, as the charge point has it."""
-    used = {word.strip() for word in (*priority.split(","), active)}
+    used = {word.strip() for word in priority.split(",")}
     return tuple(slot for slot in _SLOTS if str(slot) not in used)
 
 

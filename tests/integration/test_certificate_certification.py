@@ -1,6 +1,6 @@
 """What the certification of a CSMS asks about certificates, with simulated charge points that behave as the tool does.
 
-1.6: TC_074, TC_077, TC_078. 2.0.1: TC_A_11, TC_A_12, TC_A_14. Upgrades (TC_083, TC_A_19) are in test_upgrade.py.
+1.6: TC_074, TC_077, TC_078. 2.0.1: TC_A_11, TC_A_12, TC_A_14, of ISO 15118 TC_M_03, 04, 14 to 16. Upgrades (TC_083, TC_A_19) are in test_upgrade.py.
 """
 
 import asyncio
@@ -79,11 +79,23 @@ async def test_a_rejected_root_is_borne_and_its_event_confirmed(tmp_path: Any) -
         await confirmed(site, cp, "InvalidCentralSystemCertificate")
 
 
-@pytest.mark.requirement("TC_A_12_CSMS")
-async def test_a_v2g_certificate_is_the_csms_s_to_ask_for_and_to_give(tmp_path: Any) -> None:
+async def asked_by_the_csms(site: UpgradeSite, identity: str, action: str, payload: dict[str, Any]) -> dict[str, Any]:
+    """The charge point's answer to a call of the CSMS."""
+    number = f"csms-{len(site.csms.texts[identity])}"
+    await site.csms.connections[identity].send(json.dumps([2, number, action, payload]))
+
+    def answers() -> list[str]:
+        return [text for text in site.csms.texts[identity] if text.startswith(f'[3,"{number}",')]
+
+    await until(lambda: answers() != [], f"an answer to {action}")
+    return dict(json.loads(answers()[0])[2])
+
+
+@pytest.mark.requirement("TC_A_12_CSMS", "TC_M_03_CSMS", "TC_M_04_CSMS", "TC_M_14_CSMS", "TC_M_15_CSMS", "TC_M_16_CSMS")
+async def test_what_is_of_iso_15118_is_the_csms_s_to_ask_for_and_to_give(tmp_path: Any) -> None:
     async with (
         upgrade_site(tmp_path) as site,
-        site.charge_point("CP-201", "2.0.1", 2, organization="CPO", to_profile=2),
+        site.charge_point("CP-201", "2.0.1", 2, organization="CPO", to_profile=2) as cp,
     ):
         asked = json.dumps([2, "q", "TriggerMessage", {"requestedMessage": "SignV2GCertificate"}])
         await site.csms.connections["CP-201"].send(asked)
@@ -93,3 +105,15 @@ async def test_a_v2g_certificate_is_the_csms_s_to_ask_for_and_to_give(tmp_path: 
             "the request is at the CSMS",
         )
         assert enrolment_state(site, "CP-201") == ""
+        for kind in ("V2GRootCertificate", "MORootCertificate"):
+            root = {"certificateType": kind, "certificate": site.ca_root}
+            assert await asked_by_the_csms(site, "CP-201", "InstallCertificate", root) == {"status": "Accepted"}
+            found = await asked_by_the_csms(site, "CP-201", "GetInstalledCertificateIds", {"certificateType": [kind]})
+            assert [each["certificateType"] for each in found["certificateHashDataChain"]] == [kind]
+        none = {"certificateType": ["V2GCertificateChain"]}
+        found = await asked_by_the_csms(site, "CP-201", "GetInstalledCertificateIds", none)
+        assert found == {"status": "NotFound"}
+        count = len(cp.memory.roots)
+        ours = {"certificateType": "CSMSRootCertificate", "certificate": site.ca_root}
+        assert await asked_by_the_csms(site, "CP-201", "InstallCertificate", ours) == {"status": "Rejected"}
+        assert len(cp.memory.roots) == count

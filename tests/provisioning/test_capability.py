@@ -107,6 +107,11 @@ class TestObstacles:
             ("certificate", {"certificate-trigger": {"does not ask": 3}}, "does not ask for a certificate"),
             ("certificate", {"certificate": {"rejected": 3}}, "has rejected every certificate"),
             ("password", {"call:ChangeConfiguration AuthorizationKey": {"Rejected": 3}}, "refused every new password"),
+            (
+                "password",
+                {"call:SetVariables SecurityCtrlr.BasicAuthPassword": {"Rejected": 2, "UnknownVariable": 1}},
+                "refused every new password",
+            ),
             ("certificate", {"campaign:certificate": {"lost": 1}}, "were lost in such a campaign"),
             ("password", {"campaign:password": {"fell-back": 3}}, "3 of this kind fell back in such a campaign"),
             ("security-profile", {"call:SetNetworkProfile": {"Rejected": 3}}, "refused every SetNetworkProfile"),
@@ -140,6 +145,11 @@ class TestObstacles:
     )
     def test_what_is_no_proof(self, facts: dict[str, dict[str, int]]) -> None:
         assert obstacles("certificate", facts) == []
+
+    def test_a_password_that_was_taken_once_or_another_variable_is_no_obstacle(self) -> None:
+        name = "call:SetVariables SecurityCtrlr.BasicAuthPassword"
+        assert obstacles("password", {name: {"Rejected": 9, "Accepted": 1}}) == []
+        assert obstacles("password", {"call:SetVariables SecurityCtrlr.OrganizationName": {"Rejected": 9}}) == []
 
 
 def test_the_registry_is_counted_by_kind() -> None:

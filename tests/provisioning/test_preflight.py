@@ -43,6 +43,7 @@ def verdict(ours: dict[str, Any] | None = None, station: dict[str, Any] | None =
         ({}, {"security_profile": "1"}, ("no", "profile")),
         ({}, {"security_profile": ""}, ("ok", "")),
         ({"listener": ""}, {}, ("no", "listener")),
+        ({"listener": "", "has_listener_of_others": True}, {}, ("no", "listener")),
         ({"url_problem": "where?"}, {}, ("no", "address")),
         ({"url": "", "version": OCPPVersion.V1_6}, {}, ("ok", "")),
         ({"not_idle": "a transaction runs"}, {}, ("wait", "idle")),
@@ -71,6 +72,10 @@ def verdict(ours: dict[str, Any] | None = None, station: dict[str, Any] | None =
         ({}, {"certificates": 3, "max_certificates": 3}, ("ok", "")),
         ({"old_listener": False}, {}, ("no", "fall-back")),
         ({}, {"priority": ""}, ("no", "fall-back")),
+        ({}, {"priority": "2"}, ("no", "fall-back")),
+        ({}, {"priority": "12"}, ("no", "fall-back")),
+        ({}, {"priority": "2, 1"}, ("ok", "")),
+        ({}, {"priority": "2", "active_slot": ""}, ("ok", "")),
         ({"version": OCPPVersion.V1_6}, {"priority": ""}, ("ok", "")),
         ({"from_profile": ONE, "to_profile": TWO}, {"security_profile": "0"}, ("ok", "")),
         (
@@ -90,6 +95,17 @@ def test_an_obstacle_comes_before_the_certificate_and_that_before_waiting() -> N
     assert verdict({"certificate": "enrol", "root": "none"})[0] == "no"
     assert verdict({"certificate": "enrol", "root": "none", "install_root": True})[0] == "install"
     assert verdict({"root": "none", "install_root": True}, {"clock": 0.0})[0] == "no"
+
+
+def test_what_it_was_asked_and_has_not_answered_is_asked_again() -> None:
+    unheard = {"unheard": "GetVariables: timeout"}
+    assert verdict({}, unheard) == ("wait", "answers")
+    assert verdict({"root": "unknown"}, unheard)[0] == "wait"
+    assert verdict({}, {"priority": "", **unheard})[0] == "wait"
+    assert verdict({"root": "none"}, unheard) == ("no", "root")
+    found = preflight(OURS, replace(STATION, unheard="GetVariables: timeout"))
+    assert (found.checks[0].why, found.is_heard) == ("it has not answered: GetVariables: timeout", False)
+    assert preflight(OURS, STATION).is_heard
 
 
 def test_what_is_done_in_spite_of_a_check_is_said() -> None:
