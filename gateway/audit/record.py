@@ -36,7 +36,7 @@ __all__ = ["RecordClass", "Stamp", "class_of_event", "envelope", "envelope_of_ev
 
 _RANDOM_BYTES: Final = 10
 _SYNC_EVENTS: Final = re.compile(
-    r"(config|credential|admin|privacy)\..+|(certificate|password)\.(?!not_yours$|not_learnt$|rejected$).+|gateway\.call|policy\.reload_failed|profile\.(proven|upgraded)|cert\.(issued|revoked)|session\.revoked"
+    r"(config|credential|admin|privacy)\..+|(certificate|password)\.(?!not_yours$|not_learnt$|rejected$).+|gateway\.call|policy\.reload_failed|profile\.(taken|proven|upgraded)|cert\.(issued|revoked)|session\.revoked"
 )
 _RULE: Final = re.compile(r"([a-z0-9-]+/[a-z0-9-]+)(?:: .*)?", re.ASCII)
 """The detail of an event that a rule has raised begins with the rule."""

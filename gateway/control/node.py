@@ -51,6 +51,7 @@ from gateway.link.messages import (
     LiveSession,
     PasswordOutcome,
     PasswordSeen,
+    ProfileSeen,
     RecordedLines,
     Registered,
     Report,
@@ -72,6 +73,7 @@ _OBSERVATIONS_S = 2.0
 """Nobody waits for them; a charge point that comes and goes meanwhile is one row, not two."""
 _EXPIRE_S = 1.0
 _LAST_WORDS_S = 1.0
+_AboutCredentials = CertificateRequest | PasswordSeen | PasswordOutcome | ProfileSeen
 _log = structlog.get_logger("control")
 
 
@@ -266,7 +268,7 @@ class Node:
                     self._events.add(event)
             case GatewayCallDone():
                 self._own_calls.done(message)
-            case CertificateRequest() | PasswordSeen() | PasswordOutcome():
+            case CertificateRequest() | PasswordSeen() | PasswordOutcome() | ProfileSeen():
                 self._credential_seen(message, link)
             case RecordedLines():
                 self._recordings.add(message)
@@ -275,19 +277,20 @@ class Node:
             case Hello():
                 self._hello(link, message)
             case BudgetRequest(request_id=number, asks=asks):
-                answers = self._budgets.answers(asks, len(self._sessions), time.time())
-                link.send(BudgetAnswer(number, answers))
+                link.send(BudgetAnswer(number, self._budgets.answers(asks, len(self._sessions), time.time())))
             case SettingsApplied(generation=generation, error=error):
                 link.applied_generation, link.settings_error = generation, error
             case _:
                 _log.error("unexpected_message", slot=link.slot, kind=type(message).__name__)
 
-    def _credential_seen(self, message: CertificateRequest | PasswordSeen | PasswordOutcome, link: EdgeLink) -> None:
-        if not isinstance(message, CertificateRequest):
+    def _credential_seen(self, message: _AboutCredentials, link: EdgeLink) -> None:
+        if isinstance(message, ProfileSeen):
+            self.parts.taken_profiles.seen(message, link)
+        elif isinstance(message, CertificateRequest):
+            for part in self.parts:
+                part.asked_for_certificate(message, link)
+        else:
             self.parts.passwords.password_seen(message, link)
-            return
-        for part in self.parts:
-            part.asked_for_certificate(message, link)
 
     def _session_changed(
         self, link: EdgeLink, message: SessionOpened | SessionClosed | BootStateChanged | Registered

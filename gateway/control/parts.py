@@ -34,6 +34,7 @@ from gateway.control.rollovers import Rollovers
 from gateway.control.roots import StationRoots
 from gateway.control.sessions import Sessions
 from gateway.control.store_thread import StoreThread
+from gateway.control.taken_profiles import TakenProfiles
 from gateway.control.unrecorded_traffic import UnrecordedTraffic
 from gateway.control.upgrades import Upgrades
 from gateway.link.tasks import TaskOwner
@@ -73,6 +74,7 @@ class Parts:
         around.trail.relayed.on_report = enrolments.reported
         self.upgrades = Upgrades(store, directory, sessions, calls, enrolments, report, tasks, gate)
         self.passwords = Passwords(store, directory, sessions, calls, around.verifier, report, tasks, gate)
+        self.taken_profiles = TakenProfiles(store, directory, report, tasks, gate)
         self.publication = OwnPublication(report)
         can_do = operations(store, directory, sessions, enrolments, self.passwords, self.upgrades, cluster)
         own_revocations = OwnRevocations(store, report, directory.revocations, around.config.pki.ca)
@@ -88,6 +90,7 @@ class Parts:
             AutomaticRenewals(store, sessions, calls, enrolments),
             self.upgrades,
             self.passwords,
+            self.taken_profiles,
             StationRoots(store, directory, sessions, calls, report),
             switches,
             Rollovers(store, directory, sessions, calls, report, tasks),

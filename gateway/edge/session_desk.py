@@ -14,6 +14,7 @@ from gateway.relay.effects import (
     NoteBootState,
     NoteRegistered,
     PasswordAnswered,
+    ProfileTaken,
     TakeRequest,
     Told,
 )
@@ -95,6 +96,8 @@ class SessionDesk:
                 self._worker.password_changes.learn(leg, effect, wire)
             case PasswordAnswered():
                 self._worker.password_changes.answered(leg, effect)
+            case ProfileTaken(security_profile=profile):
+                self._worker.taken_profiles.taken(leg.bridge.admission, profile)
 
     def _registered(self, bridge: "Bridge", effect: NoteRegistered) -> None:
         admission = bridge.admission

@@ -28,6 +28,7 @@ from gateway.edge.refusals import CLOSE_CODES
 from gateway.edge.session_desk import SessionDesk
 from gateway.edge.session_limits import reader_limits, relay_limits
 from gateway.edge.source_limits import SourceLimits
+from gateway.edge.taken_profiles import TakenProfiles
 from gateway.edge.tls import TLSConnection
 from gateway.identity.evidence import Admission, Transport
 from gateway.identity.refusal import Reason, Refusal
@@ -48,6 +49,7 @@ from gateway.link.messages import (
     PasswordNoted,
     Probe,
     ProbeAnswer,
+    ProfileNoted,
     Report,
     SessionClosed,
     SessionOpened,
@@ -116,6 +118,7 @@ class Worker:
         self.own_calls = OwnCalls(self.link, self.bridges)
         self.certificate_requests = CertificateRequests(self.link)
         self.password_changes = PasswordChanges(self.link)
+        self.taken_profiles = TakenProfiles(self.link)
         self.desk = SessionDesk(self)
 
     # -- life
@@ -382,6 +385,7 @@ class Worker:
                 self.tasks.start(self._change_to(settings), "settings")
                 self.certificate_requests.again()
                 self.password_changes.again()
+                self.taken_profiles.again()
             case Probe():
                 self.tasks.start(self._probe(message), "probe")
             case Disconnect():
@@ -396,6 +400,8 @@ class Worker:
                 self.frame_log.told(message)
             case PasswordNoted():
                 self.password_changes.told(message)
+            case ProfileNoted():
+                self.taken_profiles.told(message)
             case Drain(timeout_s=timeout_s):
                 self.tasks.start(self.drain(timeout_s), "drain")
             case AdmitGranted() | AdmitRefused():

@@ -51,6 +51,8 @@ __all__ = [
     "PolicySettings",
     "Probe",
     "ProbeAnswer",
+    "ProfileNoted",
+    "ProfileSeen",
     "RecordedLines",
     "RecordingSettings",
     "Registered",
@@ -316,6 +318,18 @@ class PasswordOutcome(msgspec.Struct, frozen=True, array_like=True, tag=16):
     outcome: Outcome
 
 
+class ProfileSeen(msgspec.Struct, frozen=True, array_like=True, tag=17):
+    """The charge point has taken a higher security profile from its CSMS. Answered by ProfileNoted with the same request_id.
+
+    It may come twice, to different control processes.
+    """
+
+    request_id: int
+    session: str
+    charge_point_id: ChargePointId
+    security_profile: SecurityProfile
+
+
 class ProbeAnswer(msgspec.Struct, frozen=True, array_like=True, tag=8):
     """Whether the probed session answered. A session that did not has been closed, both legs, before this is sent."""
 
@@ -414,6 +428,12 @@ class PasswordNoted(msgspec.Struct, frozen=True, array_like=True, tag=60):
     stored: bool
 
 
+class ProfileNoted(msgspec.Struct, frozen=True, array_like=True, tag=61):
+    """Control has done with a ProfileSeen what there was to do."""
+
+    request_id: int
+
+
 class BudgetRequest(msgspec.Struct, frozen=True, array_like=True, tag=10):
     """May a message draw on these budgets of the whole node? Answered by BudgetAnswer with the same request_id."""
 
@@ -446,6 +466,7 @@ EdgeMessage = (
     | RelayedFrames
     | PasswordSeen
     | PasswordOutcome
+    | ProfileSeen
 )
 ControlMessage = (
     SettingsUpdate
@@ -459,4 +480,5 @@ ControlMessage = (
     | CertificateRequestTaken
     | FramesRecorded
     | PasswordNoted
+    | ProfileNoted
 )

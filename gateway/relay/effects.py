@@ -7,7 +7,7 @@ import msgspec
 
 from gateway.audit.event import Severity
 from gateway.ocpp.password_messages import Outcome
-from gateway.ocpp.vocabulary import BootState
+from gateway.ocpp.vocabulary import BootState, SecurityProfile
 from gateway.policy.rules import Rule
 from gateway.policy.verdict import FleetAsk
 
@@ -28,6 +28,7 @@ __all__ = [
     "NoteRegistered",
     "PasswordAnswered",
     "PauseReading",
+    "ProfileTaken",
     "Reply",
     "ReportEvent",
     "TakeRequest",
@@ -151,6 +152,12 @@ class PasswordAnswered(msgspec.Struct, frozen=True, gc=False):
     outcome: Outcome
 
 
+class ProfileTaken(msgspec.Struct, frozen=True, gc=False):
+    """The charge point has taken another security profile from the CSMS, to use it now or later."""
+
+    security_profile: SecurityProfile
+
+
 Effect = (
     Forward
     | Deliver
@@ -166,10 +173,19 @@ Effect = (
     | AwaitRecord
     | LearnPassword
     | PasswordAnswered
+    | ProfileTaken
 )
 Effects = tuple[Effect, ...]
 Told = (
-    NoteRegistered | NoteBootState | AskFleet | Answered | TakeRequest | LearnPassword | PasswordAnswered | AwaitRecord
+    NoteRegistered
+    | NoteBootState
+    | AskFleet
+    | Answered
+    | TakeRequest
+    | LearnPassword
+    | PasswordAnswered
+    | ProfileTaken
+    | AwaitRecord
 )
 """What the worker hears of, beyond the session."""
 

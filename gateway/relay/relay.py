@@ -12,7 +12,6 @@ from gateway.ocpp.build import UNREADABLE_ID, build_call, build_call_error, buil
 from gateway.ocpp.codec import MalformedFrame, Payload, decode_message
 from gateway.ocpp.error_codes import ErrorMeaning
 from gateway.ocpp.frames import Call, CallError, CallResult, CallResultError, Frame, Send
-from gateway.ocpp.password_messages import SETTING_ACTIONS
 from gateway.ocpp.vocabulary import OCPPVersion, Origin
 from gateway.ocpp.wrapped import InnerCall, as_signed, unsigned
 from gateway.relay.billing import TRANSACTION_ACTIONS
@@ -41,9 +40,10 @@ from gateway.relay.lanes import Entry, Lane
 from gateway.relay.limits import RelayLimits
 from gateway.relay.open_calls import AMBIGUOUS, OpenCall, opened
 from gateway.relay.own_call import why_not_idle, why_not_sent
-from gateway.relay.passwords import PasswordWatch, password_answered
+from gateway.relay.passwords import PasswordWatch
 from gateway.relay.registration import is_accepted, judge_boot_notification
 from gateway.relay.replays import Replays, digest_of, replayed
+from gateway.relay.settings import SETTING_ACTIONS, setting_answered
 
 __all__ = ["Relay", "RelayLimits"]
 
@@ -356,7 +356,7 @@ class Relay:
                 effects = self._accepted_answer(frame, payload, asker, asked)
             elif goes_on(effects):
                 effects = (*effects[:-1], *self._accepted_answer(frame, payload, asker, asked))
-            if asked.action in SETTING_ACTIONS and (said := password_answered(asked, payload)):
+            if asker is self._csms and asked.action in SETTING_ACTIONS and (said := setting_answered(asked, payload)):
                 return (*effects, *said)
             return effects
         if type(frame) is CallError:

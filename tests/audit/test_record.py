@@ -109,6 +109,7 @@ def test_an_envelope_is_canonical() -> None:
         ("policy.reload_failed", "keep_last_good", RecordClass.SYNC),
         ("profile.upgraded", "allow_alert", RecordClass.SYNC),
         ("profile.proven", "allow_alert", RecordClass.SYNC),
+        ("profile.taken", "allow_alert", RecordClass.SYNC),
         ("certificate.requested", "allow", RecordClass.SYNC),
         ("password.wanted", "allow", RecordClass.SYNC),
         ("certificate.rejected_by_station", "allow_alert", RecordClass.SYNC),

@@ -238,6 +238,22 @@ async def test_stopped_by_an_operator(tmp_path: Any) -> None:
             assert site.profiles("CP-16") == (2, 2, 0)
 
 
+@pytest.mark.requirement("A05.FR.07", "A05.FR.09")
+async def test_a_csms_that_raises_it_by_itself_is_followed(tmp_path: Any) -> None:
+    """No operator, no command: what the charge point has taken from its CSMS is let in, and once proven it is required."""
+    setting = {"key": "SecurityProfile", "value": "2"}
+    async with upgrade_site(tmp_path) as site, site.charge_point("CP-16", "1.6", to_profile=2) as cp:
+        csms = await site.csms.connected("CP-16")
+        await csms.send(json.dumps([2, "raise", "ChangeConfiguration", setting | {"value": "1"}]))
+        await csms.send(json.dumps([2, "raises", "ChangeConfiguration", setting]))
+        await until(lambda: site.profiles("CP-16")[2] == 2, "both are accepted")
+        assert site.profiles("CP-16") == (1, 1, 2)
+        await csms.send(json.dumps([2, "reset", "Reset", {"type": "Hard"}]))
+        await until(lambda: site.profiles("CP-16") == (2, 2, 0), "proven, and nothing lower will do")
+        await until(lambda: cp.memory.security_profile == 2, "it says so itself")
+    assert {"profile.taken", "profile.proven"} <= {event["event"] for event in site.gateway.events()}
+
+
 async def test_a_profile_that_an_operator_sets_meanwhile_counts(tmp_path: Any) -> None:
     """What the upgrade has let in besides is let in no more, and another one can be begun."""
     async with upgrade_site(tmp_path) as site:
