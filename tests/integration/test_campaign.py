@@ -164,6 +164,9 @@ async def test_a_kind_that_cannot_halts_alone_and_is_known_from_then_on(tmp_path
         report = await over(fleet)
         assert Counter(each["state"] for each in report.values()) == {"committed": 4, "fell-back": 3, "withdrawn": 1}
         await until(lambda: learnt(fleet, "Bad").get("certificate") == {"rejected": 3}, "it is learnt")
+        await until(
+            lambda: learnt(fleet, "Bad").get("campaign:certificate", {}).get("fell-back") == 3, "and how it ended"
+        )
         words = ("campaign", "plan", "again", "--kind", "certificate", "--group", "fleet", "--dry-run")
         _, again = await command(fleet, *words)
         why = {each["charge_point_id"]: each["why"] for each in again["ineligible"]}
