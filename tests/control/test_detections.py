@@ -30,21 +30,25 @@ def sweep(node: Node, names: int) -> None:
         )
 
 
-async def told(site: NodeSite, node: Node, names: int) -> list[dict[str, object]]:
-    """The detections of a run in which somebody goes through so many names."""
+async def told(site: NodeSite, node: Node, names: int, finds: int = 0) -> list[dict[str, object]]:
+    """The detections of a run in which somebody goes through so many names. `finds`: so many are to be found in it.
+
+    The node looks by itself as well, and may be at it just now.
+    """
     detections = next(part for part in node.parts if isinstance(part, LogDetections))
     async with site.edge() as edge:
         before = node._trail.status()["published_size"]
         sweep(node, names)
         await edge.until(lambda: node._trail.status()["published_size"] >= before + names)
         await detections.tick()
+        await edge.until(lambda: sum(detections.status()["told"].values()) >= finds)
         await node._flush_events()
     return [event for event in site.events() if event["event"].startswith("detect.")]
 
 
 async def test_it_is_recorded_with_what_it_rests_on_and_counted(site: NodeSite) -> None:
     async with site.running() as node:
-        await told(site, node, 10)
+        await told(site, node, 10, finds=1)
         assert b'ocpp_gateway_detections_total{kind="enumeration"} 1.0' in node.metrics()
         assert node.status()["detections"] == {"enabled": True, "why": "", "told": {"enumeration": 1}}
     records = log_of(site.directory)
@@ -64,7 +68,7 @@ async def test_a_name_fewer_is_nothing_and_a_restart_does_not_forget_it(site: No
     async with site.running() as node:
         found = next(part for part in node.parts if isinstance(part, LogDetections))
         found.use(site.config(audit=Audit(reserve_bytes=0, detections=Detections(enumeration_identities=9))))
-        assert len(await told(site, node, 0)) == 1
+        assert len(await told(site, node, 0, finds=1)) == 1
 
 
 async def test_switched_off_it_tells_nothing(site: NodeSite) -> None:
