@@ -19,6 +19,7 @@ from gateway.control.authentication import Authenticator
 from gateway.control.credentials import PasswordVerifier
 from gateway.control.directory import Directory
 from gateway.control.event_log import EventLog, event_path
+from gateway.control.fleet_policy import FleetPolicy
 from gateway.control.foreign_revocations import ForeignRevocations
 from gateway.control.link_server import EdgeLink
 from gateway.control.live_session import live_certificates, recall
@@ -41,7 +42,6 @@ from gateway.link.collector import freeze_survivors
 from gateway.link.messages import (
     AdmitRequest,
     BootStateChanged,
-    BudgetAnswer,
     BudgetRequest,
     CertificateRequest,
     EdgeMessage,
@@ -52,6 +52,7 @@ from gateway.link.messages import (
     PasswordOutcome,
     PasswordSeen,
     ProfileSeen,
+    QuarantineChanged,
     RecordedLines,
     Registered,
     Report,
@@ -61,7 +62,6 @@ from gateway.link.messages import (
 )
 from gateway.link.relayed import RelayedFrames
 from gateway.link.tasks import TaskOwner
-from gateway.policy.budgets import FleetBudgets
 from gateway.store.errors import StoreError
 
 __all__ = ["Node"]
@@ -112,10 +112,10 @@ class Node:
         self._links: dict[int, EdgeLink] = {}
         self._metrics = MetricsPage()
         self._recordings = Recordings()
+        self._fleet_policy = FleetPolicy(self._links, lambda: len(self._sessions))
         self._in_force = SettingsInForce(settings, first, self._links, self._events.own_event)
         self._own_calls = OwnCalls(self._events.own_event, config.websocket.max_message_bytes, self._trail.may_happen)
         self.parts = self._made_parts()
-        self._budgets = FleetBudgets()
         self._changing = asyncio.Lock()
         self._trust_is_stale = False  # revocations have changed since the edges got their settings
         self.on_recertified: Callable[[], None] = lambda: None
@@ -276,8 +276,8 @@ class Node:
                 self._trail.relayed.take(link, message)
             case Hello():
                 self._hello(link, message)
-            case BudgetRequest(request_id=number, asks=asks):
-                link.send(BudgetAnswer(number, self._budgets.answers(asks, len(self._sessions), time.time())))
+            case BudgetRequest() | QuarantineChanged():
+                self._fleet_policy.heard(link, message)
             case SettingsApplied(generation=generation, error=error):
                 link.applied_generation, link.settings_error = generation, error
             case _:
@@ -316,6 +316,7 @@ class Node:
         for live in hello.sessions:
             self._opened(link, live)
         self._in_force.greet(link)
+        self._fleet_policy.greet(link)
         if len(self._links) >= self._expected_edges:
             self._desk.open = True
 
@@ -468,8 +469,7 @@ class Node:
             own[f'ocpp_gateway_policy_info{{revision="{settings.policy.revision[:12]}"}}'] = 1.0
         for part in self.parts:
             own |= part.metrics()
-        own |= self._foreign.metrics()
-        own |= {
+        own |= self._foreign.metrics() | {
             f'ocpp_gateway_events_recorded_total{{event="{name}"}}': float(n) for name, n in self._events.counts.items()
         }
         return self._metrics.render([link.counters for link in self._links.values()], own)
@@ -477,7 +477,7 @@ class Node:
     def status(self) -> dict[str, Any]:
         """For `ocpp-gateway status` and `why`."""
         settings = self._in_force.current
-        parts = {part.name: shown for part in self.parts if (shown := part.status()) is not None}
+        parts = {part.name: shown for part in (*self.parts, self._fleet_policy) if (shown := part.status()) is not None}
         return {
             "version": __version__,
             "ready": self.is_ready(),

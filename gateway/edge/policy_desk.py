@@ -10,9 +10,9 @@ from gateway.config.ocpp_schemas import schema_gate
 from gateway.config.policy_packs import policy_scopes
 from gateway.edge.control_link import ControlLink
 from gateway.identity.evidence import Admission
-from gateway.link.messages import BudgetAnswer, BudgetRequest, PolicySettings
+from gateway.link.messages import BudgetAnswer, BudgetRequest, PolicySettings, QuarantineChanged
 from gateway.link.turns import in_turns
-from gateway.ocpp.vocabulary import OCPPVersion
+from gateway.ocpp.vocabulary import ChargePointId, OCPPVersion
 from gateway.policy.session import SessionFacts
 from gateway.policy.snapshot import Snapshot
 from gateway.policy.verdict import FleetAsk
@@ -43,6 +43,10 @@ class PolicyDesk:
         """Of the snapshot in force; every session looks in here."""
         self._numbers = count(1)
         self._waiting: dict[int, tuple[Leg, int, bytes, asyncio.TimerHandle]] = {}
+        self._told: dict[str, str] = {}
+        """Who is in quarantine, as control knows it: the rule by identity."""
+        self._early: dict[str, str] = {}
+        """Told by control before its rule was in force here."""
 
     @property
     def revision(self) -> str:
@@ -73,6 +77,7 @@ class PolicyDesk:
         else:
             self._in_force.use(snapshot)
             self._in_force.state.lift(snapshot)
+        self._adopt()
         self._maintenance_groups.clear()
         self._maintenance_groups.update(settings.site.maintenance_groups)
 
@@ -104,9 +109,42 @@ class PolicyDesk:
         if not self._link.send(BudgetRequest(number, asks)):
             self._answered(number, {})
 
-    def told(self, answer: BudgetAnswer) -> None:
-        """Control has answered."""
-        self._answered(answer.request_id, answer.answers)
+    def told(self, message: BudgetAnswer | QuarantineChanged) -> None:
+        """Control has answered, or another worker has told of a quarantine."""
+        if isinstance(message, BudgetAnswer):
+            self._answered(message.request_id, message.answers)
+        elif message.rule:
+            self._early[message.charge_point_id] = message.rule
+            self._adopt()
+        else:
+            self._early.pop(message.charge_point_id, None)
+            self._told.pop(message.charge_point_id, None)
+            if self._in_force is not None:
+                self._in_force.state.quarantined.pop(message.charge_point_id, None)
+
+    def _adopt(self) -> None:
+        """Quarantines of other workers; one whose rule is not enforced here yet waits for the policy that has it."""
+        if self._in_force is not None:
+            state, snapshot = self._in_force.state, self._in_force.snapshot
+            for identity, rule in list(self._early.items()):
+                if state.adopt(identity, rule, snapshot):
+                    self._told[identity] = rule
+                    del self._early[identity]
+
+    def tell(self) -> None:
+        """Say who has come into quarantine here, or is not any more, since the last time."""
+        quarantined = self._in_force.state.quarantined if self._in_force is not None else {}
+        if quarantined == self._told:
+            return
+        for identity in self._told.keys() | quarantined.keys():
+            rule = quarantined.get(identity, "")
+            if rule != self._told.get(identity, ""):
+                self._link.send(QuarantineChanged(ChargePointId(identity), rule))
+        self._told = dict(quarantined)
+
+    def tell_again(self) -> None:
+        """Another control process is there, which nobody has told anything yet."""
+        self._told = {}
 
     def _answered(self, number: int, answers: dict[str, bool]) -> None:
         waiting = self._waiting.pop(number, None)

@@ -50,6 +50,7 @@ from gateway.link.messages import (
     Probe,
     ProbeAnswer,
     ProfileNoted,
+    QuarantineChanged,
     Report,
     SessionClosed,
     SessionOpened,
@@ -151,6 +152,7 @@ class Worker:
                 continue
             try:
                 self._send_events()
+                self.policy.tell()
                 self.frame_log.give_up(time.monotonic())
                 for part in (self.frame_log, self.recorder):
                     while part.flush():
@@ -193,6 +195,7 @@ class Worker:
         # A control that does not know of an admission must not find it used: it may give another one meanwhile.
         self._turn_away(Refusal(Reason.CONTROL_DOWN, "control was replaced meanwhile"))
         self.frame_log.again()
+        self.policy.tell_again()
         return Hello(self.slot, os.getpid(), tuple(_live(bridge) for bridge in self.bridges.values()))
 
     def _control_lost(self) -> None:
@@ -390,7 +393,7 @@ class Worker:
                 self.tasks.start(self._probe(message), "probe")
             case Disconnect():
                 self._disconnect(message)
-            case BudgetAnswer():
+            case BudgetAnswer() | QuarantineChanged():
                 self.policy.told(message)
             case GatewayCall():
                 self.own_calls.call(message)

@@ -53,6 +53,7 @@ __all__ = [
     "ProbeAnswer",
     "ProfileNoted",
     "ProfileSeen",
+    "QuarantineChanged",
     "RecordedLines",
     "RecordingSettings",
     "Registered",
@@ -330,6 +331,13 @@ class ProfileSeen(msgspec.Struct, frozen=True, array_like=True, tag=17):
     security_profile: SecurityProfile
 
 
+class QuarantineChanged(msgspec.Struct, frozen=True, array_like=True, tag=18):
+    """A rule keeps commands of the CSMS from a charge point; empty: none does any more. Passed on to the other edges as it is."""
+
+    charge_point_id: ChargePointId
+    rule: str
+
+
 class ProbeAnswer(msgspec.Struct, frozen=True, array_like=True, tag=8):
     """Whether the probed session answered. A session that did not has been closed, both legs, before this is sent."""
 
@@ -467,6 +475,7 @@ EdgeMessage = (
     | PasswordSeen
     | PasswordOutcome
     | ProfileSeen
+    | QuarantineChanged
 )
 ControlMessage = (
     SettingsUpdate
@@ -481,4 +490,5 @@ ControlMessage = (
     | FramesRecorded
     | PasswordNoted
     | ProfileNoted
+    | QuarantineChanged
 )

@@ -76,14 +76,26 @@ class PolicyState:
     def lift(self, snapshot: Snapshot) -> None:
         """Another snapshot is in force: a quarantine ends where its rule is gone, or only watches in every group."""
         if self.quarantined:
-            site = snapshot.site
-            groups = ("", *site.groups)
-            enforced = {
-                rule.id
-                for rule in snapshot.rules
-                if any(site.mode(group, rule.id, rule.mode, rule.level) == "enforce" for group in groups)
-            }
+            enforced = _enforced(snapshot)
             self.quarantined = {who: rule for who, rule in self.quarantined.items() if rule in enforced}
+
+    def adopt(self, identity: str, rule: str, snapshot: Snapshot) -> bool:
+        """A rule has put it into quarantine at another worker. False where it does not under `snapshot`: nothing is done."""
+        if rule not in _enforced(snapshot):
+            return False
+        self.quarantined[identity] = rule
+        return True
+
+
+def _enforced(snapshot: Snapshot) -> frozenset[str]:
+    """Rules that are enforced in some group."""
+    site = snapshot.site
+    groups = ("", *site.groups)
+    return frozenset(
+        rule.id
+        for rule in snapshot.rules
+        if any(site.mode(group, rule.id, rule.mode, rule.level) == "enforce" for group in groups)
+    )
 
 
 class _Outcome:

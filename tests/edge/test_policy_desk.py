@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -15,10 +15,10 @@ from gateway.edge.control_link import ControlLink
 from gateway.edge.policy_desk import PolicyDesk
 from gateway.edge.pump import Bridge
 from gateway.identity.evidence import Admission
-from gateway.link.messages import BudgetAnswer, BudgetRequest, ControlMessage, Hello, PolicySettings
+from gateway.link.messages import BudgetAnswer, BudgetRequest, ControlMessage, Hello, PolicySettings, QuarantineChanged
 from gateway.ocpp.codec import decode_message
 from gateway.ocpp.frames import Call
-from gateway.ocpp.vocabulary import OCPPVersion, Origin
+from gateway.ocpp.vocabulary import ChargePointId, OCPPVersion, Origin
 from gateway.policy.site import GroupPolicy, SitePolicy
 from gateway.relay.effects import FORWARD
 from gateway.relay.judge import Judge
@@ -129,6 +129,88 @@ def test_a_quarantine_ends_with_its_rule(tmp_path: Path, rules: int, site: SiteP
     assert not command()
     desk.use(PolicySettings("two", (pack,) * rules, site))
     assert command() is is_over
+
+
+class _Control:
+    """What an edge's link says to it."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+
+    def send(self, message: Any) -> bool:
+        self.told.append(message)
+        return True
+
+    def news(self, desk: PolicyDesk) -> list[Any]:
+        self.told.clear()
+        desk.tell()
+        return list(self.told)
+
+
+QUARANTINE = {"match": {"action": "Heartbeat"}, "action": "quarantine"}
+CP = ChargePointId("CP-1")
+
+
+def _desk() -> tuple[_Control, PolicyDesk]:
+    control = _Control()
+    return control, PolicyDesk(cast("ControlLink", control), _unasked)
+
+
+def _command_passes(desk: PolicyDesk) -> bool:
+    """In a session that begins now: wherever the charge point has been before."""
+    judge = desk.judge(make_admission(), OCPPVersion.V1_6, "192.0.2.1", 1.0)
+    assert judge is not None
+    data = b'[2,"1","Reset",{"type":"Hard"}]'
+    reset, payload = decode_message(data, OCPPVersion.V1_6)
+    assert isinstance(reset, Call)
+    return FORWARD[0] in judge.call(reset, payload, Origin.CSMS, data, 1.0).effects
+
+
+def test_a_quarantine_is_told_once_and_again_to_another_control_and_its_end_too() -> None:
+    control, desk = _desk()
+    pack = pack_of(QUARANTINE)
+    desk.use(PolicySettings("one", (pack,), SitePolicy()))
+    assert control.news(desk) == []
+    judge = desk.judge(make_admission(), OCPPVersion.V1_6, "192.0.2.1", 1.0)
+    assert judge is not None
+    assert not _heartbeat(judge)
+    assert control.news(desk) == [QuarantineChanged(CP, "t/0")]
+    assert control.news(desk) == []
+    desk.tell_again()
+    assert control.news(desk) == [QuarantineChanged(CP, "t/0")]
+    desk.use(PolicySettings("two", (), SitePolicy()))
+    assert control.news(desk) == [QuarantineChanged(CP, "")]
+
+
+def test_a_quarantine_of_another_worker_holds_here_until_that_says_it_is_over() -> None:
+    control, desk = _desk()
+    desk.use(PolicySettings("one", (pack_of(QUARANTINE),), SitePolicy()))
+    assert _command_passes(desk)
+    desk.told(QuarantineChanged(CP, "t/0"))
+    assert not _command_passes(desk)
+    assert control.news(desk) == [], "it is not passed back"
+    desk.told(QuarantineChanged(CP, ""))
+    assert _command_passes(desk)
+    assert control.news(desk) == []
+
+
+def test_one_that_comes_before_its_rule_is_in_force_waits_for_it() -> None:
+    """A worker that has just started hears of quarantines before it has its policy."""
+    control, desk = _desk()
+    desk.told(QuarantineChanged(CP, "t/0"))
+    desk.use(PolicySettings("one", (), SitePolicy()))
+    assert _command_passes(desk)
+    desk.use(PolicySettings("two", (pack_of(QUARANTINE),), SitePolicy()))
+    assert not _command_passes(desk)
+    assert control.news(desk) == []
+
+
+def test_one_that_is_over_before_its_rule_is_in_force_never_begins() -> None:
+    _, desk = _desk()
+    desk.told(QuarantineChanged(CP, "t/0"))
+    desk.told(QuarantineChanged(CP, ""))
+    desk.use(PolicySettings("one", (pack_of(QUARANTINE),), SitePolicy()))
+    assert _command_passes(desk)
 
 
 def _heartbeat(judge: Judge) -> bool:

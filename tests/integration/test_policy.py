@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.csms import FakeCSMS, answer_everything
+from tests.support.fleet import until
 from tests.support.peer import Peer, basic
 from tests.support.rig import GatewayProcess, Rig
 
@@ -21,6 +22,20 @@ everyone:
   modes:
     firmware/location-allowlist: enforce
     fleet/disruptive-budget: %s
+"""
+
+
+QUARANTINE = """
+apiVersion: ocpp-gateway/v1
+kind: PolicyPack
+metadata: {name: mine, version: 1.0.0}
+rules:
+  - id: mine/odd
+    title: Odd things put it into quarantine
+    match: {action: DataTransfer, direction: to_csms}
+    when: payload.vendorId == "odd"
+    action: quarantine
+    mode: enforce
 """
 
 
@@ -115,6 +130,39 @@ async def test_a_charge_point_that_was_rejected_stays_so_across_reconnects_until
             assert "Accepted" in await says(peer, BOOT)
         async with await come() as peer:
             assert json.loads(await says(peer, heartbeat))[0] == 3
+
+
+async def test_a_quarantine_holds_whichever_worker_the_charge_point_comes_to(tmp_path: Path, csms: FakeCSMS) -> None:
+    rig = Rig(tmp_path, csms_urls=[csms.url], edge_workers=2)
+    register(rig, "CP-1")
+    pack = tmp_path / "pack.yaml"
+    pack.write_text(QUARANTINE)
+    rig.config["policy"] = {"packs": ["baseline", str(pack)]}
+
+    async def command_passes(peer: Peer, number: int) -> bool:
+        """Told by what the CSMS hears, or the charge point does."""
+        await ask_csms(csms, "CP-1", f'[2,"r{number}","Reset",{{"type":"Hard"}}]')
+        peer.send_text(f'[2,"h{number}","Heartbeat",{{}}]')
+        await csms.until(lambda: any(f'"h{number}"' in text for text in csms.texts["CP-1"]))
+        said = await peer.text()
+        return "Reset" in said
+
+    async with rig.gateway() as gateway:
+        async with await admitted(gateway, "CP-1") as peer:
+            peer.send_text('[2,"d","DataTransfer",{"vendorId":"odd"}]')
+            assert json.loads(await peer.text())[0] == 4
+            await until(
+                lambda: gateway.live_status()["quarantine"] == {"count": 1, "charge_points": {"CP-1": "mine/odd"}},
+                "all workers are told",
+            )
+        for number in range(6):  # to either worker
+            async with await admitted(gateway, "CP-1") as peer:
+                assert not await command_passes(peer, number)
+        pack.write_text(QUARANTINE.replace("mode: enforce", "mode: monitor"))
+        assert (await gateway.reload())["event"] == "config.reloaded"
+        pack.write_text(QUARANTINE)
+        assert (await gateway.reload())["event"] == "config.reloaded"
+        await until(lambda: gateway.live_status()["quarantine"]["count"] == 0, "it has ended with its rule")
 
 
 async def test_schema_gate_watches_by_default_and_refuses_when_told_to_without_a_reconnect(

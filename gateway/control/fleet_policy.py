@@ -1,0 +1,59 @@
+"""What rules know of the whole node: budgets that every edge worker draws on, and who is in quarantine.
+
+A charge point that reconnects comes to any worker. Each tells of those that a rule has put into quarantine there, and hears
+of those of the others, also one that has just started.
+"""
+
+import itertools
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Final
+
+from typing_extensions import override
+
+from gateway.control.link_server import EdgeLink
+from gateway.control.part import NodePart
+from gateway.link.messages import BudgetAnswer, BudgetRequest, QuarantineChanged
+from gateway.ocpp.vocabulary import ChargePointId
+from gateway.policy.budgets import FleetBudgets
+
+__all__ = ["FleetPolicy"]
+
+_MOST_SHOWN: Final = 100
+
+
+class FleetPolicy(NodePart):
+    """One per node. `links`: by slot, as they are now; `online`: how many charge points are connected."""
+
+    name: ClassVar[str] = "quarantine"
+
+    def __init__(self, links: Mapping[int, EdgeLink], online: Callable[[], int]) -> None:
+        self._links = links
+        self._online = online
+        self._budgets = FleetBudgets()
+        self._quarantined: dict[ChargePointId, str] = {}
+        """The rule, by charge point."""
+
+    def heard(self, link: EdgeLink, message: BudgetRequest | QuarantineChanged) -> None:
+        """Answer, or pass on to the other workers."""
+        if isinstance(message, BudgetRequest):
+            answers = self._budgets.answers(message.asks, self._online(), time.time())
+            link.send(BudgetAnswer(message.request_id, answers))
+            return
+        if message.rule:
+            self._quarantined[message.charge_point_id] = message.rule
+        else:
+            self._quarantined.pop(message.charge_point_id, None)
+        for other in self._links.values():
+            if other is not link:
+                other.send(message)
+
+    @override
+    def status(self) -> dict[str, Any]:
+        first = dict(itertools.islice(self._quarantined.items(), _MOST_SHOWN))
+        return {"count": len(self._quarantined), "charge_points": first}
+
+    def greet(self, link: EdgeLink) -> None:
+        """A worker that knows nothing yet, or not all that the others have told meanwhile."""
+        for charge_point_id, rule in self._quarantined.items():
+            link.send(QuarantineChanged(charge_point_id, rule))
