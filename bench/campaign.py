@@ -2,11 +2,12 @@
 
     python -m bench.campaign [--kind certificate] [--count 2000] [--misbehaving 0.05] [--kinds 4] [--kill-control]
 
-Gateway, CSMS and charge points are real processes and sockets, the charge points all in this one. An operator with no nerves
-lets every stratum that halts go on at once. Either all renew their certificates, or all go from security profile 1 to 2. At the end every charge point has to be where its way of misbehaving leads, explained by
-the report, and everybody who had something to fall back to has to be connected. It measures nothing that could be
-compared; it says how long it took, and each minute how much memory is used. The last line is the verdict: OK, or FAILED and why; exit
-code 1 then.
+Gateway, CSMS and charge points are real processes and sockets, the charge points all in this one. Either all renew their
+certificates, or all go from security profile 1 to 2. The first to be told is one that will not: its stratum has to halt.
+An operator with no nerves lets every stratum that halts go on at once. At the end every charge point has to be where its
+way of misbehaving leads, explained by the report, and everybody who had something to fall back to has to be connected. It
+measures nothing that could be compared; it says how long it took, and each minute how much memory is used. The last line is
+the verdict: OK, or FAILED and why; exit code 1 then.
 """
 
 import argparse
@@ -25,7 +26,7 @@ from typing import Any
 
 import psutil
 
-from bench.campaign_ways import GOOD, WAYS, Way, cast_of, ends, faults, stranded
+from bench.campaign_ways import GOOD, REFUSES, WAYS, Way, cast_of, ends, faults, stranded
 from bench.rig import RunFailed
 from tests.support.campaign_fleet import CampaignFleet, campaign_fleet, until
 
@@ -95,13 +96,15 @@ async def _run(options: argparse.Namespace, work: Path) -> bool:
         await until(lambda: fleet.registered == set(cast), "all are registered", _WAIT_S)
         await asyncio.sleep(5.0)  # what they have said of themselves is written every two seconds
         _say(started, "all are registered")
-        await _start(fleet, options.kind)
+        bad_canary = next((each for each, way in ways.items() if way.quirks == (REFUSES[options.kind],)), "")
+        await _start(fleet, options.kind, bad_canary)
         halts = await _until_over(fleet, started, kill=options.kill_control)
         report = await _command(fleet, "report", "bench")
         lost = {each["charge_point_id"] for each in report["charge_points"] if each["state"] == "lost"}
         # The others may be on their way back at this moment.
         await until(lambda: fleet.connected() >= set(cast) - lost, "everybody else is connected", 300.0)
-        wrong = [*faults(ways, report), *_unheard(fleet, ways), *_wrong_floors(fleet, options.kind, report)]
+        unhalted = [f"{bad_canary} failed alone in its wave, and nothing halted"] if bad_canary and not halts else []
+        wrong = [*unhalted, *faults(ways, report), *_unheard(fleet, ways), *_wrong_floors(fleet, options.kind, report)]
     for line in ends(ways, report):
         print(f"  {line}")
     left = stranded(ways, report)
@@ -112,9 +115,10 @@ async def _run(options: argparse.Namespace, work: Path) -> bool:
     return not wrong and not left
 
 
-async def _start(fleet: CampaignFleet, kind: str) -> None:
+async def _start(fleet: CampaignFleet, kind: str, first: str) -> None:
     """What cannot be undone needs a second person."""
-    words = ("--soak", "5s", "--retry", "2s", "--growth", "6", "--max-at-once", "100", "--by", "anna")
+    words: tuple[str, ...] = ("--soak", "5s", "--retry", "2s", "--growth", "6", "--max-at-once", "100", "--by", "anna")
+    words += ("--first", first) if first else ()
     if kind == "certificate":
         await _command(fleet, "plan", "bench", "--kind", kind, "--all", "--proof-within", "60s", *words)
     else:

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from tests.support.campaign_fleet import Planned
 
-__all__ = ["GOOD", "WAYS", "Way", "cast_of", "ends", "faults", "stranded"]
+__all__ = ["GOOD", "REFUSES", "WAYS", "Way", "cast_of", "ends", "faults", "stranded"]
 
 _ON_THE_NEW: Final = "it is on the new, and has stayed with it"
 _ON_THE_OLD: Final = "it can be reached, on what it had before"
@@ -99,6 +99,11 @@ _SECURITY_PROFILE: Final = (
 )
 WAYS: Final[Mapping[str, tuple[Way, ...]]] = {"certificate": _CERTIFICATE, "security-profile": _SECURITY_PROFILE}
 """By the kind of campaign."""
+REFUSES: Final[Mapping[str, str]] = {
+    "certificate": "rejects-certificate",
+    "security-profile": "rejects=SetNetworkProfile",
+}
+"""A quirk by which a charge point falls back as soon as it is told."""
 _VERSIONS: Final = ("2.0.1", "1.6", "2.1")
 
 

@@ -167,8 +167,8 @@ class Upgrades(NodePart):
             before = await self.newest(identity)
             if before is None:
                 raise UpgradeRefused("there has been no upgrade of it")
-            if why := core.why_not_abortable(before):
-                raise UpgradeRefused(why)
+            if refusal := core.why_not_abortable(before):
+                raise UpgradeRefused(refusal)
             await self._put(core.aborted(before, time.time(), why))
         self._due.wake(identity)
 

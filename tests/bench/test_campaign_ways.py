@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bench.campaign_ways import GOOD, WAYS, Way, cast_of, ends, faults, stranded
+from bench.campaign_ways import GOOD, REFUSES, WAYS, Way, cast_of, ends, faults, stranded
 from gateway.simulator.core.quirks import read_quirks
 
 FALLS_BACK = Way(("falls-back",), {"fell-back": "it can be reached, .*: it came back"})
@@ -70,6 +70,8 @@ def test_every_way_is_played_by_about_so_many(kind: str) -> None:
     assert {each.model for way, each in cast.values() if way is not GOOD} == {f"Model {n}" for n in range(4)}
     for way in WAYS[kind]:
         read_quirks(way.quirks)
+    (canary,) = [way for way in WAYS[kind] if way.quirks == (REFUSES[kind],)]
+    assert set(canary.ends) == {"fell-back"}
 
 
 def test_nobody_misbehaves_in_a_fleet_that_behaves() -> None:
