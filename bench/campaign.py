@@ -1,18 +1,18 @@
 """A campaign over a fleet of which some misbehave in every listed way, through the real gateway.
 
-    python -m bench.campaign [--count 2000] [--misbehaving 0.05] [--kinds 4] [--kill-control]
+    python -m bench.campaign [--kind certificate] [--count 2000] [--misbehaving 0.05] [--kinds 4] [--kill-control]
 
-Gateway, CSMS and charge points are real processes and sockets, the charge points all in this one. An operator with no nerves
-lets every stratum that halts go on at once. At the end every charge point has to be where its way of misbehaving leads, explained by
-the report, and everybody who had something to fall back to has to be connected. It measures nothing that could be
-compared; it says how long it took, and each minute how much memory is used. The last line is the verdict: OK, or FAILED and why; exit
-code 1 then.
+Gateway, CSMS and charge points are real processes and sockets, the charge points all in this one. Either all renew their
+certificates, or all go from security profile 1 to 2. The first to be told is one that will not: its stratum has to halt.
+An operator with no nerves lets every stratum that halts go on at once. At the end every charge point has to be where its
+way of misbehaving leads, explained by the report, and everybody who had something to fall back to has to be connected. It
+measures nothing that could be compared; it says how long it took, and each minute how much memory is used. The last line is
+the verdict: OK, or FAILED and why; exit code 1 then.
 """
 
 import argparse
 import asyncio
 import contextlib
-import itertools
 import json
 import os
 import signal
@@ -20,54 +20,20 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from bench.campaign_ways import GOOD, REFUSES, WAYS, Way, cast_of, ends, faults, stranded
 from bench.rig import RunFailed
-from tests.support.campaign_fleet import CampaignFleet, Planned, campaign_fleet, until
+from tests.support.campaign_fleet import CampaignFleet, campaign_fleet, until
 
 __all__ = ["main"]
 
-_ENDS = {
-    "slow-answers=5": "committed",
-    "silent=CertificateSigned": "fell-back",
-    "silent=TriggerMessage": "fell-back",
-    "rejects=TriggerMessage": "fell-back",
-    "rejects-certificate": "fell-back",
-    "no-security-actions": "fell-back",
-    "wants-leaf-only": "fell-back",
-    "alternates-certificates": "fell-back committed",
-    "never-reconnects": "lost",
-    "store-full": "committed",
-    "clock-off=10": "committed",
-    "reboots-on=CertificateSigned": "committed",
-    "reboots-after=CertificateSigned": "committed",
-    "reboots-on=TriggerMessage": "committed",
-    "drops-before-answer=CertificateSigned": "committed",
-    "drops-after-answer=CertificateSigned": "committed",
-    "drops-after-answer=TriggerMessage": "committed",
-    "duplicate-ids": "committed",
-    "ignores-triggers": "committed",
-    "no-pong": "committed",
-}
-"""Where each way of misbehaving has to lead. Only who never reconnects has nothing to fall back to; and how who uses both
-certificates in turn is judged depends on how often it has reconnected."""
 _WAIT_S = 3_600.0
 _MEMORY_EVERY_S = 60.0
-
-
-def _cast(count: int, misbehaving: float, kinds: int) -> dict[str, Planned]:
-    """Spread evenly over the kinds of charge points."""
-    every = max(1, round(1 / misbehaving)) if misbehaving else count + 1
-    ways = itertools.cycle(_ENDS)
-    return {
-        f"CP-{n:05}": Planned(
-            (next(ways),) if n % every == every - 1 else (), model=f"Model {n // min(every, 20) % kinds}"
-        )
-        for n in range(count)
-    }
 
 
 async def _command(fleet: CampaignFleet, *words: str) -> Any:
@@ -122,50 +88,74 @@ async def _until_over(fleet: CampaignFleet, started: float, *, kill: bool) -> in
 
 async def _run(options: argparse.Namespace, work: Path) -> bool:
     started = time.monotonic()
-    cast = _cast(options.count, options.misbehaving, options.kinds)
-    async with campaign_fleet(work, cast, ramp_up_s=options.count / 20) as fleet:
-        _say(started, f"{options.count} charge points, {sum(1 for each in cast.values() if each.quirks)} misbehave")
+    cast = cast_of(options.kind, options.count, options.misbehaving, options.kinds)
+    ways = {identity: way for identity, (way, _) in cast.items()}
+    planned = {identity: each for identity, (_, each) in cast.items()}
+    async with campaign_fleet(work, planned, ramp_up_s=options.count / 20) as fleet:
+        _say(started, f"{options.count} charge points, {sum(1 for way in ways.values() if way is not GOOD)} misbehave")
         await until(lambda: fleet.registered == set(cast), "all are registered", _WAIT_S)
         await asyncio.sleep(5.0)  # what they have said of themselves is written every two seconds
         _say(started, "all are registered")
-        words = ("--proof-within", "60s", "--soak", "5s", "--retry", "2s", "--growth", "6", "--max-at-once", "100")
-        await _command(fleet, "plan", "bench", "--kind", "certificate", "--all", *words)
-        await _command(fleet, "start", "bench")
+        bad_canary = next((each for each, way in ways.items() if way.quirks == (REFUSES[options.kind],)), "")
+        await _start(fleet, options.kind, bad_canary)
         halts = await _until_over(fleet, started, kill=options.kill_control)
         report = await _command(fleet, "report", "bench")
         lost = {each["charge_point_id"] for each in report["charge_points"] if each["state"] == "lost"}
         # The others may be on their way back at this moment.
         await until(lambda: fleet.connected() >= set(cast) - lost, "everybody else is connected", 300.0)
-    return _judged(cast, report, halts, started)
-
-
-def _judged(cast: dict[str, Planned], report: dict[str, Any], halts: int, started: float) -> bool:
-    found = {each["charge_point_id"]: each for each in report["charge_points"]}
-    wrong = [
-        f"{identity} ({''.join(planned.quirks)}): {found[identity]['state']}: {found[identity]['explanation']}"
-        for identity, planned in cast.items()
-        if found[identity]["state"] not in _expected(planned) or not found[identity]["explanation"]
-    ]
-    twice = [each for each in found.values() if [x["state"] for x in each["history"]].count("committed") > 1]
-    ends = Counter(each["state"] for each in found.values())
-    stranded = sum(
-        1 for identity in found if found[identity]["state"] == "lost" and "lost" not in _expected(cast[identity])
-    )
-    _say(started, f"ends: {dict(ends)}; strata halted {halts} times; lost with something to fall back to: {stranded}")
+        unhalted = [f"{bad_canary} failed alone in its wave, and nothing halted"] if bad_canary and not halts else []
+        wrong = [*unhalted, *faults(ways, report), *_unheard(fleet, ways), *_wrong_floors(fleet, options.kind, report)]
+    for line in ends(ways, report):
+        print(f"  {line}")
+    left = stranded(ways, report)
+    counted = dict(Counter(each["state"] for each in report["charge_points"]))
+    _say(started, f"ends: {counted}; strata halted {halts} times; lost with something to fall back to: {len(left)}")
     for line in wrong:
         print(f"  not as it had to be: {line}")
-    for each in twice:
-        print(f"  told that it is done more than once: {each['charge_point_id']}")
-    return not wrong and not twice and not stranded
+    return not wrong and not left
 
 
-def _expected(planned: Planned) -> list[str]:
-    return _ENDS[planned.quirks[0]].split() if planned.quirks else ["committed"]
+async def _start(fleet: CampaignFleet, kind: str, first: str) -> None:
+    """What cannot be undone needs a second person."""
+    words: tuple[str, ...] = ("--soak", "5s", "--retry", "2s", "--growth", "6", "--max-at-once", "100", "--by", "anna")
+    words += ("--first", first) if first else ()
+    if kind == "certificate":
+        await _command(fleet, "plan", "bench", "--kind", kind, "--all", "--proof-within", "60s", *words)
+    else:
+        target = ("--to-profile", "2", "--url", fleet.url(2), "--proof-within", "120s")
+        await _command(fleet, "plan", "bench", "--kind", kind, "--all", *target, *words)
+        await _command(fleet, "approve", "bench", "--by", "bert")
+    await _command(fleet, "start", "bench", "--by", "anna")
+
+
+def _unheard(fleet: CampaignFleet, ways: Mapping[str, Way]) -> list[str]:
+    """Who should have misbehaved, and has not: its end would say nothing."""
+    return [
+        f"{identity} ({', '.join(way.quirks)}): never {way.shows!r}"
+        for identity, way in ways.items()
+        if way.shows and not fleet.notes[identity][way.shows]
+    ]
+
+
+def _wrong_floors(fleet: CampaignFleet, kind: str, report: Mapping[str, Any]) -> list[str]:
+    """Nothing lower is accepted of who is on the new profile, and of nobody else."""
+    if kind == "certificate":
+        return []
+    state = {each["charge_point_id"]: each["state"] for each in report["charge_points"]}
+    with fleet.rig.registry() as registry:
+        records = {each.charge_point_id: (int(each.security_profile), each.floor) for each in registry.find()}
+    expected = {"committed": (2, 2)}
+    return [
+        f"{identity}: {state[identity]}, with security profile and floor {found}"
+        for identity, found in records.items()
+        if found != expected.get(state[identity], (1, 1))
+    ]
 
 
 def main() -> int:
     """Run it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kind", choices=sorted(WAYS), default="certificate")
     parser.add_argument("--count", type=int, default=2_000)
     parser.add_argument("--misbehaving", type=float, default=0.05, help="share of all")
     parser.add_argument("--kinds", type=int, default=4, help="of charge points, which are as many strata")

@@ -119,9 +119,14 @@ class UpgradeOperation:
             and (is_there or self._cluster.is_elsewhere(member.charge_point_id))
         ):
             try:
-                await self._upgrades.abort(member.charge_point_id)
+                await self._upgrades.abort(member.charge_point_id, _stopped(newest))
             except UpgradeRefused:
                 return  # it may be on the new profile any moment, or is on its way back already
+
+
+def _stopped(newest: Upgrade) -> str:
+    """Why, as the report says it: what it has been waiting for until then."""
+    return f"stopped by the campaign, as its time was nearly over: {newest.state.value} {newest.detail}".rstrip()
 
 
 def _wish(member: Member, plan: Plan) -> UpgradeWish:

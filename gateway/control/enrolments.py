@@ -389,9 +389,16 @@ class Enrolments(NodePart):
             await self._change(sent, core.expired(sent, time.time(), f"it takes no certificate of this size: {error}"))
             return
         if said.accepted:
-            await self._change(sent, core.station_accepted(sent, time.time()))
+            await self._accepted(sent)
         elif said.known:
             await self._change(sent, core.delivery_rejected(sent, time.time(), said.why))
+
+    async def _accepted(self, sent: Enrolment) -> None:
+        """It has it, also where the same request once more has crossed it on its way. Raises StoreError."""
+        async with self._lock(sent.charge_point_id):
+            delivered = core.delivered(self._newest.get(sent.charge_point_id), sent)
+            if delivered is not None:
+                await self._put(core.station_accepted(delivered, time.time()))
 
     async def _ask_ca(self, enrolment: Enrolment, step: Step) -> None:
         assert self._ca is not None

@@ -160,16 +160,16 @@ class Upgrades(NodePart):
             raise UpgradeRefused("it is not connected")
         return await self._roots.install(entry, record, wish.to_profile)
 
-    async def abort(self, charge_point_id: str) -> None:
+    async def abort(self, charge_point_id: str, why: str = "an operator has stopped it") -> None:
         """Stop it, and take back what can be taken back. Raises UpgradeRefused, StoreError."""
         identity = self._record(charge_point_id).charge_point_id
         async with self._lock(identity):
             before = await self.newest(identity)
             if before is None:
                 raise UpgradeRefused("there has been no upgrade of it")
-            if why := core.why_not_abortable(before):
-                raise UpgradeRefused(why)
-            await self._put(core.aborted(before, time.time()))
+            if refusal := core.why_not_abortable(before):
+                raise UpgradeRefused(refusal)
+            await self._put(core.aborted(before, time.time(), why))
         self._due.wake(identity)
 
     async def newest(self, charge_point_id: ChargePointId) -> Upgrade | None:

@@ -29,6 +29,7 @@ __all__ = [
     "approved",
     "asked_for",
     "asked_for_again",
+    "delivered",
     "delivery_rejected",
     "delivery_sent",
     "denied",
@@ -391,6 +392,18 @@ def reconnected(enrolment: Enrolment, now: float) -> Enrolment:
 def station_accepted(enrolment: Enrolment, now: float) -> Enrolment:
     """It will connect with it. Whether it can is not known yet: the certificate before stays good."""
     return _to(State.STATION_ACCEPTED, enrolment, now, attempts=0, due_at=0.0, detail="")
+
+
+def delivered(newest: Enrolment | None, sent: Enrolment) -> Enrolment | None:
+    """The row that an acceptance of `sent` is about: `sent`, or what the same request has made of it meanwhile.
+
+    That request was made before the certificate had come. Sent once more, it would be turned down: nothing is asked for any more.
+    None if something else has happened since.
+    """
+    if newest is None or newest == sent:
+        return newest
+    is_same = (newest.number, newest.certificate_sha256) == (sent.number, sent.certificate_sha256)
+    return newest if is_same and newest.state is State.ISSUED else None
 
 
 def delivery_rejected(enrolment: Enrolment, now: float, why: str) -> Enrolment:

@@ -59,7 +59,10 @@ FOLLOWS: Final[dict[State, frozenset[State]]] = {
     State.CSR_RECEIVED: frozenset({State.CSR_RECEIVED, State.HELD, State.ISSUED, State.DENIED, *_ENDS}),
     # Back to CSR_RECEIVED once approved, where another CA has yet to be asked.
     State.HELD: frozenset({State.HELD, State.CSR_RECEIVED, State.ISSUED, State.DENIED, *_ENDS}),
-    State.ISSUED: frozenset({State.ISSUED, State.DELIVERY_SENT, State.SEEN_IN_HANDSHAKE, *_ENDS}),
+    # Accepted although it is to be sent once more: the same request has come again while the certificate was on the way.
+    State.ISSUED: frozenset(
+        {State.ISSUED, State.DELIVERY_SENT, State.STATION_ACCEPTED, State.SEEN_IN_HANDSHAKE, *_ENDS}
+    ),
     State.DELIVERY_SENT: frozenset(
         {
             State.ISSUED,

@@ -380,11 +380,11 @@ def why_not_abortable(upgrade: Upgrade) -> str:
     return ""
 
 
-def aborted(upgrade: Upgrade, now: float) -> Upgrade:
-    """An operator has thought better of it. Where nothing can be taken back (1.6), it is left alone, and both accepted."""
+def aborted(upgrade: Upgrade, now: float, why: str = "an operator has stopped it") -> Upgrade:
+    """It is not to be any more. Where nothing can be taken back (1.6), it is left alone, and both accepted."""
     if not upgrade.state.accepts_both:
-        return _to(UpgradeState.ABORTED, upgrade, now, detail="an operator has stopped it")
-    return _returning(upgrade, now, UpgradeState.ABORTED, "an operator has stopped it")
+        return _to(UpgradeState.ABORTED, upgrade, now, detail=why)
+    return _returning(upgrade, now, UpgradeState.ABORTED, why)
 
 
 def overtaken(upgrade: Upgrade, now: float, profile: SecurityProfile) -> Upgrade | None:

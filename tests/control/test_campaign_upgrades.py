@@ -1,16 +1,21 @@
 """A campaign's preparation of an upgrade: what leaves a charge point out, and what is only tried again."""
 
+import time
+from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from gateway.control.campaign_upgrades import UpgradeOperation
 from gateway.control.upgrade_wish import UpgradeWish
-from gateway.ocpp.vocabulary import ChargePointId
+from gateway.ocpp.vocabulary import ChargePointId, SecurityProfile
 from gateway.provisioning.campaign import Member, Said
 from gateway.provisioning.campaign_plan import Plan
 from gateway.provisioning.campaign_states import MemberState
 from gateway.provisioning.preflight import Check, Preflight
+from gateway.provisioning.upgrade import Upgrade
+from gateway.provisioning.upgrade_states import UpgradeState
 
 CP = ChargePointId("CP-1")
 MEMBER = Member(charge_point_id=CP, stratum=0, rank=0, state=MemberState.PREPARING, changed_at=1.0)
@@ -26,6 +31,25 @@ class Upgrades:
     async def preflight(self, wish: UpgradeWish) -> Preflight:
         del wish
         return self.found
+
+
+class UnderWay:
+    """One upgrade, to which nothing more happens but that it is stopped."""
+
+    def __init__(self) -> None:
+        self.upgrade = Upgrade(
+            charge_point_id=CP, state=UpgradeState.TOLD, from_profile=SecurityProfile(1), to_profile=SecurityProfile(2),
+            created_at=1.0, changed_at=1.0, number=1, priority_before="1", detail="it may be charging",
+        )  # fmt: skip
+        self.stopped: list[str] = []
+
+    async def call_later(self, read: Callable[[Any], Any]) -> Any:
+        del read
+        return {CP: self.upgrade}
+
+    async def abort(self, charge_point_id: str, why: str) -> None:
+        assert charge_point_id == CP
+        self.stopped.append(why)
 
 
 class Cluster:
@@ -50,3 +74,16 @@ async def test_who_has_not_answered_is_asked_again_and_not_left_out(check: Check
     cluster: Any = Cluster()
     operation = UpgradeOperation(upgrades, nothing, nothing, nothing, cluster)
     assert (await operation.prepare(MEMBER, Plan(to_profile=2))).said is said
+
+
+@pytest.mark.parametrize(("left_s", "is_stopped"), [(10.0, True), (50.0, False)])
+async def test_who_will_not_be_there_in_time_is_stopped_and_why_is_said(left_s: float, is_stopped: bool) -> None:
+    under_way: Any = UnderWay()
+    nothing: Any = None
+    cluster: Any = Cluster()
+    operation = UpgradeOperation(under_way, nothing, {CP: "its session"}, under_way, cluster)  # type: ignore[arg-type]
+    due_at = time.time() + left_s
+    member = msgspec.structs.replace(MEMBER, state=MemberState.WAITING, switched_at=due_at - 100.0, due_at=due_at)
+    await operation.observe([member], Plan(to_profile=2))
+    said = "stopped by the campaign, as its time was nearly over: told it may be charging"
+    assert under_way.stopped == ([said] if is_stopped else [])

@@ -276,3 +276,12 @@ async def test_a_row_that_cannot_be_read_stops_no_renewal_but_its_own(site: Site
     assert newest is not None
     assert newest.state is State.TRIGGER_WANTED
     assert site.registry.enrolments.latest(CP, 1)[0].state is State.SEEN_IN_HANDSHAKE
+
+
+async def test_an_upgrade_that_is_stopped_says_why(site: Site) -> None:
+    part = cast("Upgrades", upgrade(site, UpgradeState.WANTED))
+    await part.load()
+    await part.abort(CP, "stopped by the campaign")
+    newest = site.registry.upgrades.newest(CP)
+    assert newest is not None
+    assert (newest.state, newest.detail) == (UpgradeState.ABORTED, "stopped by the campaign")

@@ -96,6 +96,30 @@ class TestTheSameRequestAgain:
         again, ended = core.asked_for(FIRST, 200.0, before)
         assert (again.state, again.number, again.serial, ended) == (State.CSR_RECEIVED, 0, "", None)
 
+    def test_it_has_what_it_accepts_although_it_has_asked_once_more_before_that_came(self) -> None:
+        on_its_way = replace(sent(), number=7)
+        again, _ = core.asked_for(FIRST, 101.0, on_its_way)
+        delivered = core.delivered(again, on_its_way)
+        assert delivered is not None
+        has_it = core.station_accepted(delivered, 102.0)
+        assert (has_it.state, has_it.number, has_it.serial) == (State.STATION_ACCEPTED, 7, "1f")
+        assert step(has_it, 10_000.0) is Step.WAIT
+
+    @pytest.mark.parametrize(
+        "made",
+        [
+            lambda: None,
+            lambda: core.superseded(replace(sent(), number=7), 101.0, "another request has come"),
+            lambda: replace(issued(), number=8),
+            lambda: replace(issued(), number=7, certificate_sha256="another"),
+        ],
+    )
+    def test_an_acceptance_says_nothing_of_another_certificate(self, made: Callable[[], Enrolment | None]) -> None:
+        assert core.delivered(made(), replace(sent(), number=7)) is None
+
+    def test_nothing_has_happened_meanwhile(self) -> None:
+        assert core.delivered(sent(), sent()) == sent()
+
 
 class TestAnotherRequest:
     @pytest.mark.parametrize("made", [requested, issued, sent, accepted])

@@ -214,6 +214,13 @@ class TestNothingToTakeBack:
             assert found is not None
             assert not found.accepts_both
 
+    @pytest.mark.parametrize("made", [wanted, told])
+    def test_who_has_stopped_it_is_said_to_the_end(self, made: Callable[[], Upgrade]) -> None:
+        stopped = core.aborted(made(), 140.0, "stopped by the campaign")
+        if stopped.state.is_open:
+            stopped = core.restore_tried(stopped, 141.0, "", TIMING)
+        assert (stopped.state, stopped.detail) == (UpgradeState.ABORTED, "stopped by the campaign")
+
     def test_2_x_that_was_taken_back_is_closed(self) -> None:
         ended = core.restore_tried(core.aborted(told(), 140.0), 141.0, "", TIMING)
         assert (ended.state, ended.accepts_both) == (UpgradeState.ABORTED, False)

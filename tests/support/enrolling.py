@@ -59,6 +59,8 @@ class EnrollingChargePoint:
         self.enrols_by_itself = False
         self.answers_delivery = True
         """False: it takes the certificate and dies before it can say so."""
+        self.asks_again_first = False
+        """True: the same request once more, at the moment when the certificate for it comes, and only then the answer."""
         self.next_key: Key | None = None
         """What the next request is made with, if not with a new key."""
         self.key: Key | None = None
@@ -196,6 +198,8 @@ class EnrollingChargePoint:
         leaf = x509.load_pem_x509_certificates(chain.encode())[0]
         key = next((key for key in (self._asked_with, self.key) if key and key.public_key() == leaf.public_key()), None)
         self.delivered.append(f"{leaf.serial_number:x}")
+        if self.asks_again_first and self._csr:
+            await self._send_csr(connection)
         if key is None:
             await connection.send(json.dumps([3, message_id, {"status": "Rejected"}]))
             return
