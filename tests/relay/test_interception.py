@@ -173,16 +173,29 @@ class TestRejected:
             assert replied(scenario.effects()) == ("certificate.rejected", [3, "1", {"status": "Rejected"}])
 
     def test_five_at_once_and_then_one_a_minute(self) -> None:
-        take = TakeRequest("1", CSR, "", None)
-        asking = ChargePoint(call("SignCertificate", {"csr": CSR}))
+        def asking(number: int) -> ChargePoint:
+            return ChargePoint(call("SignCertificate", {"csr": f"{CSR}{number}"}))
+
+        with owned() as scenario:
+            for number in range(5):
+                scenario >> asking(number) << TakeRequest("1", f"{CSR}{number}", "", None)
+            scenario >> asking(5)
+            assert replied(scenario.effects())[1] == [3, "1", {"status": "Rejected"}]
+            scenario >> Wait(60.0) >> asking(6) << TakeRequest("1", f"{CSR}6", "", None)
+            scenario >> asking(7)
+            assert replied(scenario.effects())[0] == "certificate.rejected"
+
+    def test_the_request_that_was_taken_last_is_never_turned_down_for_its_repetitions(self) -> None:
+        """Or its charge point would forget the key that the certificate on its way is for."""
         with owned() as scenario:
             for _ in range(5):
-                scenario >> asking << take
-            scenario >> asking
+                scenario >> ChargePoint(call("SignCertificate", {"csr": CSR})) << TakeRequest("1", CSR, "", None)
+            again = Reply(b'[3,"1",{"status":"Accepted"}]')
+            for _ in range(3):
+                scenario >> ChargePoint(call("SignCertificate", {"csr": CSR})) << again
+            scenario >> ChargePoint(call("SignCertificate", {"csr": f"{CSR}2"}))
             assert replied(scenario.effects())[1] == [3, "1", {"status": "Rejected"}]
-            scenario >> Wait(60.0) >> asking << take
-            scenario >> asking
-            assert replied(scenario.effects())[0] == "certificate.rejected"
+            scenario >> ChargePoint(call("SignCertificate", {"csr": CSR})) << again
 
 
 class TestOfTheCSMS:
