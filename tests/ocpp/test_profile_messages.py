@@ -55,7 +55,6 @@ def variable(value: str | None, instance: str = "2", name: str = "SecurityProfil
     return named | ({"attributeValue": value} if value is not None else {"attributeStatus": status})
 
 
-@pytest.mark.requirement("A05.FR.02")
 @pytest.mark.parametrize(
     ("action", "payload", "result", "profile"),
     [

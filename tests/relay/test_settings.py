@@ -1,7 +1,5 @@
 """The answer to a setting of the CSMS says what a charge point has taken; nobody else's answer does."""
 
-import pytest
-
 from gateway.ocpp.vocabulary import SecurityProfile
 from gateway.relay.effects import FORWARD, Forward, ProfileTaken
 from tests.relay.scenario import CSMS, ChargePoint, Scenario
@@ -10,7 +8,6 @@ ASKED = '[2,"a","ChangeConfiguration",{"key":"SecurityProfile","value":"3"}]'
 YES, NO = '[3,"a",{"status":"Accepted"}]', '[3,"a",{"status":"Rejected"}]'
 
 
-@pytest.mark.requirement("A05.FR.02")
 def test_a_security_profile_that_a_charge_point_has_taken_is_told() -> None:
     with Scenario() as s:
         s >> CSMS(ASKED) << FORWARD
