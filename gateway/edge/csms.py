@@ -6,6 +6,7 @@ One connection per charge point. Nothing the charge point sent as a header is pa
 import asyncio
 import base64
 import os
+import re
 import ssl
 import time
 from typing import Final, NamedTuple, cast
@@ -25,6 +26,7 @@ from gateway.websocket.head import HeadLimits, HeadViolation, ResponseHead, Resp
 __all__ = ["CSMSDialler", "Dialled"]
 
 _HEAD_LIMITS = HeadLimits(max_head_bytes=16_384, max_headers=100, max_request_line_bytes=1_024)
+_HOST_NAME: Final = re.compile(r"[a-z0-9._-]{1,253}").fullmatch
 _HTTP: Final = "HTTP {}"
 _NOT_SERVED: Final = frozenset(map(_HTTP.format, (502, 503, 504)))
 """What stands in front of a CSMS says so, or one that has too much to do."""
@@ -209,9 +211,8 @@ class CSMSDialler:
         if csms.forwarded_headers:
             headers.append(("X-Forwarded-For", transport.peer.address))
             headers.append(("X-Forwarded-Proto", "https" if transport.tls else "http"))
-            if (
-                transport.tls and transport.tls.server_name
-            ):  # what a charge point without TLS has asked for is not known
+            # What a charge point without TLS has asked for is not known; and in TLS a peer may write whatever it likes.
+            if transport.tls and _HOST_NAME(transport.tls.server_name):
                 headers.append(("X-Forwarded-Host", transport.tls.server_name))
         if csms.client_cert_header and transport.tls and transport.tls.leaf_der:
             # RFC 9440: a structured-field byte sequence.

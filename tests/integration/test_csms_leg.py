@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from gateway.websocket.handshake import accept_token
 from tests.support.csms import HostileCSMS
-from tests.support.peer import CLOSE, PING, PONG, TEXT, basic, frame, upgrade
+from tests.support.peer import CLOSE, PING, PONG, TEXT, Peer, basic, frame, upgrade
 from tests.support.rig import PREFIX, Rig, shared_authority
 from tests.support.site import PASSWORD, Site, local_port, of, running
 from tests.support.upstreams import ACCEPT, FIRST_CALL, HOSTILE, Upstreams, server_context, unmasked
@@ -108,6 +108,16 @@ async def test_configured_headers_are_filled_in_and_the_certificate_goes_as_rfc_
         assert site.csms.header("x-forwarded-for") == ["127.0.0.1"]
     async with await site.session("main"):
         assert site.csms.header("x-forwarded-for") == []
+
+
+@pytest.mark.parametrize("name", ["gw_1.example.test", "a\tb:c", "a\r\nx-admin: 1"])
+async def test_a_name_in_tls_that_is_no_host_name_is_not_told_and_keeps_nobody_out(site: Site, name: str) -> None:
+    tls = site.rig.client_tls(site.rig.authority.charge_point("SN-3"))
+    tls.check_hostname = False
+    async with await Peer.connect(site.gateway.address("tls"), tls=tls, server_name=name) as peer:
+        assert (await peer.ask("/ocpp/P3", host="127.0.0.1")).status == 101
+        assert site.csms.header("x-forwarded-host") == ([name] if name == "gw_1.example.test" else [])
+        assert site.csms.header("x-admin") == []
 
 
 # -- TLS
