@@ -17,10 +17,12 @@ from gateway.control.link_server import EdgeLink
 from gateway.control.part import NodePart
 from gateway.control.record_gate import RecordGate
 from gateway.control.store_thread import StoreThread
+from gateway.identity.record import ChargePointRecord
 from gateway.link.messages import ProfileNoted, ProfileSeen
 from gateway.link.tasks import TaskOwner
 from gateway.ocpp.vocabulary import SecurityProfile
 from gateway.store.errors import NotFound, StoreError
+from gateway.store.registry import Registry
 
 __all__ = ["TakenProfiles"]
 
@@ -66,14 +68,21 @@ class TakenProfiles(NodePart):
             await asyncio.sleep(_AGAIN_S)
         while True:
             try:
-                record = await self._store.call(
-                    lambda registry: registry.update(identity, pending_security_profile=profile)
-                )
+                record = await self._store.call(lambda registry: _made_pending(registry, identity, profile))
             except NotFound:
                 return
             except StoreError as error:
                 _log.error("profile_not_stored", error=str(error))
                 await asyncio.sleep(_AGAIN_S)
             else:
-                self._directory.put(record)
+                if record is not None:
+                    self._directory.put(record)
                 return
+
+
+def _made_pending(registry: Registry, identity: str, profile: SecurityProfile) -> ChargePointRecord | None:
+    """None where that is no longer so: while the record was waited for, an upgrade may have begun. Raises NotFound, StoreError."""
+    record = registry.get(identity)
+    if record is None or record.pending_security_profile is not None or record.security_profile >= profile:
+        return None
+    return registry.update(identity, pending_security_profile=profile)

@@ -45,6 +45,7 @@ class PolicyDesk:
         self._waiting: dict[int, tuple[Leg, int, bytes, asyncio.TimerHandle]] = {}
         self._told: dict[str, str] = {}
         """Who is in quarantine, as control knows it: the rule by identity."""
+        self._all_again = False
         self._early: dict[str, str] = {}
         """Told by control before its rule was in force here."""
 
@@ -134,17 +135,17 @@ class PolicyDesk:
     def tell(self) -> None:
         """Say who has come into quarantine here, or is not any more, since the last time."""
         quarantined = self._in_force.state.quarantined if self._in_force is not None else {}
-        if quarantined == self._told:
+        if quarantined == self._told and not self._all_again:
             return
         for identity in self._told.keys() | quarantined.keys():
             rule = quarantined.get(identity, "")
-            if rule != self._told.get(identity, ""):
+            if self._all_again or rule != self._told.get(identity, ""):
                 self._link.send(QuarantineChanged(ChargePointId(identity), rule))
-        self._told = dict(quarantined)
+        self._told, self._all_again = dict(quarantined), False
 
     def tell_again(self) -> None:
-        """Another control process is there, which nobody has told anything yet."""
-        self._told = {}
+        """Another control process may be there, which nobody has told anything yet; or the same, which has missed something."""
+        self._all_again = True
 
     def _answered(self, number: int, answers: dict[str, bool]) -> None:
         waiting = self._waiting.pop(number, None)

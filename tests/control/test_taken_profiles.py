@@ -109,6 +109,17 @@ async def test_somebody_who_is_not_registered_gets_nothing(site: Site) -> None:
     assert site.events == []
 
 
+async def test_an_upgrade_that_begins_while_the_log_is_waited_for_is_left_alone(site: Site) -> None:
+    site.may_be_written = False
+    site.seen(P3)
+    await asyncio.sleep(0.05)
+    site.registry.update(CP, pending_security_profile=P2)
+    await site.directory.load(site.store)
+    site.may_be_written = True
+    await until(lambda: site.edge.answers == [ProfileNoted(7)], "it is done with")
+    assert site.pending() is P2
+
+
 async def test_nothing_is_stored_before_it_is_on_record(site: Site) -> None:
     site.may_be_written = False
     site.seen(P3)

@@ -179,7 +179,9 @@ def test_a_quarantine_is_told_once_and_again_to_another_control_and_its_end_too(
     desk.tell_again()
     assert control.news(desk) == [QuarantineChanged(CP, "t/0")]
     desk.use(PolicySettings("two", (), SitePolicy()))
-    assert control.news(desk) == [QuarantineChanged(CP, "")]
+    desk.tell_again()
+    assert control.news(desk) == [QuarantineChanged(CP, "")], "also to a control that was not there when it ended"
+    assert control.news(desk) == []
 
 
 def test_a_quarantine_of_another_worker_holds_here_until_that_says_it_is_over() -> None:
