@@ -9,6 +9,7 @@ import contextlib
 import itertools
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Protocol
@@ -131,8 +132,8 @@ class RelayedLog:
         self._plain: dict[tuple[Stamper, str], _Plain] = {}
         self._counted: dict[str, _Counted] = {}
         self._crowd = Crowd()
-        self._ending: dict[str, float] = {}
-        """Sessions that are over, and when nothing more of them comes (monotonic seconds)."""
+        self._ending: deque[tuple[float, str]] = deque()
+        """When nothing more comes (monotonic seconds) of which session that is over. The event loop appends, the thread takes."""
 
     # -- from the event loop
 
@@ -155,8 +156,8 @@ class RelayedLog:
 
     def ended(self, session: str) -> None:
         """A session is over: what was counted of it is said soon."""
-        with contextlib.suppress(RuntimeError):
-            self._pool.submit(self._end, session)
+        # Not handed to the thread, which is woken every second anyway: in a reconnect storm waking it costs more than all it does.
+        self._ending.append((time.monotonic() + _AFTER_END_S, session))
 
     async def tick(self) -> None:
         """Say what was counted for long enough."""
@@ -385,12 +386,9 @@ class RelayedLog:
             counted = self._counted[source.session] = _Counted(stamper, source.charge_point_id, since, due, {})
         return counted
 
-    def _end(self, session: str) -> None:
-        self._ending[session] = time.monotonic() + _AFTER_END_S
-
     def _say_counted(self, now: float) -> None:
-        for session in [name for name, due in self._ending.items() if due <= now]:
-            del self._ending[session]
+        while self._ending and self._ending[0][0] <= now:
+            _, session = self._ending.popleft()
             if session in self._counted:
                 self._counted[session].due = now
         for session, counted in list(self._counted.items()):

@@ -4,7 +4,21 @@ from collections.abc import Sequence
 from typing import Any, Final, Literal, get_args
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Select, and_, case, exists, func, insert, literal, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
 
 from gateway.store import changes
 from gateway.store.database import Database
@@ -27,6 +41,17 @@ CERTIFICATE_STATES: Final[tuple[CertificateState, ...]] = get_args(CertificateSt
 Source = Literal["issued", "imported", "seen"]
 _AT_ONCE: Final = 500
 _table = known_certificates
+_SEEN_AGAIN: Final = (
+    update(_table)
+    .where(_table.c.sha256 == bindparam("known_sha256"))
+    .values(
+        charge_point_id=bindparam("seen_charge_point_id"),
+        last_seen_at=bindparam("seen_at"),
+        first_seen_at=case((_table.c.first_seen_at == 0.0, bindparam("seen_at")), else_=_table.c.first_seen_at),
+        superseded_by="",
+    )
+)
+"""One statement for all that are known, so that a reconnect storm is an executemany and no compiling."""
 _RESPONDER: Final = "OCSPResponder"
 
 
@@ -221,19 +246,43 @@ def _record(connection: Connection, entries: Sequence[KnownCertificate]) -> int:
 
 
 def _saw(connection: Connection, sightings: Sequence[Sighting]) -> None:
-    known = _known(connection, [each.facts for each in sightings])
+    """In their order: one may supersede what the next one takes back into use."""
+    query = select(_table.c.sha256, _table.c.first_seen_at)
+    query = query.where(_table.c.sha256.in_([each.facts.sha256 for each in sightings]))
+    first_seen_at: dict[str, float] = {row.sha256: row.first_seen_at for row in connection.execute(query)}
+    again: list[dict[str, Any]] = []
     for each in sightings:
-        row, facts = known.get(each.facts.sha256), each.facts
-        seen: dict[str, Any] = {"charge_point_id": each.charge_point_id, "last_seen_at": each.at, "superseded_by": ""}
-        if row is None:
-            values = {**msgspec.structs.asdict(facts), **seen, "first_seen_at": each.at, "recorded_at": each.at}
-            connection.execute(insert(_table).values(**values))
+        if first_seen_at.get(each.facts.sha256):
+            again.append(_again(each))
+            continue
+        _write_again(connection, again)
+        if each.facts.sha256 in first_seen_at:
+            connection.execute(_SEEN_AGAIN, _again(each))
         else:
-            if not row.first_seen_at:
-                seen["first_seen_at"] = each.at
-            connection.execute(update(_table).where(_table.c.sha256 == facts.sha256).values(**seen))
-        if row is None or not row.first_seen_at:
-            _supersede(connection, facts)
+            connection.execute(insert(_table).values(**_first(each)))
+        _supersede(connection, each.facts)
+    _write_again(connection, again)
+
+
+def _write_again(connection: Connection, again: list[dict[str, Any]]) -> None:
+    if again:
+        connection.execute(_SEEN_AGAIN, again)
+        again.clear()
+
+
+def _first(sighting: Sighting) -> dict[str, Any]:
+    times = dict.fromkeys(("first_seen_at", "last_seen_at", "recorded_at"), sighting.at)
+    seen = {"charge_point_id": sighting.charge_point_id, "superseded_by": ""}
+    return {**msgspec.structs.asdict(sighting.facts), **seen, **times}
+
+
+def _again(sighting: Sighting) -> dict[str, Any]:
+    """Parameters of `_SEEN_AGAIN`."""
+    return {
+        "known_sha256": sighting.facts.sha256,
+        "seen_charge_point_id": sighting.charge_point_id,
+        "seen_at": sighting.at,
+    }
 
 
 def _supersede(connection: Connection, newer: KnownCertificate) -> None:

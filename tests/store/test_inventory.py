@@ -78,6 +78,15 @@ class TestStates:
         registry.inventory.saw([seen(old)])  # the charge point has fallen back (A02.FR.28)
         assert states(registry) == {"a": "valid", "b": "valid", "c": "valid"}
 
+    def test_of_those_seen_at_once_the_last_of_a_name_is_in_use(self, registry):
+        old, new = known("a"), known("b", not_after=NOW + 120 * DAY)
+        registry.inventory.saw([seen(old)])
+        registry.inventory.saw([seen(old), seen(new)])
+        assert states(registry) == {"a": "superseded", "b": "valid"}
+        newer = known("c", not_after=NOW + 150 * DAY)
+        registry.inventory.saw([seen(newer), seen(old), seen(new)])  # it has gone back to both of them since
+        assert states(registry) == {"a": "valid", "b": "valid", "c": "valid"}
+
     def test_one_that_never_lives_long_is_not_about_to_end_all_the_time(self, registry):
         short, long = {"not_after": NOW + DAY / 2, "not_before": NOW - DAY / 2}, {"not_before": NOW - 80 * DAY}
         registry.inventory.record([known("a", common_name="server", **short)])
