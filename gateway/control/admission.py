@@ -104,7 +104,7 @@ class AdmissionDesk:
             proven = self._authenticator.by_certificate_alone(claim, record)
             if proven is None:
                 return None
-            record, admission = self._judge(request, proven)
+            record, admission = self._judge(request, proven, of=record)
             if self._durable_steps(record, admission, proven):
                 return None
             self._check_flapping(record.charge_point_id)
@@ -142,13 +142,19 @@ class AdmissionDesk:
         self._granted(claim, admission)
         return AdmitGranted(request.request_id, admission)
 
-    def _judge(self, request: AdmitRequest, proven: Proven) -> tuple[ChargePointRecord, Admission]:
-        """The verdict by what the registry says at this moment. Raises Refusal."""
+    def _judge(
+        self, request: AdmitRequest, proven: Proven, *, of: ChargePointRecord | None = None
+    ) -> tuple[ChargePointRecord, Admission]:
+        """The verdict by what the registry says at this moment. Raises Refusal.
+
+        `of`: the record that `proven` is about, where nothing was waited for since it was proven.
+        """
         claim, identity = request.claim, proven.evidence.charge_point_id
-        record = self._directory.get(identity)
+        record = of or self._directory.get(identity)
         if record is None or record.charge_point_id != identity:
             raise Refusal(Reason.IDENTITY_UNKNOWN, "removed from the registry meanwhile")
-        self._authenticator.verify_still(proven, claim, record)
+        if of is None:
+            self._authenticator.verify_still(proven, claim, record)
         listener = self.listeners.get(claim.transport.peer.listener)
         if listener is None:
             raise Refusal(Reason.CONTROL_DOWN, "listener is gone")

@@ -12,6 +12,7 @@ import structlog
 from gateway.audit.canonical import NotCanonical
 from gateway.audit.event import SecurityEvent, printable
 from gateway.audit.record import RecordClass, class_of_event, envelope, envelope_of_event
+from gateway.audit.session_records import Traffic, session_closed_record, session_opened_record
 from gateway.config.model import Config
 from gateway.control.audit_writer import AuditWriter, LogRefused
 from gateway.control.frame_bodies import FrameBodies
@@ -25,6 +26,7 @@ from gateway.control.trail.pseudonyms import PseudonymKeys
 from gateway.control.trail.retention import Retention
 from gateway.control.trail.shard_writer import DiskFull
 from gateway.control.trail.stamp import Stamper
+from gateway.identity.evidence import CertificateProof
 from gateway.link.messages import LiveSession, SessionClosed
 
 __all__ = ["AuditTrail"]
@@ -113,38 +115,40 @@ class AuditTrail:
 
     def session_opened(self, live: LiveSession) -> None:
         """A charge point is connected to its CSMS."""
-        self._session(
-            "session.opened",
-            live.charge_point_id,
-            live.session,
-            peer={"ip": live.peer_address, "listener": live.listener, "cert": getattr(live.proof, "sha256", "")},
-            auth={"profile": int(live.security_profile), "proof": type(live.proof).__name__},
-            ocpp={"version": live.subprotocol},
-            csms=live.csms,
-            group=live.group,
+        self.writer.append(
+            RecordClass.GROUP,
+            session_opened_record(
+                self._stamper.stamp(),
+                charge_point_id=live.charge_point_id,
+                session=live.session,
+                address=live.peer_address,
+                listener=live.listener,
+                certificate_sha256=live.proof.sha256 if isinstance(live.proof, CertificateProof) else "",
+                security_profile=int(live.security_profile),
+                proof=type(live.proof).__name__,
+                subprotocol=live.subprotocol,
+                csms=live.csms,
+                group=live.group,
+            ),
         )
 
     def session_closed(self, message: SessionClosed) -> None:
         """And no longer."""
         self.relayed.ended(message.session)
-        self._session(
-            "session.closed",
-            message.charge_point_id,
-            message.session,
-            dec={"reason": printable(message.reason, 64)},
-            traffic={
-                "cp_messages": message.messages_from_charge_point,
-                "csms_messages": message.messages_from_csms,
-                "cp_bytes": message.bytes_from_charge_point,
-                "csms_bytes": message.bytes_from_csms,
-            },
-        )
-
-    def _session(self, kind: str, charge_point_id: str, session: str, **fields: Any) -> None:
-        stamp = self._stamper.stamp()
         self.writer.append(
             RecordClass.GROUP,
-            envelope(kind, stamp, sev="info", cp=charge_point_id, proven=True, sess=session, **fields),
+            session_closed_record(
+                self._stamper.stamp(),
+                charge_point_id=message.charge_point_id,
+                session=message.session,
+                reason=printable(message.reason, 64),
+                traffic=Traffic(
+                    cp_bytes=message.bytes_from_charge_point,
+                    cp_messages=message.messages_from_charge_point,
+                    csms_bytes=message.bytes_from_csms,
+                    csms_messages=message.messages_from_csms,
+                ),
+            ),
         )
 
     # -- for operators

@@ -5,6 +5,7 @@ complained about, and never the traffic. `write` may block (standard output can 
 for a thread of its own; everything else belongs to the event loop.
 """
 
+import asyncio
 import datetime
 import os
 import sys
@@ -141,6 +142,13 @@ class EventLog:
             connection=event.connection,
             count=event.count + (known.count if known is not None else 0),
         )
+
+    async def write_aside(self) -> None:
+        """Write what waits, if anything does, in a thread: standard output may be a pipe that nobody reads."""
+        self.summarise()
+        if self._buffer or self._next is not None:
+            lost = await asyncio.to_thread(self.write)
+            self.lost += lost  # not in one: meanwhile others are lost and counted
 
     def write(self, wait_s: float = -1.0) -> int:
         """Write what has been added so far; returns how many events were lost.

@@ -162,7 +162,7 @@ class Node:
         for record in self._directory.records():
             if record.last_address:
                 self._limiter.proven(record.last_address, record.charge_point_id)
-        self._tasks.start(self._repeat(_FLUSH_S, self._flush_events), "flush")
+        self._tasks.start(self._repeat(_FLUSH_S, self._events.write_aside), "flush")
         self._tasks.start(self._repeat(_FLUSH_S, self._flush_refusals), "refusals")
         self._tasks.start(self._repeat(_FLUSH_S, self._recordings.flush), "recordings")
         self._tasks.start(self._repeat(_OBSERVATIONS_S, self._store.flush), "store")
@@ -222,12 +222,6 @@ class Node:
                 await work()
             except Exception as error:  # noqa: BLE001  a gateway that stops following its registry admits the disabled
                 _log.error("work_failed", work=name or work.__name__, error=repr(error), exc_info=error)
-
-    async def _flush_events(self) -> None:
-        self._events.summarise()
-        # In a thread, as standard output may be a pipe that nobody reads.
-        lost = await asyncio.to_thread(self._events.write)
-        self._events.lost += lost  # not in one: meanwhile others are lost and counted
 
     async def _expire(self) -> None:
         self._sessions.expire()
@@ -336,7 +330,7 @@ class Node:
             recall(entry, record)
             self.parts.passwords.recall(entry)
         self._standing.judge(entry)
-        for part in self.parts:
+        for part in self.parts.of_sessions:
             part.opened(entry)
             if live.registered:
                 part.registered(entry)
@@ -360,7 +354,7 @@ class Node:
         entry = self._sessions.get(message.charge_point_id)
         if entry is not None and entry.generation == message.generation:
             entry.has_booted |= bool(message.model)  # what a BootNotification must name, and nothing else does
-            for part in self.parts:
+            for part in self.parts.of_sessions:
                 part.registered(entry)
 
     # -- the registry changes

@@ -107,6 +107,8 @@ class Parts:
             UnrecordedTraffic(sessions, around.trail.may_relay, report),
             Privacy(around.trail.shredding, report, around.trail.may_happen),
         )
+        self.of_sessions = tuple(part for part in self._all if _hears_of_sessions(part))
+        """Those to which a session that begins says anything, in the order in which they hear of it."""
         cluster.on_rows_changed = self._rows_changed
 
     async def _rows_changed(self, charge_point_ids: Sequence[ChargePointId]) -> None:
@@ -114,5 +116,10 @@ class Parts:
             await part.rows_changed(charge_point_ids)
 
     def __iter__(self) -> Iterator[NodePart]:
-        """In the order in which they hear of a session."""
+        """All of them."""
         return iter(self._all)
+
+
+def _hears_of_sessions(part: NodePart) -> bool:
+    kind = type(part)
+    return kind.opened is not NodePart.opened or kind.registered is not NodePart.registered

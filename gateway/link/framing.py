@@ -35,21 +35,32 @@ class FrameReader(Generic[_T]):
     def feed(self, data: bytes) -> Iterator[_T]:
         """Messages completed by `data`. Raises LinkBroken on garbage or an over-long frame."""
         buffer = self._buffer
-        buffer += data
-        while len(buffer) >= 4:  # noqa: PLR2004  length prefix
-            size = int.from_bytes(buffer[:4], "big")
-            if size > MAX_MESSAGE_BYTES:
-                raise LinkBroken(f"frame of {size} bytes")
-            if len(buffer) < 4 + size:
+        if buffer:
+            buffer += data
+            if len(buffer) < 4 + _size_at(buffer, 0):
                 return
-            body = bytes(buffer[4 : 4 + size])
-            del buffer[: 4 + size]
-            try:
-                message = self._decoder.decode(body)
-            except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-                # Text that is not UTF-8 is a UnicodeDecodeError to msgspec, which is a ValueError.
-                raise LinkBroken(str(error)) from error
-            yield message
+            data = bytes(buffer)
+            buffer.clear()
+        at = 0
+        try:
+            while len(data) - at >= 4 + (size := _size_at(data, at)):
+                body, at = data[at + 4 : at + 4 + size], at + 4 + size
+                try:
+                    message = self._decoder.decode(body)
+                except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+                    # Text that is not UTF-8 is a UnicodeDecodeError to msgspec, which is a ValueError.
+                    raise LinkBroken(str(error)) from error
+                yield message
+        finally:  # also where the taker of a message has failed: the next ones are not lost by that
+            buffer += data[at:]
+
+
+def _size_at(data: bytes | bytearray, at: int) -> int:
+    """What the length prefix says; 0 where it is not there yet, so that there is no message. Raises LinkBroken."""
+    size = int.from_bytes(data[at : at + 4], "big") if len(data) - at >= 4 else 0  # noqa: PLR2004  length prefix
+    if size > MAX_MESSAGE_BYTES:
+        raise LinkBroken(f"frame of {size} bytes")
+    return size
 
 
 def edge_reader() -> FrameReader[EdgeMessage]:

@@ -42,7 +42,7 @@ async def told(site: NodeSite, node: Node, names: int, finds: int = 0) -> list[d
         await edge.until(lambda: node._trail.status()["published_size"] >= before + names)
         await detections.tick()
         await edge.until(lambda: sum(detections.status()["told"].values()) >= finds)
-        await node._flush_events()
+        await node._events.write_aside()
     return [event for event in site.events() if event["event"].startswith("detect.")]
 
 
