@@ -2,6 +2,8 @@
 
 The standard says so for each direction and connection, and that a call that has timed out makes way. 1.6 only says
 "should", and charge points that send their whole queue at once exist: nothing is refused until the lane is full.
+
+Calls of the gateway share the lane of the CSMS. Where both wait, they take turns: neither can keep the other out.
 """
 
 from collections import deque
@@ -54,13 +56,15 @@ _MAX_OWN: Final = 4
 class Lane:
     """What one sender has asked and not been told, in the order of sending."""
 
-    __slots__ = ("answered", "is_full", "malformed", "malformed_since", "pending", "waiting")
+    __slots__ = ("answered", "is_full", "malformed", "malformed_since", "own_was_last", "pending", "waiting")
 
     def __init__(self) -> None:
         self.pending: dict[str, OpenCall] = {}
         """By message id: sent, without an answer."""
         self.waiting: deque[Waiting] | None = None
         """None, not empty, where nothing waits. Calls of the gateway stand behind all others and take no place of theirs."""
+        self.own_was_last = False
+        """While calls wait: the last one sent was a call of the gateway, so that the next turn is another's."""
         self.is_full = False
         """True from when a call found no room until the turn of another one has come."""
         self.answered: tuple[str, ...] = ()
@@ -98,7 +102,9 @@ class Lane:
         return self._send(call, record)
 
     def _wait(self, last: Waiting) -> None:
-        self.waiting = self.waiting or deque()
+        if self.waiting is None:
+            self.waiting = deque()
+            self.own_was_last = next(reversed(self.pending.values())).own  # it waits because something is on the way
         own = 0 if last.record.own else sum(each.record.own for each in self.waiting)
         self.waiting.insert(len(self.waiting) - own, last)
 
@@ -159,10 +165,20 @@ class Lane:
         """The calls whose turn has come; they are on their way now."""
         found: list[tuple[Waiting, Entry]] = []
         while self.waiting is not None and not self._is_busy(limits, now):
-            each = self._leave(self.waiting)
+            each = self._leave(self.waiting, self._whose_turn(self.waiting, limits, now))
             each.record.since = now
+            self.own_was_last = each.record.own
             found.append((each, self._send(each.call, each.record)))
         return found
+
+    def _whose_turn(self, waiting: deque[Waiting], limits: LaneLimits, now: float) -> int:
+        """Index of the call that goes next: each side's calls in their order, and the two sides by turns."""
+        others = sum(not each.record.own for each in waiting)
+        if self.own_was_last or others in {0, len(waiting)}:
+            return 0
+        # One that was not answered has cost the CSMS enough: its next turns are its own until that call has timed out.
+        since = now - limits.call_timeout_s
+        return 0 if any(each.own and each.since > since for each in self.pending.values()) else others
 
     def overdue(self, limits: LaneLimits, now: float) -> list[Waiting]:
         """The calls that have waited for longer than a sender waits for an answer; they are not sent any more.
@@ -172,12 +188,14 @@ class Lane:
         since = now - limits.call_timeout_s
         found: list[Waiting] = []
         while self.waiting is not None and not (first := self.waiting[0].record).own and first.since <= since:
-            found.append(self._leave(self.waiting))
+            found.append(self._leave(self.waiting, 0))
         return found
 
-    def _leave(self, waiting: deque[Waiting]) -> Waiting:
-        first = waiting.popleft()
-        self.is_full = False
+    def _leave(self, waiting: deque[Waiting], index: int) -> Waiting:
+        leaving = waiting[index]
+        del waiting[index]
+        if not leaving.record.own:
+            self.is_full = False
         if not waiting:
             self.waiting = None
-        return first
+        return leaving

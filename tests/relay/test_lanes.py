@@ -166,9 +166,73 @@ class TestOwnCalls:
             script >> down(1) << FORWARD
             assert script.relay.ask("own", "GetLog", {"a": 1}, script.now) == NOTHING
             script >> down(2) << NOTHING
-            script >> ChargePoint('[3,"1",{}]') << (Forward(), Reply(down(2).encode()))
-            script >> ChargePoint('[3,"2",{}]') << (Forward(), Reply(b'[2,"own","GetLog",{"a":1}]'))
-            script >> ChargePoint('[3,"own",{"b":2}]') << Answered("own", {"b": 2})
+            script >> ChargePoint('[3,"1",{}]') << (Forward(), Reply(b'[2,"own","GetLog",{"a":1}]'))
+            script >> ChargePoint('[3,"own",{"b":2}]') << (Answered("own", {"b": 2}), Reply(down(2).encode()))
+            script >> ChargePoint('[3,"2",{}]') << FORWARD
+
+    @pytest.mark.parametrize(
+        ("first", "commands", "own", "order"),
+        [
+            ("1", 3, 3, ["own0", "2", "own1", "3", "own2", "4"]),
+            ("own", 3, 3, ["2", "own0", "3", "own1", "4", "own2"]),
+            ("1", 1, 4, ["own0", "2", "own1", "own2", "own3"]),
+            ("own", 1, 4, ["2", "own0", "own1", "own2", "own3"]),
+            ("1", 3, 1, ["own0", "2", "3", "4"]),
+        ],
+    )
+    def test_where_both_wait_they_take_turns_and_each_side_keeps_its_order(
+        self, first: str, commands: int, own: int, order: list[str]
+    ) -> None:
+        with scenario() as script:
+            if first == "own":
+                script.relay.ask(first, "GetLog", {}, script.now)
+            else:
+                script >> down(first) << FORWARD
+            for number in range(own):
+                script.relay.ask(f"own{number}", "GetLog", {}, script.now)
+            for number in range(commands):
+                script >> down(number + 2) << NOTHING
+            found = [first]
+            while sent := self.answered(script, found[-1]):
+                found += sent
+        assert found == [first, *order]
+
+    @staticmethod
+    def answered(script: Scenario, message_id: str) -> list[str]:
+        """Ids of the calls that an answer lets go."""
+        effects = script.feed(ChargePoint(f'[3,"{message_id}",{{}}]'))
+        return [decode(each.text, OCPPVersion.V1_6).message_id for each in effects if isinstance(each, Reply)]
+
+    def test_a_csms_that_never_pauses_does_not_keep_the_gateway_out(self) -> None:
+        """It always has two commands more than have been answered."""
+        with scenario() as script:
+            script >> down(1) << FORWARD >> down(2) << NOTHING
+            script.relay.ask("own", "GetLog", {}, script.now)
+            script >> down(3) << NOTHING
+            assert self.answered(script, "1") == ["own"]
+
+    def test_one_that_was_not_answered_gives_the_csms_its_next_turns_until_it_has_timed_out(self) -> None:
+        with scenario() as script:
+            for number in range(3):
+                script.relay.ask(f"own{number}", "GetLog", {}, script.now)
+            script >> down(1) << NOTHING >> Wait(15) << NOTHING
+            assert script.relay.tick(script.now) == [(Origin.CSMS, (Deliver(down(1).encode()),))]
+            for number in (2, 3, 4):
+                script >> down(number) << NOTHING
+            assert self.answered(script, "1") == ["2"]
+            script >> Wait(14.9) << NOTHING
+            assert self.answered(script, "2") == ["3"]
+            script >> Wait(0.1) << NOTHING
+            assert self.answered(script, "3") == ["own1"]
+
+    def test_answered_late_it_stands_in_the_way_of_the_next_one_no_longer(self) -> None:
+        with scenario() as script:
+            for number in range(2):
+                script.relay.ask(f"own{number}", "GetLog", {}, script.now)
+            script >> down(1) << NOTHING >> Wait(15) << NOTHING
+            script.relay.tick(script.now)
+            script >> down(2) << NOTHING >> ChargePoint('[3,"own0",{}]') << Answered("own0", {})
+            assert self.answered(script, "1") == ["own1"]
 
     def test_it_goes_at_once_where_nothing_is_on_the_way_and_is_then_waited_for(self) -> None:
         with scenario() as script:
@@ -286,7 +350,8 @@ class AnyInterleaving(RuleBasedStateMachine):
         self.asked: dict[Origin, list[str]] = {Origin.CHARGE_POINT: [], Origin.CSMS: []}
         """In order, what is neither sent nor answered."""
         self.asked_for_us: list[str] = []
-        """Behind all that the CSMS has asked."""
+        """Likewise."""
+        self.last_was_ours = False
         self.closed = False
 
     @initialize(version=st.sampled_from(list(OCPPVersion)))
@@ -319,7 +384,10 @@ class AnyInterleaving(RuleBasedStateMachine):
         asker = Origin.CSMS if peer is Origin.CHARGE_POINT else Origin.CHARGE_POINT
         if isinstance(frame, Call):
             ours = frame.message_id.startswith("own")
-            assert not ours or not self.asked[asker], "the CSMS comes first"
+            if asker is Origin.CSMS:
+                if self.asked[asker] and self.asked_for_us:
+                    assert ours is not (self.last_was_ours or self._leaves_ours_unanswered()), "by turns"
+                self.last_was_ours = ours
             queue = self.asked_for_us if ours else self.asked[asker]
             assert queue.pop(0) == frame.message_id, "calls keep their order"
             assert not self._on_the_way(asker), "one at a time"
@@ -334,6 +402,11 @@ class AnyInterleaving(RuleBasedStateMachine):
         """True while the other side may still be working on a call."""
         now = self.script.now
         return any(now - since < (15.0 if key.startswith("own") else 30.0) for key, since in self.open[asker].items())
+
+    def _leaves_ours_unanswered(self) -> bool:
+        """True if a call of the gateway has not been answered, and has not timed out."""
+        since = self.script.now - CALLS.call_timeout_s
+        return any(key.startswith("own") and sent_at > since for key, sent_at in self.open[Origin.CSMS].items())
 
     @rule(origin=st.sampled_from(list(Origin)[:2]), heavy=st.booleans())
     def ask(self, origin: Origin, heavy: bool) -> None:
@@ -404,6 +477,17 @@ class AnyInterleaving(RuleBasedStateMachine):
 
 
 TestAnyInterleaving = AnyInterleaving.TestCase
+
+
+def test_the_machine_would_notice_who_is_kept_out() -> None:
+    machine = AnyInterleaving()
+    machine.asked[Origin.CSMS] += ["1", "2", "3"]
+    machine.asked_for_us.append("own")
+    machine.last_was_ours = True
+    machine.heard(Origin.CSMS, (Forward(),), down(1))
+    machine.open[Origin.CSMS].clear()
+    with pytest.raises(AssertionError, match="by turns"):
+        machine.heard(Origin.CSMS, (Forward(),), down(2))
 
 
 @pytest.mark.parametrize("effects", [(), (ReportEvent("x", "low", "drop"),)])
