@@ -349,8 +349,10 @@ class Judge:
 
     def _reports(self, verdict: Verdict) -> Effects:
         found = [_report_of(match) for match in verdict.events]
+        closed = {match.rule.id for match in verdict.matches if match.error and match.enforced}
         found += [
-            ReportEvent("policy.error", "high", "fail_closed", f"{rule}: {text}") for rule, text in verdict.errors
+            ReportEvent("policy.error", "high", "fail_closed" if rule in closed else "allow_alert", f"{rule}: {text}")
+            for rule, text in verdict.errors
         ]
         if not verdict.passes and verdict.effect is not None:
             # Beside the rule's own event: one name for everything that rules refuse.
