@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from gateway.audit.event import printable
+from gateway.policy.boot_times import BootTimes
 from gateway.policy.cel import EvaluationError
 from gateway.policy.classes import CLASSES, expand
 from gateway.policy.counter_table import CounterKey, Overflow, add_overflows
@@ -66,6 +67,7 @@ class PolicyState:
         self.throttles: dict[str, dict[str, ActiveThrottle]] = {}
         """By identity and rule."""
         self.set_points = SetPoints()
+        self.boot_times = BootTimes()
         self.quarantined: dict[str, str] = {}
         """Rule by identity: no CSMS command reaches these."""
 

@@ -14,6 +14,7 @@ import msgspec
 
 from gateway.ocpp.boot_notification import read_boot_claims
 from gateway.ocpp.vocabulary import Origin
+from gateway.policy.boot_times import BootTimes
 from gateway.policy.budgets import FleetBudgets
 from gateway.policy.conversation import Conversation, NotJudged
 from gateway.policy.engine import PolicyState, decide, settle
@@ -158,7 +159,8 @@ class Replay:
         self._sides = (_Side(current), _Side(candidate))
         self._conversations: dict[str, Conversation] = {}
         self._set_points = SetPoints()
-        """What charge points have accepted is recorded too, and the same for both."""
+        self._boot_times = BootTimes()
+        """What charge points have accepted, and were told, is recorded too, and the same for both."""
         self._messages = self._unjudged = self._line = 0
         self._totals = {"denies": 0, "allows": 0}
         self._changes: dict[str, list[Change]] = {"denies": [], "allows": []}
@@ -177,7 +179,7 @@ class Replay:
                 boot_state=before if before in {"pending", "rejected"} else "none",
                 opened_at=recorded.time,
             )
-            found = self._conversations[recorded.identity] = Conversation(session, self._set_points)
+            found = self._conversations[recorded.identity] = Conversation(session, self._set_points, self._boot_times)
         self._learn(session, {name: getattr(recorded, name) for name in _TOLD})
         return found
 
