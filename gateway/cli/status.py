@@ -1,7 +1,8 @@
 """`status`: what the running gateway is doing."""
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from gateway.cli.gateway_client import Status
     from gateway.config.model import Config
 
-__all__ = ["status"]
+__all__ = ["policy_troubles", "status"]
 
 _REFRESH_S = 2.0
 
@@ -86,8 +87,24 @@ def _show(found: "Status", *, as_json: bool) -> None:
     for edge in found.edges:
         if edge.error:
             out.print(f"edge {edge.slot} cannot use its settings: {shown(edge.error)}")
+    for line in policy_troubles(found.raw.get("policy") or {}):
+        out.print(shown(line), soft_wrap=True)
     _show_lists(found)
     _show_sessions(found)
+
+
+def policy_troubles(policy: dict[str, Any]) -> Iterator[str]:
+    """What `policy` of the status says that somebody has to look at."""
+    if policy.get("stale"):
+        yield (
+            f"THE POLICY IS TOO OLD: read {_age(policy['age_s'])} ago, allowed are {_age(policy['max_age_s'])}; "
+            "ocpp-gateway policy reload"
+        )
+    for rule, counted in (policy.get("rules") or {}).items():
+        if counted["degraded"]:
+            yield f"rule {rule} IS DEGRADED: no value in {counted['errors']} of {counted['evaluations']} evaluations"
+        if counted["overflows"]:
+            yield f"rule {rule}: {counted['overflows']} times more keys than it may have; they shared one counter"
 
 
 def _show_lists(found: "Status") -> None:

@@ -19,7 +19,6 @@ from gateway.config.model import (
     Listener,
     ListenerTLS,
     Operations,
-    Policy,
     Publication,
     Recording,
     SecurityEvents,
@@ -28,6 +27,7 @@ from gateway.config.model import (
     WebSocketSettings,
 )
 from gateway.config.own_certificates import ACME, ServerCertificates
+from gateway.config.policy import Policy
 from gateway.config.positions import Path, find_positions
 from gateway.config.problems import ConfigError, Problem
 from gateway.config.suggest import did_you_mean

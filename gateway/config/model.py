@@ -11,6 +11,7 @@ import msgspec
 from gateway.config.audit_tables import Audit, Detections
 from gateway.config.authorities import CMP, EST, BackendName, Command, Vault
 from gateway.config.own_certificates import ServerCertificates
+from gateway.config.policy import Policy
 from gateway.config.upgrades import Upgrades
 from gateway.identity.trust import TrustUse
 from gateway.ocpp.vocabulary import OCPPVersion, SecurityProfile
@@ -355,16 +356,6 @@ class PKI(msgspec.Struct, frozen=True, kw_only=True):
     once after a revocation."""
     ocsp_lifetime_s: float = 345_600.0
     """The same for OCSP responses: 4 days."""
-
-
-class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """Rule packs. Names of shipped packs, or paths of YAML files; what they include comes with them."""
-
-    packs: tuple[str, ...] = ("baseline",)
-    """``baseline`` enforces what is safe in front of any fleet; add ``observe`` to watch with every rule there is.
-    Empty: the gates alone."""
-    site: str = ""
-    """YAML file with the site's own values: parameters, modes, gates, groups (docs/policy.md)."""
 
 
 LARGEST_MESSAGE_BYTES: Final = 16 * 1024 * 1024

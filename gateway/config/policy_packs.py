@@ -7,15 +7,14 @@ Its revision says what was loaded, not from where: two nodes with the same rules
 import copy
 import datetime
 import functools
-import hashlib
 import importlib.resources
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from enum import Enum
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import msgspec
 
+from gateway import __version__
 from gateway.config.ocpp_schemas import load_schemas, schema_gate
 from gateway.config.problems import ConfigError, Problem
 from gateway.config.suggest import did_you_mean
@@ -25,6 +24,8 @@ from gateway.policy.findings import DocumentPath, Finding, Findings
 from gateway.policy.lint import lint_pack, lint_references
 from gateway.policy.lint_bundle import groups_of_pack, groups_of_site, subsumed_rules
 from gateway.policy.reading import read_pack, read_parameter_value
+from gateway.policy.requirements import GATEWAY, Unmet, unmet_requirements
+from gateway.policy.revision import revision_of
 from gateway.policy.rules import Include, Mode, Pack, ParameterValue
 from gateway.policy.scopes import Scopes
 from gateway.policy.site import GroupPolicy, SitePolicy
@@ -315,10 +316,26 @@ class _Collection:
                 index = [each.id for each in loaded.pack.rules].index(rule.id)
                 message = f"never decides: {stronger.id} refuses all that it speaks of"
                 loaded.findings.warning("P051", ("rules", index, "id"), message)
+        versions = {name: loaded.pack.version for name, loaded in self.loaded.items()}
+        for loaded in self.loaded.values():
+            for unmet in unmet_requirements(loaded.pack.requires, __version__, versions):
+                loaded.findings.error("P072", unmet.requirement.path, *_told(unmet, versions))
         for loaded in self.loaded.values() if groups else ():
             for path, name in groups_of_pack(loaded.pack):
                 if name not in groups:
                     loaded.findings.warning("P050", path, _NOBODY.format(name), did_you_mean(name, groups))
+
+
+def _told(unmet: Unmet, versions: Collection[str]) -> tuple[str, str]:
+    """(what is wrong, what may be meant) of a requirement that is not met."""
+    name, wanted = unmet.requirement.subject, unmet.requirement.text
+    if unmet.found is not None:
+        what = "this gateway is" if name == GATEWAY else f"pack {name} is"
+        return f"requires {name} {wanted}, and {what} version {unmet.found}", ""
+    known = [GATEWAY, *versions, *shipped_packs()]
+    if name in known:
+        return f"requires pack {name} {wanted}, which is not loaded", "name it beside this one, or `include` it"
+    return f"requires pack {name!r}, which is not loaded", did_you_mean(name, known)
 
 
 def load_bundle(
@@ -350,7 +367,7 @@ def load_bundle(
     collection.look_at_all(packs, site, groups)
     problems = [problem for loaded in collection.loaded.values() for problem in loaded.problems()]
     wrong = checking.problems
-    revision = _revision(packs, site)
+    revision = revision_of(packs, site)
     return Bundle(packs=packs, site=site, revision=revision, problems=(*collection.problems, *problems, *wrong))
 
 
@@ -435,42 +452,6 @@ class _SiteCheck:
                 severity=severity,
             )
         )
-
-
-# -- revision
-
-
-def _revision(packs: Iterable[Pack], site: SitePolicy) -> str:
-    """SHA-256 of what was loaded, whatever its files are called, how they are laid out and in which order they came."""
-    content = [sorted((_canonical(pack) for pack in packs), key=repr), _canonical(site)]
-    return hashlib.sha256(msgspec.json.encode(content)).hexdigest()
-
-
-def _canonical(value: Any) -> Any:
-    """Plain lists and texts in one order."""
-    if isinstance(value, Pack):
-        fields = {"rules": value.rules, "exemptions": value.exemptions, "parameters": value.parameters}
-        ordered = {name: sorted((_canonical(item) for item in items), key=repr) for name, items in fields.items()}
-        return [
-            value.name,
-            value.version,
-            ordered["rules"],
-            ordered["exemptions"],
-            ordered["parameters"],
-            _canonical(value.sets),
-        ]
-    if isinstance(value, msgspec.Struct):
-        shown = [name for name in value.__struct_fields__ if name not in {"place", "shown_path"}]
-        return [[name, _canonical(getattr(value, name))] for name in shown]
-    if isinstance(value, Enum):
-        return value.name
-    if isinstance(value, dict):
-        return [[key, _canonical(value[key])] for key in sorted(value)]
-    if isinstance(value, frozenset | set):
-        return sorted((_canonical(item) for item in value), key=repr)
-    if isinstance(value, list | tuple):
-        return [_canonical(item) for item in value]
-    return value
 
 
 # -- tests beside packs

@@ -19,7 +19,7 @@ from typing import Any, Final, cast, get_args
 
 import msgspec
 
-from gateway.config.model import Policy
+from gateway.config.policy import Policy
 from gateway.config.policy_packs import Bundle, PackProblem, load_bundle, read_pack_file
 from gateway.config.positions import find_positions
 from gateway.config.problems import ConfigError

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, NamedTuple, get_args, get_origin
 
 import msgspec
 
-from gateway.config import audit_tables, authorities, model, own_certificates, upgrades
+from gateway.config import audit_tables, authorities, model, own_certificates, policy, upgrades
 from gateway.config.authorities import CMP, EST, Command, Vault
 from gateway.config.load import _Gateway
 from gateway.config.model import (
@@ -28,7 +28,6 @@ from gateway.config.model import (
     Listener,
     ListenerTLS,
     Operations,
-    Policy,
     Publication,
     Recording,
     SecurityEvents,
@@ -37,6 +36,7 @@ from gateway.config.model import (
     WebSocketSettings,
 )
 from gateway.config.own_certificates import ACME, ServerCertificates
+from gateway.config.policy import Policy
 from gateway.config.upgrades import Upgrades
 from gateway.ocpp.vocabulary import SecurityProfile
 from gateway.provisioning import known_firmware
@@ -194,7 +194,7 @@ _TABLES: Final = (
 def explanations() -> dict[str, dict[str, str]]:
     """The docstrings of the model: by struct and field; the struct's own under an empty name."""
     found: dict[str, dict[str, str]] = {}
-    modules = (model, audit_tables, authorities, own_certificates, upgrades, known_firmware)
+    modules = (model, audit_tables, authorities, own_certificates, policy, upgrades, known_firmware)
     sources = (inspect.getsource(module) for module in modules)
     for node in (node for source in sources for node in ast.parse(source).body):
         if not isinstance(node, ast.ClassDef):

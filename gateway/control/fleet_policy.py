@@ -13,7 +13,9 @@ from typing_extensions import override
 
 from gateway.control.link_server import EdgeLink
 from gateway.control.part import NodePart
+from gateway.control.policy_health import PolicyHealth
 from gateway.link.messages import BudgetAnswer, BudgetRequest, QuarantineChanged
+from gateway.link.policy_counts import PolicyTallies
 from gateway.ocpp.vocabulary import ChargePointId
 from gateway.policy.budgets import FleetBudgets
 
@@ -27,15 +29,19 @@ class FleetPolicy(NodePart):
 
     name: ClassVar[str] = "quarantine"
 
-    def __init__(self, links: Mapping[int, EdgeLink], online: Callable[[], int]) -> None:
+    def __init__(self, links: Mapping[int, EdgeLink], online: Callable[[], int], report: Callable[..., None]) -> None:
         self._links = links
         self._online = online
         self._budgets = FleetBudgets()
+        self.health = PolicyHealth(report, self._budgets.take_overflows)
         self._quarantined: dict[ChargePointId, str] = {}
         """The rule, by charge point."""
 
-    def heard(self, link: EdgeLink, message: BudgetRequest | QuarantineChanged) -> None:
-        """Answer, or pass on to the other workers."""
+    def heard(self, link: EdgeLink, message: BudgetRequest | QuarantineChanged | PolicyTallies) -> None:
+        """Answer, or pass on to the other workers, or add up."""
+        if isinstance(message, PolicyTallies):
+            self.health.heard(message)
+            return
         if isinstance(message, BudgetRequest):
             answers = self._budgets.answers(message.asks, self._online(), time.time())
             link.send(BudgetAnswer(message.request_id, answers))

@@ -60,6 +60,7 @@ from gateway.link.messages import (
     SessionOpened,
     SettingsApplied,
 )
+from gateway.link.policy_counts import PolicyTallies
 from gateway.link.relayed import RelayedFrames
 from gateway.link.tasks import TaskOwner
 from gateway.store.errors import StoreError
@@ -112,7 +113,7 @@ class Node:
         self._links: dict[int, EdgeLink] = {}
         self._metrics = MetricsPage()
         self._recordings = Recordings()
-        self._fleet_policy = FleetPolicy(self._links, lambda: len(self._sessions))
+        self._fleet_policy = FleetPolicy(self._links, lambda: len(self._sessions), self._events.own_event)
         self._in_force = SettingsInForce(settings, first, self._links, self._events.own_event)
         self._own_calls = OwnCalls(self._events.own_event, config.websocket.max_message_bytes, self._trail.may_happen)
         self.parts = self._made_parts()
@@ -132,6 +133,7 @@ class Node:
                 calls=self._own_calls,
                 verifier=self._verifier,
                 trail=self._trail,
+                fleet_policy=self._fleet_policy,
                 tasks=self._tasks,
                 report=self._events.own_event,
                 add_event=self._events.add,
@@ -270,7 +272,7 @@ class Node:
                 self._trail.relayed.take(link, message)
             case Hello():
                 self._hello(link, message)
-            case BudgetRequest() | QuarantineChanged():
+            case BudgetRequest() | QuarantineChanged() | PolicyTallies():
                 self._fleet_policy.heard(link, message)
             case SettingsApplied(generation=generation, error=error):
                 link.applied_generation, link.settings_error = generation, error
@@ -302,8 +304,7 @@ class Node:
                     self._desk.boot_states.note(identity, state)
 
     def _hello(self, link: EdgeLink, hello: Hello) -> None:
-        before = self._links.get(link.slot)
-        if before is not None and before is not link:
+        if (before := self._links.get(link.slot)) is not None and before is not link:
             self._lost(before)
         self._metrics.edge_came(link.slot, link.pid)
         self._links[link.slot] = link
@@ -438,8 +439,9 @@ class Node:
         return [request for part in self.parts for request in part.requests()]
 
     def is_ready(self) -> bool:
-        """True if every edge is there with the current settings, admissions are open, and the end is not near."""
-        return self._desk.open and not self.draining and self._in_force.are_applied_by(self._expected_edges)
+        """True if every edge is there with the current settings, which are not too old, and admissions are open and stay so."""
+        is_open = self._desk.open and not self.draining and not self._fleet_policy.health.is_stale
+        return is_open and self._in_force.are_applied_by(self._expected_edges)
 
     def settings(self) -> EdgeSettings | None:
         """What is in force; for the next control process."""
@@ -459,8 +461,6 @@ class Node:
             "ocpp_gateway_recording_unwritten_total": float(self._recordings.lost),
             **self._trail.metrics(),
         }
-        if (settings := self._in_force.current) is not None:
-            own[f'ocpp_gateway_policy_info{{revision="{settings.policy.revision[:12]}"}}'] = 1.0
         for part in self.parts:
             own |= part.metrics()
         own |= self._foreign.metrics() | {
@@ -471,7 +471,7 @@ class Node:
     def status(self) -> dict[str, Any]:
         """For `ocpp-gateway status` and `why`."""
         settings = self._in_force.current
-        parts = {part.name: shown for part in (*self.parts, self._fleet_policy) if (shown := part.status()) is not None}
+        parts = {part.name: shown for part in self.parts if (shown := part.status()) is not None}
         return {
             "version": __version__,
             "ready": self.is_ready(),

@@ -17,6 +17,7 @@ from gateway.control.credentials import PasswordVerifier
 from gateway.control.detections import LogDetections
 from gateway.control.directory import Directory
 from gateway.control.enrolments import Enrolments
+from gateway.control.fleet_policy import FleetPolicy
 from gateway.control.log_shards import LogShards
 from gateway.control.missed_changes import MissedChanges
 from gateway.control.own_books import OwnBooks
@@ -54,6 +55,7 @@ class Surroundings:
     calls: OwnCalls
     verifier: PasswordVerifier
     trail: AuditTrail
+    fleet_policy: FleetPolicy
     tasks: TaskOwner
     report: Callable[..., None]
     """`report(event, severity, decision, detail[, charge_point_id])`: an event of the gateway's own."""
@@ -84,6 +86,8 @@ class Parts:
         can_do |= root_operations(store, sessions, calls, switches, tasks)
         self._all: tuple[NodePart, ...] = (
             cluster,
+            around.fleet_policy,
+            around.fleet_policy.health,
             CallRequests(calls, directory, sessions),
             Renewals(calls, sessions, tasks),
             enrolments,

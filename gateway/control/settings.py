@@ -60,10 +60,11 @@ def _csms(csms: CSMS) -> CSMSSettings:
 
 def _policy(config: Config) -> PolicySettings:
     """The rule packs, checked. Raises ConfigError with everything that is wrong in them."""
-    bundle = load_policy(config.policy, now=time.time())
+    now = time.time()
+    bundle = load_policy(config.policy, now=now)
     if bundle.errors:
         raise PolicyInvalid(list(bundle.errors))
-    return PolicySettings(bundle.revision, bundle.packs, bundle.site)
+    return PolicySettings(bundle.revision, bundle.packs, bundle.site, now)
 
 
 def _audit(audit: Audit) -> AuditSettings:

@@ -11,10 +11,13 @@ from gateway.config.policy_packs import policy_scopes
 from gateway.edge.control_link import ControlLink
 from gateway.identity.evidence import Admission
 from gateway.link.messages import BudgetAnswer, BudgetRequest, PolicySettings, QuarantineChanged
+from gateway.link.policy_counts import PolicyTallies
 from gateway.link.turns import in_turns
 from gateway.ocpp.vocabulary import ChargePointId, OCPPVersion
+from gateway.policy.counter_table import Overflow
 from gateway.policy.session import SessionFacts
 from gateway.policy.snapshot import Snapshot
+from gateway.policy.tallies import RuleTally
 from gateway.policy.verdict import FleetAsk
 from gateway.relay.effects import Effects
 from gateway.relay.judge import Judge, PolicyInForce
@@ -26,6 +29,11 @@ __all__ = ["PolicyDesk", "wall_offset_s"]
 
 _ANSWER_TIMEOUT_S = 2.0
 """A budget that control does not confirm by then counts as used up: a disruptive command can be sent again."""
+
+_TALLIED_EVERY = 20
+"""So many times `tell` is called."""
+
+_NO_OVERFLOW = Overflow(0, "")
 
 _COMPILING_LIMIT_S = 4.0
 """Control waits longer. What is not compiled by then will be when it is needed."""
@@ -48,6 +56,9 @@ class PolicyDesk:
         self._all_again = False
         self._early: dict[str, str] = {}
         """Told by control before its rule was in force here."""
+        self._tallied: dict[str, tuple[int, int]] = {}
+        """(evaluations, errors) by rule of the snapshot in force, as control knows them."""
+        self._told_times = count(1)
 
     @property
     def revision(self) -> str:
@@ -72,6 +83,8 @@ class PolicyDesk:
         """Put a snapshot in force, for live sessions at once. What decisions remember stays."""
         if settings.revision == self.revision:
             return
+        self._tally()
+        self._tallied = {}
         snapshot = prepared or Snapshot(settings.revision, settings.packs, settings.site, policy_scopes())
         if self._in_force is None:
             self._in_force = PolicyInForce(snapshot, schema_gate)
@@ -133,7 +146,9 @@ class PolicyDesk:
                     del self._early[identity]
 
     def tell(self) -> None:
-        """Say who has come into quarantine here, or is not any more, since the last time."""
+        """Say who has come into quarantine here, or is not any more, since the last time; now and then what was counted."""
+        if next(self._told_times) % _TALLIED_EVERY == 0:
+            self._tally()
         quarantined = self._in_force.state.quarantined if self._in_force is not None else {}
         if quarantined == self._told and not self._all_again:
             return
@@ -142,6 +157,24 @@ class PolicyDesk:
             if self._all_again or rule != self._told.get(identity, ""):
                 self._link.send(QuarantineChanged(ChargePointId(identity), rule))
         self._told, self._all_again = dict(quarantined), False
+
+    def _tally(self) -> None:
+        """Say what rules have been asked and could not say since the last time, and whose counters are too many."""
+        if self._in_force is None or not self._link.connected:
+            return
+        overflows = self._in_force.state.take_overflows()
+        tallies = self._in_force.snapshot.tallies
+        counted = {rule: (tally.evaluations, tally.errors) for rule, tally in tallies.items()}
+        rules = []
+        for rule in counted.keys() | overflows.keys():
+            evaluations, errors = counted.get(rule, (0, 0))
+            evaluations_told, errors_told = self._tallied.get(rule, (0, 0))
+            full = overflows.get(rule, _NO_OVERFLOW)
+            if evaluations != evaluations_told or full.times:
+                new = evaluations - evaluations_told, errors - errors_told
+                rules.append(RuleTally(rule, *new, full.times, full.owner))
+        if rules and self._link.send(PolicyTallies(self.revision, tuple(rules))):
+            self._tallied = counted
 
     def tell_again(self) -> None:
         """Another control process may be there, which nobody has told anything yet; or the same, which has missed something."""

@@ -192,6 +192,11 @@ class Recorder:
             return b""
         lost, self._lost = self._lost, 0
         admission, boot = taken.admission, taken.boot
+        if also:  # a BootNotification's values may be among what a rule wants to have taken out
+            vendor, model, firmware, serial = "", "", "", ""
+        else:
+            serial, told = admission.serial_number, boot or admission
+            vendor, model, firmware = told.vendor, told.model, told.firmware
         return line_of(
             Recorded(
                 time=taken.time,
@@ -201,8 +206,10 @@ class Recorder:
                 security_profile=admission.security_profile,
                 origin="charge-point" if taken.origin is Origin.CHARGE_POINT else "csms",
                 text=text,
-                vendor=boot.vendor if boot is not None and not also else "",
-                model=boot.model if boot is not None and not also else "",
+                vendor=vendor,
+                model=model,
+                firmware=firmware,
+                serial=serial,
                 ip=taken.address,
                 session=admission.session,
                 size=len(taken.data),

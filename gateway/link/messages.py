@@ -13,6 +13,7 @@ from gateway.audit.event import SecurityEvent
 from gateway.audit.relayed import Levels
 from gateway.config.model import CSMS, Limits, Listener, Trust, WebSocketSettings
 from gateway.identity.evidence import Admission, Claim, Proof
+from gateway.link.policy_counts import PolicyTallies
 from gateway.link.relayed import FramesRecorded, RelayedFrames
 from gateway.ocpp.password_messages import Outcome
 from gateway.ocpp.vocabulary import BootState, ChargePointId, SecurityProfile
@@ -106,6 +107,8 @@ class PolicySettings(msgspec.Struct, frozen=True, array_like=True):
     """SHA-256 of everything loaded."""
     packs: tuple[Pack, ...]
     site: SitePolicy
+    read_at: float = 0.0
+    """When it was read and found good, in seconds since the epoch."""
 
 
 class RecordingSettings(msgspec.Struct, frozen=True, array_like=True):
@@ -476,6 +479,7 @@ EdgeMessage = (
     | PasswordOutcome
     | ProfileSeen
     | QuarantineChanged
+    | PolicyTallies
 )
 ControlMessage = (
     SettingsUpdate

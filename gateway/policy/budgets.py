@@ -1,5 +1,6 @@
 """Budgets of a whole node: counters that every edge worker shares. Lives in control; trials and replays have their own."""
 
+from gateway.policy.counter_table import Overflow, add_overflows
 from gateway.policy.limits import MAX_LIMIT, Distinct, Rates, Sum
 from gateway.policy.verdict import FleetAsk
 
@@ -13,6 +14,13 @@ class FleetBudgets:
         self._rates = Rates()
         self._distinct = Distinct()
         self._sums = Sum()
+
+    def take_overflows(self) -> dict[str, Overflow]:
+        """By rule, how often its counters had more keys than they have windows since the last time."""
+        found: dict[str, Overflow] = {}
+        for tables in (self._rates, self._distinct, self._sums):
+            add_overflows(found, tables.take_overflows())
+        return found
 
     def keeps(self, ask: FleetAsk, online: int, now: float) -> bool:
         """Draw on the budget; False (and nothing drawn) if it is used up. `online`: connected charge points."""

@@ -12,6 +12,7 @@ from gateway.ocpp.codec import MalformedFrame, decode, decode_payload
 from gateway.ocpp.frames import Call, CallError, CallResult, Frame, Send
 from gateway.ocpp.vocabulary import OCPPVersion, Origin
 from gateway.ocpp.wrapped import Unreadable, inner_call
+from gateway.policy.boot_times import BootTimes
 from gateway.policy.rules import Phase
 from gateway.policy.session import Message, Request, SessionFacts
 from gateway.policy.set_points import SetPoints
@@ -40,11 +41,13 @@ class _OpenCall(msgspec.Struct):
 
 
 class Conversation:
-    """One session's frames in order. `set_points`: those of all sessions, where there are others."""
+    """One session's frames in order. `set_points` and `boot_times`: those of all sessions, where there are others."""
 
-    def __init__(self, session: SessionFacts, set_points: SetPoints | None = None) -> None:
+    def __init__(
+        self, session: SessionFacts, set_points: SetPoints | None = None, boot_times: BootTimes | None = None
+    ) -> None:
         self.session = session
-        self.transactions = Transactions(set_points, session.identity)
+        self.transactions = Transactions(set_points, session.identity, boot_times)
         self._calls: dict[tuple[Origin, str], _OpenCall] = {}
         self.outer: str = ""
         """Action of the last call as it stood in the frame."""
@@ -110,7 +113,10 @@ class Conversation:
             return
         self._calls.pop((_OTHER[message.origin], message.id), None)
         if message.phase is Phase.RESULT:
-            self.transactions.seen(version, message.action, message.request.payload, message.payload)
+            called_at = now - message.request.age_ms / 1000
+            self.transactions.seen(
+                version, message.action, message.request.payload, message.payload, called_at=called_at
+            )
             if message.action == "BootNotification":
                 status = str(message.payload.get("status", ""))
                 session.boot_state = (

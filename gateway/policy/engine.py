@@ -15,8 +15,10 @@ from typing import Any, Final
 import msgspec
 
 from gateway.audit.event import printable
+from gateway.policy.boot_times import BootTimes
 from gateway.policy.cel import EvaluationError
 from gateway.policy.classes import CLASSES, expand
+from gateway.policy.counter_table import CounterKey, Overflow, add_overflows
 from gateway.policy.limits import Distinct, Rates, Sum
 from gateway.policy.rules import Counter, Effect, Match, Phase, Response, Rule
 from gateway.policy.session import Message, SessionFacts
@@ -65,8 +67,16 @@ class PolicyState:
         self.throttles: dict[str, dict[str, ActiveThrottle]] = {}
         """By identity and rule."""
         self.set_points = SetPoints()
+        self.boot_times = BootTimes()
         self.quarantined: dict[str, str] = {}
         """Rule by identity: no CSMS command reaches these."""
+
+    def take_overflows(self) -> dict[str, Overflow]:
+        """By rule, how often its counters had more keys than they have windows since the last time."""
+        found: dict[str, Overflow] = {}
+        for tables in (self.rates, self.distinct, self.sums):
+            add_overflows(found, tables.take_overflows())
+        return found
 
     @property
     def is_restless(self) -> bool:
@@ -184,6 +194,7 @@ def decide(
     outcome = _Outcome(Values(message, session, transactions, now), state, now)
     counting: list[tuple[CompiledRule, str]] = []
     for rule in rules:
+        rule.tally.evaluations += 1
         holds, error = outcome.holds(rule)
         if not holds:
             continue
@@ -197,6 +208,8 @@ def decide(
         return ALLOWED
     if view.listed_only and _must_be_listed(message) and not any(_allows(match) for match in outcome.matches):
         outcome.matches.append(RuleMatch(NOT_LISTED, enforced=True))
+    for erring in {name for name, _ in outcome.errors}:
+        view.snapshot.tallies[erring].errors += 1
     _start(outcome.matches, session, state, now)
     asks = () if outcome.refused else tuple(outcome.asks)
     return _verdict(outcome.matches, asks, tuple(outcome.errors))
@@ -285,9 +298,9 @@ def _bounded(text: str) -> str:
     return text if len(text) <= _MAX_VALUE_CHARS else hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _key(rule: CompiledRule, values: Values) -> str:
-    parts = (_bounded(str(values.run(program, rule))) for program in rule.counter_key)
-    return "\0".join([rule.state_key, *parts])
+def _key(rule: CompiledRule, values: Values) -> CounterKey:
+    parts = [_bounded(str(values.run(program, rule))) for program in rule.counter_key]
+    return CounterKey(rule.state_key, values.session.identity, "\0".join(parts))
 
 
 def _counted_value(rule: CompiledRule, values: Values) -> Any:
@@ -304,7 +317,7 @@ def _counted_value(rule: CompiledRule, values: Values) -> Any:
 
 
 def _within(
-    rule: CompiledRule, counter: Counter, key: str, value: Any, state: PolicyState, now: float, *, take: bool
+    rule: CompiledRule, counter: Counter, key: CounterKey, value: Any, state: PolicyState, now: float, *, take: bool
 ) -> bool:
     """Whether the counter still has room; with `take` it is drawn on."""
     limit, window_s = rule.limit, rule.window_s
@@ -317,7 +330,7 @@ def _within(
             return (state.sums.take if take else state.sums.peek)(key, value, limit, window_s, now)
 
 
-def _ask(rule: CompiledRule, counter: Counter, match: RuleMatch, key: str, value: Any) -> FleetAsk:
+def _ask(rule: CompiledRule, counter: Counter, match: RuleMatch, key: CounterKey, value: Any) -> FleetAsk:
     amount = value if isinstance(value, float) else 0.0
     text = "" if isinstance(value, float) else str(value)
     return FleetAsk(match, key, text, amount, counter.kind, rule.limit, rule.window_s, counter.share_of_online)
@@ -336,7 +349,7 @@ def _throttled(view: View, message: Message, state: PolicyState, now: float) -> 
         if now >= throttle.until or view.mode(throttle.source) != "enforce":
             del active[rule]
         elif message.action in throttle.actions:
-            key = f"throttle\0{rule}\0{identity}\0{message.action}"
+            key = CounterKey(f"{rule}#throttle", identity, f"{identity}\0{message.action}")
             if not state.rates.take(key, throttle.limit, throttle.window_s, now):
                 match = RuleMatch(throttle.source, enforced=True, why=f"{message.action} is throttled for a while")
                 return Verdict(Effect.THROTTLE, rule, throttle.response, (match,))

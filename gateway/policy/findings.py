@@ -40,6 +40,7 @@ CODES: Final = {
     "P061": "exception for a rule that does not exist",
     "P070": "parameter that is missing, of the wrong type or never used",
     "P071": "pack or rule that an `include` names but that does not exist",
+    "P072": "requirement of a pack (`metadata.requires`) that is not met",
     "P080": "level 1 rule that only watches",
     "P090": "rule without a firing and a non-firing case",
 }

@@ -12,6 +12,7 @@ from gateway.ocpp.vocabulary import OCPPVersion, Origin, SecurityProfile
 from gateway.policy.classes import CLASSES, expand, is_class
 from gateway.policy.fields import Table, read_limit, read_seconds
 from gateway.policy.findings import DocumentPath, Findings
+from gateway.policy.requirements import read_requirements
 from gateway.policy.rules import (
     Counter,
     Effect,
@@ -61,7 +62,7 @@ def read_pack(value: Any, findings: Findings, *, shown_path: str, parse_date: An
     name = metadata.need("name", str, "")
     version = _version_text(metadata)
     metadata.get("title", str, "")
-    metadata.get("requires", str, "")
+    requires = read_requirements(metadata)
     metadata.done()
     rules = table.tables("rules", lambda item: _rule(item, name))
     pack = Pack(
@@ -73,6 +74,7 @@ def read_pack(value: Any, findings: Findings, *, shown_path: str, parse_date: An
         rules=rules,
         exemptions=table.tables("exceptions", lambda item: _exemption(item, parse_date)),
         includes=table.tables("include", _include),
+        requires=requires,
         shown_path=shown_path,
     )
     table.done()

@@ -5,7 +5,8 @@ A line in the order in which frames came::
     {"time": 1767225600.0, "identity": "CP-A01", "group": "public", "version": "1.6", "security_profile": 2,
      "origin": "charge-point", "text": "[2,...]"}
 
-is all that a replay needs; `vendor`, `model`, `ip`, `online` help it. The rest says what was decided then, enforced or not.
+is all that a replay needs; `vendor`, `model`, `firmware`, `serial`, `ip`, `online` help it.
+The rest says what was decided then, enforced or not.
 """
 
 from typing import Final, Literal
@@ -51,6 +52,9 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The frame, without what must not be kept (`gateway.audit.redaction`)."""
     vendor: str = ""
     model: str = ""
+    firmware: str = ""
+    serial: str = ""
+    """These four as the gateway knew them; where they are empty, a replay learns them from recorded BootNotifications."""
     ip: str = ""
     online: int = 0
     """Connected charge points at that time; 0: as many as the recording has shown so far."""

@@ -12,11 +12,14 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from gateway.ocpp.boot_notification import read_boot_claims
 from gateway.ocpp.vocabulary import Origin
+from gateway.policy.boot_times import BootTimes
 from gateway.policy.budgets import FleetBudgets
 from gateway.policy.conversation import Conversation, NotJudged
 from gateway.policy.engine import PolicyState, decide, settle
 from gateway.policy.recording import Recorded
+from gateway.policy.rules import Phase
 from gateway.policy.session import Message, SessionFacts
 from gateway.policy.set_points import SetPoints
 from gateway.policy.snapshot import Snapshot, View
@@ -34,6 +37,8 @@ _GATES: Final = {
     "schema.violation": "schema",
 }
 """The gate by the event with which it objects to a call or SEND."""
+_TOLD: Final = ("vendor", "model", "firmware", "serial")
+"""What a recording may say of a charge point, named as in the session."""
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,6 +145,12 @@ class _Side:
             self.enforced[key] += match.enforced
         return _Said(verdict.passes, _said(verdict))
 
+    def forget(self, session: SessionFacts) -> None:
+        """Something about it has changed that rules may name."""
+        view = self._views.get(session.identity)
+        if view is not None and view.session is session:
+            view.forget()
+
 
 class Replay:
     """Takes frames one by one, so that a recording of any length can be read as a stream."""
@@ -148,7 +159,8 @@ class Replay:
         self._sides = (_Side(current), _Side(candidate))
         self._conversations: dict[str, Conversation] = {}
         self._set_points = SetPoints()
-        """What charge points have accepted is recorded too, and the same for both."""
+        self._boot_times = BootTimes()
+        """What charge points have accepted, and were told, is recorded too, and the same for both."""
         self._messages = self._unjudged = self._line = 0
         self._totals = {"denies": 0, "allows": 0}
         self._changes: dict[str, list[Change]] = {"denies": [], "allows": []}
@@ -164,14 +176,29 @@ class Replay:
                 version=recorded.version,
                 ip=recorded.ip,
                 security_profile=recorded.security_profile,
-                vendor=recorded.vendor,
-                model=recorded.model,
-                serial=recorded.identity,
                 boot_state=before if before in {"pending", "rejected"} else "none",
                 opened_at=recorded.time,
             )
-            found = self._conversations[recorded.identity] = Conversation(session, self._set_points)
+            found = self._conversations[recorded.identity] = Conversation(session, self._set_points, self._boot_times)
+        self._learn(session, {name: getattr(recorded, name) for name in _TOLD})
         return found
+
+    def _learn(self, session: SessionFacts, told: dict[str, str]) -> None:
+        """What is known of the charge point from here on; empty is not known. Rules may name its model."""
+        if any(value and value != getattr(session, name) for name, value in told.items()):
+            for name, value in told.items():
+                setattr(session, name, value or getattr(session, name))
+            for side in self._sides:
+                side.forget(session)
+
+    def _booted(self, recorded: Recorded, session: SessionFacts, message: Message) -> None:
+        """The CSMS has accepted what a BootNotification said: what the recording itself does not say is learnt from that."""
+        if message.request is None or message.phase is not Phase.RESULT or message.payload.get("status") != "Accepted":
+            return
+        claims = read_boot_claims(message.version or session.version, message.request.payload)
+        told = dict(zip(_TOLD, (claims.vendor, claims.model, claims.firmware, claims.serial_number), strict=True))
+        # What must not be kept is asterisks.
+        self._learn(session, {k: v for k, v in told.items() if v.strip("*") and not getattr(recorded, k)})
 
     def add(self, recorded: Recorded, line: int = 0) -> None:
         """Judge one frame under both policies. `line`: where it stands in its file; without it frames are counted."""
@@ -189,6 +216,8 @@ class Replay:
         objections = () if message.request is not None else _objections(recorded)
         now, then = (side.judge(conversation, message, objections, online, recorded.time) for side in self._sides)
         conversation.passed(message, recorded.time)
+        if message.action == "BootNotification":
+            self._booted(recorded, conversation.session, message)
         if now.passes == then.passes:
             return
         kind = "denies" if now.passes else "allows"

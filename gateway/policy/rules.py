@@ -8,6 +8,7 @@ import msgspec
 from gateway.audit.event import Severity
 from gateway.ocpp.error_codes import ErrorMeaning
 from gateway.ocpp.vocabulary import OCPPVersion, Origin, SecurityProfile
+from gateway.policy.requirements import Requirement
 
 __all__ = [
     "Counter",
@@ -207,4 +208,5 @@ class Pack(msgspec.Struct, frozen=True, kw_only=True):
     rules: tuple[Rule, ...] = ()
     exemptions: tuple[Exemption, ...] = ()
     includes: tuple[Include, ...] = ()
+    requires: tuple[Requirement, ...] = ()
     shown_path: str = ""

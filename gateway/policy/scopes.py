@@ -121,6 +121,8 @@ TRANSACTION: Final = Object(
         "last_change_w": Field(DOUBLE),
         "csr_pending": Field(BOOL),
         "open_streams": Field(List(INT, 64)),
+        "boot_due": Field(BOOL),
+        "boot_early": Field(BOOL),
     },
 )
 FACTS: Final = Object(

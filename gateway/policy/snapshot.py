@@ -32,6 +32,7 @@ from gateway.policy.rules import Exemption, Mode, Pack, ParameterValue, Phase, R
 from gateway.policy.scopes import Scopes, params_type, sets_type
 from gateway.policy.session import SessionFacts
 from gateway.policy.site import SitePolicy
+from gateway.policy.tallies import Tally
 
 __all__ = ["Cohort", "CompiledExemption", "CompiledRule", "Snapshot", "View", "in_rollout", "mismatches"]
 
@@ -54,11 +55,15 @@ class CompiledRule:
 
     __slots__ = (
         "counter_key", "counter_of", "enforced", "exemptions", "guard", "limit", "message", "params", "rule", "sets",
-        "state_key", "unless", "when", "window_s",
+        "state_key", "tally", "unless", "when", "window_s",
     )  # fmt: skip
 
-    def __init__(self, rule: Rule, params: dict[str, Any], sets: dict[str, frozenset[str]], *, enforced: bool) -> None:
+    def __init__(
+        self, rule: Rule, params: dict[str, Any], sets: dict[str, frozenset[str]], tally: Tally, *, enforced: bool
+    ) -> None:
         self.rule = rule
+        self.tally = tally
+        """Shared by all that are made of the same rule."""
         self.params = params
         self.sets = sets
         self.enforced = enforced
@@ -130,6 +135,8 @@ class Snapshot:
         self._types = {pack.name: (params_type(pack.parameters), sets_type(pack.sets)) for pack in self.packs}
         self._compiled: dict[tuple[str, OCPPVersion, str, str, bool], CompiledRule] = {}
         self._cohorts: dict[_CohortKey, Cohort] = {}
+        self.tallies: dict[str, Tally] = {}
+        """Of every rule that somebody has met, by its id."""
         self._index: dict[tuple[OCPPVersion, Origin, Phase, str], list[Rule]] = {}
         self._exemptions: dict[str, list[Exemption]] = {}
         self._vendors: set[str] = set()
@@ -217,7 +224,9 @@ class Snapshot:
             item.name: _value(self._parameter(item.name, group, item.value_for(group)), item.type)
             for item in pack.parameters
         }
-        compiled = CompiledRule(rule, params, pack.sets, enforced=mode_enforced)
+        compiled = CompiledRule(
+            rule, params, pack.sets, self.tallies.setdefault(rule.id, Tally()), enforced=mode_enforced
+        )
         scope = self._scopes[version].scope(action, rule.match.phase, *self._types[rule.pack])
 
         def program(text: str, *, boolean: bool = True) -> Program | None:

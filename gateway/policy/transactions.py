@@ -14,6 +14,7 @@ import msgspec
 
 from gateway.ocpp.vocabulary import OCPPVersion
 from gateway.policy import carriers, metering
+from gateway.policy.boot_times import BootTimes
 from gateway.policy.lazy import lazy
 from gateway.policy.metering import Reading
 from gateway.policy.set_points import SetPoint, SetPoints
@@ -41,8 +42,9 @@ class Transaction(msgspec.Struct):
 class TransactionView:
     """What rules see as `tx` for one message. Attributes of a transaction are those of the one the message names."""
 
-    def __init__(self, tracker: "Transactions", named: TransactionId | None, payload: Payload) -> None:
+    def __init__(self, tracker: "Transactions", named: TransactionId | None, payload: Payload, now: float) -> None:
         self._tracker = tracker
+        self._now = now
         self._named = tracker.open.get(named) if named is not None else None
         self._payload = payload
 
@@ -124,9 +126,20 @@ class TransactionView:
         """Ids of periodic event streams that the CSMS has accepted."""
         return list(self._tracker.streams)
 
+    @property
+    def boot_due(self) -> bool:
+        """True if the CSMS has told the charge point when to send a BootNotification, and that moment has come."""
+        return self._tracker.boot_times.is_due(self._tracker.identity, self._now)
+
+    @property
+    def boot_early(self) -> bool:
+        """True if the CSMS has told it to wait with the next BootNotification, and it is too early for one."""
+        return self._tracker.boot_times.is_early(self._tracker.identity, self._now)
+
 
 _LEARNT_FROM_CALLS: Final = frozenset(
     {
+        "BootNotification",
         "CertificateSigned",
         "ClosePeriodicEventStream",
         "MeterValues",
@@ -139,6 +152,7 @@ _LEARNT_FROM_CALLS: Final = frozenset(
 _LEARNT_FROM_RESULTS: Final = carriers.TAKES_SET_POINT | {
     "BootNotification",
     "OpenPeriodicEventStream",
+    "Reset",
     "SignCertificate",
     "StartTransaction",
 }
@@ -153,15 +167,18 @@ _NOTHING_READ: Final[tuple[Payload, list[Reading]]] = ({}, [])
 
 
 class Transactions:
-    """The tracker of one session. `set_points` are shared: those of an identity outlive its sessions."""
+    """The tracker of one session. `set_points` and `boot_times` are shared: those of an identity outlive its sessions."""
 
     __slots__ = (
-        "_boot", "_read", "csr_pending", "elsewhere", "history_complete", "identity", "open", "readings", "set_points",
+        "_boot", "_read", "boot_times", "csr_pending", "elsewhere", "history_complete", "identity", "open", "readings", "set_points",
         "streams",
     )  # fmt: skip
 
-    def __init__(self, set_points: SetPoints | None = None, identity: str = "") -> None:
+    def __init__(
+        self, set_points: SetPoints | None = None, identity: str = "", boot_times: BootTimes | None = None
+    ) -> None:
         self.set_points = SetPoints() if set_points is None else set_points
+        self.boot_times = BootTimes() if boot_times is None else boot_times
         self.identity = identity
         self._boot = ""
         """The first of two in this session: seen (a BootNotification of the charge point's own), asked (by the CSMS)."""
@@ -181,9 +198,9 @@ class Transactions:
             self._read = (payload, metering.readings(payload))
         return self._read[1]
 
-    def view(self, action: str, payload: Payload) -> TransactionView:
-        """For judging a message, before it is `seen`."""
-        return TransactionView(self, named_transaction(action, payload), payload)
+    def view(self, action: str, payload: Payload, now: float = 0.0) -> TransactionView:
+        """For judging a message that comes `now`, before it is `seen`."""
+        return TransactionView(self, named_transaction(action, payload), payload, now)
 
     def seen(
         self,
@@ -193,14 +210,18 @@ class Transactions:
         result: Payload | None = None,
         *,
         keep_readings: bool = True,
+        called_at: float = 0.0,
     ) -> None:
         """A call was relayed; once more with its `result` when that is relayed.
 
-        `keep_readings`: also of connectors without an open transaction. Only `power_w` looks at those.
+        `keep_readings`: also of connectors without an open transaction. Only `power_w` looks at those. `called_at`: of a call
+        that is answered, when it came, in seconds.
         """
         if result is None:
             self._called(action, payload, keep_readings)
         else:
+            if action == "BootNotification":
+                self.boot_times.answered(self.identity, result, called_at)
             self._answered(version, action, payload, result)
         self._read = _NOTHING_READ  # an idle session holds no decoded message
 
@@ -214,6 +235,8 @@ class Transactions:
                 self.set_points.accepted(self.identity, _connector(payload, None), watt)
         elif action == "StartTransaction" and version is OCPPVersion.V1_6:
             self._started(_identity(result.get("transactionId")), payload)
+        elif action == "Reset" and accepted:
+            self.boot_times.asked(self.identity)
         elif action == "SignCertificate" and not accepted:
             self.csr_pending = False
         elif action == "OpenPeriodicEventStream" and accepted:
@@ -244,6 +267,9 @@ class Transactions:
                 self.streams = tuple(each for each in self.streams if each != closed)
             case "TriggerMessage" if payload.get("requestedMessage") == "BootNotification":
                 self._boot = self._boot or "asked"
+                self.boot_times.asked(self.identity)
+            case "BootNotification":
+                self.boot_times.sent(self.identity)
             case _:
                 pass
 

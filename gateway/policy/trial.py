@@ -120,7 +120,7 @@ class _World:
                 maintenance_groups={given.group} if given.in_maintenance else frozenset(),
             )
             found = self._stations[identity] = _Station(
-                Conversation(session, self._state.set_points), self._snapshot.view(session)
+                Conversation(session, self._state.set_points, self._state.boot_times), self._snapshot.view(session)
             )
             found.conversation.transactions.history_complete = given.history_complete
         return found

@@ -45,7 +45,8 @@ class Values:
                 asked = None if request is None else request.payload
                 return Facts(message.action, message.payload, asked, self.transactions.readings_in)
             case "tx":
-                return self.transactions.view(message.action, message.payload if request is None else request.payload)
+                payload = message.payload if request is None else request.payload
+                return self.transactions.view(message.action, payload, self._now)
             case "now":
                 return from_unix(int(self._now))
             case "msg":

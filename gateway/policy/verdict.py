@@ -4,6 +4,7 @@ from typing import Any, Final, Literal, NoReturn
 
 import msgspec
 
+from gateway.policy.counter_table import CounterKey
 from gateway.policy.rules import Effect, Response, Rule
 
 __all__ = ["ALLOWED", "FleetAsk", "RuleMatch", "Verdict"]
@@ -28,7 +29,7 @@ class FleetAsk(msgspec.Struct, frozen=True):
 
     match: RuleMatch
     """What counts if the budget is used up."""
-    key: str
+    key: CounterKey
     value: str
     amount: float
     kind: Literal["rate", "distinct", "sum"]

@@ -115,7 +115,7 @@ class Judge:
         self._policy = policy
         self._session = session
         self._version = session.version
-        self._transactions = Transactions(policy.state.set_points, session.identity)
+        self._transactions = Transactions(policy.state.set_points, session.identity, policy.state.boot_times)
         self._probed: set[str] | None = None
         self._probed_since = 0.0
         self.boot_state = boot_state
@@ -349,8 +349,10 @@ class Judge:
 
     def _reports(self, verdict: Verdict) -> Effects:
         found = [_report_of(match) for match in verdict.events]
+        closed = {match.rule.id for match in verdict.matches if match.error and match.enforced}
         found += [
-            ReportEvent("policy.error", "high", "fail_closed", f"{rule}: {text}") for rule, text in verdict.errors
+            ReportEvent("policy.error", "high", "fail_closed" if rule in closed else "allow_alert", f"{rule}: {text}")
+            for rule, text in verdict.errors
         ]
         if not verdict.passes and verdict.effect is not None:
             # Beside the rule's own event: one name for everything that rules refuse.
@@ -409,7 +411,7 @@ class Judge:
                 reports = (*reports, _would(violation[0]))
             if plan is not None and not reports and not plan.rules:
                 if plan.is_learnt_from:
-                    self._transactions.seen(asked.version, asked.action, asked.payload, payload)
+                    self._answered(asked, payload, now - age_s)
                 return _PASS
         message = Message(
             origin=origin,
@@ -424,8 +426,11 @@ class Judge:
         )
         ruling = self._rules(frame, message, now, reports)
         if is_result:
-            self._transactions.seen(asked.version, asked.action, asked.payload, payload)
+            self._answered(asked, payload, now - age_s)
         return ruling
+
+    def _answered(self, asked: OpenCall, payload: Payload, called_at: float) -> None:
+        self._transactions.seen(asked.version, asked.action, asked.payload, payload, called_at=called_at)
 
     def _plan_of_result(self, asked: OpenCall, origin: Origin) -> Plan | None:
         if asked.version is not self._version:

@@ -48,6 +48,22 @@ class TestShow:
         write_pack(configured.directory, SOUND.replace("level: 2", "level: 3"))
         assert revision() != first
 
+    def test_rules_in_trouble_are_told_by_it_and_by_status(self, configured: Place, cli: Cli) -> None:
+        rules = {
+            "mine/reset": {"evaluations": 50, "errors": 5, "degraded": True, "overflows": 0},
+            "mine/odd": {"evaluations": 500, "errors": 5, "degraded": False, "overflows": 0},
+            "mine/many": {"evaluations": 500, "errors": 0, "degraded": False, "overflows": 7},
+        }
+        health = {"age_s": 7_300.0, "max_age_s": 3_600.0, "stale": True, "degraded": ["mine/reset"], "rules": rules}
+        with answering(configured.state, status(policy=health)):
+            for command in (("policy", "show"), ("status",)):
+                out = cli(*command).out
+                assert "rule mine/reset IS DEGRADED: no value in 5 of 50 evaluations" in out
+                assert "rule mine/many: 7 times more keys than it may have" in out
+                assert "THE POLICY IS TOO OLD: read 2.0 h ago, allowed are 1.0 h" in out
+                assert "mine/odd" not in out
+            assert cli("policy", "show", "--json").json()["running"]["health"] == health
+
     def test_running_gateway_agrees_or_not(self, configured: Place, cli: Cli) -> None:
         revision = cli("policy", "show", "--json").json()["revision"]
         with answering(configured.state, status(policy_revision=revision)):

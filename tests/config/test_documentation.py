@@ -22,7 +22,6 @@ from gateway.config.model import (
     Listener,
     ListenerTLS,
     Operations,
-    Policy,
     Publication,
     Recording,
     SecurityEvents,
@@ -31,6 +30,7 @@ from gateway.config.model import (
     WebSocketSettings,
 )
 from gateway.config.own_certificates import ACME, ServerCertificates
+from gateway.config.policy import Policy
 from gateway.config.upgrades import Upgrades
 from gateway.provisioning.known_firmware import FirmwareRule
 from tests.support.rig import shared_authority, shared_server

@@ -260,3 +260,43 @@ def test_a_group_of_the_site_that_nobody_is_in():
         ("P050", "groups.suoth", "south"),
         ("P050", "maintenance_groups.1", ""),
     ]
+
+
+def requiring(tmp_path, text, *packs):
+    path = tmp_path / "mine.yaml"
+    head = HEAD.replace('version: "1"', f'version: "1.2", requires: {text}')
+    path.write_text(head + RULE + "    when: payload.type == 'Hard'\n")
+    return load_bundle([str(path), *packs], PLAIN, now=NOW)
+
+
+@pytest.mark.parametrize("text", ['">=0.1"', '"*"', '{gateway: ">=0.1", firmware: ">=1.0, <2"}', "{mine: '==1.2'}"])
+def test_a_pack_whose_requirements_are_met_is_loaded(tmp_path, text):
+    bundle = requiring(tmp_path, text, "firmware")
+    assert bundle.errors == ()
+    assert bundle.snapshot().rules
+
+
+@pytest.mark.parametrize(
+    ("text", "packs", "place", "said"),
+    [
+        ('">=9.4"', (), (3, 40), "requires gateway >=9.4, and this gateway is version"),
+        ('{firmware: ">=7"}', ("firmware",), (3, 51), "requires firmware >=7, and pack firmware is version 1"),
+        ('{firmware: ">=1"}', (), (3, 51), "requires pack firmware >=1, which is not loaded; name it beside this one"),
+        ('{firmwar: ">=1"}', ("firmware",), (3, 51), "requires pack 'firmwar', which is not loaded"),
+        ('{gatway: ">=0"}', (), (3, 51), "requires pack 'gatway', which is not loaded"),
+    ],
+)
+def test_a_requirement_that_is_not_met_makes_the_bundle_unusable(tmp_path, text, packs, place, said):
+    bundle = requiring(tmp_path, text, *packs)
+    (problem,) = bundle.errors
+    assert (problem.code, problem.line, problem.column) == ("P072", *place)
+    assert said in problem.message
+    assert problem.suggestion == {"firmwar": "firmware", "gatway": "gateway"}.get(text[1:].partition(":")[0], "")
+    with pytest.raises(ConfigError, match="P072"):
+        bundle.snapshot()
+
+
+def test_what_a_pack_includes_need_not_be_named(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(HEAD.replace('"1"', '"1", requires: {firmware: "*"}') + "include: [{pack: firmware}]\n")
+    assert load_bundle([str(path)], PLAIN, now=NOW).errors == ()

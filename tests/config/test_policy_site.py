@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config.model import Policy
+from gateway.config.policy import Policy
 from gateway.config.policy_packs import Bundle
 from gateway.config.policy_site import load_policy, read_site
 from gateway.policy.site import Gates

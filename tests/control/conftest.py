@@ -15,7 +15,8 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 
 from gateway.audit.event import SecurityEvent
-from gateway.config.model import CSMS, Audit, Config, Limits, Listener, ListenerTLS, Policy
+from gateway.config.model import CSMS, Audit, Config, Limits, Listener, ListenerTLS
+from gateway.config.policy import Policy
 from gateway.control.admission import AdmissionDesk
 from gateway.control.authentication import Authenticator
 from gateway.control.credentials import PasswordVerifier, hash_password

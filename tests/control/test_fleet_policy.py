@@ -20,7 +20,7 @@ class Edge:
 
 def test_the_other_workers_hear_of_it_and_the_one_that_tells_does_not() -> None:
     first, second, late = Edge(), Edge(), Edge()
-    policy = FleetPolicy(cast("dict[int, EdgeLink]", {0: first, 1: second}), lambda: 2)
+    policy = FleetPolicy(cast("dict[int, EdgeLink]", {0: first, 1: second}), lambda: 2, print)
     for message in (QuarantineChanged(CP, "p/r"), QuarantineChanged(OTHER, "p/r"), QuarantineChanged(CP, "")):
         policy.heard(cast("EdgeLink", first), message)
     assert first.heard == []
@@ -36,5 +36,5 @@ def test_the_other_workers_hear_of_it_and_the_one_that_tells_does_not() -> None:
 
 def test_budgets_are_answered() -> None:
     edge = Edge()
-    FleetPolicy({}, lambda: 2).heard(cast("EdgeLink", edge), BudgetRequest(7, ()))
+    FleetPolicy({}, lambda: 2, print).heard(cast("EdgeLink", edge), BudgetRequest(7, ()))
     assert edge.heard == [BudgetAnswer(7, {})]

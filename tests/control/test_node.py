@@ -13,11 +13,13 @@ import pytest
 import structlog
 
 from gateway.audit.event import SecurityEvent
-from gateway.config.model import CSMS, Limits, Policy
+from gateway.config.model import CSMS, Limits
+from gateway.config.policy import Policy
 from gateway.config.policy_site import load_policy
 from gateway.control.node import Node
 from gateway.link.messages import AdmitGranted, BudgetRequest, Disconnect, Registered
 from gateway.ocpp.vocabulary import ChargePointId, SecurityProfile
+from gateway.policy.counter_table import CounterKey
 from gateway.policy.verdict import FleetAsk, RuleMatch
 from tests.control.conftest import OPERATOR, PASSWORD, NodeSite, record_of
 from tests.support.claims import make_claim
@@ -395,7 +397,7 @@ class TestEvidence:
 class TestBudgets:
     async def test_a_budget_of_the_whole_node_is_shared_by_its_edges(self, site: NodeSite) -> None:
         rule = load_policy(Policy(packs=("fleet",)), now=1.0).packs[0].rules[0]
-        ask = FleetAsk(RuleMatch(rule, enforced=True), "key", "", 1.0, "rate", 2.0, 3_600.0)
+        ask = FleetAsk(RuleMatch(rule, enforced=True), CounterKey("r", "CP", "key"), "", 1.0, "rate", 2.0, 3_600.0)
         async with site.running(edges=2), site.edge(0) as first, site.edge(1, pid=2) as second:
             for edge, number, heard in ((first, 1, 1), (second, 2, 1), (first, 3, 2)):
                 edge.send(BudgetRequest(number, (ask,)))

@@ -16,10 +16,12 @@ from gateway.edge.policy_desk import PolicyDesk
 from gateway.edge.pump import Bridge
 from gateway.identity.evidence import Admission
 from gateway.link.messages import BudgetAnswer, BudgetRequest, ControlMessage, Hello, PolicySettings, QuarantineChanged
+from gateway.link.policy_counts import PolicyTallies
 from gateway.ocpp.codec import decode_message
 from gateway.ocpp.frames import Call
 from gateway.ocpp.vocabulary import ChargePointId, OCPPVersion, Origin
 from gateway.policy.site import GroupPolicy, SitePolicy
+from gateway.policy.tallies import RuleTally
 from gateway.relay.effects import FORWARD
 from gateway.relay.judge import Judge
 from tests.policy.build import pack_of
@@ -133,6 +135,8 @@ def test_a_quarantine_ends_with_its_rule(tmp_path: Path, rules: int, site: SiteP
 
 class _Control:
     """What an edge's link says to it."""
+
+    connected = True
 
     def __init__(self) -> None:
         self.told: list[Any] = []
@@ -274,7 +278,7 @@ async def test_a_change_of_many_rules_is_prepared_while_messages_go_on_and_comes
     desk.use(first, await desk.prepare(first))
     judge = desk.judge(make_admission(), OCPPVersion.V1_6, "192.0.2.1", 1.0)
     assert judge is not None
-    assert _heartbeat(judge)
+    _heartbeat(judge)
 
     preparing = asyncio.create_task(desk.prepare(second))
     turns, longest_s = 0, 0.0
@@ -301,6 +305,48 @@ async def test_a_session_that_opens_meanwhile_is_judged_by_what_is_in_force(tmp_
     prepared = await desk.prepare(refusing)
     judge = desk.judge(make_admission(), OCPPVersion.V1_6, "192.0.2.1", 1.0)
     assert judge is not None
-    assert _heartbeat(judge)
+    _heartbeat(judge)
     desk.use(refusing, prepared)
     assert not _heartbeat(judge)
+
+
+def _tallies(control: _Control, desk: PolicyDesk) -> list[PolicyTallies]:
+    """What is told in the time of several looks."""
+    told = [news for _ in range(40) for news in control.news(desk)]
+    return [each for each in told if isinstance(each, PolicyTallies)]
+
+
+def test_what_rules_are_asked_and_cannot_say_is_told_once() -> None:
+    control, desk = _desk()
+    erring = {"match": {"action": "Heartbeat"}, "when": "facts.expiry > now", "action": "alert"}
+    desk.use(PolicySettings("one", (pack_of(erring),), SitePolicy()))
+    judge = desk.judge(make_admission(), OCPPVersion.V1_6, "192.0.2.1", 1.0)
+    assert judge is not None
+    _heartbeat(judge)
+    assert _tallies(control, desk) == [PolicyTallies("one", (RuleTally("t/0", 1, 1),))]
+    assert _tallies(control, desk) == []
+    control.connected = False
+    _heartbeat(judge)
+    assert _tallies(control, desk) == []
+    control.connected = True
+    desk.use(PolicySettings("two", (), SitePolicy()))
+    assert control.told == [PolicyTallies("one", (RuleTally("t/0", 1, 1),))], "what the old one had counted"
+    assert _tallies(control, desk) == []
+
+
+def test_a_charge_point_with_too_many_keys_is_named() -> None:
+    control, desk = _desk()
+    limited = {"match": {"action": "StatusNotification"}, "rate": {"key": ["facts.connector"], "limit": "1/1m"}}
+    desk.use(PolicySettings("one", (pack_of(limited),), SitePolicy()))
+    judge = desk.judge(make_admission(), OCPPVersion.V1_6, "192.0.2.1", 1.0)
+    assert judge is not None
+    passed = 0
+    for number in range(1_000):
+        text = '[2,"%d","StatusNotification",{"connectorId":%d,"errorCode":"NoError","status":"Available"}]'
+        data = (text % (number, number)).encode()
+        status, payload = decode_message(data, OCPPVersion.V1_6)
+        assert isinstance(status, Call)
+        passed += FORWARD[0] in judge.call(status, payload, Origin.CHARGE_POINT, data, 1.0).effects
+    assert passed == 256 + 1
+    (told,) = _tallies(control, desk)
+    assert told.rules == (RuleTally("t/0", 1_000, 0, 744, CP),)

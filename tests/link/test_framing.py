@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.audit.event import SecurityEvent
-from gateway.config.model import Limits, Policy, WebSocketSettings
+from gateway.config.model import Limits, WebSocketSettings
+from gateway.config.policy import Policy
 from gateway.config.policy_site import load_policy
 from gateway.identity.evidence import CertificateProof, PasswordProof
 from gateway.link.framing import FrameReader, LinkBroken, control_reader, edge_reader, encode
@@ -43,6 +44,7 @@ from gateway.link.messages import (
     SettingsUpdate,
 )
 from gateway.ocpp.vocabulary import ChargePointId, SecurityProfile
+from gateway.policy.counter_table import CounterKey
 from gateway.policy.verdict import FleetAsk, RuleMatch
 from tests.support.claims import make_claim
 
@@ -73,7 +75,7 @@ FROM_EDGE: list[EdgeMessage] = [
     ProbeAnswer(1, "s-1", alive=True),
     GatewayCallDone("c-1", "s-1", "result", b"{}"),
     SettingsApplied(3, "no"),
-    BudgetRequest(1, (FleetAsk(MATCH, "k", "v", 1.0, "rate", 2.0, 60.0),)),
+    BudgetRequest(1, (FleetAsk(MATCH, CounterKey("r", "CP", "k"), "v", 1.0, "rate", 2.0, 60.0),)),
 ]
 FROM_CONTROL: list[ControlMessage] = [
     SettingsUpdate(

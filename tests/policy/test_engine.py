@@ -457,3 +457,13 @@ def test_two_packs_keep_their_parameters_apart():
     view = Snapshot("r", packs, SitePolicy(), scopes()).view(session)
     verdict = decide(view, HEARTBEAT, Bench(snapshot_of()).transactions, PolicyState(), NOW)
     assert [match.rule.id for match in verdict.matches] == ["a/x"]
+
+
+def test_rules_are_counted_with_their_evaluations_and_errors():
+    erring = {"id": "a/errs", "when": "facts.expiry > now", "unless": "msg.size > 1", "action": "alert"}
+    bench = Bench(snapshot_of(erring, {"id": "a/fine", "when": "msg.size > 100000"}))
+    for _ in range(3):
+        bench.judge(HEARTBEAT)
+    tallies = bench.view.snapshot.tallies
+    counted = {rule: (each.evaluations, each.errors) for rule, each in tallies.items()}
+    assert counted == {"a/errs": (3, 3), "a/fine": (3, 0)}

@@ -148,3 +148,39 @@ def test_lines_are_read_strictly(change, fits):
     }
     with pytest.raises(RecordingInvalid):
         read_recorded(json.dumps(line).encode())
+
+
+BOOT = '[2,"b","BootNotification",{"chargePointVendor":"V","chargePointModel":"M","chargePointSerialNumber":"SN-9"}]'
+ANSWER = '[3,"b",{"status":"%s","currentTime":"2026-01-01T00:00:00Z","interval":300}]'
+
+
+def boots(status="Accepted", boot=BOOT, **more):
+    return [frame(0, boot, "charge-point", **more), frame(1, ANSWER % status, **more), frame(2, RESET_TEXT, **more)]
+
+
+RESET_TEXT = '[2,"9","Reset",{"type":"Hard"}]'
+OF_MODEL = {"match": {"action": "Reset", "vendor": "V", "model": "M"}}
+OF_SERIAL = {**DENY, "when": "session.serial == 'SN-9'"}
+
+
+@pytest.mark.parametrize("rule", [OF_MODEL, OF_SERIAL])
+@pytest.mark.parametrize(
+    ("frames", "fires"),
+    [
+        (boots(), True),
+        (boots("Rejected"), False),
+        (boots(boot=BOOT.replace("SN-9", "****").replace('"M"', '"*"')), False),
+        (boots(vendor="V", model="M", serial="SN-9", boot=BOOT.replace("SN-9", "other").replace('"M"', '"N"')), True),
+        (boots(model="N", serial="other"), False),
+        ([frame(0, RESET_TEXT)], False),
+        ([frame(0, RESET_TEXT), frame(1, RESET_TEXT, vendor="V", model="M", serial="SN-9")], True),
+    ],
+)
+def test_who_a_charge_point_is_is_what_the_recording_and_its_boots_say(rule, frames, fires):
+    assert replay(frames, NOTHING, snapshot_of(rule)).new_denies == fires
+
+
+def test_an_identity_is_no_serial_number():
+    rule = {**DENY, "when": "session.serial == session.identity"}
+    assert replay([frame(0, RESET_TEXT)], NOTHING, snapshot_of(rule)).new_denies == 0
+    assert replay([frame(0, RESET_TEXT, serial="CP-1")], NOTHING, snapshot_of(rule)).new_denies == 1

@@ -294,3 +294,37 @@ def test_an_answer_goes_on_at_once_and_is_reported_if_the_budget_of_the_fleet_wa
         effects = scenario.relay.answered(ask.ticket, answers, scenario.now)
     assert names(effects) == ([] if kept else ["token.distributed_bruteforce"])
     assert all(isinstance(effect, ReportEvent) for effect in effects)
+
+
+def boot(number: int) -> str:
+    return f'[2,"b{number}","BootNotification",{{"chargePointVendor":"v","chargePointModel":"m"}}]'
+
+
+def pending(number: int, interval: int) -> str:
+    return f'[3,"b{number}",{{"status":"Pending","currentTime":"2026-01-01T00:00:00Z","interval":{interval}}}]'
+
+
+def test_a_boot_at_the_time_that_was_told_is_no_flood_also_over_another_connection_and_one_that_does_not_wait_is() -> (
+    None
+):
+    scenario = Judged()
+    with scenario:
+        for number in range(40):
+            scenario >> ChargePoint(boot(number))
+            assert Forward() in scenario.effects(), number
+            scenario >> CSMS(pending(number, 10))
+            scenario.effects()
+            scenario >> Wait(10.0)
+            if number % 2:
+                scenario.reconnect("pending")
+        scenario >> ChargePoint(boot(100)) << FORWARD >> CSMS(pending(100, 3_600)) << FORWARD
+        passed = 0
+        for number in range(101, 140):
+            scenario >> Wait(5.0) >> ChargePoint(boot(number))
+            effects = scenario.effects()
+            passed += Forward() in effects
+            if Forward() in effects:
+                scenario >> CSMS(pending(number, 3_600))
+                scenario.effects()
+        assert passed == 19, "the very first one counts: nothing had been told"
+        assert names(effects) == ["state.boot_flood", "policy.denied"]

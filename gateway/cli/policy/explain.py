@@ -128,7 +128,7 @@ def _session(told: _Told, config_path: str | None, *, as_json: bool) -> "Session
         version=OCPPVersion(told.version),
         ip="192.0.2.1",
         security_profile=SecurityProfile(profile),
-        serial=(record.serial_number if record is not None else "") or identity,
+        serial=record.serial_number if record is not None else identity,
         vendor=known["vendor"],
         model=known["model"],
         firmware=record.firmware if record is not None else "",

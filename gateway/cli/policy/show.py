@@ -7,6 +7,7 @@ import click
 from gateway.cli.configuration import config_option, read_config
 from gateway.cli.exit_codes import USAGE
 from gateway.cli.output import console, json_option, print_json, print_table, shown, warn
+from gateway.cli.status import policy_troubles
 
 if TYPE_CHECKING:
     from gateway.config.model import Config
@@ -96,10 +97,12 @@ def _running(bundle: "Bundle", config: "Config") -> dict[str, Any] | None:
     from gateway.cli.gateway_client import GatewayUnreachable, get_status
 
     try:
-        revision = str(get_status(config).raw.get("policy_revision", ""))
+        raw = get_status(config).raw
     except GatewayUnreachable:
         return None
-    return {"revision": revision, "agrees": revision == bundle.revision}
+    revision = str(raw.get("policy_revision", ""))
+    health = {"health": raw["policy"]} if "policy" in raw else {}
+    return {"revision": revision, "agrees": revision == bundle.revision, **health}
 
 
 def _modes(rule: "Rule", bundle: "Bundle") -> dict[str, Any]:
@@ -170,6 +173,8 @@ def _print(document: dict[str, Any]) -> None:
     else:
         revision = running["revision"] or "none"
         click.echo(f"running gateway: ANOTHER REVISION IS IN FORCE: {shown(revision)}; ocpp-gateway policy reload")
+    for line in policy_troubles((running or {}).get("health") or {}):
+        click.echo(f"running gateway: {shown(line)}")
     packs = [(p["name"], p["version"], p["rules"], p["exceptions"], p["title"], p["path"]) for p in document["packs"]]
     print_table(f"Packs ({len(packs)})", ("pack", "version", "rules", "exceptions", "title", "file"), packs)
     rules = [

@@ -85,7 +85,7 @@ def load_sources(sources: Sources, groups: Collection[str] = ()) -> "Bundle":
     """Everything loaded and checked; look at its errors. `groups`: those that charge points are in, where that is to be looked at."""
     import time
 
-    from gateway.config.model import Policy
+    from gateway.config.policy import Policy
     from gateway.config.policy_site import load_policy
 
     return load_policy(
