@@ -16,8 +16,10 @@ import uvloop
 from gateway.app.handover import pack, unpack
 from gateway.app.lifeline import Lifeline
 from gateway.app.logs import configure_logging
+from gateway.audit.actor import SIGNAL
 from gateway.config.model import Config
 from gateway.config.problems import ConfigError
+from gateway.control.acting import acting_for
 from gateway.control.node import Node
 from gateway.control.operations import Operations
 from gateway.control.publication import PublicationListener
@@ -84,7 +86,7 @@ class _ControlProcess:
         self._node = Node(self._config, self._arguments.edges, self._settings)
         self._node.parts.publication.serve = self._publication.serve
         await self._node.start()
-        self._operations = Operations(self._node)
+        self._operations = Operations(self._node, self._node.parts.operator_desk)
         run_dir = Path(self._config.state_dir) / "run"
         await self._operations.start(self._config.operations.address, run_dir / "admin.sock")
         if self._config.publication.address:
@@ -124,14 +126,17 @@ class _ControlProcess:
 
     async def _reload(self, config: Config) -> None:
         await self._started.wait()
-        why = await self._node.reload(config)
+        with acting_for(self._node.parts.reload_orders.take()):
+            why = await self._node.reload(config)
         if not why:
             self._hand_over_settings()
         self._lifeline.send({"reload_failed": why[:_MAX_WHY_CHARS]} if why else {"reloaded": True})
 
     async def _note_failure(self, message: dict[str, Any]) -> None:
         await self._started.wait()
-        self._node.reload_failed(str(message.get("why", "")), recorded=bool(message.get("recorded")))
+        recorded = bool(message.get("recorded"))
+        with acting_for(SIGNAL if recorded else self._node.parts.reload_orders.take()):
+            self._node.reload_failed(str(message.get("why", "")), recorded=recorded)
 
     async def _drain(self) -> None:
         await self._started.wait()

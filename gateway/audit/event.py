@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-__all__ = ["SecurityEvent", "Severity", "one_line", "printable"]
+__all__ = ["Actor", "SecurityEvent", "Severity", "one_line", "printable"]
 
 Severity = Literal["info", "low", "medium", "high", "critical"]
 
@@ -31,6 +31,24 @@ def one_line(text: str, max_chars: int = 2 * _MAX_TEXT_CHARS) -> str:
     raw = text[: max_chars + 1].encode("utf-8", "backslashreplace")
     shown = "".join(chr(byte) if _SPACE <= byte < _DELETE else f"\\x{byte:02x}" for byte in raw)
     return shown if len(shown) <= max_chars else shown[:max_chars] + "..."
+
+
+class Actor(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who has asked for something: a person, or a program of his. Every text is `printable`, `name` has all of it for people."""
+
+    name: str
+    known_by: Literal["socket", "registry", "signal"]
+    """``socket``: `user`, `uid`, `pid` and `login` are what the kernel says of the process that has connected. ``registry``: what
+    the command that wrote there said of itself. ``signal``: it was one, and nobody knows whose."""
+    user: str = ""
+    uid: int = -1
+    pid: int = 0
+    login: str = ""
+    """Whose login session it is, which neither su nor sudo changes; empty where the system does not keep that."""
+    sudo: str = ""
+    """Claimed: who has called sudo."""
+    named: str = ""
+    """Claimed: what he calls himself."""
 
 
 class SecurityEvent(
@@ -76,3 +94,5 @@ class SecurityEvent(
     evidence: tuple[str, ...] = ()
     """Places of the audit records that a detection rests on, ``SHARD/INDEX``."""
     detail: str = ""
+    actor: Actor | None = None
+    """Who has asked for it, where somebody has."""

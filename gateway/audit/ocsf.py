@@ -28,7 +28,24 @@ class _Mapping(NamedTuple):
 
 
 _NETWORK, _HTTP, _AUTHENTICATION, _ENTITY, _CONFIG_STATE, _API, _LOG = 4001, 4002, 3002, 3004, 5019, 6003, 1008
+_ACCOUNT: Final = 3001
 _FINDING: Final = 2004
+_MANAGED: Final = {
+    "config": "Configuration",
+    "admin": "Registry",
+    "privacy": "Stored texts",
+    "certificate": "Certificate",
+    "trust": "Trust anchors",
+    "publication": "Revocation lists",
+    "server_chain": "Server certificates",
+    "roots": "Roots of a charge point",
+    "rollover": "Roots of a charge point",
+    "upgrade": "Security profile",
+    "campaign": "Campaign",
+    "provisioning": "Provisioning",
+    "cluster": "Cluster",
+}
+"""By family of records: what somebody, or the gateway, manages."""
 _TABLE: Final[tuple[tuple[str, _Mapping], ...]] = (
     ("session.opened", _Mapping(4, _NETWORK, 1)),
     ("session.closed", _Mapping(4, _NETWORK, 2)),
@@ -39,15 +56,28 @@ _TABLE: Final[tuple[tuple[str, _Mapping], ...]] = (
     ("upstream.", _Mapping(4, _NETWORK, 4, refused=True)),
     ("gateway.call", _Mapping(6, _API, 99)),
     ("gateway.", _Mapping(4, _NETWORK, 5, refused=True)),
+    ("ws.", _Mapping(4, _NETWORK, 4, refused=True)),
     ("http.", _Mapping(4, _HTTP, 99, refused=True)),
     ("profile.upgraded", _Mapping(5, _CONFIG_STATE, 1)),
     ("auth.", _Mapping(3, _AUTHENTICATION, 1, refused=True)),
     ("cert.", _Mapping(3, _AUTHENTICATION, 1, refused=True)),
     ("identity.", _Mapping(3, _AUTHENTICATION, 1, refused=True)),
     ("profile.", _Mapping(3, _AUTHENTICATION, 1, refused=True)),
+    ("password.in_use", _Mapping(3, _ACCOUNT, 3)),
+    ("password.changed", _Mapping(3, _ACCOUNT, 3)),
+    ("password.", _Mapping(3, _ACCOUNT, 99)),
+    ("certificate.issued", _Mapping(3, _ENTITY, 1)),
     ("config.", _Mapping(3, _ENTITY, 3)),
-    ("policy.reload_failed", _Mapping(3, _ENTITY, 3, refused=True)),
+    ("policy.reload_failed", _Mapping(3, _ENTITY, 3)),
+    ("admin.charge_point_added", _Mapping(3, _ENTITY, 1)),
+    ("admin.charge_point_removed", _Mapping(3, _ENTITY, 4)),
+    ("admin.request", _Mapping(3, _ENTITY, 99)),
     ("admin.", _Mapping(3, _ENTITY, 3)),
+    ("privacy.subject", _Mapping(3, _ENTITY, 2)),
+    ("privacy.text_read", _Mapping(3, _ENTITY, 2)),
+    ("privacy.shredded", _Mapping(3, _ENTITY, 4)),
+    ("privacy.expired", _Mapping(3, _ENTITY, 4)),
+    *((f"{family}.", _Mapping(3, _ENTITY, 99)) for family in sorted(_MANAGED)),
     ("detect.", _Mapping(2, _FINDING, 1)),
     ("audit.throttled", _Mapping(6, _API, 99)),
     ("audit.start", _Mapping(1, _LOG, 6)),
@@ -56,6 +86,8 @@ _TABLE: Final[tuple[tuple[str, _Mapping], ...]] = (
     ("audit.pruned", _Mapping(1, _LOG, 2)),
     ("audit.", _Mapping(1, _LOG, 99)),
 )
+_NOT_DONE: Final = frozenset({"deny", "fail", "keep_last_good"})
+"""What an administrator's or the gateway's own act did not come to."""
 _MESSAGE: Final = _Mapping(6, _API, 99)
 """Everything else is about an OCPP message."""
 
@@ -87,7 +119,8 @@ def to_ocsf(record: dict[str, Any], origin: str, index: int, product_version: st
         event["activity_name"] = kind
     if record.get("n"):
         event["count"] = record["n"]
-    _STATUS[mapping.refused](event, decision)
+    is_undone = mapping.class_uid in {_ENTITY, _ACCOUNT} and decision.get("act") in _NOT_DONE
+    _STATUS[mapping.refused or is_undone](event, decision)
     _FILL[mapping.class_uid](event, record)
     if decision.get("act") and mapping.class_uid not in {_LOG, _FINDING}:
         _security_control(event, record)
@@ -169,8 +202,25 @@ def _fill_authentication(event: dict[str, Any], record: dict[str, Any]) -> None:
     }
 
 
+def _operator(record: dict[str, Any]) -> dict[str, Any]:
+    """Who has asked for it, for people and as the system knows him; the gateway itself where nobody has."""
+    actor = part(record, "actor")
+    if not actor:
+        return {"app_name": "ocpp-gateway"}
+    user: dict[str, Any] = {"name": str(actor.get("login") or actor.get("user") or actor.get("name") or "unknown")}
+    user |= {"display_name": str(actor.get("name", ""))} | ({"uid": str(actor["uid"])} if "uid" in actor else {})
+    pid = actor.get("pid")
+    return {"user": user, **({"process": {"pid": pid}} if isinstance(pid, int) else {})}
+
+
 def _fill_entity(event: dict[str, Any], record: dict[str, Any]) -> None:
-    event["entity"] = {"name": "configuration", "type": "Configuration", "uid": str(record.get("node", "gateway"))}
+    kind = _MANAGED.get(str(record.get("type")).partition(".")[0], "Configuration")
+    about = str(record.get("cp") or record.get("node") or "gateway")
+    event |= {"actor": _operator(record), "entity": {"name": kind.lower(), "type": kind, "uid": about}}
+
+
+def _fill_account(event: dict[str, Any], record: dict[str, Any]) -> None:
+    event |= {"actor": _operator(record), "user": _user(record)}
 
 
 def _fill_config_state(event: dict[str, Any], record: dict[str, Any]) -> None:
@@ -181,7 +231,7 @@ def _fill_config_state(event: dict[str, Any], record: dict[str, Any]) -> None:
 def _fill_api(event: dict[str, Any], record: dict[str, Any]) -> None:
     ocpp = part(record, "ocpp")
     event |= {
-        "actor": {"user": _user(record)},
+        "actor": _operator(record) if part(record, "actor") else {"user": _user(record)},
         "api": {
             "operation": str(ocpp.get("action") or record.get("type")),
             "service": {"name": str(ocpp.get("version") or "ocpp")},
@@ -216,6 +266,7 @@ _FILL: Final = {
     _HTTP: _fill_http,
     _AUTHENTICATION: _fill_authentication,
     _ENTITY: _fill_entity,
+    _ACCOUNT: _fill_account,
     _CONFIG_STATE: _fill_config_state,
     _API: _fill_api,
     _LOG: _fill_log,

@@ -32,7 +32,7 @@ def to_otlp(lines: Iterable[tuple[Located, bytes]], product_version: str, observ
 
 def _log_record(where: Located, line: bytes, observed_ns: int) -> dict[str, Any]:
     record, ts = where.record, where.record.get("ts")
-    peer, decision, ocpp = (part(record, name) for name in ("peer", "dec", "ocpp"))
+    peer, decision, ocpp, actor = (part(record, name) for name in ("peer", "dec", "ocpp", "actor"))
     return {
         "timeUnixNano": str(ts * 1000 if isinstance(ts, int) and 0 <= ts < 1 << 53 else 0),
         "observedTimeUnixNano": str(observed_ns),
@@ -46,6 +46,9 @@ def _log_record(where: Located, line: bytes, observed_ns: int) -> dict[str, Any]
                 "tlog.origin": where.origin,
                 "tlog.index": where.index,
                 "client.address": peer.get("ip"),
+                "user.name": actor.get("name"),
+                "user.id": str(actor["uid"]) if "uid" in actor else "",
+                "process.pid": actor.get("pid"),
                 "ocpp.charge_point": record.get("cp"),
                 "ocpp.session": record.get("sess"),
                 "ocpp.action": ocpp.get("action"),

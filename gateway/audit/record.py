@@ -19,6 +19,8 @@ An envelope is one JSON object, version 1. Fields that do not apply are left out
 ``ref``     of a detection: ``subject``, and ``records`` that it rests on, as ``SHARD/INDEX``
 ``n``       how many equal things it stands for, if more than one
 ``text``    a sentence of ours
+``actor``   who has asked for it: ``name`` for people, ``known_by`` (`gateway.audit.event.Actor`), ``user``, ``uid``, ``pid``,
+            ``login``; ``sudo`` and ``named`` are claims
 ``log``     facts of the log itself, in ``audit.*`` records
 =========== ============================================================================================
 """
@@ -139,6 +141,7 @@ def envelope_of_event(event: SecurityEvent, stamp: Stamp) -> bytes:
         ref={"subject": event.subject, "records": list(event.evidence)},
         n=event.count if event.count > 1 else None,
         text=event.detail,
+        actor=msgspec.to_builtins(event.actor),
     )
 
 

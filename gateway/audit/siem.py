@@ -32,7 +32,17 @@ _ECS_CATEGORY: Final = {
     "tls": ["network"],
     "http": ["network", "web"],
     "session": ["network", "session"],
-    "config": ["configuration"],
+    "admin": ["configuration"],
+    "certificate": ["configuration"],
+    "privacy": ["configuration"],
+    "trust": ["configuration"],
+    "publication": ["configuration"],
+    "server_chain": ["configuration"],
+    "roots": ["configuration"],
+    "rollover": ["configuration"],
+    "upgrade": ["configuration"],
+    "campaign": ["configuration"],
+    "password": ["iam"],
     "policy": ["network"],
     "audit": ["process"],
     "detect": ["intrusion_detection"],
@@ -82,7 +92,7 @@ def _moment(record: dict[str, Any]) -> str:
 def to_ecs(where: Located) -> dict[str, Any]:
     """Elastic Common Schema; what it has no field for is under ``ocpp`` and ``tlog``."""
     record = where.record
-    peer, decision, ocpp = (part(record, name) for name in ("peer", "dec", "ocpp"))
+    peer, decision, ocpp, actor = (part(record, name) for name in ("peer", "dec", "ocpp", "actor"))
     family = where.kind.partition(".")[0]
     refused = bool(decision.get("reason")) or decision.get("verdict") == "deny"
     found: dict[str, Any] = {
@@ -113,7 +123,11 @@ def to_ecs(where: Located) -> dict[str, Any]:
         (("rule", "id"), decision.get("rule")),
         (("rule", "version"), decision.get("policy")),
         (("http", "response", "status_code"), decision.get("status")),
-        (("user", "name"), record.get("cp")),
+        (("user", "name"), actor.get("login") or actor.get("user") or actor.get("name") or record.get("cp")),
+        (("user", "full_name"), actor.get("name")),
+        (("user", "id"), str(actor["uid"]) if "uid" in actor else ""),
+        (("user", "target", "name"), record.get("cp") if actor else ""),
+        (("process", "pid"), actor.get("pid")),
         (("ocpp", "action"), ocpp.get("action")),
         (("ocpp", "version"), ocpp.get("version")),
         (("ocpp", "session"), record.get("sess")),
@@ -133,7 +147,7 @@ def _put(target: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
 def to_cef(where: Located, product_version: str) -> str:
     """Common Event Format, version 0, one line."""
     record = where.record
-    peer, decision, ocpp = (part(record, name) for name in ("peer", "dec", "ocpp"))
+    peer, decision, ocpp, actor = (part(record, name) for name in ("peer", "dec", "ocpp", "actor"))
     head = "|".join(
         _cef_head(each)
         for each in (
@@ -152,7 +166,10 @@ def to_cef(where: Located, product_version: str) -> str:
         "dvchost": record.get("node"),
         "src": peer.get("ip"),
         "spt": peer.get("port"),
-        "suser": record.get("cp"),
+        "suser": actor.get("name") or record.get("cp"),
+        "suid": actor.get("uid"),
+        "spid": actor.get("pid"),
+        "duser": record.get("cp") if actor else None,
         "act": decision.get("verdict") or decision.get("act"),
         "reason": decision.get("reason"),
         "requestMethod": ocpp.get("action"),

@@ -37,6 +37,8 @@ class EventThrottle:
 
     def admit(self, event: SecurityEvent, now: float) -> bool:
         """True if this event is to be recorded itself, False if it is in a summary that `due` gives later."""
+        if event.actor is not None:
+            return True  # who asked for what is never only a number
         kind = (event.event, event.reason, event.detail, event.charge_point_id, event.peer)
         window = self._windows.get(kind)
         if window is None:

@@ -1,32 +1,25 @@
 """Who types: for the record, as the system knows it and as people call themselves."""
 
 import os
-import pwd
 from typing import Final
 
-__all__ = ["NAME_VARIABLE", "actor"]
+__all__ = ["NAME_VARIABLE", "actor", "claimed"]
 
 NAME_VARIABLE: Final = "OCPP_GATEWAY_OPERATOR"
 """A name of their own, for those who share an account."""
-_MAX_CHARS: Final = 64
 
 
 def actor() -> str:
-    """At most 200 characters: ``root (sudo alice, named Alice of the NOC)``.
+    """At most 200 printable characters: ``root (login alice, sudo alice, named Alice of the NOC)``.
 
-    The user is the process's own; what stands in brackets comes from the environment and is as true as whoever set it.
+    User and login session are the process's own; the rest comes from the environment and is as true as whoever set it.
     """
-    more = [
-        f"{word} {value[:_MAX_CHARS]}"
-        for word, value in (("sudo", os.environ.get("SUDO_USER", "")), ("named", os.environ.get(NAME_VARIABLE, "")))
-        if value
-    ]
-    return _user() + (f" ({', '.join(more)})" if more else "")
+    from gateway.audit.actor import in_words
+    from gateway.control.accounts import login_of, user_name
+
+    return in_words(user_name(os.getuid()), login_of("self"), *claimed())
 
 
-def _user() -> str:
-    number = os.getuid()
-    try:
-        return pwd.getpwuid(number).pw_name[:_MAX_CHARS]
-    except KeyError:
-        return f"user {number}"
+def claimed() -> tuple[str, str]:
+    """Who has called sudo, and what people call themselves: as the environment says, empty where it does not."""
+    return os.environ.get("SUDO_USER", ""), os.environ.get(NAME_VARIABLE, "")

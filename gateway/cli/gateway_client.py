@@ -182,7 +182,7 @@ def _ask(
     path = admin_socket(config)
     connection = _UnixConnection(str(path), timeout_s)
     try:
-        connection.request(method, target, body, {"Content-Type": "application/json"} if body else {})
+        connection.request(method, target, body, _headers() if body else {})
         response = connection.getresponse()
         answer = response.read()
         if response.status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -198,6 +198,14 @@ def _ask(
     finally:
         connection.close()
     return raw
+
+
+def _headers() -> dict[str, str]:
+    """Who asks is what the gateway sees at its socket; this is what he says of himself."""
+    from gateway.cli.actor import claimed
+    from gateway.control.accounts import claims
+
+    return {"Content-Type": "application/json", **claims(*claimed())}
 
 
 def _reason(error: Exception) -> str:

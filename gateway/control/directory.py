@@ -6,6 +6,8 @@ from typing import Any, Final
 import msgspec
 import structlog
 
+from gateway.audit.actor import named_in_registry
+from gateway.audit.event import Actor
 from gateway.control.registry_changes import Change, change_of
 from gateway.control.store_thread import StoreThread
 from gateway.identity.claim import fold, matches
@@ -72,7 +74,7 @@ class Directory:
         self._revocations = Revocations()
         self.on_change: Callable[[Change], None] = lambda _: None
         """Hears what another process has changed. What this one does is here before it is read."""
-        self.revoked_by = ""
+        self.revoked_by: Actor | None = None
         """Who has changed revocations, if the last `refresh` has read any and it is known."""
 
     async def load(self, store: StoreThread) -> bool:
@@ -110,7 +112,7 @@ class Directory:
         for identity, old in were.items():
             if change := change_of(old, self.get(identity), actors.get(identity, "")):
                 self.on_change(change)
-        self.revoked_by = actors.get(EVERYBODY, "")
+        self.revoked_by = named_in_registry(actors.get(EVERYBODY, ""))
 
     @property
     def counter(self) -> int:
@@ -130,6 +132,11 @@ class Directory:
     def get(self, charge_point_id: str) -> ChargePointRecord | None:
         """The record of this identity, whatever its case."""
         return self._records.get(fold(charge_point_id))
+
+    def is_registered(self, charge_point_id: str) -> bool:
+        """True for an identity as it is spelled in the registry."""
+        record = self.get(charge_point_id)
+        return record is not None and record.charge_point_id == charge_point_id
 
     def put(self, record: ChargePointRecord) -> None:
         """A record that this process has just changed, or read. What was learnt may not have been written yet: it is kept."""

@@ -18,9 +18,11 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from gateway.audit.event import SecurityEvent, one_line
+from gateway.audit.actor import by
+from gateway.audit.event import Actor, SecurityEvent, one_line
 from gateway.audit.throttle import EventThrottle
 from gateway.config.model import Config
+from gateway.control.acting import who_acts
 from gateway.store.refusals import RefusalEntry
 
 __all__ = ["EventLog", "event_path"]
@@ -203,8 +205,17 @@ class EventLog:
             self._told.popitem(last=False)
         return taken
 
-    def own_event(self, event: str, severity: str, decision: str, detail: str, charge_point_id: str = "") -> None:
-        """An event of the gateway itself."""
+    def own_event(
+        self,
+        event: str,
+        severity: str,
+        decision: str,
+        detail: str,
+        charge_point_id: str = "",
+        actor: Actor | None = None,
+    ) -> None:
+        """An event of the gateway itself. `actor`: who has asked for it, if not whoever is acted for just now."""
+        actor = actor or who_acts()
         self.add(
             SecurityEvent(
                 event=event,
@@ -214,6 +225,7 @@ class EventLog:
                 charge_point_id=charge_point_id,
                 verified=bool(charge_point_id),
                 decision=decision,
-                detail=one_line("; ".join(detail.splitlines()), _MAX_DETAIL_CHARS),
+                detail=one_line("; ".join(detail.splitlines()), _MAX_DETAIL_CHARS) + by(actor),
+                actor=actor,
             )
         )

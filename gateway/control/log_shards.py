@@ -10,11 +10,13 @@ import msgspec
 import structlog
 from typing_extensions import override
 
+from gateway.audit.actor import by
 from gateway.audit.event import printable
 from gateway.audit.note import NoteInvalid
 from gateway.audit.record import envelope
 from gateway.audit.succession import PRUNED, pruned_facts
 from gateway.config.model import Config
+from gateway.control.acting import who_acts
 from gateway.control.audit_writer import AuditUnavailable, AuditWriter
 from gateway.control.operator_requests import OperatorRequest, RequestRefused
 from gateway.control.part import NodePart
@@ -69,7 +71,8 @@ class LogShards(NodePart):
     async def rotate(self, asked: RotateRequest) -> dict[str, Any]:
         """Close the shard and begin the next one, each on record. Raises RequestRefused."""
         try:
-            shard = await self._writer.rotate(printable(asked.reason, _MAX_WORDS), new_keys=asked.keys)
+            why = printable(asked.reason, _MAX_WORDS) + by(who_acts())
+            shard = await self._writer.rotate(why, new_keys=asked.keys)
         except AuditUnavailable as error:
             raise RequestRefused(f"the log does not go on in a new shard: {error}") from error
         return {"shard": shard, "directory": str(self._writer.directory / shard)}
@@ -101,13 +104,18 @@ class LogShards(NodePart):
         facts = pruned_facts(await asyncio.to_thread(self._retention.pruned_with, names), self._keep_days)
         unread = sorted({name for each in shards for name in each.unread_by})
         what = f"{', '.join(names)}: {sum(each.records for each in shards)} records: {printable(reason, _MAX_WORDS)}"
-        text = f"{what}; not delivered to {', '.join(unread)}" if unread else what
+        text = (f"{what}; not delivered to {', '.join(unread)}" if unread else what) + by(actor := who_acts())
         if unread:
             _log.warning("audit_pruned_unread", shards=names, sinks=unread)
         severity = "high" if unread else "medium"
         await self._writer.append_signed(
             envelope(
-                PRUNED, self._stamper.stamp(), sev=severity, text=text, log={**facts, "now": names, "unread": unread}
+                PRUNED,
+                self._stamper.stamp(),
+                sev=severity,
+                text=text,
+                actor=msgspec.to_builtins(actor),
+                log={**facts, "now": names, "unread": unread},
             )
         )
         failed = {}

@@ -7,10 +7,10 @@ from typing import ClassVar, Final
 import structlog
 from typing_extensions import override
 
+from gateway.audit.actor import MAX_ACTOR_CHARS, named_in_registry
 from gateway.audit.event import printable
 from gateway.control.directory import Directory
 from gateway.control.part import NodePart
-from gateway.control.registry_changes import by
 from gateway.control.store_thread import StoreThread
 from gateway.control.trail.disk import Disk
 from gateway.store.changes import EVERYBODY
@@ -48,14 +48,16 @@ class MissedChanges(NodePart):
     async def tick(self) -> None:
         missed, self._missed = self._missed, {}
         for identity, actor in list(missed.items())[:_MOST]:
+            who = named_in_registry(actor)
             if identity == EVERYBODY:
-                what = "certificates were revoked, or no more, while no gateway ran" + by(actor)
-                self._report("admin.revocations_changed", "medium", "allow", what)
+                what = "certificates were revoked, or no more, while no gateway ran"
+                self._report("admin.revocations_changed", "medium", "allow", what, actor=who)
             else:
-                what = f"{printable(identity)} was added, changed or removed while no gateway ran{by(actor)}"
-                self._report("admin.charge_point_changed", "medium", "allow", what, identity)
+                what = f"{printable(identity)} was added, changed or removed while no gateway ran"
+                self._report("admin.charge_point_changed", "medium", "allow", what, identity, actor=who)
         if len(missed) > _MOST:
-            what = f"{len(missed) - _MOST} more charge points were changed while no gateway ran"
+            whose = sorted({printable(actor, MAX_ACTOR_CHARS) for actor in list(missed.values())[_MOST:]})
+            what = f"{len(missed) - _MOST} more charge points were changed while no gateway ran; by {', '.join(whose)}"
             self._report("admin.charge_point_changed", "medium", "allow", what)
         if self._directory.counter != self._told:
             counter = self._directory.counter

@@ -28,7 +28,7 @@ from gateway.control.operator_requests import OperatorRequest
 from gateway.control.own_calls import OwnCalls
 from gateway.control.parts import Parts, Surroundings
 from gateway.control.recordings import Recordings
-from gateway.control.registry_changes import Change, by
+from gateway.control.registry_changes import Change
 from gateway.control.sessions import Sessions
 from gateway.control.settings import PolicyInvalid
 from gateway.control.settings_in_force import SettingsInForce
@@ -361,8 +361,8 @@ class Node:
     # -- the registry changes
 
     def _changed_by_others(self, change: Change) -> None:
-        event, identity, what = change
-        self._events.own_event(event, "medium", "allow", what, identity)
+        event, identity, what, actor = change
+        self._events.own_event(event, "medium", "allow", what, identity, actor)
 
     async def _follow_registry(self) -> None:
         try:
@@ -371,8 +371,8 @@ class Node:
             _log.warning("registry_not_read", error=str(error))
             return
         if revoked:
-            what = "certificates were revoked, or no more" + by(self._directory.revoked_by)
-            self._events.own_event("admin.revocations_changed", "medium", "allow", what)
+            what, who = "certificates were revoked, or no more", self._directory.revoked_by
+            self._events.own_event("admin.revocations_changed", "medium", "allow", what, actor=who)
         if changed or revoked:
             self._standing.judge_changed(changed, revoked=revoked)
         for part in self.parts if changed else ():

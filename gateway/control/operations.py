@@ -8,7 +8,10 @@ from typing import Any, Final, Protocol
 import msgspec
 from aiohttp import web
 
+from gateway.audit.event import Actor
 from gateway.config.model import LARGEST_MESSAGE_BYTES
+from gateway.control.accounts import peer_actor
+from gateway.control.operator_desk import OperatorDesk
 from gateway.control.operator_requests import OperatorRequest, RequestRefused
 from gateway.store.errors import StoreError
 
@@ -38,8 +41,9 @@ class StatusSource(Protocol):
 class Operations:
     """Runs both sites."""
 
-    def __init__(self, source: StatusSource) -> None:
+    def __init__(self, source: StatusSource, desk: OperatorDesk) -> None:
         self._source = source
+        self._desk = desk
         self._runners: list[web.AppRunner] = []
 
     async def start(self, address: str, socket_path: Path) -> None:
@@ -86,11 +90,11 @@ class Operations:
     async def _status(self, _: web.Request) -> web.Response:
         return web.json_response(self._source.status())
 
-    @staticmethod
-    def _post(asked_for: OperatorRequest) -> web.RouteDef:
+    def _post(self, asked_for: OperatorRequest) -> web.RouteDef:
         async def answered(request: web.Request) -> web.Response:
             try:
-                answer = await asked_for.answer(msgspec.json.decode(await request.read(), type=asked_for.question))
+                question = msgspec.json.decode(await request.read(), type=asked_for.question)
+                answer = await self._desk.answer(asked_for, question, await _actor(request))
             except (msgspec.MsgspecError, ValueError) as error:
                 return _refused(f"not a request: {error}", 400)
             except RecursionError:
@@ -104,6 +108,15 @@ class Operations:
             return web.json_response(msgspec.to_builtins(answer))
 
         return web.post(asked_for.path, answered)
+
+
+async def _actor(request: web.Request) -> Actor:
+    """Who has connected. Raises RequestRefused for a peer that is gone."""
+    peer = request.get_extra_info("socket")
+    try:
+        return await asyncio.to_thread(peer_actor, peer.fileno(), request.headers)
+    except (AttributeError, OSError) as error:
+        raise RequestRefused("who asks is not known") from error
 
 
 def _refused(why: str, status: int) -> web.Response:

@@ -130,7 +130,7 @@ class OwnPublication(NodePart):
 
     def requests(self) -> Sequence[OperatorRequest]:
         """`ocpp-gateway pki ocsp`."""
-        return (OperatorRequest("/ocsp", OCSPQuestion, self._answer_ocsp),)
+        return (OperatorRequest("/ocsp", OCSPQuestion, self._answer_ocsp, changes=False),)
 
     async def _answer_ocsp(self, asked: OCSPQuestion) -> dict[str, Any]:
         if self._work is None:

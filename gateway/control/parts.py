@@ -20,6 +20,7 @@ from gateway.control.enrolments import Enrolments
 from gateway.control.fleet_policy import FleetPolicy
 from gateway.control.log_shards import LogShards
 from gateway.control.missed_changes import MissedChanges
+from gateway.control.operator_desk import OperatorDesk
 from gateway.control.own_books import OwnBooks
 from gateway.control.own_call_requests import CallRequests
 from gateway.control.own_calls import OwnCalls
@@ -30,6 +31,7 @@ from gateway.control.part import NodePart
 from gateway.control.passwords import Passwords
 from gateway.control.privacy import Privacy
 from gateway.control.record_gate import RecordGate
+from gateway.control.reload_orders import ReloadOrders
 from gateway.control.renewals import Renewals
 from gateway.control.rollovers import Rollovers
 from gateway.control.roots import StationRoots
@@ -77,6 +79,8 @@ class Parts:
         self.upgrades = Upgrades(store, directory, sessions, calls, enrolments, report, tasks, gate)
         self.passwords = Passwords(store, directory, sessions, calls, around.verifier, report, tasks, gate)
         self.taken_profiles = TakenProfiles(store, directory, report, tasks, gate)
+        self.operator_desk = OperatorDesk(report, around.trail.may_happen, directory.is_registered)
+        self.reload_orders = ReloadOrders()
         self.publication = OwnPublication(report)
         can_do = operations(store, directory, sessions, enrolments, self.passwords, self.upgrades, cluster)
         own_revocations = OwnRevocations(store, report, directory.revocations, around.config.pki.ca)
@@ -106,6 +110,7 @@ class Parts:
             OwnCertificates(around.config, report, around.recertify),
             CertificateInventory(store),
             *campaign_parts(store, sessions, can_do, enrolments, calls, report, tasks, cluster),
+            self.reload_orders,
             LogShards(around.trail.writer, around.trail.retention),
             MissedChanges(store, directory, report, Path(around.config.state_dir) / "registry-changes-told"),
             UnrecordedTraffic(sessions, around.trail.may_relay, report),

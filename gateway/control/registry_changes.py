@@ -2,13 +2,14 @@
 
 from typing import Any, Final
 
-from gateway.audit.event import printable
+from gateway.audit.actor import named_in_registry
+from gateway.audit.event import Actor, printable
 from gateway.identity.record import ChargePointRecord
 
-__all__ = ["Change", "by", "change_of"]
+__all__ = ["Change", "change_of"]
 
-Change = tuple[str, str, str]
-"""Event, identity, and what was changed in words; of secrets only that they were."""
+Change = tuple[str, str, str, Actor]
+"""Event, identity, what was changed in words (of secrets only that they were), and who did it."""
 
 _LEARNT: Final = frozenset(
     {
@@ -21,12 +22,6 @@ _SHOWN: Final = frozenset(
 )
 """Fields whose values are on record; of all others it is said that they are different."""
 _MAX_CHARS: Final = 64
-_MAX_ACTOR_CHARS: Final = 200
-
-
-def by(actor: str) -> str:
-    """The end of a sentence about what somebody did; empty where nobody said who he is."""
-    return f"; by {printable(actor, _MAX_ACTOR_CHARS)}" if actor else ""
 
 
 def change_of(before: ChargePointRecord | None, after: ChargePointRecord | None, actor: str = "") -> Change | None:
@@ -34,17 +29,17 @@ def change_of(before: ChargePointRecord | None, after: ChargePointRecord | None,
     record = after or before
     if record is None:
         return None
-    identity = printable(record.charge_point_id)
+    identity, who = printable(record.charge_point_id), named_in_registry(actor)
     if before is None:
-        return "admin.charge_point_added", identity, _described(record) + by(actor)
+        return "admin.charge_point_added", identity, _described(record), who
     if after is None:
-        return "admin.charge_point_removed", identity, _described(record) + by(actor)
+        return "admin.charge_point_removed", identity, _described(record), who
     names = [name for name in ChargePointRecord.__struct_fields__ if name not in _LEARNT]
     different = [name for name in names if getattr(before, name) != getattr(after, name)]
     if not different:
         return None
     what = ", ".join(_said(name, before, after) for name in different)
-    return "admin.charge_point_changed", identity, what + by(actor)
+    return "admin.charge_point_changed", identity, what, who
 
 
 def _described(record: ChargePointRecord) -> str:

@@ -111,7 +111,7 @@ class Rollovers(NodePart):
         """`ocpp-gateway rollover start` and `stop`."""
         return (
             OperatorRequest("/start-rollover", StartRollover, self._answer_start),
-            OperatorRequest("/stop-rollover", StopRollover, self._answer_stop),
+            OperatorRequest("/stop-rollover", StopRollover, self._answer_stop, stops=True),
         )
 
     async def _answer_start(self, asked: StartRollover) -> dict[str, Any]:

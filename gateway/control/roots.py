@@ -95,7 +95,7 @@ class StationRoots(NodePart):
     def requests(self) -> Sequence[OperatorRequest]:
         """`ocpp-gateway charge-point roots`."""
         return (
-            OperatorRequest("/roots", RootsRequest, self._answer_list),
+            OperatorRequest("/roots", RootsRequest, self._answer_list, changes=False),
             OperatorRequest("/install-root", InstallRootRequest, self._answer_install),
             OperatorRequest("/delete-root", DeleteRootRequest, self._answer_delete),
         )

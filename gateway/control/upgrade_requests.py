@@ -38,6 +38,6 @@ def upgrade_requests(upgrades: _Upgrades) -> Sequence[OperatorRequest]:
 
     return (
         OperatorRequest("/upgrade/start", UpgradeWish, start),
-        OperatorRequest("/upgrade/preflight", UpgradeWish, preflight),
-        OperatorRequest("/upgrade/abort", UpgradeAbort, abort),
+        OperatorRequest("/upgrade/preflight", UpgradeWish, preflight, changes=False),
+        OperatorRequest("/upgrade/abort", UpgradeAbort, abort, stops=True),
     )

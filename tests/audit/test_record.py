@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.audit.canonical import NotCanonical, canonical
-from gateway.audit.event import SecurityEvent
+from gateway.audit.event import Actor, SecurityEvent
 from gateway.audit.record import RecordClass, Stamp, class_of_event, envelope, envelope_of_event, uuid7
 
 STAMP = Stamp(id="0", ts_us=1_800_000_000_000_001, mono_ns=5, node="n", boot="b", worker="w", seq=7)
@@ -38,6 +38,7 @@ def test_everything_an_event_says_is_in_its_record() -> None:
         count=3,
         policy_revision="abc",
         detail="firmware/host: an unknown host",
+        actor=Actor(name="root (login alice)", known_by="socket", user="root", uid=0, pid=7, login="alice"),
     )
     record = json.loads(envelope_of_event(event, STAMP))
     assert record == {
@@ -75,8 +76,16 @@ def test_everything_an_event_says_is_in_its_record() -> None:
         },
         "n": 3,
         "text": "firmware/host: an unknown host",
+        "actor": {
+            "name": "root (login alice)",
+            "known_by": "socket",
+            "user": "root",
+            "uid": 0,
+            "pid": 7,
+            "login": "alice",
+        },
     }
-    assert len(event.__struct_fields__) == 24, "a new field of the event belongs into the envelope"
+    assert len(event.__struct_fields__) == 25, "a new field of the event belongs into the envelope"
 
 
 def test_what_is_empty_is_left_out() -> None:

@@ -52,7 +52,33 @@ OTHERS = [
     "audit.stop",
     "audit.gap",
     "audit.throttled",
+    "ws.protocol",
+    "admin.request",
+    "admin.request_refused",
+    "admin.charge_point_added",
+    "admin.charge_point_removed",
+    "admin.charge_point_changed",
+    "privacy.subject",
+    "privacy.text_read",
+    "privacy.shredded",
+    "privacy.shredding_failed",
+    "password.in_use",
+    "password.refused",
+    "certificate.issued",
+    "certificate.revoked",
+    "trust.crl_failed",
+    "publication.failed",
+    "server_chain.switch",
+    "roots.install",
+    "rollover.started",
+    "upgrade.told",
+    "campaign.halted",
+    "provisioning.stuck",
+    "cluster.lease",
+    "gateway.call",
+    "charger.security_event",
 ]
+ACTOR = {"name": "root (login alice)", "known_by": "socket", "user": "root", "uid": 0, "pid": 4711, "login": "alice"}
 
 
 @functools.cache
@@ -72,7 +98,9 @@ def problems(event: dict[str, Any]) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", sorted({reason.event for reason in Reason} | set(OTHERS)))
-@pytest.mark.parametrize("more", [{}, {"dec": None, "peer": None, "cp": None, "text": None, "n": None}])
+@pytest.mark.parametrize(
+    "more", [{}, {"dec": None, "peer": None, "cp": None, "text": None, "n": None}, {"actor": ACTOR}]
+)
 def test_every_kind_of_record_is_a_valid_ocsf_event(kind: str, more: dict[str, Any]) -> None:
     record = {name: value for name, value in {**RECORD, "type": kind, **more}.items() if value is not None}
     event = to_ocsf(record, "gw1/0001", 7, "0.1")
@@ -102,6 +130,12 @@ def test_the_judge_judges() -> None:
         ("audit.throttled", 6003),
         ("policy.denied", 6003),
         ("detect.enumeration", 2004),
+        ("ws.protocol", 4001),
+        ("password.in_use", 3001),
+        ("certificate.issued", 3004),
+        ("privacy.text_read", 3004),
+        ("campaign.halted", 3004),
+        ("charger.security_event", 6003),
     ],
 )
 def test_classes(kind: str, class_uid: int) -> None:
@@ -116,6 +150,27 @@ def test_what_the_gateway_did(act: str, action: int, disposition: int) -> None:
     record = {**RECORD, "type": "policy.denied", "dec": {"act": act, "rule": "a/b"}}
     event = to_ocsf(record, "o", 0, "0.1")
     assert (event["action_id"], event["disposition_id"], event["firewall_rule"]["uid"]) == (action, disposition, "a/b")
+
+
+@pytest.mark.parametrize(("act", "status"), [("allow", 1), ("deny", 2), ("fail", 2), ("keep_last_good", 2)])
+def test_what_was_not_done_is_no_success(act: str, status: int) -> None:
+    record = {**RECORD, "type": "config.reload_failed", "dec": {"act": act}}
+    assert to_ocsf(record, "o", 0, "0.1")["status_id"] == status
+
+
+def test_who_asked_is_the_actor_and_the_charge_point_is_what_it_is_about() -> None:
+    record = {**RECORD, "type": "admin.charge_point_changed", "actor": ACTOR}
+    event = to_ocsf(record, "o", 0, "0.1")
+    user = {"name": "alice", "display_name": "root (login alice)", "uid": "0"}
+    assert event["actor"] == {"user": user, "process": {"pid": 4711}}
+    assert (event["entity"]["type"], event["entity"]["uid"]) == ("Registry", "CP-1")
+    assert to_ocsf({**RECORD, "type": "trust.crl_failed"}, "o", 0, "0.1")["actor"] == {"app_name": "ocpp-gateway"}
+    ecs = to_ecs(located(actor=ACTOR))
+    assert ecs["user"] == {"name": "alice", "full_name": "root (login alice)", "id": "0", "target": {"name": "CP-1"}}
+    assert ecs["process"] == {"pid": 4711}
+    cef = to_cef(located(actor=ACTOR), "0.1")
+    assert " suser=root (login alice) suid=0 spid=4711 duser=CP-1 " in cef
+    assert " suser=CP-1 " in to_cef(located(), "0.1")
 
 
 def located(**more: Any) -> Located:

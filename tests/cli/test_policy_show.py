@@ -12,6 +12,7 @@ from gateway.cli.exit_codes import NOT_OK, OK, READER_GONE, UNREACHABLE, USAGE
 from tests.cli.admin_socket import answering, status
 from tests.cli.conftest import Cli, Place
 from tests.cli.policy_files import CASES, SOUND, write_pack, write_site
+from tests.support.fleet import until
 from tests.support.rig import GatewayProcess, Rig
 
 
@@ -173,7 +174,16 @@ async def test_running_gateway_is_reloaded_with_new_rules_and_keeps_the_good_one
         again = cli("policy", "reload", *config, "--json").json()
         assert (again["ok"], again["policy_revision"]) == (True, changed["revision"])
         assert again["policy_revision_before"] == changed["revision"]
+        os.kill(gateway.pid, signal.SIGHUP)
+        await until(lambda: len(reloads(gateway)) == 4, "whoever it was")
+    asked = [("config.change", "socket"), ("policy.reload_failed", "socket"), ("config.change", "socket")]
+    assert reloads(gateway) == [*asked, ("config.change", "signal")], "a signal bears no name"
     assert cli("policy", "reload", "--config", rig.config_path).code == UNREACHABLE
+
+
+def reloads(gateway: GatewayProcess) -> list[tuple[str, str]]:
+    kinds = {"config.change", "policy.reload_failed"}
+    return [(each["event"], each["actor"]["known_by"]) for each in gateway.events() if each["event"] in kinds]
 
 
 def in_force(gateway: GatewayProcess) -> str:

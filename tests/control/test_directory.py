@@ -7,6 +7,7 @@ import msgspec
 import pytest
 import structlog
 
+from gateway.audit.event import Actor
 from gateway.control.directory import Directory
 from gateway.control.missed_changes import MissedChanges
 from gateway.control.store_thread import StoreThread
@@ -207,7 +208,7 @@ async def test_who_has_changed_something_is_heard_of_and_the_next_one_is_not_tak
     following: Following, url: str
 ) -> None:
     heard: list[str] = []
-    following.directory.on_change = lambda change: heard.append(change[2].rpartition("; by ")[2])
+    following.directory.on_change = lambda change: heard.append(change[3].name)
     alice, bob = Registry.open(url, actor="root (sudo alice)"), Registry.open(url, actor="bob\u2028")
     alice.add(record_of("CP-A"))
     bob.add(record_of("CP-B"))
@@ -217,13 +218,13 @@ async def test_who_has_changed_something_is_heard_of_and_the_next_one_is_not_tak
     following.registry.update("CP-A", enabled=False)
     bob.remove(ChargePointId("CP-B"))
     await following.refresh()
-    assert sorted(heard) == ["bob\\xe2\\x80\\xa8", "enabled True -> False"]
+    assert sorted(heard) == ["a gateway, or a writer without a name", "bob\\xe2\\x80\\xa8"]
     alice.revoke_certificate(sha256="ab" * 32, reason="stolen", now=1.0)
     assert await following.refresh() == (frozenset(), True)
-    assert following.directory.revoked_by == "root (sudo alice)"
+    assert following.directory.revoked_by == Actor(name="root (sudo alice)", known_by="registry")
     following.registry.revoke_certificate(sha256="cd" * 32, reason="stolen", now=1.0)
     await following.refresh()
-    assert following.directory.revoked_by == ""
+    assert following.directory.revoked_by.name == "a gateway, or a writer without a name"
     alice.close()
     bob.close()
 
@@ -249,7 +250,7 @@ async def test_what_was_changed_just_before_everything_is_read_anew_is_heard_of_
     heard: list[str] = []
     following.registry.add(record_of("CP-A"))
     following.registry.add(record_of("CP-B"))
-    following.directory.on_change = lambda change: heard.append(f"{change[0]} {change[1]}{change[2][-7:]}")
+    following.directory.on_change = lambda change: heard.append(f"{change[0]} {change[1]} by {change[3].name}")
     await following.refresh()
     heard.clear()
     alice = Registry.open(url, actor="alice")
@@ -258,7 +259,7 @@ async def test_what_was_changed_just_before_everything_is_read_anew_is_heard_of_
     alice.add(record_of("CP-C"))
     await following.directory.load(following.store)
     changed = ("changed CP-A", "removed CP-B", "added CP-C")
-    assert sorted(heard) == sorted(f"admin.charge_point_{each}y alice" for each in changed)
+    assert sorted(heard) == sorted(f"admin.charge_point_{each} by alice" for each in changed)
     heard.clear()
     await following.directory.load(following.store)
     await following.refresh()
@@ -271,11 +272,14 @@ async def test_what_was_changed_while_no_gateway_ran_is_told_once_and_only_that(
 ) -> None:
     told: list[tuple[str, ...]] = []
 
+    def tell(*event: str, actor: Actor | None = None) -> None:
+        told.append((*event, *([actor.name] if actor else ())))
+
     async def run() -> list[tuple[str, ...]]:
         told.clear()
         directory = Directory()
         await directory.load(following.store)
-        part = MissedChanges(following.store, directory, lambda *event: told.append(event), tmp_path / "told")
+        part = MissedChanges(following.store, directory, tell, tmp_path / "told")
         await part.load()
         await part.tick()
         return [event[:1] + event[3:] for event in told]
@@ -289,8 +293,8 @@ async def test_what_was_changed_while_no_gateway_ran_is_told_once_and_only_that(
     alice.remove(ChargePointId("CP-A"))
     alice.revoke_certificate(sha256="ab" * 32, reason="stolen", now=1.0)
     assert sorted(await run()) == [
-        ("admin.charge_point_changed", "CP-A was added, changed or removed while no gateway ran; by alice", "CP-A"),
-        ("admin.revocations_changed", "certificates were revoked, or no more, while no gateway ran; by alice"),
+        ("admin.charge_point_changed", "CP-A was added, changed or removed while no gateway ran", "CP-A", "alice"),
+        ("admin.revocations_changed", "certificates were revoked, or no more, while no gateway ran", "alice"),
     ]
     assert await run() == []
     (tmp_path / "told").write_text("not a number")

@@ -1,6 +1,9 @@
 """HTTP for operators: health and metrics on an address, status only through a file that its owner can open."""
 
+import asyncio
 import io
+import os
+import pwd
 import socket
 import stat
 from collections.abc import AsyncIterator
@@ -10,7 +13,10 @@ from typing import Any
 import aiohttp
 import pytest
 
+from gateway.audit.event import Actor
+from gateway.control.acting import who_acts
 from gateway.control.operations import Operations
+from gateway.control.operator_desk import OperatorDesk
 from gateway.control.operator_requests import OperatorRequest
 from gateway.control.own_call_requests import CallRequest
 from gateway.control.own_calls import CallAnswer, CallRefused
@@ -34,7 +40,21 @@ class Source:
         return {"sessions": ["CP-1"]}
 
     def requests(self) -> list[OperatorRequest]:
-        return [OperatorRequest("/call", CallRequest, self.call)]
+        return [
+            OperatorRequest("/call", CallRequest, self.call),
+            OperatorRequest("/look", CallRequest, self.look, changes=False),
+            OperatorRequest("/stop", CallRequest, self.look, stops=True),
+        ]
+
+    async def look(self, _: CallRequest) -> dict[str, str]:
+        actor = who_acts()
+        later = asyncio.create_task(self._later())
+        assert actor is not None
+        return {"actor": actor.name, "later": await later}
+
+    async def _later(self) -> str:
+        """In a task of its own, as what follows from a request days later is."""
+        return str(who_acts())
 
     async def call(self, asked: CallRequest) -> CallAnswer:
         self.calls.append((asked.charge_point_id, asked.action, asked.payload, asked.timeout_s))
@@ -50,9 +70,19 @@ class Source:
 class Site:
     def __init__(self, directory: Path) -> None:
         self.source = Source()
-        self.operations = Operations(self.source)
+        self.told: list[tuple[str, str, str, str, Actor | None]] = []
+        self.may_happen = True
+        desk = OperatorDesk(self._report, self._may_happen, lambda identity: identity == "CP-1")
+        self.operations = Operations(self.source, desk)
         self.port = free_ports(1)[0]
         self.socket = directory / "admin.sock"
+
+    def _report(self, event: str, severity: str, decision: str, detail: str, identity: str = "") -> None:
+        assert severity == "info"
+        self.told.append((event, decision, detail, identity, who_acts()))
+
+    async def _may_happen(self) -> bool:
+        return self.may_happen
 
     async def get(self, path: str, *, unix: bool = False) -> tuple[int, str]:
         connector = aiohttp.UnixConnector(str(self.socket)) if unix else aiohttp.TCPConnector()
@@ -86,11 +116,13 @@ async def test_status_names_identities_and_is_not_on_the_address(site: Site) -> 
     assert await site.get("/healthz", unix=True) == (200, "ok\n")
 
 
-async def post(site: Site, body: bytes, *, unix: bool = True) -> tuple[int, Any]:
+async def post(
+    site: Site, body: bytes, *, unix: bool = True, path: str = "/call", headers: dict[str, str] | None = None
+) -> tuple[int, Any]:
     connector = aiohttp.UnixConnector(str(site.socket)) if unix else aiohttp.TCPConnector()
     async with (
         aiohttp.ClientSession(connector=connector) as session,
-        session.post(f"http://127.0.0.1:{site.port}/call", data=io.BytesIO(body)) as answer,
+        session.post(f"http://127.0.0.1:{site.port}{path}", data=io.BytesIO(body), headers=headers) as answer,
     ):
         return answer.status, await answer.json(content_type=None) if answer.status != 404 or unix else None
 
@@ -128,6 +160,48 @@ async def test_what_is_not_sent_says_why(site: Site, body: bytes, status: int, w
     assert why in answer["refused"]
 
 
+CALL = b'{"charge_point_id":"CP-1","action":"Reset","payload":{}}'
+MYSELF = pwd.getpwuid(os.getuid()).pw_name
+
+
+async def test_who_asks_is_on_record_before_anything_is_done(site: Site) -> None:
+    claimed = {"Ocpp-Gateway-Sudo": "alice", "Ocpp-Gateway-Operator": "%C3%84nne%0A"}
+    assert (await post(site, CALL, headers=claimed))[0] == 200
+    ((event, decision, detail, identity, actor),) = site.told
+    assert (event, decision, detail, identity) == ("admin.request", "allow", "/call", "CP-1")
+    assert actor is not None
+    assert (actor.user, actor.uid, actor.pid, actor.known_by) == (MYSELF, os.getuid(), os.getpid(), "socket")
+    assert (actor.sudo, actor.named) == ("alice", r"\xc3\x84nne\x0a"), "a claim is printable, whatever was sent"
+    assert actor.name.startswith(MYSELF)
+    assert actor.name.endswith(r"sudo alice, named \xc3\x84nne\x0a)")
+    assert (await post(site, CALL))[0] == 200
+    assert site.told[1][4].sudo == ""  # type: ignore[union-attr]
+
+
+async def test_what_cannot_be_recorded_is_not_done_but_what_ends_something_is(site: Site) -> None:
+    site.may_happen = False
+    status, answer = await post(site, CALL)
+    assert (status, site.source.calls) == (400, [])
+    assert "cannot be written" in answer["refused"]
+    assert (await post(site, CALL, path="/stop"))[0] == 200
+    assert [each[2] for each in site.told] == ["/call", "/stop"], "what ends something is told as well"
+
+
+async def test_who_looks_leaves_no_record_and_what_follows_later_is_not_his(site: Site) -> None:
+    status, answer = await post(site, CALL, path="/look")
+    assert (status, answer["later"]) == (200, "None")
+    assert answer["actor"].startswith(MYSELF)
+    assert site.told == []
+
+
+async def test_what_is_refused_and_asked_about_strangers_is_on_record_without_a_charge_point(site: Site) -> None:
+    assert (await post(site, CALL.replace(b"CP-1", b"CP-2")))[0] == 404
+    assert [each[:4] for each in site.told] == [
+        ("admin.request", "allow", "/call: CP-2", ""),
+        ("admin.request_refused", "deny", "/call: it is not connected: CP-2", ""),
+    ]
+
+
 async def test_only_its_owner_can_open_the_socket(site: Site) -> None:
     mode = site.socket.stat().st_mode
     assert stat.S_ISSOCK(mode)
@@ -143,7 +217,7 @@ async def test_an_address_that_is_taken_is_an_error(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        operations = Operations(Source())
+        operations = Site(tmp_path).operations
         with pytest.raises(OSError, match="address already in use"):
             await operations.start(f"127.0.0.1:{taken.getsockname()[1]}", tmp_path / "admin.sock")
         await operations.stop()

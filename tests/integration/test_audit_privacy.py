@@ -116,7 +116,12 @@ async def test_a_driver_is_found_forgotten_and_the_log_stays_whole(rig: Rig, csm
         code, report = command(rig, "verify", "--key", str(rig.state / "audit/0001/keys"))
         assert (code, [shard["shard"] for shard in report["shards"]]) == (0, ["0001", "0002"])
         assert (report["texts"]["destroyed"], kinds_of(rig, "0001")[-1]) == (2, "audit.closed")
-    kinds = [record["type"] for record in live(rig)]
+    found = live(rig)
+    asked = [each for each in found if each["type"].partition(".")[0] == "privacy" or each["type"] == "admin.request"]
+    assert {(each["actor"]["known_by"], each["actor"]["uid"]) for each in asked} == {("socket", os.getuid())}
+    assert all(each["text"].endswith(f"; by {each['actor']['name']}") and each["actor"]["pid"] for each in asked)
+    assert "; by " in next(each["log"]["reason"] for each in found if each["type"] == "audit.closed")
+    kinds = [record["type"] for record in found]
     assert kinds.index("privacy.subject") < kinds.index("privacy.held") < kinds.index("privacy.hold_lifted")
     assert kinds.index("privacy.shredding") < kinds.index("privacy.shredded")
     for place in ("audit", "audit-keys"):

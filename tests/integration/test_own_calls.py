@@ -66,9 +66,10 @@ async def test_call_and_answer_pass_the_csms_by_and_are_on_record(rig: Rig, csms
         assert '"h"' in await peer.text()
         assert csms.texts["CP-1"][before:] == ['[2,"h","Heartbeat",{}]']
         events = await until_events(gateway, 2)
+    (who,) = {event["actor"]["name"] for event in events}
     assert [event["detail"] for event in events] == [
-        f"GetConfiguration {message_id}: asked: {GET}",
-        f"GetConfiguration {message_id}: result",
+        f"GetConfiguration {message_id}: asked: {GET}; by {who}",
+        f"GetConfiguration {message_id}: result; by {who}",
     ]
     assert answer["request_id"] == message_id
     assert {event["charge_point_id"] for event in events} == {"CP-1"}

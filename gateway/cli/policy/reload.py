@@ -47,6 +47,7 @@ def reload(timeout_s: float, config_path: str | None, as_json: bool) -> int:
     except GatewayUnreachable as error:
         fail(f"The gateway is not running: {error}", UNREACHABLE, as_json=as_json)
     pid = _supervisor(config, as_json=as_json)
+    _announce(config, as_json=as_json)
     try:
         os.kill(pid, signal.SIGHUP)
     except ProcessLookupError:
@@ -55,6 +56,18 @@ def reload(timeout_s: float, config_path: str | None, as_json: bool) -> int:
         fail(f"Process {pid} belongs to another user: run this as the user of the gateway.", NOT_OK, as_json=as_json)
     after = _outcome(config, pid, before, timeout_s, as_json=as_json)
     return _tell(config, before, after, as_json=as_json)
+
+
+def _announce(config: "Config", *, as_json: bool) -> None:
+    """Who asks, for the record: a signal does not say. A control of an older release, which does not know this, is asked without."""
+    from gateway.cli.gateway_client import GatewayUnreachable, order
+
+    try:
+        refused = order(config, "/reload", {})["refused"]
+    except GatewayUnreachable:
+        return
+    if refused:
+        fail(f"Not done: {shown(refused)}.", NOT_OK, as_json=as_json)
 
 
 def _supervisor(config: "Config", *, as_json: bool) -> int:
