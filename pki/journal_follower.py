@@ -74,11 +74,17 @@ class JournalFollower:
         self._revocations: list[int] = []
         """Records about revocations that are not told yet."""
         self._told = known
+        self._lacks = 0
 
     @property
     def head(self) -> Position:
         """How far it has read."""
         return START if self._file is None else self._file.head
+
+    @property
+    def lacks(self) -> int:
+        """The number of the record that the caller knows and this journal has not: it is an old copy, or another; 0 if none."""
+        return self._lacks
 
     @property
     def told(self) -> Position:
@@ -130,8 +136,9 @@ class JournalFollower:
         self._inode = inode
         self._profiles, self._intended, self._issued, self._revocations = {}, {}, deque(), []
         self._file = ChainedFile(self._path, JournalRecord, self._noted, read_only=True)
+        self._lacks = 0
         if self._file.digest_at(self._told.sequence) != self._told.digest:
-            self._told = START  # another journal than the caller knows
+            self._lacks, self._told = self._told.sequence, START
 
     def _noted(self, record: JournalRecord, sequence: int) -> None:
         match record:

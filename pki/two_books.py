@@ -7,6 +7,7 @@ that is put back is noticed by the other (docs/decisions/0020).
 import contextlib
 import datetime
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from pki.chained_file import Position
@@ -17,10 +18,33 @@ from pki.ocsp import OCSPWindow
 from pki.records import Noted
 from pki.signer.protocol import OCSPStatus, SignedEntry
 
-__all__ = ["Signer", "note_list", "tell_head", "tell_signer", "verify_books"]
+__all__ = [
+    "Expected",
+    "Signer",
+    "SignersList",
+    "note_list",
+    "tell_head",
+    "tell_signer",
+    "verify_books",
+    "verify_journal",
+    "verify_list",
+]
 
 
-class Signer(Protocol):
+class SignersList(Protocol):
+    """What the signer knows, told by itself or read from its file. Each call raises SignerUnavailable."""
+
+    def remembered(self) -> tuple[Position, int]:
+        """The furthest place of the journal that it knows of, and how many serial numbers it has signed."""
+
+    def digest_at(self, sequence: int) -> bytes | None:
+        """Of the record of its own list with this number; None if there is none."""
+
+    def revoked(self) -> Iterable[int]:
+        """Every serial number that it was told is revoked."""
+
+
+class Signer(SignersList, Protocol):
     """Whoever has the keys. Each call raises SignerUnavailable."""
 
     @property
@@ -30,20 +54,11 @@ class Signer(Protocol):
     def issuers(self) -> list[Issuer]:
         """The issuing CAs it has keys for."""
 
-    def remembered(self) -> tuple[Position, int]:
-        """The furthest place of the journal that it knows of, and how many serial numbers it has signed."""
-
-    def digest_at(self, sequence: int) -> bytes | None:
-        """Of the record of its own list with this number; None if there is none."""
-
     def sign(self, issuer: str, profile: str, tbs: bytes, journal: Position) -> bytes:
         """A signature. Raises Refused."""
 
     def remember(self, journal: Position, revoked: str = "") -> None:
         """Raises Refused."""
-
-    def revoked(self) -> Iterable[int]:
-        """Every serial number that it was told is revoked."""
 
     def signed(self) -> Iterable[SignedEntry]:
         """Everything that it was ever asked to sign."""
@@ -57,9 +72,28 @@ class Signer(Protocol):
         """OCSP responses. Raises Refused."""
 
 
-def verify_books(journal: Journal, signer: Signer) -> None:
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What the signer's list must have, by a journal of some moment: whoever reads both beside their writers looks here first."""
+
+    noted: Position
+    issued: int
+
+    @classmethod
+    def of(cls, journal: Journal) -> "Expected":
+        """By the journal as it has been read so far."""
+        return cls(journal.inventory.noted, journal.inventory.issued_count)
+
+
+def verify_books(journal: Journal, signer: SignersList) -> None:
     """Raises RolledBack if one of them is an old copy, or of another CA; SignerUnavailable."""
-    remembered, signed = signer.remembered()
+    verify_journal(journal, signer)
+    verify_list(Expected.of(journal), signer)
+
+
+def verify_journal(journal: Journal, signer: SignersList) -> None:
+    """Raises RolledBack if the journal lacks what the signer remembers of it; SignerUnavailable."""
+    remembered, _ = signer.remembered()
     digest = journal.digest_at(remembered.sequence)
     if digest is None:
         raise RolledBack(
@@ -70,8 +104,12 @@ def verify_books(journal: Journal, signer: Signer) -> None:
         raise RolledBack(
             f"record {remembered.sequence} of the journal is not the one that the signer remembers: it is another journal"
         )
-    noted, issued = journal.inventory.noted, journal.inventory.issued_count
-    if signer.digest_at(noted.sequence) != noted.digest or issued > signed:
+
+
+def verify_list(expected: Expected, signer: SignersList) -> None:
+    """Raises RolledBack if the signer's list lacks what a journal has noted of it; SignerUnavailable."""
+    noted = expected.noted
+    if signer.digest_at(noted.sequence) != noted.digest or expected.issued > signer.remembered()[1]:
         raise RolledBack(
             f"the signer's list does not have record {noted.sequence} as the journal noted it: an old copy of the list was put back."
             " Put the newest one there; with this one, serial numbers could be signed twice, and revocation lists forget"

@@ -6,6 +6,7 @@ import click
 
 from gateway.cli.configuration import config_option, open_registry, read_config
 from gateway.cli.exit_codes import NOT_OK, UNREACHABLE
+from gateway.cli.finite import FiniteRange
 from gateway.cli.output import console, fail, json_option, print_json, shown
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ def _print_plan(rows: list[dict[str, Any]]) -> None:
 @_material
 @click.option(
     "--threshold",
-    type=click.FloatRange(0, 1, min_open=True),
+    type=FiniteRange(0, 1, min_open=True),
     default=0.98,
     show_default=True,
     help="Which share must have confirmed the new root before the coverage says go.",

@@ -8,6 +8,7 @@ import click
 
 from gateway.cli.exit_codes import INTERRUPTED, NOT_OK, OK, USAGE
 from gateway.cli.files import read_text, shown_name
+from gateway.cli.finite import FiniteRange
 from gateway.cli.output import fail, print_json, print_table
 
 if TYPE_CHECKING:
@@ -48,15 +49,15 @@ _MAX_ID_CHARS: Final = 48
 @click.option("--key-kind", type=click.Choice(["ec", "rsa"]), default="ec", help="Kind of keys it makes.")
 @click.option("--additional-root-check", is_flag=True, help="A new CSMS root must be signed by the old one.")
 @click.option(
-    "--charge-every", type=click.FloatRange(0, 1e6), default=0.0, help="Charge by itself after so many seconds idle."
+    "--charge-every", type=FiniteRange(0, 1e6), default=0.0, help="Charge by itself after so many seconds idle."
 )
 @click.option(
     "--quirk", "quirk_words", metavar="NAME[=VALUE]", multiple=True, help="A habit of the field (repeatable)."
 )
 @click.option("--list-quirks", is_flag=True, help="Show all quirks.")
 @click.option("--count", type=click.IntRange(1, _MAX_COUNT), default=1, help="So many charge points.")
-@click.option("--ramp-up", type=click.FloatRange(0, 1e6), default=0.0, help="Spread their starts over so many seconds.")
-@click.option("--duration", type=click.FloatRange(0.1, 1e8), help="End after so many seconds. Default: on Ctrl-C.")
+@click.option("--ramp-up", type=FiniteRange(0, 1e6), default=0.0, help="Spread their starts over so many seconds.")
+@click.option("--duration", type=FiniteRange(0.1, 1e8), help="End after so many seconds. Default: on Ctrl-C.")
 @click.option(
     "--state-directory",
     type=click.Path(file_okay=False, path_type=Path),

@@ -4,6 +4,8 @@ An old journal beside a registry that is old or new as well would let in what wa
 (docs/decisions/0079).
 """
 
+import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,20 +19,20 @@ from gateway.control.part import NodePart
 from gateway.control.store_thread import StoreThread
 from gateway.store.errors import StoreError
 from gateway.store.inventory import OwnRevocation
-from pki.errors import PKIError, RolledBack
+from pki.errors import PKIError, RolledBack, SignerUnavailable
 from pki.journal import Journal
-from pki.opened import JOURNAL, SIGNER, signer_in_turn
+from pki.opened import JOURNAL, SIGNER
 from pki.signer.client import SignerClient
+from pki.signer.list_at_rest import ListAtRest
 from pki.signer.server import SOCKET_NAME
-from pki.two_books import verify_books
+from pki.two_books import Expected, verify_journal, verify_list
 
 __all__ = ["OwnBooks"]
 
-_SETTLE_S: Final = 30.0
-"""A signer that has to be started for it would be in the way of whoever wants a certificate at the start."""
 _EVERY_S: Final = 3_600.0
 _AGAIN_S: Final = 60.0
-_PATIENCE_S: Final = 5.0
+_START_WAITS_S: Final = 10.0
+"""For a signer that hangs; the books are compared a little later then."""
 _log = structlog.get_logger("control.own_books")
 
 Report = Callable[[str, str, str, str], None]
@@ -38,31 +40,33 @@ Report = Callable[[str, str, str, str], None]
 
 
 class OwnBooks(NodePart):
-    """One per node. Asks at the start, after a reload to another CA, and every hour; does nothing without an embedded CA.
-
-    At once where a signer runs as a service, else half a minute later.
-    """
+    """One per node. Compares at the start, after a reload to another CA, and every hour; does nothing without an embedded CA."""
 
     name = "own_books"
     tick_every_s = 1.0
 
-    def __init__(self, store: StoreThread, report: Report) -> None:
+    def __init__(self, store: StoreThread, report: Report, config: Config) -> None:
         self._store = store
         self._report = report
-        self._directory = ""
+        self._directory = _embedded(config)
         self._not_before = 0.0
         self._problem = ""
 
+    async def load(self) -> None:
+        """What the signer remembers is in force before anybody is admitted; one that hangs keeps nobody out for long."""
+        try:
+            await asyncio.wait_for(self.tick(), _START_WAITS_S)
+        except TimeoutError:
+            _log.warning("books_not_compared", why="the signer does not answer")
+
     def use(self, config: Config) -> None:
         """The CA of this configuration, from the next tick on."""
-        directory = config.pki.ca if config.pki.backend == "embedded" else ""
+        directory = _embedded(config)
         if directory != self._directory:
-            self._directory, self._problem = directory, ""
-            runs = (Path(directory) / SIGNER / SOCKET_NAME).exists()
-            self._not_before = time.monotonic() + (0.0 if runs else _SETTLE_S)
+            self._directory, self._problem, self._not_before = directory, "", 0.0
 
     async def tick(self) -> None:
-        """Ask if it is time to. A signer that cannot be asked is asked again."""
+        """Compare if it is time to. What cannot be read, or asked, is asked again."""
         directory = self._directory
         if not directory or time.monotonic() < self._not_before:
             return
@@ -86,41 +90,50 @@ class OwnBooks(NodePart):
         return {"ca": self._directory, "problem": self._problem} if self._directory else None
 
 
+def _embedded(config: Config) -> str:
+    return config.pki.ca if config.pki.backend == "embedded" else ""
+
+
 def _compared(directory: Path) -> tuple[str, list[OwnRevocation]]:
     """What is wrong with the books, and then all that the signer was told is revoked. Raises PKIError, OSError."""
-    with signer_in_turn(directory, _PATIENCE_S) as signer:
-        path = directory / JOURNAL
+    path = directory / JOURNAL
+    with contextlib.ExitStack() as opened:
         if not path.exists():
-            known = signer.remembered()[0].sequence
-            return (
-                (f"{path} is not there, and the signer remembers {known} records", _told(signer)) if known else ("", [])
-            )
-        journal = Journal(path, read_only=True)
+            book = _list_of(directory, opened)
+            known = book.remembered()[0].sequence
+            problem = f"{path} is not there, and the signer remembers {known} records" if known else ""
+            return problem, _told(book) if known else []
+        # Whoever issues meanwhile writes to both: the list is read after what the journal expects of it, the journal's end last.
+        journal = opened.enter_context(contextlib.closing(Journal(path, read_only=True)))
+        expected = Expected.of(journal)
+        book = _list_of(directory, opened)
         try:
-            verify_books(journal, signer)
-        except RolledBack:
-            return _again(journal, signer)
-        finally:
-            journal.close()
+            verify_list(expected, book)
+            journal.catch_up()
+            verify_journal(journal, book)
+        except RolledBack as why:
+            return str(why), _told(book)
     return "", []
 
 
-def _again(journal: Journal, signer: SignerClient) -> tuple[str, list[OwnRevocation]]:
-    """Somebody may have issued since the journal was read."""
-    journal.catch_up()
-    try:
-        verify_books(journal, signer)
-    except RolledBack as why:
-        return str(why), _told(signer)
-    return "", []
+def _list_of(directory: Path, opened: contextlib.ExitStack) -> SignerClient | ListAtRest:
+    """Of the signer that runs, or else as it lies there: no key is needed for it, and nobody waits for it."""
+    signer = directory / SIGNER
+    socket = signer / SOCKET_NAME
+    if socket.exists():
+        with contextlib.suppress(SignerUnavailable):
+            client = opened.enter_context(contextlib.closing(SignerClient(socket)))
+            client.remembered()
+            return client
+    return opened.enter_context(contextlib.closing(ListAtRest(signer)))
 
 
-def _told(signer: SignerClient) -> list[OwnRevocation]:
+def _told(book: SignerClient | ListAtRest) -> list[OwnRevocation]:
     """Of each issuing CA, as the signer remembers numbers alone: they are random, and no other certificate has one of them."""
-    names = [each.certificate.subject.rfc4514_string() for each in signer.issuers()]
+    names = [each.subject.rfc4514_string() for each in book.issuer_certificates()]
     now, why = time.time(), "the CA's signer was told that it is revoked"
     return [
         OwnRevocation(issuer=name, serial=f"{serial:x}", reason=why, revoked_at=now)
-        for serial in signer.revoked()
+        for serial in book.revoked()
         for name in names
     ]

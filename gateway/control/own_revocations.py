@@ -66,6 +66,8 @@ class OwnRevocations(NodePart):
         self._compared_at = 0.0
         self._issued: list[KnownCertificate] = []
         self._failure = ""
+        self._lacks = 0
+        """The record that the registry knows of and the journal lacks; of which an event told."""
         self._not_before = 0.0
         self._news: list[RevokedNews | Told] = []
         """Of one look at the journal."""
@@ -85,7 +87,7 @@ class OwnRevocations(NodePart):
         if directory != self._directory:
             self._directory, self._follower = directory, None
             self._read_ever, self._is_read = {}, False
-            self._failure, self._not_before = "", 0.0
+            self._failure, self._lacks, self._not_before = "", 0, 0.0
 
     async def tick(self) -> None:
         """Look whether there is something new; in the registry when it returns, unless the registry cannot be written."""
@@ -116,6 +118,7 @@ class OwnRevocations(NodePart):
             self._failed(str(error))
         else:
             self._failed("")
+            self._missed(follower.lacks)
             self._is_read = True
             self.on_news(directory, self._news)
 
@@ -141,6 +144,16 @@ class OwnRevocations(NodePart):
             position = JournalPosition(self._directory, told.sequence, told.digest.hex())
             await self._store.call_later(lambda registry: registry.inventory.record(issued, position))
             self._issued = []
+
+    def _missed(self, record: int) -> None:
+        """An old copy: what it has forgotten is in the registry, as long as that is not an old one, too."""
+        if record and record != self._lacks:
+            detail = (
+                f"the journal in {self._directory} does not have record {record} that the registry knows of: an old copy was put"
+                " back, or another journal. Put the newest one there; what was revoked stays revoked"
+            )
+            self._report("trust.journal_failed", "critical", "keep_last_good", detail)
+        self._lacks = record
 
     def _failed(self, why: str) -> None:
         if why and why != self._failure:

@@ -105,7 +105,7 @@ class Parts:
             LogDetections(around.trail.directory, around.config.audit.detections, around.add_event),
             own_revocations,
             authority_revocations,
-            OwnBooks(store, report),
+            OwnBooks(store, report, around.config),
             self.publication,
             OwnCertificates(around.config, report, around.recertify),
             CertificateInventory(store),

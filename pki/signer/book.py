@@ -84,10 +84,11 @@ _STATE: "Final[msgspec.msgpack.Decoder[_Dumped]]" = msgspec.msgpack.Decoder(_Dum
 class SignerBook:
     """The list and what it amounts to. One thread at a time."""
 
-    def __init__(self, path: Path, *, whole: bool = True) -> None:
+    def __init__(self, path: Path, *, whole: bool = True, read_only: bool = False) -> None:
         """Raises JournalDamaged, JournalInUse, Misconfigured, OSError.
 
         `whole`: read from its first record on, and its snapshot compared with that; else the snapshot is good enough.
+        `read_only`: as it is now, beside a signer that may be writing it.
         """
         self.remembered = START
         """The furthest place of the journal that this signer has seen."""
@@ -96,7 +97,9 @@ class SignerBook:
         self._signed: dict[int, int] = {}
         self._revoked: dict[int, None] = {}
         self._lists: dict[tuple[str, str], Listed] = {}
-        self._file: ChainedFile[_Record] = ChainedFile(path, _Record, self._apply, folded=self, whole=whole)
+        self._file: ChainedFile[_Record] = ChainedFile(
+            path, _Record, self._apply, read_only=read_only, folded=self, whole=whole
+        )
 
     def close(self) -> None:
         """Lets another process have the list."""

@@ -73,6 +73,10 @@ class SignerClient:
         """Its issuing CAs, checked anew. Raises Misconfigured."""
         return [_issuer(facts) for facts in self._status().issuers]
 
+    def issuer_certificates(self) -> list[x509.Certificate]:
+        """Those of its issuing CAs."""
+        return [each.certificate for each in self.issuers()]
+
     def remembered(self) -> tuple[Position, int]:
         """The furthest place of the journal that it knows, and how many serial numbers it has signed."""
         status = self._status()

@@ -24,6 +24,7 @@ __all__ = [
     "IssuerSettings",
     "KeySettings",
     "TokenSettings",
+    "issuer_certificates",
     "load_issuers",
     "open_key",
     "parse_settings",
@@ -100,6 +101,18 @@ def load_issuers(directory: Path) -> dict[str, tuple[Issuer, PrivateKey]]:
     if not files:
         raise Misconfigured(f"{directory} has no issuing CA: make one with `ocpp-gateway pki ceremony`")
     return {file.stem: _load(file) for file in files}
+
+
+def issuer_certificates(directory: Path) -> list[x509.Certificate]:
+    """Of all issuing CAs in the directory, without looking at their keys. Raises Misconfigured, OSError."""
+    found = []
+    for file in sorted(directory.glob("*.toml")):
+        settings = parse_settings(_read(file), str(file))
+        try:
+            found.append(x509.load_pem_x509_certificates(_read(file.parent / settings.certificate))[0])
+        except ValueError as error:
+            raise Misconfigured(f"{file}: {error}") from None
+    return found
 
 
 def responder_secrets(directory: Path) -> dict[str, bytes | None]:

@@ -98,6 +98,26 @@ def test_every_command_has_json_and_explains_its_options(command: click.Command)
     assert all(getattr(parameter, "help", "") for parameter in command.params if isinstance(parameter, click.Option))
 
 
+NUMBERS = [
+    pytest.param(each.type, id=" ".join((*path, each.opts[0])))
+    for path, command in ALL
+    for each in command.params
+    if isinstance(each.type, click.FloatRange | click.types.FloatParamType)
+]
+
+
+@pytest.mark.parametrize("kind", NUMBERS)
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf"])
+def test_what_is_no_number_is_in_no_range(kind: click.ParamType[float], text: str) -> None:
+    with pytest.raises(click.BadParameter):
+        kind.convert(text, None, None)
+
+
+@pytest.mark.parametrize("kind", NUMBERS)
+def test_one_is_a_number(kind: click.ParamType[float]) -> None:
+    assert kind.convert("1", None, None) == 1.0
+
+
 @pytest.mark.parametrize(
     ("group", "least"), [((), 9), (("charge-point",), 9), (("policy",), 6), (("pki",), 10), (("audit",), 9)]
 )

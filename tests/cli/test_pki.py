@@ -95,6 +95,10 @@ class TestCeremony:
         (tmp_path / "root.toml").write_text(ROOT)
         assert "of mode root: first hierarchy" in cli("pki", "ceremony", tmp_path / "root.toml", "--check").out
         assert not (tmp_path / "root.pem").exists()
+        (tmp_path / "wrong.toml").write_text(f"lifetime_days = 5000\n{ISSUING}")
+        refused = cli("pki", "ceremony", tmp_path / "wrong.toml", "--check")
+        assert refused.code == USAGE
+        assert "lifetime_days" in refused.err
         result = cli("pki", "ceremony", tmp_path / "root.toml")
         assert result.code == OK
         certificate = x509.load_pem_x509_certificate((tmp_path / "root.pem").read_bytes())

@@ -1,6 +1,11 @@
-"""An old copy of the journal beside a registry that knows nothing: what the signer was told is revoked stays so."""
+"""An old copy of the journal beside a registry that knows nothing: what the signer was told is revoked stays so.
 
+The signer runs as a service, or its list is read as it lies there.
+"""
+
+import contextlib
 import secrets
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -18,26 +23,30 @@ pytestmark = pytest.mark.integration
 
 
 class Asked(Followed):
-    """The part that compares the books, of a node whose signer runs as a service."""
+    """The part that compares the books, of a node that starts."""
 
-    def __init__(self, directory: Path, url: str) -> None:
+    def __init__(self, directory: Path, url: str, *, runs: bool) -> None:
         super().__init__(directory, url)
-        self.books = OwnBooks(self.store, lambda *event: self.told.append(event))
+        self.runs = runs
+        self.books = self.comparing()
+
+    def comparing(self) -> OwnBooks:
+        config = Config(
+            path="gateway.toml",
+            state_dir="",
+            database_url="",
+            edge_workers=1,
+            log_level="info",
+            listeners=(),
+            csms=(),
+            pki=PKI(ca=str(self.directory)),
+        )
+        return OwnBooks(self.store, lambda *event: self.told.append(event), config)
 
     async def start(self) -> None:
-        with signer_process(self.directory / "signer"):
-            config = Config(
-                path="gateway.toml",
-                state_dir="",
-                database_url="",
-                edge_workers=1,
-                log_level="info",
-                listeners=(),
-                csms=(),
-                pki=PKI(ca=str(self.directory)),
-            )
-            self.books.use(config)
-            await self.books.tick()
+        """Before anybody is admitted."""
+        with signer_process(self.directory / "signer") if self.runs else contextlib.nullcontext():
+            await self.books.load()
 
     def revoke(self, serial: str) -> None:
         with issuance_in(self.directory, NOW, lambda: secrets.token_hex(6)) as ca:
@@ -47,9 +56,9 @@ class Asked(Followed):
         return {serial for _, serial in self.registry.revocations().issuer_serials}
 
 
-@pytest.fixture
-async def asked(tmp_path: Path, url: str) -> AsyncIterator[Asked]:
-    made = Asked(tmp_path / "ca", url)
+@pytest.fixture(params=[True, False], ids=["service", "at-rest"])
+async def asked(tmp_path: Path, url: str, request: pytest.FixtureRequest) -> AsyncIterator[Asked]:
+    made = Asked(tmp_path / "ca", url, runs=request.param)
     yield made
     await made.store.close()
     made.registry.close()
@@ -81,7 +90,37 @@ async def test_a_journal_that_is_gone_is_noticed_too(asked: Asked) -> None:
 async def test_books_that_agree_are_no_event_and_revoke_nobody(asked: Asked) -> None:
     await asked.start()
     asked.issue_and_revoke(2, 1)
-    asked.books = OwnBooks(asked.store, lambda *event: asked.told.append(event))
+    asked.books = asked.comparing()
     await asked.start()
     assert (asked.told, asked.revoked()) == ([], set())
     assert (asked.books.status() or {})["problem"] == ""
+
+
+async def test_an_old_list_is_noticed_and_what_it_has_forgotten_is_in_the_journal(asked: Asked) -> None:
+    first, second = asked.issue_and_revoke(2, 0)
+    signed = asked.directory / "signer" / "signed"
+    asked.revoke(first)
+    old = signed.read_bytes()
+    asked.revoke(second)
+    signed.write_bytes(old)
+    await asked.part.load()
+    await asked.start()
+    assert "an old copy of the list was put back" in (asked.books.status() or {})["problem"]
+    assert asked.revoked() == {first, second}
+
+
+async def test_a_list_that_is_gone_is_noticed(asked: Asked) -> None:
+    asked.issue_and_revoke(1, 0)
+    (asked.directory / "signer" / "signed").unlink()
+    await asked.start()
+    assert "an old copy of the list was put back" in (asked.books.status() or {})["problem"]
+
+
+async def test_a_signer_that_has_died_leaves_its_list(asked: Asked) -> None:
+    [lost] = asked.issue_and_revoke(1, 1)
+    (asked.directory / "journal").unlink()
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(asked.directory / "signer" / "socket"))
+    asked.runs = False
+    await asked.start()
+    assert asked.revoked() == {lost}

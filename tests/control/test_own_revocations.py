@@ -1,26 +1,33 @@
 """The journal taken over into the registry: what is told, in how many events, and what a registry that is locked costs."""
 
+import contextlib
 import secrets
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.x509.oid import NameOID
 
 from gateway.control.own_revocations import OwnRevocations
 from gateway.control.store_thread import StoreThread
 from gateway.store.registry import Registry
 from pki.approval import Operator
-from pki.issuance import Application
+from pki.issuance import Application, IssuancePolicy
 from pki.names import Subject
 from pki.opened import issuance_in
+from pki.profiles import CHARGE_POINT
 from pki.records import RevocationReason
+from pki.registration_authority import RegistrationAuthority
 from tests.pki.hierarchy import NOW, Hierarchy
 from tests.pki.request_material import csr_pem
 from tests.pki.signer_directory import make_signer_directory
+from tests.support.other_ca import OPERATOR, OtherCA
 
 pytestmark = pytest.mark.integration
 CA = Hierarchy()
+BY = Operator("alice")
 
 
 class Followed:
@@ -156,3 +163,67 @@ async def test_a_registry_that_was_put_back_from_a_backup_does_not_un_revoke(
     monkeypatch.setattr("gateway.control.own_revocations._COMPARE_EVERY_S", 0.0)
     await followed.part.tick()
     assert (followed.in_registry(), len(followed.told)) == ((2, 2), 3)
+
+
+async def test_an_old_journal_that_was_put_back_is_told_of_and_un_revokes_nobody(followed: Followed) -> None:
+    journal = followed.directory / "journal"
+    first = followed.issue_and_revoke(1, 1)
+    old = journal.read_bytes()
+    second = followed.issue_and_revoke(1, 1)
+    await followed.part.tick()
+    followed.told.clear()
+    journal.write_bytes(old)
+    again = followed.following(followed.store)  # the next control process
+    await again.load()
+    [(event, severity, decision, detail)] = followed.told
+    assert (event, severity, decision) == ("trust.journal_failed", "critical", "keep_last_good")
+    assert "an old copy was put back" in detail
+    assert {serial for _, serial in followed.registry.revocations().issuer_serials} == {*first, *second}
+
+
+async def test_the_newest_journal_put_back_is_no_event(followed: Followed) -> None:
+    journal = followed.directory / "journal"
+    followed.issue_and_revoke(2, 1)
+    await followed.part.tick()
+    followed.told.clear()
+    copy = journal.read_bytes()
+    journal.unlink()
+    journal.write_bytes(copy)
+    journal.chmod(0o600)
+    await followed.following(followed.store).load()
+    assert followed.told == []
+
+
+async def test_so_it_is_where_another_ca_issues(tmp_path: Path, url: str) -> None:
+    """EST, Vault, CMP and a command share this journal; no signer remembers anything there."""
+    directory, other, told = tmp_path / "requests", OtherCA(), list[tuple[str, ...]]()
+    directory.mkdir(mode=0o700)
+    registry, store = Registry.open(url), StoreThread(url)
+
+    def received() -> int:
+        with contextlib.closing(
+            RegistrationAuthority(directory / "journal", "est", IssuancePolicy(), NOW, lambda: secrets.token_hex(6))
+        ) as ra:
+            text = csr_pem(common_name=f"SN-{secrets.token_hex(4)}", organization=OPERATOR)
+            name = x509.load_pem_x509_csr(text.encode()).subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value
+            subject = Subject(str(name), OPERATOR)
+            request = ra.request(text, Application(profile=CHARGE_POINT.name, subject=subject, applicant=BY), NOW)
+            leaf = other.issue(x509.load_pem_x509_csr(text.encode()))
+            ra.receive(request.id, (leaf, other.sub.certificate), NOW)
+            ra.revoke(leaf.serial_number, RevocationReason.KEY_COMPROMISE, by="alice", note="", now=NOW)
+            return leaf.serial_number
+
+    def following() -> OwnRevocations:
+        return OwnRevocations(store, lambda *event: told.append(event), registry.revocations, str(directory))
+
+    first = received()
+    old = (directory / "journal").read_bytes()
+    second = received()
+    await following().load()
+    (directory / "journal").write_bytes(old)
+    told.clear()
+    await following().load()
+    assert [event for event, *_ in told] == ["trust.journal_failed"]
+    assert {serial for _, serial in registry.revocations().issuer_serials} == {f"{first:x}", f"{second:x}"}
+    await store.close()
+    registry.close()

@@ -11,6 +11,7 @@ from gateway.cli.campaigns.fields import DURATION, WINDOW, ZONE, by_option, name
 from gateway.cli.campaigns.material import odd_material, read_material
 from gateway.cli.configuration import config_option, open_registry, read_config
 from gateway.cli.exit_codes import NOT_OK, USAGE
+from gateway.cli.finite import FiniteRange
 from gateway.cli.output import console, fail, json_option, print_json, print_table, shown
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ _SHOWN_OBSTACLES = 20
     "--first", multiple=True, metavar="ID", help="The first of its kind: the one in the laboratory. Repeatable."
 )
 @click.option("--canaries", type=click.IntRange(1), default=1, show_default=True, help="Size of the first wave.")
-@click.option("--growth", type=float, default=4.0, show_default=True, help="How much larger each wave is.")
+@click.option("--growth", type=FiniteRange(min=0), default=4.0, show_default=True, help="How much larger each wave is.")
 @click.option("--max-at-once", type=click.IntRange(1), default=50, show_default=True, help="Switched at the same time.")
 @click.option(
     "--window", "windows", multiple=True, type=WINDOW, help="'mon-fri 22:00-05:00'. Repeatable. Default: always."
@@ -78,7 +79,9 @@ _SHOWN_OBSTACLES = 20
 @click.option(
     "--ends-after", type=DURATION, default="30d", show_default=True, help="Then those without a turn are left out."
 )
-@click.option("--max-failure-share", type=float, default=0.1, show_default=True, help="Of a wave; above it halts.")
+@click.option(
+    "--max-failure-share", type=FiniteRange(min=0), default=0.1, show_default=True, help="Of a wave; above it halts."
+)
 @click.option("--max-lost", type=click.IntRange(0), default=3, show_default=True, help="Of a kind; one more halts it.")
 @click.option("--dry-run", is_flag=True, help="Show everything, keep nothing.")
 @by_option

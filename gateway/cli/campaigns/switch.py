@@ -7,6 +7,7 @@ import click
 from gateway.cli.campaigns.fields import by_option, name_argument
 from gateway.cli.configuration import config_option, read_config
 from gateway.cli.exit_codes import NOT_OK, UNREACHABLE, USAGE
+from gateway.cli.finite import FiniteRange
 from gateway.cli.output import console, fail, json_option, print_json, shown
 
 __all__ = ["switch"]
@@ -18,9 +19,7 @@ _SHOWN_LACKING = 20
 @click.command()
 @name_argument
 @click.option("--dry-run", is_flag=True, help="Say who has listed the new root, and whether it would be done.")
-@click.option(
-    "--share", type=click.FloatRange(0, 1, min_open=True), default=1.0, show_default=True, help="Who must have."
-)
+@click.option("--share", type=FiniteRange(0, 1, min_open=True), default=1.0, show_default=True, help="Who must have.")
 @click.option("--except", "exceptions", multiple=True, metavar="ID", help="It need not have the new root. Repeatable.")
 @click.option("--back", is_flag=True, help="Show the chains before again.")
 @click.option(

@@ -1,6 +1,5 @@
 """`charge-point call`: ask a charge point something in the gateway's own name."""
 
-import math
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -8,22 +7,13 @@ import click
 
 from gateway.cli.configuration import config_option, read_config
 from gateway.cli.exit_codes import NOT_OK, UNREACHABLE, USAGE
+from gateway.cli.finite import FiniteRange
 from gateway.cli.output import fail, json_option, print_json, shown
 
 if TYPE_CHECKING:
     from gateway.cli.gateway_client import CallResponse
 
 __all__ = ["call"]
-
-
-class _Seconds(click.FloatRange):
-    """A float can be no number at all, which is in every range."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        seconds = float(super().convert(value, param, ctx))
-        if not math.isfinite(seconds):
-            self.fail(f"{value!r} is not a number of seconds.", param, ctx)
-        return seconds
 
 
 @click.command()
@@ -34,7 +24,7 @@ class _Seconds(click.FloatRange):
     "--timeout",
     "timeout_s",
     metavar="SECONDS",
-    type=_Seconds(0, 300, min_open=True),
+    type=FiniteRange(0, 300, min_open=True),
     default=30.0,
     show_default=True,
     help="How long to wait for its turn and the answer.",

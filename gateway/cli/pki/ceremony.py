@@ -13,7 +13,7 @@ __all__ = ["ceremony"]
 
 @click.command()
 @click.argument("file", metavar="FILE")
-@click.option("--check", is_flag=True, help="Only read the file and say whether it can be understood.")
+@click.option("--check", is_flag=True, help="Only read the file and say what is wrong with it.")
 @json_option
 def ceremony(file: str, check: bool, as_json: bool) -> int:
     """Do with a root key what a reviewed file says.
@@ -22,12 +22,14 @@ def ceremony(file: str, check: bool, as_json: bool) -> int:
     nothing is asked, nothing that is there is replaced, and a record is written beside what is made.
     """
     from gateway.cli.pki.ca import errors_explained, now
+    from pki.ceremony.checks import verify_plan
     from pki.ceremony.perform import perform
     from pki.ceremony.plan import parse_ceremony
 
     text = read_text(file, as_json=as_json)
     with errors_explained(as_json=as_json):
         plan = parse_ceremony(text)
+        verify_plan(plan)
         mode = str(plan.__struct_config__.tag)
         if check:
             if as_json:

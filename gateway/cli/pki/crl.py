@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gateway.cli.exit_codes import NOT_OK
+from gateway.cli.finite import FiniteRange
 from gateway.cli.output import json_option, print_json, print_table, shown, warn
 from gateway.cli.pki.ca import (
     ca_option,
@@ -31,7 +32,7 @@ __all__ = ["crl"]
 @click.option("--issuer", "name", metavar="NAME", help="Only the lists of this issuing CA.")
 @click.option("--sign", is_flag=True, help="Sign new lists now, due or not.")
 @click.option(
-    "--valid-days", type=click.FloatRange(0.1, 100), default=7.0, show_default=True, help="For how long, with --sign."
+    "--valid-days", type=FiniteRange(0.1, 100), default=7.0, show_default=True, help="For how long, with --sign."
 )
 @click.option("--out", metavar="DIR", help="Write the lists there as well: NAME-SHARD.crl, in DER.")
 @ca_option

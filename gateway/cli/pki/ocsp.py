@@ -7,6 +7,7 @@ import click
 
 from gateway.cli.configuration import config_option
 from gateway.cli.exit_codes import NOT_OK
+from gateway.cli.finite import FiniteRange
 from gateway.cli.output import fail, json_option, print_json, shown
 from gateway.cli.pki.ca import (
     ca_option,
@@ -32,7 +33,7 @@ __all__ = ["ocsp"]
 @click.option("--out", metavar="DIR", help="Sign some, and write them there: NAME/SERIAL.sha1.der and .sha256.der.")
 @click.option(
     "--valid-days",
-    type=click.FloatRange(0.1, 10),
+    type=FiniteRange(0.1, 10),
     default=4.0,
     show_default=True,
     help="With --out: for how long they are good.",

@@ -10,6 +10,7 @@ import click
 
 from gateway.cli.configuration import config_option, read_config
 from gateway.cli.exit_codes import NOT_OK, UNREACHABLE
+from gateway.cli.finite import FiniteRange
 from gateway.cli.output import fail, json_option, print_json, shown, warn
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ _POLL_S = 0.1
     "--timeout",
     "timeout_s",
     metavar="S",
-    type=click.FloatRange(0.1, 3600),
+    type=FiniteRange(0.1, 3600),
     default=90.0,
     show_default=True,
     help="Seconds to wait for the outcome.",
