@@ -101,11 +101,9 @@ class Authenticator:
         if credentials is None:
             also = f"certificate: {instead_of}" if instead_of else ""
             raise Refusal(Reason.AUTH_MISSING, also) if record is not None else self._unknown(claim)
+        # Whatever the user name: else time would tell who has the tolerance username-differs, and so exists.
         fits = record is not None and _username_fits(credentials, record)
-        if fits or credentials.username_matches or credentials.username_differs_in_case:
-            verified = await self._verify(claim, record if fits else None, credentials)
-        else:
-            verified = None
+        verified = await self._verify(claim, record if fits else None, credentials)
         if record is None:
             raise self._unknown(claim)
         if not fits:

@@ -155,14 +155,14 @@ class Directory:
         if record is not None:
             self.put(msgspec.structs.replace(record, **fields))
 
-    async def learn_pings(self, store: StoreThread, charge_point_id: ChargePointId) -> None:
-        """Once in a charge point's life. In order with what is read for the directory, or that would undo it there."""
+    async def learn_pings(self, store: StoreThread, charge_point_id: ChargePointId, *, answers: bool) -> None:
+        """Seldom in a charge point's life. In order with what is read for the directory, or that would undo it there."""
         try:
-            await store.call(lambda registry: registry.learn(charge_point_id, answers_pings=True))
+            await store.call(lambda registry: registry.learn(charge_point_id, answers_pings=answers))
         except StoreError as error:
             _log.warning("observations_lost", count=1, error=str(error))
             return
-        self.learnt(charge_point_id, answers_pings=True)
+        self.learnt(charge_point_id, answers_pings=answers)
 
     def owner_of(self, spki_sha256: str) -> ChargePointId | None:
         """To whom a certificate key is bound."""

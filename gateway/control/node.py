@@ -27,6 +27,7 @@ from gateway.control.metrics import MetricsPage
 from gateway.control.operator_requests import OperatorRequest
 from gateway.control.own_calls import OwnCalls
 from gateway.control.parts import Parts, Surroundings
+from gateway.control.ping_answers import PingAnswers
 from gateway.control.recordings import Recordings
 from gateway.control.registry_changes import Change
 from gateway.control.sessions import Sessions
@@ -90,6 +91,7 @@ class Node:
         self._tasks = TaskOwner()
         self._store = StoreThread(config.database_url)
         self._directory = Directory()
+        self._pings = PingAnswers(self._directory, self._store, self._tasks)
         self._sessions = Sessions(first)
         self._trail = AuditTrail(config)
         self._events = EventLog(event_path(config), self._trail.record)
@@ -339,17 +341,14 @@ class Node:
     def _session_closed(self, message: SessionClosed) -> None:
         self._trail.session_closed(message)
         self._sessions.closed(message.charge_point_id, message.generation)
-        record = self._directory.get(message.charge_point_id)
-        if record is None:
-            return
         self._store.observe(message.charge_point_id, last_seen_at=time.time())
-        if message.answers_pings and not record.answers_pings:
-            self._tasks.start(self._directory.learn_pings(self._store, message.charge_point_id), "learn")
+        self._pings.closed(message)
 
     def _registered(self, message: Registered) -> None:
         """BootNotification was accepted: remember what the charge point is, and whether this proves an upgrade."""
         said = (("vendor", message.vendor), ("model", message.model), ("firmware", message.firmware))
         claims = {name: printable(text, 64) for name, text in said if text}
+        self._pings.registered(message.charge_point_id, claims.get("firmware", ""))
         self._store.observe(message.charge_point_id, **claims)
         self._directory.learnt(message.charge_point_id, **claims)
         entry = self._sessions.get(message.charge_point_id)

@@ -20,7 +20,7 @@ from gateway.edge.csms import Dialled
 from gateway.edge.farewell import Farewell, has_hung_up
 from gateway.edge.listener import ListenerState
 from gateway.edge.proxy_protocol import ProxyHeaderInvalid, read_proxy_header
-from gateway.edge.refusals import http_refusal, status_of, tls_refusal
+from gateway.edge.refusals import asker_of, http_refusal, status_of, tls_refusal
 from gateway.edge.tls import TLSConnection, TLSFailure, first_bytes_refusal
 from gateway.identity.basic_auth import read_basic
 from gateway.identity.claim import Target, read_target
@@ -431,15 +431,12 @@ class Entrance(asyncio.Protocol):
             return
         reason = refusal.reason
         proven = refusal.proven if isinstance(refusal, RefusedByControl) else reason.stage is Stage.CSMS
-        unknown_status = self._listener.listener.unknown_identity_status
+        asker = asker_of(self._listener.listener, self._tls_facts, proven=proven)
         answer, status, decision = b"", 0, "disconnect"
         if self._step >= _Step.HEAD:
-            answer = http_refusal(
-                reason, proven=proven, unknown_identity_status=unknown_status, retry_after_s=refusal.retry_after_s
-            )
+            answer = http_refusal(reason, asker, retry_after_s=refusal.retry_after_s)
             if answer:
-                decision = "http_reject"
-                status = status_of(reason, proven=proven, unknown_identity_status=unknown_status)
+                decision, status = "http_reject", status_of(reason, asker)
         elif answer := tls_refusal(reason):
             decision = "tls_alert"
         if not isinstance(refusal, RefusedByControl):

@@ -6,10 +6,13 @@ silence is the answer.
 
 from typing import Final, NamedTuple
 
+from gateway.config.model import Listener
+from gateway.identity.evidence import TLSFacts
 from gateway.identity.refusal import Reason
+from gateway.ocpp.vocabulary import SecurityProfile
 from gateway.websocket.handshake import build_refused
 
-__all__ = ["CLOSE_CODES", "http_refusal", "status_of", "tls_refusal"]
+__all__ = ["CLOSE_CODES", "Asker", "asker_of", "http_refusal", "status_of", "tls_refusal"]
 
 
 class _Answer(NamedTuple):
@@ -81,6 +84,7 @@ _KNOWN_ONLY = frozenset(
     {Reason.PROFILE_MISMATCH, Reason.PROFILE_BELOW_FLOOR, Reason.PROFILE_NOT_ON_LISTENER, Reason.DISABLED}
 )
 """Reasons that would tell a stranger that the identity exists."""
+_ASK_FOR_PASSWORD = frozenset({Reason.AUTH_MISSING, Reason.IDENTITY_MISMATCH, Reason.PASSWORD_WRONG})
 
 _ALERTS: Final = {Reason.TLS_ON_PLAIN: 40, Reason.TLS_VERSION: 70}
 """handshake_failure, protocol_version (RFC 8446, 6.2)."""
@@ -98,17 +102,51 @@ CLOSE_CODES: Final = {
 """WebSocket close codes for what ends a live session, by cause."""
 
 
-def _answer(reason: Reason, *, proven: bool, unknown_identity_status: int) -> _Answer | None:
-    if reason is Reason.IDENTITY_UNKNOWN and unknown_identity_status == _NOT_FOUND.status:
-        return _NOT_FOUND
-    if reason in _KNOWN_ONLY and not proven:
-        return _UNAUTHORIZED
+class Asker(NamedTuple):
+    """Who is refused, and where: what the answer may depend on beside the reason."""
+
+    proven: bool = False
+    """The peer had proven its identity before it was refused; only then may the answer depend on what the registry
+    says of it."""
+    has_certificate: bool = False
+    """TLS has accepted a client certificate."""
+    takes_password: bool = True
+    """The listener serves security profile 1 or 2."""
+    unknown_identity_status: int = 401
+
+
+_STRANGER: Final = Asker()
+
+
+def asker_of(listener: Listener, tls: TLSFacts | None, *, proven: bool) -> Asker:
+    """Who asks on this listener, over that TLS connection."""
+    return Asker(
+        proven=proven,
+        has_certificate=tls is not None and bool(tls.leaf_der),
+        takes_password=min(listener.security_profiles) < SecurityProfile.TLS_CLIENT_CERTIFICATE,
+        unknown_identity_status=listener.unknown_identity_status,
+    )
+
+
+def _answer(reason: Reason, asker: Asker) -> _Answer | None:
+    """The same for an unknown identity as for a certificate or a password that is not that of a known one.
+
+    Only where a certificate is shown and a password would do as well, a 401 tells who is to send one: it asks for it.
+    """
+    if asker.proven:
+        return _ANSWERS.get(reason)
+    if reason is Reason.IDENTITY_UNKNOWN:
+        if asker.unknown_identity_status == _NOT_FOUND.status:
+            return _NOT_FOUND
+        return _FORBIDDEN if asker.has_certificate else _UNAUTHORIZED
+    if reason in _KNOWN_ONLY or reason in _ASK_FOR_PASSWORD:
+        return _FORBIDDEN if asker.has_certificate and not asker.takes_password else _UNAUTHORIZED
     return _ANSWERS.get(reason)
 
 
-def status_of(reason: Reason, *, proven: bool = False, unknown_identity_status: int = 401) -> int:
+def status_of(reason: Reason, asker: Asker = _STRANGER) -> int:
     """HTTP status for a refusal, 0 where nothing is sent."""
-    answer = _answer(reason, proven=proven, unknown_identity_status=unknown_identity_status)
+    answer = _answer(reason, asker)
     return answer.status if answer else 0
 
 
@@ -118,15 +156,9 @@ def tls_refusal(reason: Reason) -> bytes:
     return bytes((0x15, 3, 1, 0, 2, 2, alert)) if alert is not None else b""
 
 
-def http_refusal(
-    reason: Reason, *, proven: bool = False, unknown_identity_status: int = 401, retry_after_s: int = 0
-) -> bytes:
-    """The complete HTTP answer for a refusal, empty where nothing is sent.
-
-    `proven`: the peer had proven its identity (password or certificate) before it was refused; only then may the
-    answer depend on what the registry says of it.
-    """
-    answer = _answer(reason, proven=proven, unknown_identity_status=unknown_identity_status)
+def http_refusal(reason: Reason, asker: Asker = _STRANGER, *, retry_after_s: int = 0) -> bytes:
+    """The complete HTTP answer for a refusal, empty where nothing is sent."""
+    answer = _answer(reason, asker)
     if answer is None:
         return b""
     headers = answer.headers

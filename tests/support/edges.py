@@ -246,11 +246,11 @@ class LinkEdge:
         self.send(SessionOpened(opened))
         return opened
 
-    def end(self, session: str, *, answers_pings: bool = False) -> None:
+    def end(self, session: str, *, answers_pings: bool = False, reason: str = "over") -> None:
         ended = self.sessions.pop(session, None)
         if ended is not None:
             closed = SessionClosed(
-                session, ended.charge_point_id, ended.generation, "over", answers_pings=answers_pings
+                session, ended.charge_point_id, ended.generation, reason, answers_pings=answers_pings
             )
             self.send(closed)
 
