@@ -12,7 +12,7 @@ import pytest
 
 import gateway
 import pki
-from gateway.edge.refusals import status_of
+from gateway.edge.refusals import Asker, status_of
 from gateway.identity.refusal import Reason, Stage
 
 ROOT = Path(__file__).parents[1]
@@ -99,7 +99,7 @@ def test_every_module_has_a_docstring() -> None:
     "reason", [x for x in Reason if x.stage not in SENT_BY_TLS_OR_SILENCE and x not in BESIDE_ANOTHER_REFUSAL]
 )
 def test_every_refusal_after_tls_has_an_http_answer(reason: Reason) -> None:
-    assert 400 <= status_of(reason, proven=True) < 600, f"{reason} has no row in gateway/edge/refusals.py"
+    assert 400 <= status_of(reason, Asker(proven=True)) < 600, f"{reason} has no row in gateway/edge/refusals.py"
 
 
 def test_reasons_have_distinct_codes_and_words_for_people() -> None:
