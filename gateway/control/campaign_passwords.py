@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from gateway.control.campaign_windows import opens_at
 from gateway.control.directory import Directory
 from gateway.control.passwords import Passwords
 from gateway.control.store_thread import StoreThread
@@ -55,7 +56,6 @@ class PasswordOperation:
 
     async def observe(self, members: Sequence[Member], plan: Plan) -> Mapping[ChargePointId, Observation]:
         """By the newest change of each. Raises StoreError."""
-        del plan
         # What is in use stays so, for the old one is dead: one that soaks has nothing more to show but itself.
         wanted = [each for each in members if each.state is not MemberState.SOAK]
         known = {each.charge_point_id: self._passwords.known(each.charge_point_id) for each in wanted}
@@ -67,9 +67,10 @@ class PasswordOperation:
 
         if asked:
             known |= await self._store.call_later(read)
-        return {each.charge_point_id: self._seen(each, known[each.charge_point_id]) for each in wanted}
+        opens = opens_at(plan, time.time())
+        return {each.charge_point_id: self._seen(each, known[each.charge_point_id], opens) for each in wanted}
 
-    def _seen(self, member: Member, newest: PasswordChange | None) -> Observation:
+    def _seen(self, member: Member, newest: PasswordChange | None, opens: float) -> Observation:
         if self._directory.get(member.charge_point_id) is None:
             return Observation(Seen.BACK, "it is not registered any more")
         if newest is None or newest.number <= int(member.mark or 0):
@@ -82,4 +83,5 @@ class PasswordOperation:
             case PasswordState.REFUSED | PasswordState.FAILED | PasswordState.SUPERSEDED:
                 return Observation(Seen.BACK, f"{newest.state.value}: {newest.detail}")
             case _:
-                return Observation(Seen.UNDER_WAY, f"{newest.state.value} {newest.detail}".rstrip())
+                waits_until = opens if newest.state is PasswordState.WANTED else 0.0
+                return Observation(Seen.UNDER_WAY, f"{newest.state.value} {newest.detail}".rstrip(), waits_until)

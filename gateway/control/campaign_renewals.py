@@ -1,8 +1,10 @@
 """Campaigns of kind `certificate`: every charge point gets a new certificate, by `gateway.control.enrolments`."""
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from gateway.control.campaign_windows import opens_at
 from gateway.control.directory import Directory
 from gateway.control.enrolments import Enrolments
 from gateway.control.sessions import Sessions
@@ -50,7 +52,6 @@ class RenewalOperation:
 
     async def observe(self, members: Sequence[Member], plan: Plan) -> Mapping[ChargePointId, Observation]:
         """By the newest enrolment of each, and the certificate that it is connected with. Raises StoreError."""
-        del plan
         known = {each.charge_point_id: self._enrolments.known(each.charge_point_id) for each in members}
         asked = [identity for identity, enrolment in known.items() if enrolment is None]
 
@@ -59,9 +60,10 @@ class RenewalOperation:
 
         if asked:
             known |= await self._store.call_later(read)
-        return {each.charge_point_id: self._seen(each, known[each.charge_point_id]) for each in members}
+        opens = opens_at(plan, time.time())
+        return {each.charge_point_id: self._seen(each, known[each.charge_point_id], opens) for each in members}
 
-    def _seen(self, member: Member, newest: Enrolment | None) -> Observation:
+    def _seen(self, member: Member, newest: Enrolment | None, opens: float) -> Observation:
         record = self._directory.get(member.charge_point_id)
         if record is None:
             return Observation(Seen.BACK, "it is not registered any more")
@@ -74,7 +76,7 @@ class RenewalOperation:
             is_all = int(record.security_profile) < 3  # noqa: PLR2004
             return Observation(Seen.PROVEN if is_all else Seen.UNDER_WAY, f"it has accepted {newest.serial}")
         if newest.state.is_open:
-            return Observation(Seen.UNDER_WAY, f"{newest.state.value} {newest.detail}".rstrip())
+            return Observation(Seen.UNDER_WAY, f"{newest.state.value} {newest.detail}".rstrip(), opens)
         return Observation(Seen.BACK, f"{newest.state.value}: {newest.detail}")
 
     def _in_use(self, member: Member, newest: Enrolment) -> Observation:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from gateway.control.campaign_windows import opens_at
 from gateway.control.cluster import Cluster
 from gateway.control.enrolments import Enrolments
 from gateway.control.sessions import Sessions
@@ -21,6 +22,7 @@ from gateway.store.registry import Registry
 __all__ = ["UpgradeOperation"]
 
 _GIVEN_UP: Final = frozenset({UpgradeState.FELL_BACK, UpgradeState.REFUSED, UpgradeState.ABORTED})
+_NOT_SWITCHED: Final = frozenset({UpgradeState.WANTED, UpgradeState.BOTH_ACCEPTED, UpgradeState.TOLD})
 _TAKEN_BACK_AT: Final = 0.8
 """Of the time that it has to prove itself: what is not there by then is stopped, so that it is back when it is judged."""
 
@@ -93,7 +95,6 @@ class UpgradeOperation:
 
     async def observe(self, members: Sequence[Member], plan: Plan) -> Mapping[ChargePointId, Observation]:
         """By the newest upgrade of each. What will not be there in time is stopped. Raises StoreError."""
-        del plan
         # What is proven stays so: nothing lower is accepted any more. One that soaks has nothing more to show but itself.
         wanted = [each for each in members if each.state is not MemberState.SOAK]
 
@@ -102,12 +103,13 @@ class UpgradeOperation:
 
         newest = await self._store.call_later(read) if wanted else {}
         for member in wanted:
-            await self._stop_if_late(member, newest[member.charge_point_id])
-        return {each.charge_point_id: _seen(each, newest[each.charge_point_id]) for each in wanted}
+            await self._stop_if_late(member, newest[member.charge_point_id], plan)
+        opens = opens_at(plan, time.time())
+        return {each.charge_point_id: _seen(each, newest[each.charge_point_id], opens) for each in wanted}
 
-    async def _stop_if_late(self, member: Member, newest: Upgrade | None) -> None:
+    async def _stop_if_late(self, member: Member, newest: Upgrade | None, plan: Plan) -> None:
         """While it can be reached on the old profile, its way back ends before it is judged."""
-        late_at = member.switched_at + _TAKEN_BACK_AT * (member.due_at - member.switched_at)
+        late_at = member.due_at - (1.0 - _TAKEN_BACK_AT) * plan.proof_within_s
         if member.state is not MemberState.WAITING or time.time() < late_at or newest is None:
             return
         is_there = self._sessions.get(member.charge_point_id) is not None
@@ -146,11 +148,13 @@ def _unless_away(refused: UpgradeRefused) -> Answer:
     return Answer(Said.NOT_NOW if "not connected" in str(refused) else Said.REFUSED, str(refused))
 
 
-def _seen(member: Member, newest: Upgrade | None) -> Observation:
+def _seen(member: Member, newest: Upgrade | None, opens: float) -> Observation:
+    """`opens`: when its window does; 0.0 if one is open."""
     if newest is None or newest.number <= int(member.mark or 0):
         return Observation(Seen.NOTHING)
     if newest.state is UpgradeState.PROVEN:
         return Observation(Seen.PROVEN, f"registered on security profile {int(newest.to_profile)}")
     if newest.state in _GIVEN_UP:
         return Observation(Seen.BACK, f"{newest.state.value}: {newest.detail}")
-    return Observation(Seen.UNDER_WAY, f"{newest.state.value} {newest.detail}".rstrip())
+    waits_until = opens if newest.state in _NOT_SWITCHED else 0.0
+    return Observation(Seen.UNDER_WAY, f"{newest.state.value} {newest.detail}".rstrip(), waits_until)

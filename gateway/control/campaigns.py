@@ -4,16 +4,16 @@ Operators leave their orders in the registry, where the next tick finds them: a 
 no gateway runs, and a gateway that starts goes on where the one before it was.
 """
 
-import datetime
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfoNotFoundError
 
 import structlog
 
 from gateway.control.campaign_operation import Operation
+from gateway.control.campaign_windows import zone_of
 from gateway.control.cluster import Cluster
 from gateway.control.part import NodePart
 from gateway.control.sessions import Sessions
@@ -267,9 +267,8 @@ class Campaigns(NodePart):
 
     def _now(self, plan: Plan, observations: Mapping[ChargePointId, Observation]) -> Tick:
         now = time.time()
-        zone = datetime.UTC if plan.time_zone == "UTC" else ZoneInfo(plan.time_zone)
         connected = _Connected(self._sessions, self._cluster.is_elsewhere)
-        return Tick(now, is_open(plan.windows, now, zone), connected, observations)
+        return Tick(now, is_open(plan.windows, now, zone_of(plan)), connected, observations)
 
     async def _perform(self, run: CampaignRun, events: list[CampaignEvent], done: Order | None = None) -> None:
         """What follows from these events, in one transaction. Raises StoreError; then nothing of it is done."""

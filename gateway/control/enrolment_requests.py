@@ -1,15 +1,15 @@
-"""What a request for a certificate says: as it came from a charge point, and as a CA gets to see it."""
+"""What a request for a certificate says: as it came from a charge point, as a CA gets to see it, and what the CA says."""
 
-from gateway.control.certificate_authority import Asked, Turned
+from gateway.control.certificate_authority import Approved, Asked, Held, Turned, Unavailable, Waiting
 from gateway.control.sessions import Entry
 from gateway.identity.evidence import CertificateProof
 from gateway.identity.record import ChargePointRecord
 from gateway.link.messages import CertificateRequest
 from gateway.provisioning import enrolment as core
 from gateway.provisioning.csr_digest import csr_digest
-from gateway.provisioning.enrolment import CertificateRequested, Enrolment
+from gateway.provisioning.enrolment import CertificateRequested, Enrolment, Timing
 
-__all__ = ["asked_of", "operator_of", "request_of"]
+__all__ = ["answered", "asked_of", "operator_of", "request_of"]
 
 
 def request_of(message: CertificateRequest, entry: Entry) -> CertificateRequested:
@@ -50,3 +50,26 @@ def asked_of(enrolment: Enrolment, record: ChargePointRecord | None, operator: s
         method=enrolment.method,
         released_by=enrolment.released_by if core.is_released(enrolment, now) else "",
     )
+
+
+def answered(
+    enrolment: Enrolment,
+    outcome: Held | Approved | Waiting | Turned | Unavailable,
+    now: float,
+    timing: Timing,
+    *,
+    is_new: bool,
+) -> Enrolment | None:
+    """What follows from the CA's answer; None if nothing does, yet. `is_new`: it was asked, not only looked at again."""
+    match outcome:
+        case Held(request=request, rule=rule):
+            return core.held(enrolment, now, request, rule) if is_new else None
+        case Approved():
+            return core.released(enrolment, now, timing)
+        case Waiting(request=request, retry_after_s=retry_after_s):
+            return core.waiting(enrolment, now, request, retry_after_s, timing)
+        case Turned(code=code, why=why):
+            return core.denied(enrolment, now, f"{code}: {why}")
+        case Unavailable(why=why):
+            # If it was only looked at, an operator has the journal open: there will be news.
+            return core.put_off(enrolment, now, why, timing) if is_new else None

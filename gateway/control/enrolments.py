@@ -14,19 +14,13 @@ import structlog
 
 from gateway.audit.charger_events import ChargerEvent
 from gateway.config.model import Config
-from gateway.control.certificate_authority import (
-    Approved,
-    CertificateAuthority,
-    Held,
-    Turned,
-    Unavailable,
-    Waiting,
-)
+from gateway.control.campaign_windows import CampaignWindows
+from gateway.control.certificate_authority import CertificateAuthority, Held, Turned
 from gateway.control.certificate_calls import CertificateCalls
 from gateway.control.directory import Directory
 from gateway.control.due_rows import DueRows
 from gateway.control.enrolment_events import Report, report_state
-from gateway.control.enrolment_requests import asked_of, operator_of, request_of
+from gateway.control.enrolment_requests import answered, asked_of, operator_of, request_of
 from gateway.control.link_server import EdgeLink
 from gateway.control.operator_requests import OperatorRequest, RequestRefused
 from gateway.control.other_authority import authority_of
@@ -37,7 +31,7 @@ from gateway.control.record_gate import RecordGate
 from gateway.control.rows_of_others import news
 from gateway.control.sessions import Entry, Sessions
 from gateway.control.store_thread import StoreThread
-from gateway.identity.evidence import CertificateProof
+from gateway.identity.evidence import CertificateProof, is_limited
 from gateway.link.messages import CertificateRequest, CertificateRequestTaken
 from gateway.link.relayed import FrameSource
 from gateway.link.tasks import TaskOwner
@@ -45,6 +39,7 @@ from gateway.ocpp.vocabulary import ChargePointId
 from gateway.provisioning import enrolment as core
 from gateway.provisioning.enrolment import CertificateRequested, Enrolment, Given, Step, Timing
 from gateway.provisioning.states import State
+from gateway.provisioning.window_hold import HELD
 from gateway.store.errors import KeyBoundElsewhere, NotFound, Overtaken, StoreError
 from pki.chains import ChainTooLong
 
@@ -58,6 +53,7 @@ _IN_USE: Final = frozenset({State.STATION_ACCEPTED, State.SEEN_IN_HANDSHAKE})
 _DISCARDED: Final = "DiscardedRenewedClientCertificate"
 _OUTWARD: Final = frozenset({Step.TRIGGER, Step.SUBMIT, Step.DELIVER})
 """Somebody else hears of it: what led to it has to be on record first."""
+_TO_CHARGE_POINT: Final = frozenset({Step.TRIGGER, Step.DELIVER})
 _log = structlog.get_logger("control.enrolments")
 
 
@@ -91,6 +87,7 @@ class Enrolments(NodePart):
         self._tasks = tasks
         self._gate = gate
         self._timing = Timing()
+        self._windows = CampaignWindows(store, "certificate")
         self._operator_names: tuple[str, ...] = ()
         self.on_change: list[Callable[[Enrolment | None, Enrolment], None]] = []
         """Hear of every state that an enrolment comes into, and what was the newest of the charge point before."""
@@ -339,6 +336,8 @@ class Enrolments(NodePart):
                     break  # as it is; a later tick asks again
                 if self._newest.get(identity) != enrolment:
                     continue  # something has happened while the disk was waited for
+                if await self._postponed(enrolment, step):
+                    continue
                 await self._perform(enrolment, step)
                 if step is Step.LOOK:
                     break  # if it could not be read, or written here, the next tick tries again
@@ -346,6 +345,20 @@ class Enrolments(NodePart):
             self._newest.pop(identity, None)  # its charge point was removed, and the rows with it
         except StoreError as error:
             _log.error("enrolment_not_written", why=str(error))  # the next tick tries again
+
+    async def _postponed(self, enrolment: Enrolment, step: Step) -> bool:
+        """True if it is not to be done now: a campaign has begun it, whose window is closed. Raises StoreError.
+
+        A charge point that was let in for its renewal only waits for nothing else.
+        """
+        identity = enrolment.charge_point_id
+        entry = self._sessions.get(identity)
+        if step not in _TO_CHARGE_POINT or (entry is not None and is_limited(entry.proof)):
+            return False
+        opens = await self._windows.closed_until(identity, enrolment.created_at)
+        if opens:
+            await self._change(enrolment, core.postponed(enrolment, time.time(), opens, HELD))
+        return bool(opens) or self._newest.get(identity) != enrolment
 
     async def _perform(self, enrolment: Enrolment, step: Step) -> None:
         """One step, which ends in another state or in one that waits. Raises StoreError."""
@@ -408,24 +421,14 @@ class Enrolments(NodePart):
             record = self._directory.get(enrolment.charge_point_id)
             asked = asked_of(enrolment, record, self._operator_of(enrolment), time.time())
             outcome = asked if isinstance(asked, Turned) else await self._ca.ask(asked)
-        now = time.time()
-        match outcome:
-            case Given():
-                await self._given(enrolment, outcome)
-            case Held(request=request, rule=rule):
-                self._decided.discard(enrolment.charge_point_id)
-                if step is Step.SUBMIT:
-                    await self._change(enrolment, core.held(enrolment, now, request, rule))
-            case Approved():
-                await self._change(enrolment, core.released(enrolment, now, self._timing))
-            case Waiting(request=request, retry_after_s=retry_after_s):
-                await self._change(enrolment, core.waiting(enrolment, now, request, retry_after_s, self._timing))
-            case Turned(code=code, why=why):
-                await self._change(enrolment, core.denied(enrolment, now, f"{code}: {why}"))
-            case Unavailable(why=why) if step is Step.SUBMIT:
-                await self._change(enrolment, core.put_off(enrolment, now, why, self._timing))
-            case Unavailable():
-                pass  # an operator has the journal open; there will be news
+        if isinstance(outcome, Given):
+            await self._given(enrolment, outcome)
+            return
+        if isinstance(outcome, Held):
+            self._decided.discard(enrolment.charge_point_id)
+        after = answered(enrolment, outcome, time.time(), self._timing, is_new=step is Step.SUBMIT)
+        if after is not None:
+            await self._change(enrolment, after)
 
     def _operator_of(self, enrolment: Enrolment) -> str:
         return operator_of(self._directory.get(enrolment.charge_point_id), self._operator_names)

@@ -15,6 +15,7 @@ import structlog
 
 from gateway.config.model import Config
 from gateway.control import password_slots as slots
+from gateway.control.campaign_windows import CampaignWindows
 from gateway.control.credentials import PasswordVerifier
 from gateway.control.directory import Directory
 from gateway.control.due_rows import DueRows
@@ -39,6 +40,7 @@ from gateway.ocpp.vocabulary import ChargePointId, OCPPVersion, SecurityProfile
 from gateway.provisioning import password as core
 from gateway.provisioning.password import PasswordChange, PasswordStep
 from gateway.provisioning.password_states import PasswordState
+from gateway.provisioning.window_hold import HELD
 from gateway.store.errors import NotFound, Overtaken, StoreError
 from gateway.store.password_changes import PasswordChangeTable
 from gateway.store.registry import Registry
@@ -86,6 +88,7 @@ class Passwords(NodePart):
         self._report = report
         self._tasks = tasks
         self._gate = gate
+        self._windows = CampaignWindows(store, "password")
         self._passed_through: frozenset[str] = frozenset()
         self._newest: dict[ChargePointId, PasswordChange] = {}
         """Of the charge points whose newest change may still go on."""
@@ -292,6 +295,10 @@ class Passwords(NodePart):
                 return  # as it is; a later tick asks again
             if self._newest.get(identity) != change:
                 return  # something has happened while the disk was waited for
+            # What was sent once is sent again also outside the window: which password it has must become known.
+            if step is PasswordStep.CHANGE and (opens := await self._windows.closed_until(identity, change.created_at)):
+                await self._put_if_newest(change, core.postponed(change, time.time(), opens, HELD))
+                return
             match step:
                 case PasswordStep.CHANGE:
                     await self._change(change)

@@ -14,6 +14,7 @@ import structlog
 
 from gateway.audit.event import printable
 from gateway.config.model import Config
+from gateway.control.campaign_windows import CampaignWindows
 from gateway.control.certificate_calls import Said
 from gateway.control.directory import Directory
 from gateway.control.due_rows import DueRows
@@ -31,7 +32,7 @@ from gateway.control.upgrade_checks import UpgradeChecks, certificate_of
 from gateway.control.upgrade_events import Report, report_upgrade
 from gateway.control.upgrade_requests import upgrade_requests
 from gateway.control.upgrade_roots import UpgradeRoots
-from gateway.control.upgrade_wish import UpgradeRefused, UpgradeWish
+from gateway.control.upgrade_wish import UpgradeRefused, UpgradeWish, verify_wish
 from gateway.identity.evidence import CertificateProof
 from gateway.identity.record import ChargePointRecord
 from gateway.link.messages import EdgeSettings
@@ -42,11 +43,14 @@ from gateway.provisioning.enrolment import Enrolment
 from gateway.provisioning.preflight import Preflight
 from gateway.provisioning.upgrade import Step, Upgrade, UpgradeTiming
 from gateway.provisioning.upgrade_states import UpgradeState
+from gateway.provisioning.window_hold import HELD
 from gateway.store.errors import BelowFloor, NotFound, Overtaken, StoreError
 
 __all__ = ["Upgrades"]
 
 _RETRY_STORE_S: Final = 1.0
+_DISTURBING: Final = frozenset({Step.CHECK, Step.TELL, Step.RESET})
+"""What comes of it may be a restart at any moment. Taking back, and proving, is done at any hour."""
 _log = structlog.get_logger("control.upgrades")
 
 
@@ -79,6 +83,7 @@ class Upgrades(NodePart):
         self._tasks = tasks
         self._gate = gate
         self._timing = UpgradeTiming()
+        self._windows = CampaignWindows(store, "security-profile")
         self._open: dict[ChargePointId, Upgrade] = {}
         """The rows that something is still to come of."""
         self._locks: dict[ChargePointId, asyncio.Lock] = {}
@@ -186,15 +191,7 @@ class Upgrades(NodePart):
         return record
 
     def _wanted(self, wish: UpgradeWish, record: ChargePointRecord) -> Upgrade:
-        if wish.to_profile <= record.security_profile:
-            raise UpgradeRefused(f"it is on security profile {int(record.security_profile)} already")
-        # The same one may be open from an upgrade before, which nothing could be taken back of.
-        is_open = record.pending_security_profile in {None, wish.to_profile}
-        if record.pending_security_profile is not None and not is_open and record.charge_point_id not in self._open:
-            pending = int(record.pending_security_profile)
-            raise UpgradeRefused(
-                f"profile {pending} is accepted as well already: charge-point set ID --pending-security-profile ''"
-            )
+        verify_wish(wish, record, is_under_way=record.charge_point_id in self._open)
         entry = self._sessions.get(record.charge_point_id)
         fresh = core.wanted(
             record.charge_point_id,
@@ -310,13 +307,21 @@ class Upgrades(NodePart):
                 await self._change(self._open[identity], ended)
             await self._note_return(identity)
             while (step := self._step(identity)) is not Step.WAIT:
-                await self._perform(self._open[identity], step)
+                if not await self._postponed(self._open[identity], step):
+                    await self._perform(self._open[identity], step)
                 if step is Step.LOOK_AT_CERTIFICATE:
                     break  # it is looked at again when its enrolment has changed
         except NotFound:
             self._forget(identity)  # its charge point was removed, and the rows with it
         except StoreError as error:
             _log.error("upgrade_not_written", why=str(error))  # the next tick tries again
+
+    async def _postponed(self, upgrade: Upgrade, step: Step) -> bool:
+        """True if it is not to be done now: a campaign has begun it, whose window is closed. Raises StoreError."""
+        opens = step in _DISTURBING and await self._windows.closed_until(upgrade.charge_point_id, upgrade.created_at)
+        if opens:
+            await self._change(upgrade, core.postponed(upgrade, time.time(), opens, HELD))
+        return bool(opens) or self._open.get(upgrade.charge_point_id) != upgrade
 
     async def _note_return(self, identity: ChargePointId) -> None:
         """It has registered on the old profile."""

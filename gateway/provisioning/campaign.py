@@ -137,6 +137,8 @@ class Observation(msgspec.Struct, frozen=True):
 
     seen: Seen
     why: str = ""
+    waits_until: float = 0.0
+    """It cannot go on before its window opens then, and has that much longer to prove itself."""
 
 
 # -- what happens

@@ -197,6 +197,9 @@ class CampaignRun:
                 self._move(member, MemberState.VERIFIED, tick.now, observed.why, verified_at=tick.now)
             case MemberState.WAITING | MemberState.SOAK if observed.seen is Seen.BACK:
                 self._move(member, MemberState.FELL_BACK, tick.now, observed.why or "it is on the old again")
+            case MemberState.WAITING if self._has_longer(member, observed, tick.now):
+                due_at = observed.waits_until + self.campaign.plan.proof_within_s
+                self._move(member, MemberState.WAITING, tick.now, observed.why, due_at=due_at)
             case MemberState.WAITING if is_late:
                 self._is_late(member, tick.now, observed.why, is_connected=is_connected)
             case MemberState.VERIFIED:
@@ -214,6 +217,12 @@ class CampaignRun:
                 self._move(member, MemberState.FELL_BACK, tick.now, "it has come back, on what it had before")
             case _:
                 pass
+
+    def _has_longer(self, member: Member, observed: Observation, now: float) -> bool:
+        """True if its window has closed before it could be switched: it has its time in the next one, while the campaign runs."""
+        is_over = now >= self.campaign.started_at + self.campaign.plan.ends_after_s
+        proves_until = observed.waits_until + self.campaign.plan.proof_within_s
+        return bool(observed.waits_until) and not is_over and proves_until > member.due_at + 1.0
 
     def _is_late(self, member: Member, now: float, why: str, *, is_connected: bool) -> None:
         if is_connected:

@@ -87,7 +87,10 @@ FOLLOWS: Final[dict[MemberState, frozenset[MemberState]]] = {
     MemberState.WINDOW: frozenset({MemberState.PREPARED, MemberState.SWITCH, MemberState.ELIGIBLE, *_LEFT_OUT}),
     # Back to WINDOW: it was not told, because the moment was wrong (a transaction runs, say).
     MemberState.SWITCH: frozenset({MemberState.WINDOW, MemberState.WAITING, MemberState.FELL_BACK}),
-    MemberState.WAITING: frozenset({MemberState.VERIFIED, MemberState.FELL_BACK, MemberState.LOST}),
+    # Once more: the window has closed before it could be switched, and it waits for the next one.
+    MemberState.WAITING: frozenset(
+        {MemberState.WAITING, MemberState.VERIFIED, MemberState.FELL_BACK, MemberState.LOST}
+    ),
     MemberState.VERIFIED: frozenset({MemberState.SOAK}),
     MemberState.SOAK: frozenset({MemberState.COMMITTED, MemberState.FELL_BACK, MemberState.LOST}),
     MemberState.COMMITTED: frozenset(),

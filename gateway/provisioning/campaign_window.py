@@ -7,10 +7,13 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["DAYS", "Window", "is_open", "parse_window"]
+__all__ = ["DAYS", "Window", "closed_until", "is_open", "parse_window"]
 
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _MINUTES_OF_DAY: Final = 24 * 60
+_DAYS_AHEAD: Final = 9
+"""So far ahead every window has opened once: one that is over today opens in a week."""
+_NEVER_S: Final = 86_400.0
 _SYNTAX: Final = re.compile(r"(?:([a-z,\-]+) )?(\d{2}):(\d{2})-(\d{2}):(\d{2})", re.ASCII)
 
 
@@ -52,6 +55,22 @@ def is_open(windows: Iterable[Window], now: float, zone: datetime.tzinfo) -> boo
     local = datetime.datetime.fromtimestamp(now, zone)
     minute, day = local.hour * 60 + local.minute, local.weekday()
     return not all_of_them or any(_covers(window, day, minute) for window in all_of_them)
+
+
+def closed_until(windows: Iterable[Window], now: float, zone: datetime.tzinfo) -> float:
+    """When the next one opens, in seconds since the epoch; 0.0 while one is open."""
+    all_of_them = tuple(windows)
+    if is_open(all_of_them, now, zone):
+        return 0.0
+    today = datetime.datetime.fromtimestamp(now, zone).date()
+    days = [today + datetime.timedelta(days=ahead) for ahead in range(_DAYS_AHEAD)]
+    opens = (_opens_at(window, day, zone) for window in all_of_them for day in days if day.weekday() in window.days)
+    return min((at for at in opens if at > now), default=now + _NEVER_S)
+
+
+def _opens_at(window: Window, day: datetime.date, zone: datetime.tzinfo) -> float:
+    hour, minute = divmod(window.from_minute, 60)
+    return datetime.datetime.combine(day, datetime.time(hour, minute, tzinfo=zone)).timestamp()
 
 
 def _covers(window: Window, day: int, minute: int) -> bool:

@@ -41,6 +41,7 @@ __all__ = [
     "issued",
     "next_step",
     "old_retired",
+    "postponed",
     "put_off",
     "reconnected",
     "released",
@@ -433,6 +434,11 @@ def seen(enrolment: Enrolment, now: float, certificate_sha256: str) -> Enrolment
     # Request and chain have done their work; the journal has both. A row like this waits for weeks, in memory too.
     done = {"csr": "", "chain": "", "attempts": 0, "due_at": 0.0, "detail": ""}
     return _to(State.SEEN_IN_HANDSHAKE, enrolment, now, seen_at=now, **done)
+
+
+def postponed(enrolment: Enrolment, now: float, until: float, why: str) -> Enrolment:
+    """It is as far as it was, and nothing is said before then: its maintenance window is closed."""
+    return _to(enrolment.state, enrolment, now, due_at=until, detail=why)
 
 
 def old_retired(enrolment: Enrolment, now: float) -> Enrolment:

@@ -33,6 +33,7 @@ __all__ = [
     "learnt",
     "may_be_for_later",
     "next_step",
+    "postponed",
     "put_off",
     "returned",
     "sent",
@@ -224,6 +225,11 @@ def put_off(change: PasswordChange, now: float, why: str) -> PasswordChange:
     """It was certainly not sent: the candidate is void, another one is made later."""
     due_at = now + _backed_off(_AGAIN_S, change)
     return _to(PasswordState.WANTED, change, now, candidate="", session="", due_at=due_at, detail=why)
+
+
+def postponed(change: PasswordChange, now: float, until: float, why: str) -> PasswordChange:
+    """Nothing has been sent, and nothing is before then: its maintenance window is closed."""
+    return _to(PasswordState.WANTED, change, now, due_at=until, detail=why)
 
 
 def failed(change: PasswordChange, now: float, why: str) -> PasswordChange:

@@ -54,7 +54,7 @@ _OPEN: Final = frozenset(
 _WATCHED: Final = _OPEN | {State.SEEN_IN_HANDSHAKE, State.REJECTED_BY_STATION, State.DISCARDED}
 _ENDS: Final = frozenset({State.EXPIRED, State.SUPERSEDED})
 FOLLOWS: Final[dict[State, frozenset[State]]] = {
-    State.TRIGGER_WANTED: frozenset({State.TRIGGER_SENT, State.CSR_RECEIVED, *_ENDS}),
+    State.TRIGGER_WANTED: frozenset({State.TRIGGER_WANTED, State.TRIGGER_SENT, State.CSR_RECEIVED, *_ENDS}),
     State.TRIGGER_SENT: frozenset({State.TRIGGER_SENT, State.TRIGGER_WANTED, State.CSR_RECEIVED, *_ENDS}),
     State.CSR_RECEIVED: frozenset({State.CSR_RECEIVED, State.HELD, State.ISSUED, State.DENIED, *_ENDS}),
     # Back to CSR_RECEIVED once approved, where another CA has yet to be asked.

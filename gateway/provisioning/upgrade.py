@@ -32,6 +32,7 @@ __all__ = [
     "not_told",
     "on_old_profile",
     "overtaken",
+    "postponed",
     "proven",
     "put_off",
     "reconnected",
@@ -227,6 +228,11 @@ def wanted(
 def put_off(upgrade: Upgrade, now: float, why: str, timing: UpgradeTiming) -> Upgrade:
     """Something has to be waited for, and is looked at again."""
     return _to(UpgradeState.WANTED, upgrade, now, due_at=now + timing.look_again_s, detail=why)
+
+
+def postponed(upgrade: Upgrade, now: float, until: float, why: str) -> Upgrade:
+    """It is as far as it was, and does not go on before then: its maintenance window is closed."""
+    return _to(upgrade.state, upgrade, now, due_at=until, detail=why)
 
 
 def root_wanted(upgrade: Upgrade, now: float, why: str) -> Upgrade:

@@ -172,6 +172,23 @@ class CampaignTable:
         with self._database.reading() as connection:
             return sound_rows(connection.execute(query).mappings(), _member, on_damage)
 
+    def told_last(self, charge_point_id: str, kind: str) -> tuple[Campaign, Member] | None:
+        """The newest campaign of this kind that has told the charge point something, and where it is in it."""
+        table = campaign_members.c
+        query = (
+            select(campaigns.c.name, campaigns.c.number)
+            .join(campaign_members, campaigns.c.number == table.campaign)
+            .where(campaigns.c.kind == kind, table.charge_point_id == charge_point_id, table.switched_at > 0.0)
+        )
+        with self._database.reading() as connection:
+            found = connection.execute(query.order_by(campaigns.c.number.desc()).limit(1)).one_or_none()
+            if found is None:
+                return None
+            chosen = (table.campaign == found.number, table.charge_point_id == charge_point_id)
+            row = connection.execute(select(campaign_members).where(*chosen)).mappings().one()
+            campaign = connection.execute(select(campaigns).where(campaigns.c.number == found.number)).mappings().one()
+            return _campaign(campaign), _member(row)
+
     def steps(self, number: int, charge_point_id: str | None = None) -> list[CampaignStep]:
         """What has happened, the oldest first; of one charge point or of all."""
         query = select(campaign_steps).where(campaign_steps.c.campaign == number).order_by(campaign_steps.c.id)

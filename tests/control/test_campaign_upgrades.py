@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -13,11 +13,15 @@ from gateway.ocpp.vocabulary import ChargePointId, SecurityProfile
 from gateway.provisioning.campaign import Member, Said
 from gateway.provisioning.campaign_plan import Plan
 from gateway.provisioning.campaign_states import MemberState
+from gateway.provisioning.campaign_window import Window
 from gateway.provisioning.preflight import Check, Preflight
 from gateway.provisioning.upgrade import Upgrade
 from gateway.provisioning.upgrade_states import UpgradeState
 
 CP = ChargePointId("CP-1")
+OPEN = Window(from_minute=0, to_minute=1_440)
+CLOSED = Window(days=(), from_minute=0, to_minute=1)
+"""One that never opens."""
 MEMBER = Member(charge_point_id=CP, stratum=0, rank=0, state=MemberState.PREPARING, changed_at=1.0)
 
 
@@ -84,6 +88,24 @@ async def test_who_will_not_be_there_in_time_is_stopped_and_why_is_said(left_s: 
     operation = UpgradeOperation(under_way, nothing, {CP: "its session"}, under_way, cluster)  # type: ignore[arg-type]
     due_at = time.time() + left_s
     member = msgspec.structs.replace(MEMBER, state=MemberState.WAITING, switched_at=due_at - 100.0, due_at=due_at)
-    await operation.observe([member], Plan(to_profile=2))
+    await operation.observe([member], Plan(to_profile=2, proof_within_s=100.0))
     said = "stopped by the campaign, as its time was nearly over: told it may be charging"
     assert under_way.stopped == ([said] if is_stopped else [])
+
+
+@pytest.mark.parametrize(
+    ("state", "window", "waits"),
+    [
+        (UpgradeState.WANTED, CLOSED, True),
+        (UpgradeState.TOLD, CLOSED, True),
+        (UpgradeState.TOLD, OPEN, False),
+        (UpgradeState.SWITCHING, CLOSED, False),  # it was sent to restart within the window
+    ],
+)
+async def test_who_waits_for_the_window_has_longer(state: UpgradeState, window: Window, waits: bool) -> None:
+    under_way, nothing, cluster = UnderWay(), cast("Any", None), cast("Any", Cluster())
+    under_way.upgrade = msgspec.structs.replace(under_way.upgrade, state=state)
+    operation = UpgradeOperation(cast("Any", under_way), nothing, cast("Any", {}), cast("Any", under_way), cluster)
+    member = msgspec.structs.replace(MEMBER, state=MemberState.WAITING, due_at=time.time() + 50.0)
+    found = await operation.observe([member], Plan(to_profile=2, proof_within_s=100.0, windows=(window,)))
+    assert (found[CP].waits_until > time.time()) is waits

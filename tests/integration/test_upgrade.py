@@ -2,12 +2,18 @@
 
 import asyncio
 import json
+import time
 from typing import Any
 
+import msgspec
 import pytest
 
-from gateway.ocpp.vocabulary import SecurityProfile
+from gateway.ocpp.vocabulary import ChargePointId, SecurityProfile
+from gateway.provisioning.campaign_states import CampaignState, MemberState
+from gateway.provisioning.campaign_window import Window
+from gateway.provisioning.window_hold import HELD
 from gateway.simulator.core.events import ChargingStarted, ChargingStopped
+from tests.provisioning.campaigning import campaign_of, plan
 from tests.support.fleet import until
 from tests.support.simulated import memory_of, simulated
 from tests.support.upgrading import PASSWORD, UpgradeSite, command, upgrade_site
@@ -212,6 +218,25 @@ async def test_one_that_stays_away_is_lost_and_both_ways_stay_open(tmp_path: Any
             assert site.profiles("CP-1") == (2, 2, 0)
 
 
+async def outside_the_window_of_a_campaign(site: UpgradeSite, identity: str) -> None:
+    """It is not sent to restart, until the window opens."""
+    campaign, members = campaign_of((1,), plan(windows=(Window(days=(), from_minute=0, to_minute=1),)))
+    who = msgspec.structs.replace(members[0], charge_point_id=ChargePointId(identity))
+    with site.rig.registry() as registry:
+        over = msgspec.structs.replace(campaign, kind="security-profile", state=CampaignState.FINISHED, number=0)
+        stored = registry.campaigns.add(over, [who])
+        told = msgspec.structs.replace(who, state=MemberState.LOST, switched_at=1.0)
+        registry.campaigns.put(stored, [told])
+    await until(lambda: site.detail(identity) == HELD, "it waits for the window")
+    newest = site.newest(identity)
+    assert newest is not None
+    assert newest.due_at > time.time() + 3_600.0
+    with site.rig.registry() as registry:
+        registry.campaigns.put(msgspec.structs.replace(stored, plan=plan()), [told])
+    await (await site.csms.connected(identity)).close()  # that it is back is a reason to look again
+    await until(lambda: site.detail(identity) != HELD, "it goes on")
+
+
 async def test_stopped_by_an_operator(tmp_path: Any) -> None:
     async with upgrade_site(tmp_path) as site:
         site.memory("CP-AWAY", "2.0.1")
@@ -222,6 +247,7 @@ async def test_stopped_by_an_operator(tmp_path: Any) -> None:
         async with site.charge_point("CP-TOLD", "2.0.1", 1, "rejects=Reset", to_profile=2) as cp:
             await site.upgrade("CP-TOLD", 2)
             await until(lambda: cp.memory.next_priority == [2, 1], "it was told")
+            await outside_the_window_of_a_campaign(site, "CP-TOLD")
             assert (await abort(site, "CP-TOLD"))[0] == 0
             await site.comes_to("CP-TOLD", "aborted")
             assert (cp.memory.next_priority, site.profiles("CP-TOLD")) == ([1], (1, 1, 0))

@@ -161,6 +161,30 @@ class TestEnds:
         world = self.waiting().tick(310.0)
         assert world.states() == ["fell-back"]
 
+    def test_whose_window_has_closed_before_it_could_be_switched_has_its_time_in_the_next_one(self) -> None:
+        world = World((1,)).order("start").tick(times=3)
+        assert world.states() == ["waiting"]
+        opens = world.now + 50_000.0
+        world.in_window = False
+        world.seen[identity(0)] = Observation(Seen.UNDER_WAY, "told, and it waits", waits_until=opens)
+        world.tick()
+        assert world.rows[identity(0)].due_at == opens + 100.0
+        stored = world.rows[identity(0)]
+        world.tick(10.0, times=20)
+        assert world.rows[identity(0)] is stored, "written once"
+        world.crash().tick(opens - world.now)
+        assert world.states() == ["waiting"]
+        world.in_window = True
+        world.seen[identity(0)] = Observation(Seen.UNDER_WAY)
+        world.tick(101.0)
+        assert world.states() == ["fell-back"], "then it is late like any other"
+
+    def test_but_not_beyond_the_end_of_the_campaign(self) -> None:
+        world = World((1,), ends_after_s=1_000.0).order("start").tick(times=3)
+        world.now += 1_000.0
+        world.seen[identity(0)] = Observation(Seen.UNDER_WAY, waits_until=world.now + 50_000.0)
+        assert world.tick().states() == ["fell-back"]
+
     def test_late_and_away_is_lost(self) -> None:
         world = self.waiting()
         world.connected.clear()

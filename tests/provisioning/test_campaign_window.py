@@ -4,8 +4,10 @@ import datetime
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from gateway.provisioning.campaign_window import Window, is_open, parse_window
+from gateway.provisioning.campaign_window import Window, closed_until, is_open, parse_window
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -74,3 +76,35 @@ def test_without_a_window_it_is_always_open_and_one_of_several_is_enough() -> No
     assert is_open([], 0.0, datetime.UTC)
     windows = [parse_window("01:00-02:00"), parse_window("03:00-04:00")]
     assert [is_open(windows, hour * 3600.0, datetime.UTC) for hour in range(5)] == [False, True, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("windows", "time", "opens"),
+    [
+        (["22:00-05:00"], "2026-11-27T12:00", "2026-11-27T22:00"),
+        (["22:00-05:00"], "2026-11-27T05:00", "2026-11-27T22:00"),
+        (["22:00-05:00"], "2026-11-27T04:59", ""),
+        (["mon-fri 22:00-05:00"], "2026-11-28T05:00", "2026-11-30T22:00"),  # a Saturday
+        (["mon 01:00-02:00"], "2026-11-30T02:00", "2026-12-07T01:00"),  # it has just been, and comes in a week
+        (["mon 01:00-02:00", "sat 03:00-04:00"], "2026-11-27T12:00", "2026-11-28T03:00"),
+        (["02:00-03:00"], "2026-10-24T12:00", "2026-10-25T02:00"),  # in the night in which the clock goes back
+        ([], "2026-11-27T12:00", ""),
+    ],
+)
+def test_when_the_next_one_opens(windows: list[str], time: str, opens: str) -> None:
+    found = closed_until(map(parse_window, windows), at(time), BERLIN)
+    assert found == (at(opens) if opens else 0.0)
+
+
+@given(st.integers(0, 6), st.integers(0, 1_439), st.integers(1, 1_440), st.integers(0, 20_000))
+def test_it_is_closed_until_then_and_open_then(day: int, begins: int, ends: int, minutes: int) -> None:
+    windows = [Window(days=(day,), from_minute=begins, to_minute=ends if ends != begins else 1_440)]
+    now = at("2026-11-23T00:00") + 60.0 * minutes  # a fortnight without a change of the clock
+    opens = closed_until(windows, now, BERLIN)
+    if not opens:
+        assert is_open(windows, now, BERLIN)
+        return
+    assert opens > now
+    assert is_open(windows, opens, BERLIN)
+    assert not is_open(windows, opens - 60.0, BERLIN)
+    assert not any(is_open(windows, now + share * (opens - now), BERLIN) for share in (0.0, 0.3, 0.7))

@@ -186,3 +186,17 @@ class TestCapabilities:
         assert [each.count for each in registry.capabilities.all()] == [2]
         with pytest.raises(StoreError, match="2 facts, and 1 can be kept"):
             registry.capabilities.replace_imported([count(evidence="imported"), count("x", evidence="imported")])
+
+
+def test_who_was_told_last_is_found_with_its_campaign(registry: Registry) -> None:
+    who = identity(0)
+    for number, (name, kind) in enumerate((("a", "certificate"), ("b", "certificate"), ("c", "password"))):
+        campaign, members = stored(registry, name=name)
+        campaign = msgspec.structs.replace(campaign, kind=kind, state=CampaignState.FINISHED)
+        told = msgspec.structs.replace(members[0], state=MemberState.COMMITTED, switched_at=7.0 + number)
+        registry.campaigns.put(campaign, [told])
+    found = registry.campaigns.told_last(who, "certificate")
+    assert found is not None
+    assert (found[0].name, found[0].kind, found[1].switched_at) == ("b", "certificate", 8.0)
+    assert registry.campaigns.told_last(identity(1), "certificate") is None, "it has not had its turn"
+    assert registry.campaigns.told_last(who, "security-profile") is None
