@@ -37,9 +37,10 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Who has asked for something: a person, or a program of his. Every text is `printable`, `name` has all of it for people."""
 
     name: str
-    known_by: Literal["socket", "registry", "signal"]
+    known_by: Literal["socket", "registry", "command", "signal"]
     """``socket``: `user`, `uid`, `pid` and `login` are what the kernel says of the process that has connected. ``registry``: what
-    the command that wrote there said of itself. ``signal``: it was one, and nobody knows whose."""
+    the command that wrote there said of itself; ``command``: the same, of one that writes into the log. ``signal``: it was one,
+    and nobody knows whose."""
     user: str = ""
     uid: int = -1
     pid: int = 0

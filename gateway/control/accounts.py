@@ -1,17 +1,18 @@
 """Accounts of this machine: what the kernel knows of a process, in names. May block, as directories of users may be elsewhere."""
 
+import os
 import pwd
 import socket
 import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import quote, unquote
 
 from gateway.audit.actor import in_words
 from gateway.audit.event import Actor, printable
 
-__all__ = ["claims", "login_of", "peer_actor", "user_name"]
+__all__ = ["claims", "login_of", "own_actor", "peer_actor", "user_name"]
 
 _CREDENTIALS: Final = struct.Struct("=iII")
 """pid, uid and gid of SO_PEERCRED."""
@@ -49,6 +50,11 @@ def claims(sudo: str, named: str) -> dict[str, str]:
     }
 
 
+def own_actor(sudo: str, named: str) -> Actor:
+    """Of this process itself."""
+    return _actor_of("command", os.getpid(), os.getuid(), sudo[:_MAX_NAME_CHARS], named[:_MAX_NAME_CHARS])
+
+
 def peer_actor(descriptor: int, headers: Mapping[str, str]) -> Actor:
     """Who has connected a Unix socket, and what he claims. Raises OSError."""
     with socket.socket(fileno=descriptor) as peer:
@@ -56,11 +62,15 @@ def peer_actor(descriptor: int, headers: Mapping[str, str]) -> Actor:
             pid, uid, _ = _CREDENTIALS.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
         finally:
             peer.detach()  # it is not ours to close
-    user, login = user_name(uid), login_of(pid) if pid else ""
     sudo, named = (unquote(headers.get(name, ""))[:_MAX_NAME_CHARS] for name in (_SUDO, _NAMED))
+    return _actor_of("socket", pid, uid, sudo, named)
+
+
+def _actor_of(known_by: Literal["socket", "command"], pid: int, uid: int, sudo: str, named: str) -> Actor:
+    user, login = user_name(uid), login_of(pid) if pid else ""  # 0: of another container
     return Actor(
         name=in_words(user, login, sudo, named),
-        known_by="socket",
+        known_by=known_by,
         user=user,
         uid=uid,
         pid=pid,

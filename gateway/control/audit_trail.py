@@ -96,6 +96,10 @@ class AuditTrail:
         """What was just recorded is on the disk, or need not be (mode ``open``): now it may happen."""
         return await self.writer.durable(self._timeout_s) or self._goes_on_without
 
+    async def is_recorded(self) -> bool:
+        """What was just recorded is on the disk, whatever the failure mode does without."""
+        return await self.writer.durable(self._timeout_s)
+
     # -- what is recorded
 
     def record(self, event: SecurityEvent) -> None:

@@ -32,6 +32,7 @@ class OperatorRequest:
     question: type[msgspec.Struct]
     answer: Callable[[Any], Awaitable[Any]]
     changes: bool = True
-    """False only for what shows what is there: everything else is on record, with who asked, before it is answered."""
+    """False only for what shows what is there, or records itself: everything else is on record, with who asked, before it is
+    answered."""
     stops: bool = False
     """It ends something: that is never refused because it cannot be recorded."""

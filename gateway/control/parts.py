@@ -114,7 +114,7 @@ class Parts:
             LogShards(around.trail.writer, around.trail.retention),
             MissedChanges(store, directory, report, Path(around.config.state_dir) / "registry-changes-told"),
             UnrecordedTraffic(sessions, around.trail.may_relay, report),
-            Privacy(around.trail.shredding, report, around.trail.may_happen),
+            Privacy(around.trail.shredding, report, around.trail.may_happen, around.trail.is_recorded),
         )
         self.of_sessions = tuple(part for part in self._all if _hears_of_sessions(part))
         """Those to which a session that begins says anything, in the order in which they hear of it."""

@@ -20,7 +20,9 @@ from gateway.control.trail.holds import Hold, HoldRefused, is_day
 from gateway.control.trail.keys import KeyUnusable
 from gateway.control.trail.reader import RecordMissing
 
-__all__ = ["HoldRequest", "Privacy", "ShredRequest", "SubjectRequest"]
+__all__ = ["TEXT_READ", "HoldRequest", "Privacy", "ShredRequest", "SubjectRequest", "TextReading", "reading_in_words"]
+
+TEXT_READ: Final = "privacy.text_read"
 
 _EVERY_S: Final = 3_600.0
 _MAX_WORDS: Final = 256
@@ -58,8 +60,19 @@ class HoldRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     lift: bool = False
 
 
+class TextReading(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Somebody is about to be shown the texts of these records, ``SHARD/INDEX``. A command has read them, with the keys."""
+
+    records: list[str]
+    purpose: str
+    reason: str = ""
+
+
 class Privacy(NodePart):
-    """`may_happen`: what was reported is in the log for good. One thing at a time, in a thread: records go on being made."""
+    """`may_happen`: what was reported is in the log for good, or need not be; `is_recorded`: in any case.
+
+    One thing at a time, in a thread: records go on being made.
+    """
 
     name: ClassVar[str] = "privacy"
     tick_every_s: ClassVar[float] = _EVERY_S
@@ -69,11 +82,13 @@ class Privacy(NodePart):
         shredding: Shredding,
         report: Callable[..., None],
         may_happen: Callable[[], Awaitable[bool]],
+        is_recorded: Callable[[], Awaitable[bool]],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._shredding = shredding
         self._report = report
         self._may_happen = may_happen
+        self._is_recorded = is_recorded
         self._turn = asyncio.Lock()
         self._clock = clock
         self._days = 0
@@ -86,6 +101,7 @@ class Privacy(NodePart):
             OperatorRequest("/audit/subject", SubjectRequest, self.subject),
             OperatorRequest("/audit/shred", ShredRequest, self.shred),
             OperatorRequest("/audit/hold", HoldRequest, self.hold),
+            OperatorRequest("/audit/text-read", TextReading, self.text_read, changes=False),
         )
 
     async def subject(self, asked: SubjectRequest) -> dict[str, Any]:
@@ -105,6 +121,8 @@ class Privacy(NodePart):
         selection = Selection(
             subjects=frozenset(subjects), charge_point_id=asked.charge_point_id, since=asked.since, until=asked.until
         )
+        if asked.dry_run and subjects:
+            await self._first("privacy.subject", f"{', '.join(subjects)} asked for: {_words(asked.reason)}")
         found = await self._found(selection)
         if asked.dry_run:
             return {"destroyed": 0, **await self._counts(found, asked.token)}
@@ -138,6 +156,13 @@ class Privacy(NodePart):
             return {"holds": await asyncio.to_thread(holds.all)}
         except (HoldRefused, OSError) as error:
             raise RequestRefused(str(error)) from error
+
+    async def text_read(self, asked: TextReading) -> dict[str, str]:
+        """On record, in every failure mode, before anybody sees the texts. Raises RequestRefused."""
+        self._report(TEXT_READ, "medium", "allow", reading_in_words(asked.records, asked.purpose, asked.reason))
+        if not await self._is_recorded():
+            raise RequestRefused("the audit log cannot be written, and who reads a text is recorded first")
+        return {"refused": ""}
 
     async def tick(self) -> None:
         """Destroy the texts that are old enough."""
@@ -191,6 +216,14 @@ class Privacy(NodePart):
         self._report(event, "medium", "allow", detail)
         if not await self._may_happen():
             raise RequestRefused("the audit log cannot be written, and this has to be recorded first")
+
+
+def reading_in_words(records: Sequence[str], purpose: str, reason: str) -> str:
+    """Which texts somebody reads, how many, and what for."""
+    places = ", ".join(_words(each) for each in records[:_MAX_PLACES])
+    more = f" and {len(records) - _MAX_PLACES} more" if len(records) > _MAX_PLACES else ""
+    why = f": {_words(reason)}" if reason else ""
+    return f"{len(records)} texts, of {places}{more}: {_words(purpose)}{why}"
 
 
 def _verify_day(day: str) -> None:

@@ -41,6 +41,7 @@ from gateway.provisioning.campaign import (
 from gateway.provisioning.campaign_plan import wave_size
 from gateway.provisioning.campaign_states import FOLLOWS, CampaignState, MemberState
 from gateway.provisioning.campaign_tally import Count, Tally, halt_reason
+from gateway.provisioning.people import two_people
 
 __all__ = ["CampaignRun"]
 
@@ -130,14 +131,19 @@ class CampaignRun:
 
     def _ordered(self, order: Order, now: float) -> None:
         self.campaign = obeyed(self.campaign, order, now)
-        detail = f"{self.campaign.name}: {order.what} by {order.by}"
+        detail, decision = f"{self.campaign.name}: {order.what} by {order.by}", "allow"
+        if order.what == "start":
+            detail += f", planned by {self.campaign.planned_by}"
         if order.what == "start" and self.campaign.approved_by:
-            detail += f", approved by {self.campaign.approved_by}"
+            evidence, may_be = two_people(self.campaign.planned_by, self.campaign.approved_by)
+            detail += f", approved by {self.campaign.approved_by}: {evidence}"
+            decision = "allow" if may_be else "allow_alert"
         if order.what == "resume":
             self._let_go_on(order.stratum, now)
         if order.what == "abort":
             self._withdraw(now)
-        self._effects.append(Note(f"campaign.{order.what}", "medium", "allow", detail))
+        severity = "medium" if decision == "allow" else "high"
+        self._effects.append(Note(f"campaign.{order.what}", severity, decision, detail))
 
     def _let_go_on(self, only: int, now: float) -> None:
         """Somebody has looked: what has happened so far counts no more, and the wave is repeated with others."""

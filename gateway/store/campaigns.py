@@ -11,6 +11,7 @@ from gateway.audit.event import printable
 from gateway.ocpp.vocabulary import ChargePointId
 from gateway.provisioning.campaign import Campaign, Member, Order, OrderRefused, obeyed
 from gateway.provisioning.campaign_states import CampaignState, MemberState
+from gateway.provisioning.people import name_of
 from gateway.store.campaign_tables import campaign_members, campaign_steps, campaigns
 from gateway.store.cluster import Fence, verify_held
 from gateway.store.database import Database
@@ -86,7 +87,7 @@ class CampaignTable:
                 raise OrderRefused(f"it is {campaign.state.value}, so there is nothing to approve")
             if campaign.approved_by:
                 raise OrderRefused(f"{campaign.approved_by} has approved it already")
-            if by.strip().casefold() == campaign.planned_by.strip().casefold():
+            if name_of(by).strip().casefold() == name_of(campaign.planned_by).strip().casefold():
                 raise OrderRefused(f"{campaign.planned_by} has planned it: somebody else has to approve it")
             connection.execute(_of(campaign.number).values(approved_by=by, approved_at=now))
             return msgspec.structs.replace(campaign, approved_by=by, approved_at=now)

@@ -317,6 +317,64 @@ class TestProve:
         assert (result.code, "shredded" in result.err, kit.exists()) == (NOT_OK, True, False)
         assert cli("audit", "prove", "1", "-o", kit).code == OK
 
+    def test_who_reads_a_text_is_on_record_first_or_nothing_is_shown(
+        self, cli: Cli, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        root, keys = place.state / "audit", place.state / "audit-keys"
+        payloads = PayloadStore(root / "payload", keys / "payload")
+        body = {"commit": payloads.add("2026-11-28", b"Marked-Text"), "day": "2026-11-28"}
+        payloads.flush()
+        writer = AuditWriter(Audit(directory=str(root), reserve_bytes=0), keys)
+        writer.open()
+        writer.append(RecordClass.GROUP, envelope("ocpp.message", Stamper("test", "boot").stamp(), body=body))
+        writer.close()
+        monkeypatch.setenv("OCPP_GATEWAY_OPERATOR", "Alice")
+
+        def readings() -> list[dict[str, Any]]:
+            records = cli("audit", "tail", "-n", "100", "--json").out.splitlines()
+            found = [json.loads(line)["record"] for line in records]
+            return [each for each in found if each["type"] == "privacy.text_read"]
+
+        assert cli("audit", "show", "1", "--json").json()["record"]["body"] == body
+        assert readings() == [], "a record is no text"
+        shown = cli("audit", "show", "0001/1", "--text", "--reason", "case 17", "--json")
+        assert (shown.code, shown.json()["text"]) == (OK, "Marked-Text")
+        (reading,) = readings()
+        assert reading["text"].startswith("1 texts, of 0001/1: shown: case 17; by ")
+        actor = reading["actor"]
+        assert (actor["known_by"], actor["uid"], actor["pid"], actor["named"]) == (
+            "command",
+            os.getuid(),
+            os.getpid(),
+            "Alice",
+        )
+        copy = shutil.copytree(root, tmp_path / "copy")
+        assert cli("audit", "prove", "1", "--dir", copy, "--text", "-o", tmp_path / "kit.zip").code == OK, (
+            "in no case there"
+        )
+        assert f"for a kit, from a copy in {copy}; by " in readings()[1]["text"]
+        assert cli("audit", "verify").code == cli("audit", "verify", copy).code == OK
+
+        # Somebody else writes the log, and cannot be asked; it is another one's; it cannot be continued; there is none.
+        def refused(*more: str | Path) -> None:
+            result = cli("audit", "show", "1", "--text", *more)
+            assert (result.code, "cannot be recorded" in result.err, "Marked" in result.out) == (NOT_OK, True, False)
+
+        writer = AuditWriter(Audit(directory=str(root), reserve_bytes=0), keys)
+        writer.open()
+        refused()
+        writer.close()
+        with monkeypatch.context() as other:
+            other.setattr(os, "geteuid", lambda: os.getuid() + 1)
+            refused()
+        checkpoint = (root / "0001" / "checkpoint").read_bytes()
+        (root / "0001" / "checkpoint").write_bytes(checkpoint.replace(b"\n", b"x\n", 1))
+        refused()
+        assert len(readings()) == 2
+        shutil.rmtree(root)
+        refused("--dir", copy)
+        assert not root.exists(), "no log is begun"
+
     def test_a_record_that_is_not_there(self, log: Path, cli: Cli, tmp_path: Path) -> None:
         assert cli("audit", "prove", "402", "--dir", log, "-o", tmp_path / "kit.zip").code == NOT_OK
         assert not (tmp_path / "kit.zip").exists()

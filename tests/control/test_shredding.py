@@ -11,7 +11,7 @@ from gateway.audit.record import envelope
 from gateway.audit.relayed import head_of
 from gateway.control.frame_bodies import MAX_SUBJECTS, FrameBodies
 from gateway.control.operator_requests import RequestRefused
-from gateway.control.privacy import HoldRequest, Privacy, ShredRequest
+from gateway.control.privacy import HoldRequest, Privacy, ShredRequest, TextReading
 from gateway.control.shredding import Selection, Shredding
 from gateway.control.trail.holds import HoldRefused, Holds
 from gateway.control.trail.payloads import PayloadGone, PayloadStore
@@ -47,12 +47,18 @@ class Site:
         self.shredding = Shredding(place / "log", self.payloads, self.pseudonyms, Holds(place / "holds"))
         self.reported: list[tuple[str, ...]] = []
         self.before_it_happens: list[Any] = []
-        self.privacy = Privacy(self.shredding, lambda *event: self.reported.append(event), self.may_happen)
+        self.can_be_written = True
+        self.privacy = Privacy(
+            self.shredding, lambda *event: self.reported.append(event), self.may_happen, self.is_recorded
+        )
 
     async def may_happen(self) -> bool:
         for each in self.before_it_happens:
             each()
         return True
+
+    async def is_recorded(self) -> bool:
+        return self.can_be_written
 
     def keep(self, action: str, payload: dict[str, Any], version: OCPPVersion = OCPPVersion.V1_6) -> int:
         source = FrameSource("s", ChargePointId("CP-1"), version)
@@ -163,3 +169,28 @@ async def test_without_a_name_nothing_is_destroyed(site: Site) -> None:
     with pytest.raises(RequestRefused, match="nothing is named"):
         await site.privacy.shred(ShredRequest(reason="case 17"))
     assert site.is_kept(index)
+
+
+async def test_who_reads_texts_is_on_record_or_refused_whatever_the_failure_mode(site: Site) -> None:
+    places = [f"0001/{number}" for number in range(102)]
+    assert await site.privacy.text_read(TextReading(records=places[:1], purpose="shown")) == {"refused": ""}
+    assert await site.privacy.text_read(TextReading(records=places, purpose="shown", reason="case 17")) == {
+        "refused": ""
+    }
+    said = [each[3] for each in site.reported if each[0] == "privacy.text_read"]
+    assert said[0] == "1 texts, of 0001/0: shown"
+    assert said[1].startswith("102 texts, of 0001/0, 0001/1, ")
+    assert said[1].endswith("0001/99 and 2 more: shown: case 17")
+    site.can_be_written = False  # `may_happen` goes on saying yes, as in mode open
+    with pytest.raises(RequestRefused, match="recorded first"):
+        await site.privacy.text_read(TextReading(records=places[:1], purpose="shown"))
+
+
+async def test_whoever_only_asks_what_would_be_destroyed_has_asked_for_the_driver(site: Site) -> None:
+    index = site.keep("Authorize", {"idTag": "DRIVER"})
+    found = await site.privacy.shred(ShredRequest(reason="case 17", token="DRIVER", dry_run=True))
+    assert (found["records"], site.is_kept(index)) == (1, True)
+    ((event, _, _, said),) = site.reported
+    assert (event, said.endswith(" asked for: case 17")) == ("privacy.subject", True)
+    await site.privacy.shred(ShredRequest(reason="r", charge_point_id="CP-1", dry_run=True))
+    assert len(site.reported) == 1, "of a charge point nobody is asked for"

@@ -119,6 +119,7 @@ async def test_a_driver_is_found_forgotten_and_the_log_stays_whole(rig: Rig, csm
     found = live(rig)
     asked = [each for each in found if each["type"].partition(".")[0] == "privacy" or each["type"] == "admin.request"]
     assert {(each["actor"]["known_by"], each["actor"]["uid"]) for each in asked} == {("socket", os.getuid())}
+    assert sum(each["type"] == "privacy.text_read" for each in asked) >= 6
     assert all(each["text"].endswith(f"; by {each['actor']['name']}") and each["actor"]["pid"] for each in asked)
     assert "; by " in next(each["log"]["reason"] for each in found if each["type"] == "audit.closed")
     kinds = [record["type"] for record in found]

@@ -501,6 +501,25 @@ class TestOrders:
         assert len(world.switched) == 1
         assert any("approved by bert" in note.detail for note in world.notes)
 
+    @pytest.mark.parametrize(
+        ("planned_by", "approved_by", "evidence", "severity"),
+        [
+            ("anna [gw, login anna]", "bert [gw, login bert]", "in logins of two users", "medium"),
+            ("anna [gw, login anna]", "bert [gw, login anna]", "both in the login of one and the same user", "high"),
+            ("anna [gw]", "bert [gw, login anna]", "that these are two people is only what they say", "medium"),
+            ("anna", "bert", "that these are two people is only what they say", "medium"),
+        ],
+    )
+    def test_the_record_of_the_start_says_what_shows_that_it_was_one(
+        self, planned_by: str, approved_by: str, evidence: str, severity: str
+    ) -> None:
+        world = World(needs_approval=True)
+        world.campaign = msgspec.structs.replace(world.campaign, planned_by=planned_by, approved_by=approved_by)
+        world.crash().order("start")
+        (note,) = (each for each in world.notes if each.event == "campaign.start")
+        assert f"planned by {planned_by}, approved by {approved_by}: {evidence}" in note.detail
+        assert note.severity == severity
+
 
 class TestCrashes:
     def test_prepared_again(self) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gateway.audit.record import part
 from gateway.cli.audit.places import directory_option, log_directory, shards_of
 from gateway.cli.audit.shown import line_of, place_of, stamp_us
 from gateway.cli.configuration import config_option, read_config
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
     from gateway.control.trail.layout import Shard
     from gateway.control.trail.payloads import Disclosed
 
-__all__ = ["read_record", "read_text", "show", "tail"]
+__all__ = ["read_record", "read_text", "reason_option", "show", "tail"]
+
+reason_option = click.option("--reason", default="", help="With --text: why; it is on record.")
 
 _FOLLOW_S = 0.5
 
@@ -62,13 +65,18 @@ def _tell(shard: str, index: int, data: bytes, *, as_json: bool) -> None:
 @click.command()
 @click.argument("which", metavar="INDEX")
 @click.option("--text", "with_text", is_flag=True, help="Read the text of a message as well; needs the log's keys.")
+@reason_option
 @directory_option
 @config_option
 @json_option
-def show(which: str, with_text: bool, directory: Path | None, config_path: str | None, as_json: bool) -> int:
+def show(
+    which: str, with_text: bool, reason: str, directory: Path | None, config_path: str | None, as_json: bool
+) -> int:
     """Show one record with everything in it.
 
     INDEX is a number in the newest shard, or SHARD/NUMBER as the other commands print it.
+
+    With --text it is put on record first who reads it: by the gateway, or by this command if none runs.
     """
     from gateway.control.trail.reader import decoded
 
@@ -77,7 +85,9 @@ def show(which: str, with_text: bool, directory: Path | None, config_path: str |
     record = decoded(data)
     text = ""
     if with_text:
-        text = read_text(record, directory, config_path, as_json=as_json).text.decode("utf-8", "replace")
+        place = place_of(shard.name, index)
+        disclosed = read_text(record, place, directory, config_path, purpose="shown", reason=reason, as_json=as_json)
+        text = disclosed.text.decode("utf-8", "replace")
     if as_json:
         print_json({"shard": shard.name, "index": index, "record": record, **({"text": text} if with_text else {})})
         return 0
@@ -89,21 +99,36 @@ def show(which: str, with_text: bool, directory: Path | None, config_path: str |
     return 0
 
 
-def read_text(record: dict[str, Any], directory: Path | None, config_path: str | None, *, as_json: bool) -> "Disclosed":
-    """The text that a record commits to. Ends the command if there is none, or it is gone."""
+def read_text(
+    record: dict[str, Any],
+    place: str,
+    directory: Path | None,
+    config_path: str | None,
+    *,
+    purpose: str,
+    reason: str,
+    as_json: bool,
+) -> "Disclosed":
+    """The text that a record commits to, after it is on record who reads it. Ends the command if there is none, or it is gone."""
+    from gateway.cli.audit.reading import record_reading
     from gateway.control.trail.payloads import PayloadGone, PayloadStore
 
-    body = record.get("body") or {}
+    body = part(record, "body")
     if "commit" not in body:
         fail("This record has no text.", NOT_OK, as_json=as_json)
-    audit = read_config(config_path, as_json=as_json).audit
-    store = PayloadStore((directory or Path(audit.directory)) / "payload", Path(audit.keys_directory) / "payload")
+    config = read_config(config_path, as_json=as_json)
+    root = directory or Path(config.audit.directory)
+    store = PayloadStore(root / "payload", Path(config.audit.keys_directory) / "payload")
     try:
-        return store.of(str(body["day"])).disclosed(str(body["commit"]))
+        disclosed = store.of(str(body.get("day", ""))).disclosed(str(body["commit"]))
     except PayloadGone as gone:
         fail(f"The text cannot be read: {gone}.", NOT_OK, as_json=as_json)
     except OSError as error:
         fail(f"The text cannot be read: {error.strerror}.", NOT_OK, as_json=as_json)
+    if root.resolve() != Path(config.audit.directory).resolve():
+        purpose += f", from a copy in {root.resolve()}"
+    record_reading(config, [place], purpose, reason, as_json=as_json)
+    return disclosed
 
 
 def read_record(which: str, root: Path, *, as_json: bool) -> "tuple[Shard, int, bytes]":

@@ -94,12 +94,21 @@ def name_argument(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.argument("name", metavar="NAME", type=_Name())(function)
 
 
+def _noted(_: click.Context, __: click.Parameter, name: str) -> str:
+    """With the account and login session of this command."""
+    from gateway.control.accounts import login_of, user_name
+    from gateway.provisioning.people import noted
+
+    return noted(name, user_name(os.getuid()), login_of("self"))
+
+
 def by_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    """--by, who gives the command; it goes on record and is not verified."""
+    """--by, who gives the command; it goes on record and is not verified. Beside it stands who the system says it is."""
     return click.option(
         "--by",
         metavar="PERSON",
         type=_Person(),
         default=_myself,
+        callback=_noted,
         help="Who says so, for the record. Default: your login.",
     )(function)

@@ -74,7 +74,13 @@ def approve(name: str, by: str, config_path: str | None, as_json: bool) -> int:
     """Agree to what cannot be undone, as somebody else than who has planned it."""
     change = _changing(config_path, as_json=as_json)
     campaign = change(lambda registry: registry.campaigns.approve(name, by, time.time()))
-    _say({"name": name, "approved_by": campaign.approved_by}, f"{name} is approved by {shown(by)}.", as_json=as_json)
+    from gateway.provisioning.people import name_of
+
+    _say(
+        {"name": name, "approved_by": name_of(campaign.approved_by)},
+        f"{name} is approved by {shown(by)}.",
+        as_json=as_json,
+    )
     return 0
 
 

@@ -2,8 +2,6 @@
 
 import contextlib
 import datetime
-import os
-import pwd
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gateway.cli.actor import actor
 from gateway.cli.exit_codes import NOT_OK, UNREACHABLE, USAGE
 from gateway.cli.output import fail, shown
 
@@ -69,19 +68,8 @@ def now() -> datetime.datetime:
 
 
 def operator_name() -> str:
-    """Who runs the command, for the journal: as the kernel knows, and behind sudo who has called it."""
-    user = _user(os.geteuid())
-    caller = os.environ.get("SUDO_UID", "")
-    if os.geteuid() == 0 and caller.isascii() and caller.isdecimal():
-        return f"{_user(int(caller))} as {user}"
-    return user
-
-
-def _user(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except (KeyError, OverflowError):
-        return f"uid {uid}"
+    """Who runs the command, for the journal: as the kernel knows, and what he says of himself (`gateway.cli.actor`)."""
+    return actor()
 
 
 @contextlib.contextmanager
