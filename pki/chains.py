@@ -7,6 +7,8 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from pki.unreadable import UNREADABLE
+
 __all__ = [
     "ChainShape",
     "ChainTooLong",
@@ -35,7 +37,7 @@ def is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> boo
     """True if the issuer's name and its key's signature are on the certificate. Says nothing about validity."""
     try:
         certificate.verify_directly_issued_by(issuer)
-    except (InvalidSignature, TypeError, ValueError):
+    except (InvalidSignature, *UNREADABLE):
         return False
     return True
 

@@ -13,10 +13,12 @@ _WRITE_OF_OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
 
 
 def verify_only_owner_writes(path: Path, facts: os.stat_result) -> None:
-    """Raises Misconfigured, with the remedy, if others than we and root can change the file or put another in its place.
+    """Raises Misconfigured, with the remedy, if it is no file, or others than we and root can change it or put another in its place.
 
     `facts`: of the file, opened. Root works for the owner of the directory.
     """
+    if not stat.S_ISREG(facts.st_mode):
+        raise Misconfigured(f"{path} is not a file")
     directory = path.parent.stat()
     trusted = {0, os.geteuid()} | ({directory.st_uid} if os.geteuid() == 0 else set())
     if facts.st_uid not in trusted:

@@ -14,18 +14,11 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 
 from pki.crl import CRLScope
+from pki.unreadable import UNREADABLE
 
 __all__ = ["CRLRejected", "ForeignCRL", "read_crl"]
 
 _CLOCK_SKEW: Final = datetime.timedelta(minutes=5)
-_UNREADABLE: Final = (
-    ValueError,
-    TypeError,
-    UnsupportedAlgorithm,
-    x509.DuplicateExtension,
-    x509.InvalidVersion,
-    x509.UnsupportedGeneralNameType,
-)
 _AROUND: Final = re.compile(r"\s*([,=+])\s*")
 _PEM: Final = b"-----BEGIN"
 _UNDERSTOOD: Final = (x509.IssuingDistributionPoint, x509.AuthorityKeyIdentifier, x509.CRLNumber, x509.FreshestCRL)
@@ -87,7 +80,7 @@ def read_crl(
     """
     try:
         return _believed(_parsed(data), issuers, now, previous)
-    except _UNREADABLE:  # cryptography reads the parts of a list when they are asked for
+    except UNREADABLE:  # cryptography reads the parts of a list when they are asked for
         raise CRLRejected("it cannot be read") from None
 
 

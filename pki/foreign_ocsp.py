@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -13,6 +13,7 @@ from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from pki.chains import is_issued_by
+from pki.unreadable import UNREADABLE
 
 __all__ = ["ForeignStatus", "OCSPRejected", "counts_instead", "ocsp_request", "read_ocsp_response"]
 
@@ -82,7 +83,7 @@ def read_ocsp_response(
         until = _verify_time(response, now or response.this_update_utc)
         status, since = response.certificate_status, response.this_update_utc
         reason = response.revocation_reason if status is ocsp.OCSPCertStatus.REVOKED else None
-    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension):
+    except UNREADABLE:
         raise OCSPRejected("the answer cannot be read") from None
     if status is ocsp.OCSPCertStatus.UNKNOWN:
         raise OCSPRejected("the responder does not know the certificate")

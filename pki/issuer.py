@@ -21,6 +21,7 @@ from pki.keys import KEY_KINDS, PublicKey, certificate_key
 from pki.names import Subject, reads_as_host_name, verify_charge_point_name, verify_host_name, verify_organization
 from pki.profiles import CertificateProfile, SubjectKind
 from pki.template import NOTHING_PUBLISHED, Publication
+from pki.unreadable import UNREADABLE
 
 __all__ = ["Issuer", "crl_address", "excludes_all_hosts", "extension_value", "names_publication", "permits_host"]
 
@@ -80,7 +81,7 @@ def _is_usable(certificate: x509.Certificate) -> bool:
 def _is_issued_by(certificate: x509.Certificate, above: x509.Certificate) -> bool:
     try:
         certificate.verify_directly_issued_by(above)
-    except (ValueError, TypeError, InvalidSignature):
+    except (InvalidSignature, *UNREADABLE):
         return False
     return True
 

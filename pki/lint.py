@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ed448, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtensionOID, NameOID, SignatureAlgorithmOID
@@ -20,6 +19,7 @@ from pki.key_policy import DEFAULT_KEY_POLICY, KeyPolicy, key_description
 from pki.keys import subject_key
 from pki.names import reads_as_host_name, verify_charge_point_name, verify_host_name, verify_organization
 from pki.profiles import CertificateProfile, SubjectKind
+from pki.unreadable import UNREADABLE
 
 __all__ = ["Finding", "lint"]
 
@@ -91,7 +91,7 @@ def lint(
             for wrong, code, text in checks
             if wrong
         )
-    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+    except UNREADABLE as error:
         return (Finding("unreadable", str(error)),)
 
 

@@ -23,6 +23,7 @@ from pki.encoded import public_key_bits, subject_name
 from pki.keys import PrivateKey, certificate_key
 from pki.revocation import REASON_CODES, RevokedCertificate, octets_of_serial
 from pki.signatures import algorithm_der, require_own_key, sign
+from pki.unreadable import UNREADABLE
 
 __all__ = [
     "HASHES",
@@ -171,7 +172,7 @@ class OCSPResponses:
             hashes = asked.issuer_name_hash, asked.issuer_key_hash
         except (NotImplementedError, UnsupportedAlgorithm):
             return OCSPAnswer(_UNAUTHORIZED)  # several certificates at once, or a CertID with another hash
-        except (ValueError, x509.DuplicateExtension):
+        except UNREADABLE:
             return OCSPAnswer(_MALFORMED)
         known = self._known.get(name)
         found = self._presigned.get(serial)

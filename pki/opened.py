@@ -38,6 +38,7 @@ def issuance_in(directory: Path, now: datetime.datetime, make_id: Callable[[], s
     """
     policy = _policy(directory)
     if (directory / MARK).exists():
+        _verify_no_signer(directory)
         name = (directory / MARK).read_text("utf-8", "replace").strip()
         registration = RegistrationAuthority(directory / JOURNAL, name, policy, now, make_id)
         with contextlib.closing(registration):
@@ -83,6 +84,14 @@ def _enter_in_turn(
             if not in_use or time.monotonic() > deadline:
                 raise
         time.sleep(_POLL_S)
+
+
+def _verify_no_signer(directory: Path) -> None:
+    if (directory / SIGNER).exists():
+        raise Misconfigured(
+            f"{directory} is the directory of an embedded CA, and {directory / MARK} says that another CA issues: requests to another CA"
+            " need a directory of their own. If the embedded one is to issue again, remove that file"
+        )
 
 
 def _policy(directory: Path) -> IssuancePolicy:

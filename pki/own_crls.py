@@ -19,6 +19,7 @@ from pki.inventory import Inventory
 from pki.issuer import Issuer
 from pki.keys import PrivateKey
 from pki.revocation import RevokedCertificate
+from pki.unreadable import UNREADABLE
 
 __all__ = [
     "PUBLISHED",
@@ -121,7 +122,7 @@ def read_list(directory: Path, issuer: Issuer, shard: int) -> OwnList | None:
         return None
     try:
         return _of(issuer, shard, der)
-    except (ValueError, x509.ExtensionNotFound, x509.InvalidVersion, x509.DuplicateExtension):
+    except (x509.ExtensionNotFound, *UNREADABLE):
         return None
 
 

@@ -6,8 +6,7 @@ that is put back is noticed by the other (docs/decisions/0020).
 
 import contextlib
 import datetime
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from pki.chained_file import Position
@@ -18,17 +17,7 @@ from pki.ocsp import OCSPWindow
 from pki.records import Noted
 from pki.signer.protocol import OCSPStatus, SignedEntry
 
-__all__ = [
-    "Expected",
-    "Signer",
-    "SignersList",
-    "note_list",
-    "tell_head",
-    "tell_signer",
-    "verify_books",
-    "verify_journal",
-    "verify_list",
-]
+__all__ = ["Signer", "SignersList", "note_list", "tell_head", "tell_signer", "verify_books", "verify_books_in_use"]
 
 
 class SignersList(Protocol):
@@ -72,28 +61,26 @@ class Signer(SignersList, Protocol):
         """OCSP responses. Raises Refused."""
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """What the signer's list must have, by a journal of some moment: whoever reads both beside their writers looks here first."""
-
-    noted: Position
-    issued: int
-
-    @classmethod
-    def of(cls, journal: Journal) -> "Expected":
-        """By the journal as it has been read so far."""
-        return cls(journal.inventory.noted, journal.inventory.issued_count)
-
-
 def verify_books(journal: Journal, signer: SignersList) -> None:
     """Raises RolledBack if one of them is an old copy, or of another CA; SignerUnavailable."""
-    verify_journal(journal, signer)
-    verify_list(Expected.of(journal), signer)
+    _verify_place(journal, signer.remembered()[0])
+    _verify_list(journal.inventory.noted, journal.inventory.issued_count, signer)
 
 
-def verify_journal(journal: Journal, signer: SignersList) -> None:
-    """Raises RolledBack if the journal lacks what the signer remembers of it; SignerUnavailable."""
-    remembered, _ = signer.remembered()
+def verify_books_in_use(journal: Journal, signer: Callable[[], SignersList]) -> None:
+    """The same beside whoever writes them. `signer`: its list as it is from then on. Raises what `verify_books` raises.
+
+    The list is looked at after the journal has said what must be on it, and the journal's end after that.
+    """
+    noted, issued = journal.inventory.noted, journal.inventory.issued_count
+    of_signer = signer()
+    _verify_list(noted, issued, of_signer)
+    remembered = of_signer.remembered()[0]
+    journal.catch_up()
+    _verify_place(journal, remembered)
+
+
+def _verify_place(journal: Journal, remembered: Position) -> None:
     digest = journal.digest_at(remembered.sequence)
     if digest is None:
         raise RolledBack(
@@ -106,10 +93,8 @@ def verify_journal(journal: Journal, signer: SignersList) -> None:
         )
 
 
-def verify_list(expected: Expected, signer: SignersList) -> None:
-    """Raises RolledBack if the signer's list lacks what a journal has noted of it; SignerUnavailable."""
-    noted = expected.noted
-    if signer.digest_at(noted.sequence) != noted.digest or expected.issued > signer.remembered()[1]:
+def _verify_list(noted: Position, issued: int, signer: SignersList) -> None:
+    if signer.digest_at(noted.sequence) != noted.digest or issued > signer.remembered()[1]:
         raise RolledBack(
             f"the signer's list does not have record {noted.sequence} as the journal noted it: an old copy of the list was put back."
             " Put the newest one there; with this one, serial numbers could be signed twice, and revocation lists forget"

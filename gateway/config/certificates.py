@@ -16,6 +16,7 @@ from gateway.config.findings import Findings
 from gateway.config.model import CertificateFiles
 from gateway.config.positions import Path
 from gateway.config.server_lint import server_findings
+from gateway.identity.unreadable import UNREADABLE
 
 __all__ = ["check_client_pair", "check_listener_certificates", "check_pem", "check_private_file", "check_trust"]
 
@@ -46,10 +47,15 @@ def check_pem(file: str, path: Path, findings: Findings, *, allow_dev: bool) -> 
     except OSError as error:
         findings.error(path, f"{file}: {error.strerror}")
         return []
-    except ValueError:
+    except UNREADABLE:
         findings.error(path, f"{file} holds no PEM certificates")
         return []
-    if not allow_dev and any(_DEV in certificate.subject.rfc4514_string() for certificate in certificates):
+    try:
+        names = [certificate.subject.rfc4514_string() for certificate in certificates]
+    except UNREADABLE:
+        findings.error(path, f"{file} has a certificate whose subject cannot be read")
+        return []
+    if not allow_dev and any(_DEV in name for name in names):
         findings.error(
             path,
             f"{file} is from the development PKI; gateway.unsafe_dev_certificates = true permits it, never in production",
@@ -71,7 +77,7 @@ def check_trust(file: str, path: Path, findings: Findings, *, allow_dev: bool) -
 def _is_ca(certificate: x509.Certificate) -> bool:
     try:
         return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
+    except (x509.ExtensionNotFound, *UNREADABLE):
         return False
 
 
@@ -133,7 +139,7 @@ def _check_leaf(leaf: x509.Certificate, path: Path, findings: Findings) -> None:
 def _may_encipher_keys(leaf: x509.Certificate) -> bool:
     try:
         return leaf.extensions.get_extension_for_class(x509.KeyUsage).value.key_encipherment
-    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
+    except (x509.ExtensionNotFound, *UNREADABLE):
         return True
 
 

@@ -10,6 +10,8 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from gateway.identity.unreadable import UNREADABLE
+
 __all__ = ["server_findings"]
 
 _MAX_CHAIN_BYTES: Final = 4_096
@@ -23,13 +25,17 @@ _WEAK_HASHES: Final = frozenset({"md5", "sha1", "sha224"})
 
 def server_findings(chain: Sequence[x509.Certificate]) -> Iterator[str]:
     """Sentences, none if there is nothing to say. `chain`: as it is sent, leaf first."""
+    try:
+        yield from _findings(chain)
+    except UNREADABLE as error:
+        yield f"it has a part that cannot be read: {error}"
+
+
+def _findings(chain: Sequence[x509.Certificate]) -> Iterator[str]:
     leaf = chain[0]
     common_names = [str(name.value) for name in leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
-    try:
-        yield from _names(common_names, leaf)
-        yield from _use(leaf)
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
-        yield f"it has an extension that cannot be read: {error}"
+    yield from _names(common_names, leaf)
+    yield from _use(leaf)
     for certificate in chain:
         if certificate.issuer != certificate.subject and _hash(certificate) in _WEAK_HASHES:
             yield f"'{certificate.subject.rfc4514_string()}' is signed with {_hash(certificate)}, which is refused today"

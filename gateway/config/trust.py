@@ -12,6 +12,7 @@ from gateway.config.findings import Findings
 from gateway.config.model import Config, ListenerTLS, Trust
 from gateway.config.positions import Path
 from gateway.config.suggest import did_you_mean
+from gateway.identity.unreadable import UNREADABLE
 
 __all__ = ["check_trust_bundles", "check_trust_of_listener", "is_url"]
 
@@ -100,7 +101,7 @@ def _anchors(files: tuple[str, ...]) -> set[str]:
     for file in files:
         try:
             certificates = x509.load_pem_x509_certificates(FilePath(file).read_bytes())
-        except (OSError, ValueError):
+        except (OSError, *UNREADABLE):
             continue
         found |= {certificate.fingerprint(hashes.SHA256()).hex() for certificate in certificates}
     return found

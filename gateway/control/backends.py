@@ -15,6 +15,7 @@ from pki.backends.interface import Backend
 from pki.backends.vault import VaultBackend, VaultSettings
 from pki.errors import Misconfigured
 from pki.secrets_at_rest import read_private_file
+from pki.unreadable import UNREADABLE
 
 __all__ = ["anchors_of", "backend_of"]
 
@@ -46,7 +47,7 @@ def anchors_of(pki: PKI) -> Anchors:
             found += x509.load_pem_x509_certificates(Path(file).read_bytes())
         except OSError as error:
             raise Misconfigured(f"{file}: {error.strerror}") from None
-        except ValueError:
+        except UNREADABLE:
             raise Misconfigured(f"{file} holds no PEM certificates") from None
     return tuple(found)
 

@@ -25,7 +25,7 @@ from pki.opened import JOURNAL, SIGNER
 from pki.signer.client import SignerClient
 from pki.signer.list_at_rest import ListAtRest
 from pki.signer.server import SOCKET_NAME
-from pki.two_books import Expected, verify_journal, verify_list
+from pki.two_books import verify_books_in_use
 
 __all__ = ["OwnBooks"]
 
@@ -103,16 +103,11 @@ def _compared(directory: Path) -> tuple[str, list[OwnRevocation]]:
             known = book.remembered()[0].sequence
             problem = f"{path} is not there, and the signer remembers {known} records" if known else ""
             return problem, _told(book) if known else []
-        # Whoever issues meanwhile writes to both: the list is read after what the journal expects of it, the journal's end last.
         journal = opened.enter_context(contextlib.closing(Journal(path, read_only=True)))
-        expected = Expected.of(journal)
-        book = _list_of(directory, opened)
         try:
-            verify_list(expected, book)
-            journal.catch_up()
-            verify_journal(journal, book)
+            verify_books_in_use(journal, lambda: _list_of(directory, opened))
         except RolledBack as why:
-            return str(why), _told(book)
+            return str(why), _told(_list_of(directory, opened))
     return "", []
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from gateway.config.model import Config
@@ -19,6 +18,7 @@ from pki.authority import Authority
 from pki.keys import PrivateKey
 from pki.names import Subject
 from pki.profiles import CSMS
+from pki.unreadable import UNREADABLE
 
 __all__ = ["OwnCertificate", "own_certificate_path", "own_pems", "read_own", "write_own"]
 
@@ -79,7 +79,7 @@ def read_own(path: Path) -> OwnCertificate | None:
         chain = tuple(x509.load_pem_x509_certificates(data))
         if key.public_key() != chain[0].public_key():
             return None
-    except (OSError, ValueError, TypeError, UnsupportedAlgorithm):
+    except (OSError, *UNREADABLE):
         return None
     return OwnCertificate(chain, _key_pem(key), written_at)
 

@@ -11,6 +11,7 @@ from gateway.provisioning.rollover import RolloverNames
 from gateway.provisioning.roots import RootName
 from pki.encoded import issuer_name, public_key_bits
 from pki.hash_data import CertificateHashData, HashAlgorithm, certificate_hash_data
+from pki.unreadable import UNREADABLE
 
 __all__ = ["linked_names", "names_above", "rollover_names", "root_names"]
 
@@ -44,7 +45,7 @@ def unfit(certificate: x509.Certificate, now: float) -> str:
     """Why a certificate is nothing to trust others by, or an empty string. `now`: seconds since the epoch."""
     try:
         is_ca = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except (x509.ExtensionNotFound, ValueError):
+    except (x509.ExtensionNotFound, *UNREADABLE):
         is_ca = False
     if not is_ca:
         return "it is no CA certificate (basicConstraints)"

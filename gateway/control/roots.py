@@ -34,6 +34,7 @@ from gateway.provisioning.roots import (
 )
 from gateway.store.roots import RootTables
 from pki.chains import is_issued_by, is_self_signed
+from pki.unreadable import UNREADABLE
 
 __all__ = ["DeleteRootRequest", "InstallRootRequest", "RootsRequest", "StationRoots", "root_id"]
 
@@ -171,7 +172,7 @@ class StationRoots(NodePart):
 def _certificate(pem: str) -> x509.Certificate:
     try:
         (certificate,) = x509.load_pem_x509_certificates(pem.encode("ascii"))
-    except ValueError:
+    except UNREADABLE:
         raise RequestRefused("it is not one certificate in PEM") from None
     return certificate
 

@@ -7,6 +7,7 @@ from gateway.config.model import Config
 from gateway.identity.admission import ListenerFacts
 from gateway.identity.trust import TrustBundle, TrustBundles
 from gateway.link.messages import EdgeSettings
+from pki.unreadable import UNREADABLE
 
 __all__ = ["certificates_in", "listener_facts", "trust_of"]
 
@@ -15,7 +16,7 @@ def certificates_in(pem: bytes) -> list[x509.Certificate]:
     """The certificates of a PEM text; none if there are none."""
     try:
         return x509.load_pem_x509_certificates(pem)
-    except ValueError:
+    except UNREADABLE:
         return []
 
 

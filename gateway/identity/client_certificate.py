@@ -9,7 +9,6 @@ from typing import Final
 
 import msgspec
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -19,6 +18,7 @@ from gateway.identity.evidence import CertificateName, CertificateProof, Renewal
 from gateway.identity.record import ChargePointRecord
 from gateway.identity.refusal import Reason, Refusal
 from gateway.identity.trust import OWN_ROOTS, Chain, IssuerFacts, TrustBundle, may_vouch
+from gateway.identity.unreadable import UNREADABLE
 from gateway.ocpp.vocabulary import ChargePointId
 
 __all__ = ["LeafCertificate", "parse_issuer", "parse_leaf", "verify_leaf"]
@@ -26,15 +26,6 @@ __all__ = ["LeafCertificate", "parse_issuer", "parse_leaf", "verify_leaf"]
 _MIN_RSA_BITS: Final = 2048
 _MIN_EC_BITS: Final = 224
 _HASHES: Final = frozenset({"sha256", "sha384", "sha512", "sha3-256", "sha3-384", "sha3-512"})
-_UNREADABLE: Final = (
-    ValueError,
-    TypeError,
-    UnsupportedAlgorithm,
-    x509.UnsupportedGeneralNameType,
-    x509.DuplicateExtension,
-    x509.InvalidVersion,
-)
-"""What the parser raises for certificates that cannot be read, or that two readers could understand differently."""
 
 
 class LeafCertificate(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,7 +121,7 @@ def parse_leaf(der: bytes) -> LeafCertificate:
             digital_signature=usage.digital_signature if isinstance(usage, x509.KeyUsage) else None,
             crl_points=_crl_points(_extension(certificate, x509.CRLDistributionPoints)),
         )
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise Refusal(Reason.CERT_INVALID, f"certificate cannot be read: {type(error).__name__}") from None
 
 
@@ -144,7 +135,7 @@ def parse_issuer(der: bytes) -> IssuerFacts:
             format(certificate.serial_number, "x"),
         )
         not_before, not_after = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise Refusal(Reason.CERT_INVALID, f"issuer cannot be read: {type(error).__name__}") from None
     return IssuerFacts(name, not_before.timestamp(), not_after.timestamp())
 

@@ -21,6 +21,7 @@ from gateway.policy.cel.times import parse_timestamp
 from gateway.policy.firmware import FirmwareFact, read_firmware
 from gateway.policy.items import MAX_ITEMS, MAX_READINGS, bounded
 from gateway.policy.lazy import lazy
+from gateway.policy.unreadable import UNREADABLE
 from gateway.policy.urls import Url, read_url
 
 __all__ = ["CertificateFact", "ChangeFact", "FactMissing", "Facts", "RequestFact"]
@@ -113,7 +114,7 @@ def _read_certificate(pem: str) -> CertificateFact:
             ca=_is_ca(certificate.extensions),
             self_signed=certificate.subject == certificate.issuer,
         )
-    except (ValueError, UnicodeEncodeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+    except UNREADABLE:
         return CertificateFact()
 
 
@@ -166,7 +167,7 @@ def _read_request(pem: str) -> RequestFact:
             key=kind or type(key).__name__,
             bits=int(getattr(key, "key_size", 0)),
         )
-    except (ValueError, UnicodeEncodeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+    except UNREADABLE:
         return RequestFact()
 
 

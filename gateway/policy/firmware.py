@@ -14,6 +14,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
+from gateway.policy.unreadable import UNREADABLE
+
 __all__ = ["FirmwareFact", "FirmwareUnfit", "firmware_certificate", "in_der", "read_firmware", "verify_signature_form"]
 
 _MAX_CERTIFICATE_CHARS: Final = 5_500
@@ -69,7 +71,7 @@ def firmware_certificate(pem: str) -> x509.Certificate:
     try:
         certificate = x509.load_pem_x509_certificate(pem.encode("ascii"))
         extensions, key = certificate.extensions, certificate.public_key()
-    except (ValueError, UnicodeEncodeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+    except UNREADABLE as error:
         raise FirmwareUnfit(f"the certificate cannot be read: {error}") from None
     _verify_key(key)
     for extension in extensions:

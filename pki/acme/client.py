@@ -20,7 +20,6 @@ from typing import Any, Final
 
 import msgspec
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -29,6 +28,7 @@ from pki.acme.renewal_info import RenewalAdvice, certificate_id, parse_advice
 from pki.backends.http import Answer, TLSFiles, ask
 from pki.backends.interface import BackendUnavailable, printable_reason
 from pki.chains import ordered_chain, shaped
+from pki.unreadable import UNREADABLE
 
 __all__ = ["ACMEClient", "ACMEFailed", "ACMESettings"]
 
@@ -265,7 +265,7 @@ def _checked(
         found = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         chain = shaped(ordered_chain(leaf, others), "leaf+subs")
         same_key = leaf.public_key() == csr.public_key()
-    except (ValueError, UnsupportedAlgorithm, x509.ExtensionNotFound, x509.DuplicateExtension) as error:
+    except (x509.ExtensionNotFound, *UNREADABLE) as error:
         raise ACMEFailed(f"certificate: not one that can be used: {error}") from None
     if not same_key:
         raise ACMEFailed("certificate: it has another key than the request")

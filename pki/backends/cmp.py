@@ -30,6 +30,7 @@ from pki.backends.interface import (
 from pki.backends.returned import verified_answer
 from pki.chains import chain_from
 from pki.revocation import REASON_CODES
+from pki.unreadable import UNREADABLE
 
 __all__ = ["CMPBackend", "CMPSettings"]
 
@@ -170,6 +171,6 @@ def _read(work: Path) -> list[x509.Certificate]:
         if path.exists() and path.stat().st_size:
             try:
                 found += x509.load_pem_x509_certificates(path.read_bytes())
-            except ValueError:
+            except UNREADABLE:
                 raise BackendMisbehaved(f"{name} holds no certificates") from None
     return list(chain_from(found[0], found[1:])) if found else []

@@ -35,6 +35,7 @@ from pki.backends.interface import (
     printable_reason,
 )
 from pki.backends.returned import verified_answer
+from pki.unreadable import UNREADABLE
 
 __all__ = ["CommandBackend", "CommandSettings", "Finished", "run"]
 
@@ -199,7 +200,7 @@ class CommandBackend:
 def _certificates(output: bytes) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(output)
-    except ValueError:
+    except UNREADABLE:
         raise BackendMisbehaved("output that holds no certificates") from None
 
 

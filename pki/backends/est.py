@@ -5,7 +5,6 @@ any order (Hubject's is not leaf first), the root among them or not.
 """
 
 import base64
-import binascii
 import datetime
 import email.utils
 from collections.abc import Callable
@@ -32,6 +31,7 @@ from pki.backends.interface import (
     printable_reason,
 )
 from pki.backends.returned import verified_answer
+from pki.unreadable import UNREADABLE
 
 __all__ = ["ESTBackend", "ESTSettings", "OAuth2Client"]
 
@@ -183,5 +183,5 @@ def _certificates(body: bytes) -> list[x509.Certificate]:
     try:
         der = body if body[:1] == _SEQUENCE else base64.b64decode(b"".join(body.split()), validate=True)
         return load_der_pkcs7_certificates(der)
-    except (ValueError, binascii.Error):
+    except UNREADABLE:
         raise BackendMisbehaved("an answer that holds no certificates") from None

@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from OpenSSL import crypto
@@ -13,6 +12,7 @@ from OpenSSL import crypto
 from pki.backends.interface import BackendMisbehaved, EnrollmentRequest, Issued
 from pki.chains import is_self_signed, ordered_chain, shaped
 from pki.revocation import octets_of_serial
+from pki.unreadable import UNREADABLE
 
 __all__ = ["verified_answer"]
 
@@ -21,13 +21,6 @@ _HASHES: Final = frozenset({"sha256", "sha384", "sha512"})
 _MIN_RSA_BITS: Final = 2048
 _MIN_EC_BITS: Final = 224
 _MAX_CERTIFICATES: Final = 10
-_UNREADABLE: Final = (
-    ValueError,
-    TypeError,
-    UnsupportedAlgorithm,
-    x509.DuplicateExtension,
-    x509.UnsupportedGeneralNameType,
-)
 
 
 def verified_answer(
@@ -56,7 +49,7 @@ def verified_answer(
         _verify_validity(leaf, request, now)
         # Step 5.
         return Issued(_verified_chain(leaf, given, list(anchors), now))
-    except _UNREADABLE as error:
+    except (*UNREADABLE, crypto.Error) as error:
         raise BackendMisbehaved(f"a certificate that cannot be read: {error}") from None
 
 

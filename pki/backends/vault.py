@@ -27,6 +27,7 @@ from pki.backends.interface import (
     printable_reason,
 )
 from pki.backends.returned import verified_answer
+from pki.unreadable import UNREADABLE
 
 __all__ = ["VaultBackend", "VaultSettings"]
 
@@ -157,5 +158,5 @@ def _certificates(found: dict[str, Any]) -> list[x509.Certificate]:
     pem = "\n".join(text for text in texts if isinstance(text, str))
     try:
         return x509.load_pem_x509_certificates(pem.encode("ascii", "replace"))
-    except ValueError:
+    except UNREADABLE:
         raise BackendMisbehaved("an answer that holds no certificates") from None

@@ -41,10 +41,10 @@ from pki.signer.protocol import SignResponses
 from pki.signer.responders import ResponderKeys, signed_responses
 from pki.signer.revocation_list import RevocationListBody, read_revocation_list
 from pki.signing import unsigned_certificate, verify_algorithm, verify_signature
+from pki.unreadable import UNREADABLE
 
 __all__ = ["SigningCore"]
 
-_UNREADABLE: Final = (x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 _CLOCK_TOLERANCE: Final = datetime.timedelta(minutes=5)
 
 
@@ -195,7 +195,7 @@ class SigningCore:
         try:
             verify_algorithm(certificate, issuer.public_key)
             subject, hosts = _subject_of(certificate), _hosts_of(certificate)
-        except (ValueError, *_UNREADABLE) as error:
+        except UNREADABLE as error:
             raise Refused(Reason.LINT, str(error)) from None
         # Step 4.
         if certificate.subject != subject.name():
@@ -237,7 +237,7 @@ def _read(tbs: bytes) -> x509.Certificate:
     """The certificate that this is the body of. Raises Refused."""
     try:
         return unsigned_certificate(tbs)
-    except (ValueError, *_UNREADABLE) as error:
+    except UNREADABLE as error:
         raise Refused(Reason.LINT, str(error)) from None
 
 

@@ -10,10 +10,10 @@ from pki.errors import Reason, Refused
 from pki.issuer import Issuer, extension_value
 from pki.records import RevocationReason
 from pki.signing import unsigned_revocation_list
+from pki.unreadable import UNREADABLE
 
 __all__ = ["RevocationListBody", "read_revocation_list"]
 
-_UNREADABLE: Final = (x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 _MAX_NUMBER_BITS: Final = 159
 _CLOCK_TOLERANCE: Final = datetime.timedelta(minutes=5)
 _LONGEST: Final = datetime.timedelta(days=100)
@@ -48,7 +48,7 @@ def read_revocation_list(tbs: bytes, issuer: Issuer, now: datetime.datetime) -> 
         number, scope = _extensions(found, issuer)
         serials = frozenset(_entry(entry) for entry in found)
         return RevocationListBody(number, scope, serials, found.last_update_utc)
-    except (ValueError, x509.ExtensionNotFound, *_UNREADABLE) as error:
+    except (x509.ExtensionNotFound, *UNREADABLE) as error:
         raise Refused(Reason.CRL_BODY, str(error)) from None
 
 

@@ -18,6 +18,7 @@ from pki.keys import PrivateKey
 from pki.profiles import END_ENTITY_PROFILES, CertificateProfile
 from pki.secrets_at_rest import credential_path, load_private_key, read_secret
 from pki.template import Publication
+from pki.unreadable import UNREADABLE
 
 __all__ = [
     "MAX_LIFETIME_DAYS",
@@ -108,10 +109,7 @@ def issuer_certificates(directory: Path) -> list[x509.Certificate]:
     found = []
     for file in sorted(directory.glob("*.toml")):
         settings = parse_settings(_read(file), str(file))
-        try:
-            found.append(x509.load_pem_x509_certificates(_read(file.parent / settings.certificate))[0])
-        except ValueError as error:
-            raise Misconfigured(f"{file}: {error}") from None
+        found.append(_certificates(file.parent / settings.certificate)[0])
     return found
 
 
@@ -132,8 +130,7 @@ def responder_secrets(directory: Path) -> dict[str, bytes | None]:
 def _load(file: Path) -> tuple[Issuer, PrivateKey]:
     try:
         settings = parse_settings(_read(file), str(file))
-        certificates = x509.load_pem_x509_certificates(_read(file.parent / settings.certificate))
-        issuer = settings.issuer(file.stem, certificates, str(file))
+        issuer = settings.issuer(file.stem, _certificates(file.parent / settings.certificate), str(file))
     except ValueError as error:
         raise Misconfigured(f"{file}: {error}") from None
     except OSError as error:
@@ -147,6 +144,13 @@ def parse_settings(data: bytes, where: str) -> IssuerSettings:
         return msgspec.toml.decode(data[:_MAX_FILE_BYTES], type=IssuerSettings)
     except (msgspec.MsgspecError, ValueError) as error:
         raise Misconfigured(f"{where}: {error}") from None
+
+
+def _certificates(path: Path) -> list[x509.Certificate]:
+    try:
+        return x509.load_pem_x509_certificates(_read(path))
+    except UNREADABLE:
+        raise Misconfigured(f"{path} holds no certificates in PEM: put the ceremony's there") from None
 
 
 def _read(path: Path) -> bytes:

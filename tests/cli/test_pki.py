@@ -468,13 +468,47 @@ class TestReconcile:
         assert place("list", "--json").json()[0]["state"] == "revoked"
         assert place("reconcile", "--json").json()["ok"] is True
 
+    def test_a_journal_that_is_lost_is_not_one_that_has_never_been(self, place: Place) -> None:
+        assert "nothing has been issued" in place("list").err
+        place.issue()
+        journal = place.ca / "journal"
+        journal.rename(place.directory / "aside")
+        for command in (("list",), ("show", "SN-1"), ("export",), ("reconcile",), ("crl", "--sign")):
+            result = place(*command)
+            assert result.code == NOT_OK
+            assert "put the newest copy back" in result.err
+        journal.mkdir(mode=0o700)
+        result = place("list")
+        assert (result.code, f"{journal} is not a file" in result.err) == (USAGE, True)
+
+    def test_no_list_is_signed_from_an_old_copy_of_either_book(self, place: Place) -> None:
+        books = [place.ca / "journal", place.ca / "signer" / "signed"]
+        place.issue()
+        old = [each.read_bytes() for each in books]
+        place.issue("--common-name", "SN-2", "--organization", "Example CPO", csr=place.csr(common_name="SN-2"))
+        new = [each.read_bytes() for each in books]
+        for book, before, after in zip(books, old, new, strict=True):
+            book.write_bytes(before)
+            result = place("crl", "--sign")
+            assert (result.code, "old copy" in result.err) == (NOT_OK, True)
+            book.write_bytes(after)
+        assert place("crl", "--sign").code == OK
+
+    def test_a_mark_of_another_ca_in_this_directory(self, place: Place) -> None:
+        place.issue()
+        (place.ca / "backend").write_text("est\n")
+        result = place("revoke", "1", "--reason", "superseded")
+        assert (result.code, "is the directory of an embedded CA" in result.err) == (USAGE, True)
+        (place.ca / "backend").unlink()
+        assert place("reconcile").code == OK
+
     def test_another_journal(self, place: Place) -> None:
         place.issue()
         (place.ca / "journal").rename(place.directory / "aside")
         lost = place("status")
         assert lost.code == NOT_OK
         assert "the signer remembers" in lost.err
-        assert "has no journal yet" in place("reconcile").err
+        assert "put the newest copy back" in place("reconcile").err
 
 
 class TestLint:

@@ -134,6 +134,7 @@ def _read_certificate(file: str, *, as_json: bool) -> "tuple[LeafCertificate, bo
 
     from gateway.identity.client_certificate import parse_leaf
     from gateway.identity.refusal import Refusal
+    from pki.unreadable import UNREADABLE
 
     data = read_bytes(file, as_json=as_json)
     try:
@@ -141,7 +142,7 @@ def _read_certificate(file: str, *, as_json: bool) -> "tuple[LeafCertificate, bo
             data = x509.load_pem_x509_certificates(data)[0].public_bytes(Encoding.DER)
         certificate = x509.load_der_x509_certificate(data)
         return parse_leaf(data), certificate.issuer == certificate.subject
-    except (ValueError, Refusal):
+    except (Refusal, *UNREADABLE):
         fail(f"{shown(file)} holds no certificate that can be read (PEM or DER).", NOT_OK, as_json=as_json)
 
 
@@ -161,12 +162,14 @@ def _unknown_issuer(issuer: str, config: "Config") -> list[str]:
     """A warning if no trusted certificate has this name: a name in the wrong order would revoke nothing."""
     from cryptography import x509
 
+    from pki.unreadable import UNREADABLE
+
     names: set[str] = set()
     own = [path for listener in config.listeners if listener.tls for path in listener.tls.client_trust]
     for path in (*own, *(path for bundle in config.trust for path in bundle.roots)):
         try:
             found = x509.load_pem_x509_certificates(Path(path).read_bytes())
-        except (OSError, ValueError):
+        except (OSError, *UNREADABLE):
             continue
         names.update(certificate.subject.rfc4514_string() for certificate in found)
     if issuer in names:

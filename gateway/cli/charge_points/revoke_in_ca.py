@@ -84,12 +84,14 @@ def _unknown(config: "Config", directory: Path, issuer: str, serial: str) -> tup
     """A warning if the embedded CA issues under this name: a wrong serial number would revoke nothing."""
     from cryptography import x509
 
+    from pki.unreadable import UNREADABLE
+
     if config.pki.backend != "embedded":
         return ()
     for path in sorted((directory / "signer").glob("*.pem")):
         try:
             name = x509.load_pem_x509_certificates(path.read_bytes())[0].subject.rfc4514_string()
-        except (OSError, ValueError):
+        except (OSError, *UNREADABLE):
             continue
         if name == issuer:
             text = f"the embedded CA issues under this name, and its journal knows no certificate {shown(serial)}"

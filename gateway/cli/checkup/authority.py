@@ -12,6 +12,7 @@ from gateway.control.backends import anchors_of, backend_of
 from pki.backends.interface import Backend, BackendUnavailable
 from pki.chains import is_issued_by
 from pki.errors import Misconfigured
+from pki.unreadable import UNREADABLE
 
 __all__ = ["check_authority"]
 
@@ -67,5 +68,5 @@ def _trusted_by_listeners(config: Config, anchors: Sequence[x509.Certificate]) -
 def _read(path: str) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(Path(path).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, *UNREADABLE):
         return []

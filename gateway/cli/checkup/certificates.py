@@ -24,6 +24,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsag
 from gateway.cli.checkup.check import Check, error, ok, warning
 from gateway.config.model import CertificateFiles, Config, Listener
 from gateway.control.own_certificate_files import own_certificate_path, read_own
+from pki.unreadable import UNREADABLE
 
 __all__ = ["check_anchors", "check_certificates"]
 
@@ -214,7 +215,7 @@ def _known_roots(config: Config) -> list[x509.Certificate]:
         # Some systems trust old roots that bend the rules of X.509; that is not our reader's business.
         warnings.simplefilter("ignore")
         for der in _system_roots():
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(*UNREADABLE):
                 found.append(x509.load_der_x509_certificate(der))
     return found
 
@@ -228,7 +229,7 @@ def _system_roots() -> list[bytes]:
 def _read(path: str) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(Path(path).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, *UNREADABLE):
         return []
 
 

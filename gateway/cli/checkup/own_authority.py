@@ -14,13 +14,13 @@ from gateway.config.model import Config
 from gateway.store.database import parse_url
 from gateway.store.errors import StoreError
 from gateway.store.registry import Registry
-from pki.errors import PKIError, RolledBack, SignerUnavailable
+from pki.errors import PKIError, SignerUnavailable
 from pki.issuer import Issuer
 from pki.journal import Journal
 from pki.opened import JOURNAL, signer_in_turn
 from pki.own_crls import OwnList, lists_in
 from pki.signer.client import SignerClient
-from pki.two_books import verify_books
+from pki.two_books import verify_books_in_use
 
 __all__ = ["check_certificates_in_use", "check_own_authority"]
 
@@ -62,11 +62,7 @@ def _books(directory: Path, signer: SignerClient) -> Check:
         return ok(name, "nothing has been issued yet")
     try:
         with contextlib.closing(Journal(path, read_only=True)) as journal:
-            try:
-                verify_books(journal, signer)
-            except RolledBack:
-                journal.catch_up()  # somebody has issued since it was read
-                verify_books(journal, signer)
+            verify_books_in_use(journal, lambda: signer)
             return ok(name, f"journal and signer's list agree, {journal.inventory.issued_count} certificates")
     except SignerUnavailable:
         raise

@@ -132,6 +132,19 @@ def has_journal(ca_path: str) -> bool:
     return (Path(ca_path) / _JOURNAL).exists()
 
 
+def _why_no_journal(ca_path: str) -> str:
+    """Nothing was issued, or it was lost: the signer's list knows, where it may be read."""
+    from pki.errors import PKIError
+    from pki.signer.list_at_rest import ListAtRest
+
+    with contextlib.suppress(PKIError, OSError), contextlib.closing(ListAtRest(Path(ca_path) / _SIGNER)) as signed:
+        remembered, _ = signed.remembered()
+        if remembered.sequence:
+            text = f"{shown(ca_path)} has no journal, and the signer remembers {remembered.sequence} records of it"
+            return f"{text}: put the newest copy back. Nothing will start without it."
+    return f"{shown(ca_path)} has no journal yet: nothing has been issued."
+
+
 @contextlib.contextmanager
 def journal_read(ca_path: str, *, as_json: bool, whole: bool = False) -> "Iterator[Journal]":
     """The journal, also while a gateway writes it; `whole`, without its snapshot. Raises Failure."""
@@ -139,7 +152,7 @@ def journal_read(ca_path: str, *, as_json: bool, whole: bool = False) -> "Iterat
 
     directory = _directory(ca_path, as_json=as_json)
     if not has_journal(ca_path):
-        fail(f"{shown(ca_path)} has no journal yet: nothing has been issued.", NOT_OK, as_json=as_json)
+        fail(_why_no_journal(ca_path), NOT_OK, as_json=as_json)
     with errors_explained(as_json=as_json):
         journal = Journal(directory / _JOURNAL, read_only=True, whole=whole)
         try:
@@ -157,17 +170,21 @@ def issuers_named(signer: "SignerClient", name: str | None, *, as_json: bool) ->
 
 
 @contextlib.contextmanager
-def revocations_read(ca_path: str, *, as_json: bool) -> "Iterator[tuple[Inventory, Callable[[int], str]]]":
-    """What the journal amounts to, and where each certificate says that its list is. Raises Failure.
+def revocations_read(
+    ca_path: str, signer: "SignerClient", *, as_json: bool
+) -> "Iterator[tuple[Inventory, Callable[[int], str]]]":
+    """What the journal amounts to, and where each certificate says that its list is. Raises Failure, also for an old copy.
 
     Where nothing has been issued yet, nothing.
     """
     from pki.inventory import Inventory
+    from pki.two_books import verify_books_in_use
 
-    if not has_journal(ca_path):
+    if not has_journal(ca_path) and not signer.remembered()[0].sequence:
         yield Inventory(), lambda _: ""
         return
     with journal_read(ca_path, as_json=as_json) as journal:
+        verify_books_in_use(journal, lambda: signer)
         yield journal.inventory, journal.crl_address
 
 

@@ -37,6 +37,8 @@ def _block(where: str, label: bytes, text: bytes) -> list[Found]:
     from cryptography import x509
     from cryptography.hazmat.primitives.serialization import pkcs7
 
+    from pki.unreadable import UNREADABLE
+
     if b"PRIVATE KEY" in label:
         return [Found(where, None, "a private key; it has no business in a file that is handed around")]
     try:
@@ -44,7 +46,7 @@ def _block(where: str, label: bytes, text: bytes) -> list[Found]:
             return [Found(where, x509.load_pem_x509_certificate(text))]
         if label in _BUNDLES:
             return [Found(where, each) for each in pkcs7.load_pem_pkcs7_certificates(text)]
-    except (ValueError, TypeError, x509.InvalidVersion) as error:
+    except UNREADABLE as error:
         return [Found(where, None, f"it cannot be read: {_first_line(error)}")]
     return [Found(where, None, f"a {label.decode('ascii').lower()}, not a certificate")]
 
@@ -53,13 +55,15 @@ def _der(name: str, data: bytes) -> list[Found]:
     from cryptography import x509
     from cryptography.hazmat.primitives.serialization import pkcs7
 
+    from pki.unreadable import UNREADABLE
+
     try:
         return [Found(name, x509.load_der_x509_certificate(data))]
-    except (ValueError, TypeError, x509.InvalidVersion) as error:
+    except UNREADABLE as error:
         why = _first_line(error)
     try:
         return [Found(name, each) for each in pkcs7.load_der_pkcs7_certificates(data)]
-    except (ValueError, TypeError, x509.InvalidVersion):
+    except UNREADABLE:
         return [Found(name, None, f"neither PEM, nor a certificate or PKCS#7 in DER: {why}")]
 
 

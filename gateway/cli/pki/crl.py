@@ -49,7 +49,7 @@ def crl(name: str | None, sign: bool, valid_days: float, out: str | None, ca_pat
     with signer_asked(ca_path, as_json=as_json) as signer:
         issuers = issuers_named(signer, name, as_json=as_json)
         found = []
-        with revocations_read(ca_path, as_json=as_json) as (inventory, address_of):
+        with revocations_read(ca_path, signer, as_json=as_json) as (inventory, address_of):
             for issuer in issuers:
                 entries = revoked_by_shard(issuer, inventory, address_of, now(), lifetime)
                 if sign:

@@ -67,18 +67,17 @@ def _judge(
     vouching: "list[x509.Certificate]",
 ) -> _Verdict:
     """In this order: it can be read, it is an end entity, it is not a stranger's in the name of our CA."""
-    from cryptography.exceptions import UnsupportedAlgorithm
-
     from gateway.control.certificate_facts import known_certificate
     from gateway.identity.client_certificate import parse_leaf
     from gateway.identity.refusal import Refusal
+    from pki.unreadable import UNREADABLE
 
     if found.certificate is None:
         return _Verdict(found.where, None, found.why)
     try:
         known = known_certificate(found.certificate, "imported", time.time())
         is_ca = parse_leaf(_der(found.certificate)).is_ca
-    except (Refusal, ValueError, UnsupportedAlgorithm) as error:
+    except (Refusal, *UNREADABLE) as error:
         return _Verdict(found.where, None, f"it cannot be read: {error}")
     if is_ca:
         return _Verdict(found.where, known, "a CA certificate: name it in client_trust or in a [[trust]] bundle")
@@ -101,12 +100,14 @@ def _der(certificate: "x509.Certificate") -> bytes:
 def _is_vouched(certificate: "x509.Certificate", vouching: "list[x509.Certificate]") -> bool:
     from cryptography.exceptions import InvalidSignature
 
+    from pki.unreadable import UNREADABLE
+
     for each in vouching:
         if each.subject != certificate.issuer:
             continue
         try:
             certificate.verify_directly_issued_by(each)
-        except (ValueError, TypeError, InvalidSignature):
+        except (InvalidSignature, *UNREADABLE):
             continue
         return True
     return False
@@ -116,12 +117,14 @@ def _our_issuers(config: "Config", *, as_json: bool) -> "list[x509.Certificate]"
     """The issuing CAs of the embedded CA; without being able to read them nobody could be told from a stranger."""
     from cryptography import x509
 
+    from pki.unreadable import UNREADABLE
+
     if not config.pki.ca:
         return []
     try:
         files = sorted((Path(config.pki.ca) / "signer").glob("*.pem"))
         return [x509.load_pem_x509_certificates(file.read_bytes())[0] for file in files]
-    except (OSError, ValueError) as error:
+    except (OSError, *UNREADABLE) as error:
         return fail(f"The embedded CA in {shown(config.pki.ca)} cannot be read: {error}", NOT_OK, as_json=as_json)
 
 
@@ -143,12 +146,14 @@ def _issued_here(config: "Config", *, as_json: bool) -> dict[int, str]:
 def _trusted(config: "Config") -> "list[x509.Certificate]":
     from cryptography import x509
 
+    from pki.unreadable import UNREADABLE
+
     paths = [path for listener in config.listeners if listener.tls for path in listener.tls.client_trust]
     found: list[x509.Certificate] = []
     for path in (*paths, *(path for bundle in config.trust for path in bundle.roots)):
         try:
             found += x509.load_pem_x509_certificates(Path(path).read_bytes())
-        except (OSError, ValueError):
+        except (OSError, *UNREADABLE):
             continue  # check-config and doctor say so
     return found
 

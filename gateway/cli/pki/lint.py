@@ -52,17 +52,24 @@ def _chain(name: str, leaf: "Certificate", *, as_json: bool) -> "list[Certificat
     """As it would be sent."""
     from cryptography import x509
 
+    from pki.unreadable import UNREADABLE
+
     data = read_bytes(name, as_json=as_json)
-    return x509.load_pem_x509_certificates(data) if b"-----BEGIN" in data else [leaf]
+    try:
+        return x509.load_pem_x509_certificates(data) if b"-----BEGIN" in data else [leaf]
+    except UNREADABLE:
+        fail(f"{shown(name)} has a certificate behind the first one that cannot be read.", NOT_OK, as_json=as_json)
 
 
 def _read(name: str, *, as_json: bool) -> "Certificate":
     from cryptography import x509
+
+    from pki.unreadable import UNREADABLE
 
     data = read_bytes(name, as_json=as_json)
     try:
         if b"-----BEGIN" in data:
             return x509.load_pem_x509_certificate(data)
         return x509.load_der_x509_certificate(data)
-    except (ValueError, x509.InvalidVersion):
+    except UNREADABLE:
         fail(f"{shown(name)} is not a certificate.", NOT_OK, as_json=as_json)

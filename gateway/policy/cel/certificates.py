@@ -11,6 +11,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
 from gateway.policy.cel.operations import OperationError
+from gateway.policy.unreadable import UNREADABLE
 
 __all__ = ["issued_by"]
 
@@ -47,12 +48,12 @@ def issued_by(certificate: Any, roots: Any) -> bool:
     try:
         pinned = [_root(root) for root in roots]
         quick = [root for root in pinned if _is_quick(root.public_key())]
-    except (ValueError, TypeError, AttributeError, UnicodeEncodeError):
+    except (AttributeError, *UNREADABLE):
         raise OperationError("issuedBy(): what is pinned is no certificate in PEM") from None
     try:
         shown = x509.load_pem_x509_certificate(certificate[: _MAX_CHARS + 1].encode("ascii"))
         return len(certificate) <= _MAX_CHARS and any(_has_signed(root, shown) for root in quick)
-    except (ValueError, UnicodeEncodeError):
+    except UNREADABLE:
         return False
 
 
@@ -61,6 +62,6 @@ def _has_signed(root: x509.Certificate, shown: x509.Certificate) -> bool:
         return False
     try:
         shown.verify_directly_issued_by(root)
-    except (InvalidSignature, TypeError, ValueError):
+    except (InvalidSignature, *UNREADABLE):
         return False
     return True
