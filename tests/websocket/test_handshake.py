@@ -242,7 +242,9 @@ def test_headers_that_back_ends_trust_are_named(name: str) -> None:
     assert read_upgrade(head((name, "1"))).foreign_headers == (name,)
 
 
-@pytest.mark.parametrize("name", ["user-agent", "x-garo-id", "x-auth-token", "x-client-version", "client-certainly", "forwarded-not"])
+@pytest.mark.parametrize(
+    "name", ["user-agent", "x-garo-id", "x-auth-token", "x-client-version", "client-certainly", "forwarded-not"]
+)
 def test_other_headers_are_nobodys_business(name: str) -> None:
     assert read_upgrade(head((name, "1"))).foreign_headers == ()
 
