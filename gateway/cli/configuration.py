@@ -10,13 +10,13 @@ import click
 
 from gateway.cli.actor import actor
 from gateway.cli.exit_codes import NOT_OK, USAGE
-from gateway.cli.output import fail
+from gateway.cli.output import fail, shown, warn
 
 if TYPE_CHECKING:
     from gateway.config.model import Config
     from gateway.store.registry import Registry
 
-__all__ = ["PLACES", "config_option", "find_config", "open_registry", "read_config"]
+__all__ = ["PLACES", "config_option", "find_config", "open_registry", "read_config", "read_whereabouts"]
 
 PLACES = (Path("gateway.toml"), Path("/etc/ocpp-gateway/gateway.toml"))
 
@@ -57,6 +57,25 @@ def read_config(given: str | None, *, as_json: bool = False) -> "Config":
         return load_unchecked(find_config(given, as_json=as_json))
     except ConfigError as error:
         fail(str(error), USAGE, as_json=as_json, details=[str(problem) for problem in error.problems])
+
+
+def read_whereabouts(given: str | None, *, as_json: bool = False) -> "Config":
+    """As `read_config`; of a file with a mistake in it at least where the gateway is, with a warning.
+
+    For commands that only look: a gateway whose reload has failed goes on, and is asked for the reason.
+    """
+    from gateway.config.load import ConfigError, load_unchecked
+    from gateway.config.whereabouts import find_whereabouts
+
+    path = find_config(given, as_json=as_json)
+    try:
+        return load_unchecked(path)
+    except ConfigError as error:
+        config = find_whereabouts(path)
+        if config is None:
+            fail(str(error), USAGE, as_json=as_json, details=[str(problem) for problem in error.problems])
+        warn([f"{shown(problem)}: a gateway that runs has kept its last good state" for problem in error.problems])
+        return config
 
 
 @contextmanager

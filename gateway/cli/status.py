@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gateway.cli.configuration import config_option, read_config
+from gateway.cli.configuration import config_option, read_whereabouts
 from gateway.cli.exit_codes import NOT_OK, UNREACHABLE
 from gateway.cli.output import console, fail, json_option, print_json, print_table, shown
 
@@ -29,7 +29,7 @@ def status(config_path: str | None, as_json: bool, watch: bool) -> int:
     """Show the running gateway: edges, last reload, sessions."""
     from gateway.cli.gateway_client import GatewayUnreachable, get_status
 
-    config = read_config(config_path, as_json=as_json)
+    config = read_whereabouts(config_path, as_json=as_json)
     if watch:
         return _watch(config, as_json=as_json)
     try:

@@ -4,7 +4,7 @@ import ipaddress
 
 import click
 
-from gateway.cli.configuration import config_option, open_registry, read_config
+from gateway.cli.configuration import config_option, open_registry, read_whereabouts
 from gateway.cli.exit_codes import NOT_OK
 from gateway.cli.output import json_option, print_json, shown
 
@@ -32,7 +32,7 @@ def why(who: str, limit: int, config_path: str | None, as_json: bool) -> int:
     from gateway.cli.lookup import find_similar
     from gateway.cli.refusals import explained, print_refusals
 
-    config = read_config(config_path, as_json=as_json)
+    config = read_whereabouts(config_path, as_json=as_json)
     with open_registry(config, as_json=as_json) as registry:
         record = registry.get(who)
         address = "" if record is not None else _as_address(who)

@@ -16,6 +16,7 @@ from gateway.config.certificates import (
     check_private_file,
     check_trust,
 )
+from gateway.config.exposure import check_exposure
 from gateway.config.findings import Findings
 from gateway.config.model import CSMS, LARGEST_MESSAGE_BYTES, Config, Detections, Listener
 from gateway.config.own_certificate_checks import check_own_certificates, check_source_of_certificates
@@ -62,6 +63,7 @@ def check(config: Config, findings: Findings) -> None:
     _check_detections(config.audit.detections, findings)
     check_recording(config, findings)
     check_sinks(config.sinks, findings)
+    check_exposure(config, findings)
 
 
 def _check_gateway(config: Config, findings: Findings) -> None:

@@ -10,7 +10,7 @@ Names of keys, components and variables differ in case only: they are the same (
 from typing import Any, Final, Literal
 
 from gateway.ocpp.codec import Payload
-from gateway.ocpp.vocabulary import OCPPVersion
+from gateway.ocpp.vocabulary import OCPPVersion, name_of_setting
 
 __all__ = ["SETTING_ACTIONS", "Outcome", "outcome_of", "password_call", "passwords_in", "refusal_of"]
 
@@ -111,4 +111,4 @@ def _name(item: dict[str, Any], of: str) -> Any:
 
 
 def _is(text: Any, name: str) -> bool:
-    return isinstance(text, str) and text.lower() == name.lower()
+    return isinstance(text, str) and name_of_setting(text) == name.lower()

@@ -8,7 +8,7 @@
 from typing import Any, Final
 
 from gateway.ocpp.codec import Payload
-from gateway.ocpp.vocabulary import SecurityProfile
+from gateway.ocpp.vocabulary import SecurityProfile, name_of_setting
 
 __all__ = ["profile_given"]
 
@@ -29,7 +29,7 @@ def profile_given(action: str, payload: Payload, result: Payload) -> SecurityPro
         return None
     if action == "ChangeConfiguration":
         key, value = payload.get("key"), payload.get("value")
-        is_it = isinstance(key, str) and key.lower() == _KEY_1_6 and isinstance(value, str)
+        is_it = isinstance(key, str) and name_of_setting(key) == _KEY_1_6 and isinstance(value, str)
         return _PROFILES.get(str(value).strip()) if is_it else None
     connection = payload.get("connectionData") if action == "SetNetworkProfile" else None
     profile = connection.get("securityProfile") if isinstance(connection, dict) else None
@@ -49,7 +49,7 @@ def _items(payload: Payload, name: str) -> list[dict[str, Any]]:
 def _names(item: dict[str, Any]) -> tuple[str, str]:
     component, variable = item.get("component"), item.get("variable")
     found = [each.get("name") if isinstance(each, dict) else None for each in (component, variable)]
-    first, second = (each.lower() if isinstance(each, str) else "" for each in found)
+    first, second = (name_of_setting(each) if isinstance(each, str) else "" for each in found)
     return first, second
 
 

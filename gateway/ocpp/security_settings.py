@@ -6,6 +6,7 @@ Passwords are `gateway.ocpp.password_messages`; a call may set both.
 from typing import Any, Final
 
 from gateway.ocpp.codec import Payload
+from gateway.ocpp.vocabulary import name_of_setting
 
 __all__ = ["changes_password", "changes_security"]
 
@@ -57,7 +58,7 @@ def _settings(action: str, payload: Payload) -> list[tuple[str, str]]:
     """Component and variable of each setting, in lower case; of 1.6 an empty component and the key."""
     if action == "ChangeConfiguration":
         key = payload.get("key")
-        return [("", key.lower())] if isinstance(key, str) else []
+        return [("", name_of_setting(key))] if isinstance(key, str) else []
     items = payload.get("setVariableData") if action == "SetVariables" else None
     objects = [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
     return [(_name(item, "component"), _name(item, "variable")) for item in objects if _name(item, "component")]
@@ -66,4 +67,4 @@ def _settings(action: str, payload: Payload) -> list[tuple[str, str]]:
 def _name(item: dict[str, Any], of: str) -> str:
     named = item.get(of)
     name = named.get("name") if isinstance(named, dict) else None
-    return name.lower() if isinstance(name, str) else ""
+    return name_of_setting(name) if isinstance(name, str) else ""

@@ -7,7 +7,7 @@ Nothing here knows about frames (see `codec`) or about who may connect (see `gat
 from enum import Enum, IntEnum, StrEnum
 from typing import Literal, NewType
 
-__all__ = ["BootState", "ChargePointId", "OCPPVersion", "Origin", "SecurityProfile"]
+__all__ = ["BootState", "ChargePointId", "OCPPVersion", "Origin", "SecurityProfile", "name_of_setting"]
 
 ChargePointId = NewType("ChargePointId", str)
 """The OCPP identity of a charge point: the decoded last path segment of its connection URL."""
@@ -48,6 +48,15 @@ class SecurityProfile(IntEnum):
     BASIC = 1
     TLS_BASIC = 2
     TLS_CLIENT_CERTIFICATE = 3
+
+
+def name_of_setting(text: str) -> str:
+    """What the name of a 1.6 key, a component, a variable or a vendor is compared by.
+
+    These names have no case (CiString, identifierString). Charge points may forgive blanks around one, and take a NUL for
+    its end: what one of them could take for a name, the gateway must take for it as well.
+    """
+    return text.partition("\0")[0].strip().lower()
 
 
 class Origin(Enum):

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from gateway.ocpp.codec import MalformedFrame, decode
-from gateway.ocpp.vocabulary import OCPPVersion
+from gateway.ocpp.vocabulary import OCPPVersion, name_of_setting
 
 __all__ = ["InnerCall", "Unreadable", "as_signed", "inner_call", "inner_result", "may_wrap", "unsigned"]
 
@@ -92,7 +92,7 @@ def _is_tunnel(version: OCPPVersion, action: str, payload: dict[str, Any]) -> bo
     if version is not OCPPVersion.V1_6 or action != "DataTransfer":
         return False
     vendor = payload.get("vendorId")
-    return isinstance(vendor, str) and vendor.lower() == _TUNNEL_VENDOR
+    return isinstance(vendor, str) and name_of_setting(vendor) == _TUNNEL_VENDOR
 
 
 def _jws_payload(version: OCPPVersion, payload: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,8 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
+from gateway.ocpp.vocabulary import name_of_setting
+
 __all__ = [
     "TAKES_SET_POINT",
     "Contents",
@@ -21,6 +23,7 @@ __all__ = [
     "is_signed_firmware",
     "period_count",
     "periods",
+    "plain",
     "schedule_start",
     "set_point_w",
     "tokens",
@@ -194,6 +197,15 @@ def configuration_changes(action: str, payload: Payload) -> Iterator[tuple[str, 
                 yield "NetworkConfiguration.BasicAuthPassword", str(data["basicAuthPassword"])
 
 
+def plain(key: str) -> str:
+    """What a key of `configuration_changes` is compared by: each of its parts is a name without case."""
+    return ".".join(map(name_of_setting, key.split(".")))
+
+
+def _is_csms_url(key: str) -> bool:
+    return plain(key).endswith("." + _CSMS_URL.lower())
+
+
 def url_texts(action: str, payload: Payload, contents: "Contents") -> Iterator[str]:
     """Every text in a place that OCPP gives to a URL: firmware, logs, the CSMS, OCSP responders, displayed links."""
     if action in _WITH_PLACES_OF_MEASURING:
@@ -201,7 +213,7 @@ def url_texts(action: str, payload: Payload, contents: "Contents") -> Iterator[s
     yield from contents.under(_URL_NAMES)
     if action == "SetVariables":
         for key, value in configuration_changes(action, payload):
-            if key.strip().lower().endswith("." + _CSMS_URL.lower()):
+            if _is_csms_url(key):
                 yield value
     for message in _displayed(payload):
         if message.get("format") == "URI" and isinstance(message.get("content"), str):

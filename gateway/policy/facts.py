@@ -295,7 +295,7 @@ class Facts:
     def config_changes(self) -> list[ChangeFact]:
         """What the message sets, keys and values."""
         changed = bounded(carriers.configuration_changes(self._action, self._payload), MAX_ITEMS, "settings")
-        return [ChangeFact(_CANONICAL.get(name := key.strip().lower(), key), name, value) for key, value in changed]
+        return [ChangeFact(_CANONICAL.get(name := carriers.plain(key), key), name, value) for key, value in changed]
 
     @lazy
     def config_keys(self) -> list[str]:

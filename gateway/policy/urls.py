@@ -57,7 +57,9 @@ def read_url(text: str) -> Url:
     shown = (user + (":..." if colon else "")) if at else ""
     host, port, host_ok = _host_and_port(hostport, scheme)
     literal, private, local, address_ok = _address(host)
-    clean = _ALLOWED.fullmatch(text) is not None and _plain_path(path, scheme) and "@" not in path
+    # To some parsers what is in front of an @ is userinfo, wherever the @ stands.
+    hidden = path + (shape[5] or "") + ("" if path else shape[4] or "")
+    clean = _ALLOWED.fullmatch(text) is not None and _plain_path(path, scheme) and "@" not in hidden
     return Url(
         ok=bool(clean and host_ok and address_ok and host),
         scheme=scheme,

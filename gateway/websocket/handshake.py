@@ -35,8 +35,12 @@ _MAX_SUBPROTOCOLS = 16
 _MAX_LIST_CHARS = 2_048
 _KEY_BYTES = 16
 _FOREIGN: Final = re.compile(
-    r"forwarded|x-forwarded(-.*)?|x-real-ip|via|true-client-ip|cf-connecting-ip"
-    r"|client-cert(-.*)?|x-client-cert(-.*)?|x-ssl(-.*)?|ssl-client(-.*)?|x-tls(-.*)?|x-ocpp-identity|x-original-url|x-rewrite-url"
+    r"forwarded|x-forwarded(-.*)?|x-real-ip|via|true-client-ip|cf-connecting-ip|fastly-client-ip|x-azure-clientip"
+    r"|x-client-ip|x-cluster-client-ip|x-remote-(addr|ip)|remote-addr|x-envoy-.*|x-scheme|front-end-https"
+    r"|client-cert(-.*)?|x-client-(cert|dn|cn|verify|subject)(-.*)?|x-arr-clientcert|x-amzn-mtls-.*|x-mtls-.*"
+    r"|x-ssl(-.*)?|ssl-.*|x-tls(-.*)?|tls-client-.*"
+    r"|(x-)?remote-user|x-webauth-user|x-auth(enticated)?-(user|userid|request-.*)|x-ocpp-identity"
+    r"|x-original-(url|uri|host)|x-rewrite-url|x-host|x-http-method-override"
 )
 
 

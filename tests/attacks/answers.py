@@ -15,7 +15,14 @@ _STATUS = {
     "OpenPeriodicEventStream": "Accepted",
     "SignCertificate": "Accepted",
 }
-_NOTHING_TO_SAY = frozenset({"UpdateFirmware 1.6", "GetDiagnostics 1.6"})
+_NOTHING_TO_SAY = frozenset({"UpdateFirmware 1.6", "GetDiagnostics 1.6", "GetConfiguration 1.6"})
+_STATION_SAYS: dict[str, dict[str, Any]] = {
+    "CostUpdated": {},
+    "GetPeriodicEventStream": {},
+    "GetTransactionStatus": {"messagesInQueue": False},
+    "NotifyWebPaymentStarted": {},
+    "UnlockConnector": {"status": "Unlocked"},
+}
 
 
 def _call(text: str) -> list[Any] | None:
@@ -51,12 +58,37 @@ def answer_of_csms(text: str) -> str | None:
     return _result(message_id, made)
 
 
+def _listed(action: str, payload: dict[str, Any]) -> dict[str, Any]:
+    """The results of 2.x that answer each item of a list; empty for all others."""
+    match action:
+        case "SetVariables" | "GetVariables":
+            verb = action[:3].lower()
+            asked = payload.get(f"{verb}VariableData", ())
+            names = [{key: item[key] for key in ("component", "variable")} for item in asked]
+            return {f"{verb}VariableResult": [{"attributeStatus": "Accepted", **each} for each in names]}
+        case "SetVariableMonitoring":
+            kept = ("type", "severity", "component", "variable")
+            asked = payload.get("setMonitoringData", ())
+            made = [{"status": "Accepted", **{key: item[key] for key in kept}} for item in asked]
+            return {"setMonitoringResult": made}
+        case "ClearVariableMonitoring":
+            return {"clearMonitoringResult": [{"status": "Accepted", "id": each} for each in payload.get("id", ())]}
+        case "ClearTariffs":
+            return {"clearTariffsResult": [{"status": "Accepted"}]}
+        case _:
+            return {}
+
+
 def answer_of_station(text: str, version: str) -> str | None:
     """The result of a charge point that does as it is told."""
     frame = _call(text)
     if frame is None:
         return None
-    _, message_id, action, _ = frame
+    _, message_id, action, payload = frame
+    if action in _STATION_SAYS:
+        return _result(message_id, _STATION_SAYS[action])
+    if listed := _listed(action, payload):
+        return _result(message_id, listed)
     if action == "GetLocalListVersion":
         return _result(message_id, {"listVersion" if version == "1.6" else "versionNumber": 1})
     if f"{action} {version}" in _NOTHING_TO_SAY:

@@ -1,12 +1,23 @@
 """The file format: one case a line, as strict values. A key nobody here knows makes a case not understood."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
-__all__ = ["DEFAULT_LAYERS", "LAYERS", "VECTORS", "Case", "Decision", "Expected", "NotUnderstood", "load"]
+__all__ = [
+    "DEFAULT_LAYERS",
+    "LAYERS",
+    "VECTORS",
+    "Case",
+    "Decision",
+    "Expected",
+    "NotUnderstood",
+    "load",
+    "shipped_cases",
+]
 
 VECTORS = Path(__file__).resolve().parent.parent / "vectors"
 LAYERS = ("tls", "http", "session", "ws", "benign", "json", "rpc", "ocpp", "fleet", "audit", "policy")
@@ -122,3 +133,12 @@ def load(file: Path) -> list[tuple[str, Case | NotUnderstood]]:
     """Every line of a file as (id, case or why it is none). Raises OSError."""
     lines = enumerate(file.read_text("utf-8").splitlines(), 1)
     return [(_name(line, file, number), _read(line)) for number, line in lines if line.strip()]
+
+
+def shipped_cases() -> Iterator[Case]:
+    """Those of `tests/vectors`. Raises NotUnderstood."""
+    for name in ("attacks.jsonl", "benign.jsonl"):
+        for _, case in load(VECTORS / name):
+            if isinstance(case, NotUnderstood):
+                raise case
+            yield case

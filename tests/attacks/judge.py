@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.attacks.case import Case, Decision, NotUnderstood
 from tests.attacks.observed import Observed
-from tests.attacks.world import PASSWORDS
+from tests.attacks.roster import PASSWORDS
 
 __all__ = ["Event", "judge_leaks", "judge_play", "unjudged_words"]
 

@@ -19,8 +19,7 @@ __all__ = ["plan"]
 _CONDITIONS = re.compile(
     r"profile 2/3 listener|profile 3|TLS 1\.2 connection established|two tenants on one listener"
     r"|certificate revoked after first connection|client resumes with a ticket"
-    r"|station CP-A01 provisioned with password correct-horse-battery on profile 2 listener"
-    r"|CP-B02 also provisioned with another password|no credentials|none or some ids exist|attacker holds the password"
+    r"|no credentials|none or some ids exist|attacker holds the password"
     r"|upstream CSMS has /internal|hostile or broken upstream|upstream supports 1\.6 and 2\.0\.1"
     r"|listener not behind a trusted proxy|gateway reachable from a browser network"
     r"|upgrade done|no extension negotiated|CSMS keeps sending|TCP peer gone, no FIN"

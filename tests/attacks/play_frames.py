@@ -5,22 +5,19 @@ import json
 import re
 from typing import Any
 
-from tests.attacks.answers import answer_of_station
+from tests.attacks.answers import answer_of_csms, answer_of_station
 from tests.attacks.case import Case, NotUnderstood
 from tests.attacks.expand import frames_of, generated_text, list_messages, numbered
 from tests.attacks.observed import Observed
 from tests.attacks.play import Play, csms_silent_about, finish, forwarded, senders
 from tests.attacks.preconditions import pend, setting_of
-from tests.attacks.session import MARKER, NotAdmitted, Session, Side, other
+from tests.attacks.session import MARKER, NotAdmitted, Session, Side, head_of, other
 from tests.attacks.versions import in_version, known_in, may_send
 from tests.attacks.world import Kind, World, until
 
 __all__ = ["plan_frames"]
 
 _ONLY_VERSION = re.compile(r"subprotocol ocpp(\S+) negotiated")
-_ANSWER = re.compile(r'\[[34],"([^"]*)"')
-_CALL = re.compile(r'\[2,"([^"]*)"')
-_STREAM = re.compile(r'\[6,"([^"]*)","NotifyPeriodicEventStream"')
 _USERINFO = re.compile(r"://([^@/\s\"]+)@")
 _VALUE = re.compile(r'"(?:attributeValue|value)":"([^"]*)"')
 _SECRET_CHARS = 8
@@ -126,20 +123,32 @@ def _secrets(case: Case, messages: list[str]) -> set[str]:
 async def _make_possible(session: Session, side: Side, messages: list[str]) -> None:
     """Legitimate answers need the calls that they answer, and what is sent on a stream needs the stream."""
     for text in messages:
-        if answer := _ANSWER.match(text):
-            await pend(session, other(side), answer[1])
-        if stream := _STREAM.match(text):
-            payload = {
-                "constantStreamData": {
-                    "id": json.loads(text)[3]["id"],
-                    "variableMonitoringId": 1,
-                    "params": {"interval": 1},
-                }
-            }
-            opening = json.dumps([2, stream[1] + "-open", "OpenPeriodicEventStream", payload], separators=(",", ":"))
-            await session.send_text(side, opening)
-            if not await session.answered(side, stream[1] + "-open", opening):
-                raise NotAdmitted("no stream could be opened")
+        match head_of(text):
+            case (3 | 4, message_id):
+                await pend(session, other(side), message_id)
+            case (5, message_id):
+                await _answer_first(session, side, message_id)
+            case (6, message_id) if "NotifyPeriodicEventStream" in text:
+                await _open_stream(session, side, message_id, json.loads(text)[3]["id"])
+
+
+async def _answer_first(session: Session, side: Side, message_id: str) -> None:
+    """A CALLRESULTERROR is about the result of a call."""
+    await pend(session, side, message_id)
+    call = next(text for text in session.texts(other(side)) if head_of(text) == (2, message_id))
+    answer = answer_of_csms(call) if side == "station" else answer_of_station(call, session.version)
+    assert answer is not None
+    await session.send_text(other(side), answer)
+    if not await until(lambda: answer in session.texts(side)):
+        raise NotAdmitted("no result for what is to be found wrong")
+
+
+async def _open_stream(session: Session, side: Side, message_id: str, stream: int) -> None:
+    payload = {"constantStreamData": {"id": stream, "variableMonitoringId": 1, "params": {"interval": 1}}}
+    opening = json.dumps([2, f"{message_id}-open", "OpenPeriodicEventStream", payload], separators=(",", ":"))
+    await session.send_text(side, opening)
+    if not await session.answered(side, f"{message_id}-open", opening):
+        raise NotAdmitted("no stream could be opened")
 
 
 # -- sending
@@ -152,8 +161,9 @@ async def _send_and_wait(session: Session, seen: Observed, side: Side, messages:
     for text in messages:
         told_before = len(session.texts(side))
         await session.send_text(side, text)
-        if call := _CALL.match(text):
-            await session.answered(side, call[1], text)
+        head = head_of(text)
+        if head is not None and head[0] == 2:
+            await session.answered(side, head[1], text)
         _note_reply(seen, session.texts(side)[told_before:], forwarded=text in session.texts(there))
         if session.ended(side):
             break
@@ -206,11 +216,11 @@ async def _send_to_be_sanitized(session: Session, seen: Observed, side: Side, me
     """CALLERRORs for calls that are open each time; what arrives must be harmless (RPC-09)."""
     there, arrived = other(side), 0
     for text in messages:
-        answer = _ANSWER.match(text)
-        if answer is None or not text.startswith("[4,"):
+        head = head_of(text)
+        if head is None or head[0] != 4:
             raise NotUnderstood("sanitizing anything but a CALLERROR")
-        if answer[1] not in [json.loads(t)[1] for t in session.texts(there) if t.startswith("[2,")]:
-            await pend(session, there, answer[1])
+        if (2, head[1]) not in map(head_of, session.texts(there)):
+            await pend(session, there, head[1])
         before = len(session.texts(there))
         await session.send_text(side, text)
         seen.closed = not await session.marker(side) or seen.closed

@@ -9,12 +9,14 @@ from tests.attacks.expand import requests_of, with_version
 from tests.attacks.link import ClientTLS, Link
 from tests.attacks.observed import Observed, secrets_in
 from tests.attacks.play import Play, forwarded, read_answer
+from tests.attacks.roster import PASSWORDS
 from tests.attacks.session import BOOT, HOST, Session
-from tests.attacks.world import PASSWORDS, TENANTS, World, until
+from tests.attacks.world import World, until
 from tests.support.peer import Answer, basic, upgrade
 
 __all__ = ["GOOD_UPSTREAM", "dial", "plan_http", "valid_upgrade"]
 
+_HEARTBEAT = '[2,"alive","Heartbeat",{}]'
 _FEWEST_OF_SWEEP = 60
 _MOST_OF_SWEEP = 400
 GOOD_UPSTREAM = (
@@ -74,12 +76,16 @@ async def _after_101(case: Case, world: World, link: Link, answer: Answer, seen:
     seen.upstream_headers = [name for name, _ in request.headers.raw_items()]
     identity = unquote(request.path.rpartition("/")[2])
     await until(lambda: request.path.rpartition("/")[2] in world.csms.connections)
-    session = Session(world, identity, seen.version, link, answer)
+    version = answer.headers.get("sec-websocket-protocol", f"ocpp{seen.version}").removeprefix("ocpp")
+    session = Session(world, identity, version, link, answer)
     session.texts("csms").clear()
     session.read()
-    await session.send_text("station", BOOT[seen.version])
+    # Once registered is enough, and many of the cases are about one charge point: it must not look like a boot loop.
+    text = _HEARTBEAT if identity in world.booted else BOOT[version]
+    world.booted.add(identity)
+    await session.send_text("station", text)
     await until(lambda: bool(session.texts("csms")), 5)
-    seen.forwarded = forwarded([BOOT[seen.version]], session.texts("csms"))
+    seen.forwarded = forwarded([text], session.texts("csms"))
     seen.closed = link.closed
     await session.end()
 
@@ -88,7 +94,7 @@ async def _tenant_gets_in(world: World, request: bytes) -> list[str]:
     """The same request is welcome under the name that it gives as Host."""
     host = re.search(rb"\r\nHost: ([^\r]+)", request)
     name = host[1].decode() if host else ""
-    if name not in TENANTS:
+    if name not in world.roster.tenants:
         raise NotUnderstood(f"tenant {name!r}")
     seen = Observed(label="control", source="")
     tls = ClientTLS(server_name=name)

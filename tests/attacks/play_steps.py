@@ -2,14 +2,16 @@
 
 import contextlib
 import re
+from urllib.parse import quote
 
 from tests.attacks.case import Case, NotUnderstood
 from tests.attacks.link import ClientTLS, Link
 from tests.attacks.observed import Observed, secrets_in
 from tests.attacks.play import Play, csms_silent_about, forwarded, read_answer
+from tests.attacks.roster import identity_of
 from tests.attacks.session import HOST, Session, Side, other
 from tests.attacks.versions import in_version
-from tests.attacks.world import PASSWORDS, Kind, World, until
+from tests.attacks.world import Kind, World, until
 from tests.support.peer import basic, upgrade
 
 __all__ = ["plan_steps"]
@@ -102,16 +104,18 @@ def _duplicate_play(case: Case, version: str) -> Play:
     """Somebody else comes with good credentials while the real charge point is connected and answers."""
     commands = [step["frame"] for step in case.steps if step["from"] == "csms"]
 
+    identity = identity_of(case)
+
     async def run(world: World, source: str) -> Observed:
         request = upgrade(
-            "/ocpp/CP-A01",
+            f"/ocpp/{quote(identity, safe='')}",
             host=HOST,
             subprotocols=f"ocpp{version}",
-            authorization=basic("CP-A01", PASSWORDS["CP-A01"]),
+            authorization=basic(identity, world.password(identity)),
         )
         secrets = secrets_in(request) | {match for text in commands for match in re.findall(r"://([^@/\s\"]+)@", text)}
         seen = Observed(label=version, source=source, version=version, request=request, secrets=secrets)
-        async with Session.open(world, world.new_source(), version, identity="CP-A01") as real:
+        async with Session.open(world, world.new_source(), version, identity=identity) as real:
             real.read()
             await real.boot()
             before = len(world.csms.requests)

@@ -13,7 +13,7 @@ from tests.attacks.link import ClientTLS, Link
 from tests.attacks.observed import Observed, secrets_in
 from tests.attacks.play import Play, read_answer
 from tests.attacks.session import HOST, NotAdmitted, Session
-from tests.attacks.world import REVOKED, SERIAL_OWNER, World, until
+from tests.attacks.world import REVOKED, World, until
 from tests.support.peer import upgrade
 from tests.support.rig import OPERATOR, shared_authority
 from tests.support.tls_material import Issued, self_signed
@@ -98,13 +98,13 @@ def _plan_certificate(case: Case) -> list[Play]:
     def play(name: str, version: int) -> Play:
         async def run(world: World, source: str) -> Observed:
             seen, control = Observed(label=name, source=source), Observed(label="control", source=source)
-            mtls = world.address("mtls")
+            mtls, (owner, _) = world.address("mtls"), world.roster.owners[described["CN"]]
             tls = ClientTLS(server_name=HOST, highest=version, certificate=bad)
             async with await Link.open(mtls, source=source, tls=tls) as link:
-                await _upgrade(link, SERIAL_OWNER, seen)
+                await _upgrade(link, owner, seen)
             tls = ClientTLS(server_name=HOST, highest=version, certificate=good)
             async with await Link.open(mtls, source=world.new_source(), tls=tls) as link:
-                if not await _upgrade(link, SERIAL_OWNER, control):
+                if not await _upgrade(link, owner, control):
                     seen.problems.append("control: not even a certificate of the trusted issuer got in")
             return seen
 

@@ -66,10 +66,11 @@ def texts_in(data: bytes) -> list[str]:
     plain, at, found, parts = unmasked(data), 0, [], b""
     while at < len(plain):
         end = at + 2 + plain[at + 1]
-        parts += plain[at + 2 : end]
-        if plain[at] & 0x80:
-            found.append(parts.decode())
-            parts = b""
+        if not plain[at] & 0x08:  # control frames may stand between fragments
+            parts += plain[at + 2 : end]
+            if plain[at] & 0x80:
+                found.append(parts.decode())
+                parts = b""
         at = end
     return found
 

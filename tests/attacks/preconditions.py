@@ -12,9 +12,10 @@ from tests.attacks.answers import answer_of_csms
 from tests.attacks.case import Case
 from tests.attacks.expand import frames_of
 from tests.attacks.play import csms_silent_about
-from tests.attacks.session import NotAdmitted, Session, Side, other
+from tests.attacks.roster import CONDITIONS
+from tests.attacks.session import NotAdmitted, Session, Side, head_of, other
 from tests.attacks.versions import in_version
-from tests.attacks.world import BLOCKED_TOKEN, FIRMWARE_HOSTS, LOG_HOSTS, World, until
+from tests.attacks.world import BLOCKED_TOKEN, World, until
 
 __all__ = ["Setting", "can_be_brought_about", "pend", "refusal_of", "setting_of"]
 
@@ -28,12 +29,8 @@ _BOOT_STATUS = re.compile(r"CSMS answered (Pending|Rejected), interval \d+")
 _TOKEN_STATUS = re.compile(r"CSMS answers (\w+)|\d+ stations, \d+ tags, \d+ (refused)")
 _READING = re.compile(r"last reading (\d+) s ago (\d+) Wh")
 _GROUP = re.compile(r"UK group(?:, .*)?")
-_LISTED = re.compile(r"allow-list (\S+) over https|(\S+) listed")
 _TRANSACTION = "transaction open"
 _RESTARTED = "gateway restart"
-_SESSION = re.compile(
-    r"OCPP (?:1\.6|2\.0\.1|2\.1) session of CP-A01 authenticated and (?:BootNotification Accepted|booted)"
-)
 _NOTHING_TO_DO = re.compile(
     r"session up|no call pending|no SignCertificate pending|peer guesses the id and answers"
     r"|peer builds its error text from the bad input|subprotocol ocpp\S+ negotiated"
@@ -46,15 +43,20 @@ _NOTHING_TO_DO = re.compile(
 """What a session, the site or the case's own messages see to."""
 
 
-def _is_listed(condition: str) -> bool:
-    match = _LISTED.fullmatch(condition)
-    return match is not None and (match[1] or match[2]) in (FIRMWARE_HOSTS if match[1] else LOG_HOSTS)
-
-
 def can_be_brought_about(condition: str) -> bool:
     """True if sessions can be brought into this state."""
-    patterns = (_SESSION, _NOTHING_TO_DO, _PENDING, _ANSWERED, _REFUSED, _BOOT_STATUS, _TOKEN_STATUS, _READING, _GROUP)
-    if condition == _TRANSACTION or _is_listed(condition):
+    patterns = (
+        *CONDITIONS,
+        _NOTHING_TO_DO,
+        _PENDING,
+        _ANSWERED,
+        _REFUSED,
+        _BOOT_STATUS,
+        _TOKEN_STATUS,
+        _READING,
+        _GROUP,
+    )
+    if condition == _TRANSACTION:
         return True
     return any(pattern.fullmatch(condition) for pattern in patterns)
 
@@ -143,7 +145,7 @@ async def pend(session: Session, caller: Side, message_id: str, token: str = "TA
 async def refusal_of(session: Session, side: Side, message_id: str) -> None:
     """A call that the gateway refuses."""
     await session.send_text(side, f'[2,"{message_id}","Heartbeat",{{"a":1,"a":2}}]')
-    if not await until(lambda: any(text.startswith(f'[4,"{message_id}"') for text in session.texts(side))):
+    if not await until(lambda: any(head_of(text) == (4, message_id) for text in session.texts(side))):
         raise NotAdmitted("the gateway refused nothing")
 
 

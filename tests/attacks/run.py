@@ -11,6 +11,7 @@ from tests.attacks.judge import Event, judge_leaks, judge_play, unjudged_words
 from tests.attacks.observed import Observed
 from tests.attacks.plan import plan
 from tests.attacks.play import Play
+from tests.attacks.roster import Roster
 from tests.attacks.session import NotAdmitted, Session
 from tests.attacks.world import Kind, World
 
@@ -46,8 +47,9 @@ class Result:
 class Worlds:
     """Gateways by kind, started when a case first needs them."""
 
-    def __init__(self, work: Path) -> None:
+    def __init__(self, work: Path, roster: Roster) -> None:
         self._work = work
+        self._roster = roster
         self._stack = contextlib.AsyncExitStack()
         self._running: dict[Kind, World | str] = {}
         self._fleets = 0
@@ -75,7 +77,7 @@ class Worlds:
             yield await self.get(kind)
             return
         self._fleets += 1
-        async with World.start(kind, self._work / f"{kind}-{self._fleets}") as world:
+        async with World.start(kind, self._work / f"{kind}-{self._fleets}", self._roster) as world:
             yield world
             self._leaks += [f"{kind} gateway {self._fleets}: {leak}" for leak in world.leaks()]
 
@@ -86,7 +88,7 @@ class Worlds:
 
     async def _start(self, kind: Kind) -> World | str:
         try:
-            world = await self._stack.enter_async_context(World.start(kind, self._work / kind))
+            world = await self._stack.enter_async_context(World.start(kind, self._work / kind, self._roster))
             for version in ("1.6", "2.0.1", "2.1"):
                 async with Session.open(world, world.new_source(), version) as session:
                     session.read()
@@ -128,7 +130,7 @@ async def _play_in(world: World, case: Case, plays: list[Play], result: Result) 
         result.differences += _labelled(observed.label, judge_play(case, observed, about))
         result.shown[observed.label] = observed.shown()
         result.seen.append((observed, about))
-    secrets = set().union(*(observed.secrets for observed in seen))
+    secrets = set(world.roster.passwords.values()).union(*(observed.secrets for observed in seen))
     result.differences += judge_leaks(world.written(mark), secrets)
     if not world.same_processes():
         result.differences.append("a process of the gateway died")
@@ -157,8 +159,8 @@ async def run_cases(
     cases: Iterable[tuple[str, Case | NotUnderstood]], layers: set[str], work: Path, tell: Callable[[Result], None]
 ) -> list[Result]:
     """Run those of the layers, list the others, in the order of the file; each result is told as it comes."""
-    results = []
-    async with Worlds(work) as worlds:
+    results, cases = [], list(cases)
+    async with Worlds(work, Roster.of(case for _, case in cases if isinstance(case, Case))) as worlds:
         async for result in _results(cases, layers, worlds):
             tell(result)
             results.append(result)

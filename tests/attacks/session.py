@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import re
 from collections.abc import AsyncIterator
 from typing import Literal, Self, cast
 from urllib.parse import quote
@@ -15,7 +16,7 @@ from tests.attacks.link import ClientTLS, Link
 from tests.attacks.world import Recorded, World, until
 from tests.support.peer import CLOSE, PING, PONG, TEXT, Answer, Frame, basic, frame, upgrade
 
-__all__ = ["BOOT", "HOST", "MARKER", "NotAdmitted", "Session", "Side"]
+__all__ = ["BOOT", "HOST", "MARKER", "NotAdmitted", "Session", "Side", "head_of"]
 
 Side = Literal["station", "csms"]
 HOST = "gw.example.test"
@@ -28,6 +29,18 @@ BOOT = {
     "2.0.1": '[2,"boot","BootNotification",{"reason":"PowerUp","chargingStation":{"vendorName":"V","model":"M"}}]',
 }
 BOOT["2.1"] = BOOT["2.0.1"]
+
+
+_HEAD = re.compile(r'\s*\[\s*(\d+)\s*,\s*("(?:[^"\\\x00-\x1f]|\\.)*")')
+
+
+def head_of(text: str) -> tuple[int, str] | None:
+    """(message type, message id) of what begins as an OCPP message, however it is spaced and escaped; else None."""
+    found = _HEAD.match(text)
+    try:
+        return (int(found[1]), json.loads(found[2])) if found else None
+    except ValueError:
+        return None
 
 
 class NotAdmitted(Exception):  # noqa: N818  an outcome
@@ -163,7 +176,8 @@ class Session:
 
     async def send_text(self, side: Side, text: str) -> None:
         """Send a message from one end."""
-        if text.startswith(("[2,", "[6,")):
+        head = head_of(text)
+        if head is not None and head[0] in {2, 6}:
             self._asked.append((side, text))
         if side == "station":
             self.link.send_text(text)
@@ -200,19 +214,16 @@ class Session:
     def _is_decided(self, side: Side, text: str) -> bool:
         if text in self.texts(other(side)):
             return True
-        try:
-            message_id = json.loads(text)[1]
-        except (ValueError, IndexError, KeyError):
-            return True
-        heads = tuple(f"[{kind},{json.dumps(message_id)}" for kind in (3, 4))
-        return any(told.startswith(heads) for told in self.texts(side)) or not isinstance(message_id, str)
+        head = head_of(text)
+        answers = set() if head is None else {(3, head[1]), (4, head[1])}
+        return head is None or any(head_of(told) in answers for told in self.texts(side))
 
     async def answered(self, side: Side, message_id: str, text: str) -> bool:
         """Wait until a call that `side` has sent is answered; a charge point that gets it does as it is told."""
-        there, heads = other(side), (f'[3,"{message_id}"', f'[4,"{message_id}"')
+        there, answers = other(side), {(3, message_id), (4, message_id)}
 
         def has_answer() -> bool:
-            return any(told.startswith(heads) for told in self.texts(side))
+            return any(head_of(told) in answers for told in self.texts(side))
 
         await until(lambda: text in self.texts(there) or has_answer() or self.ended(side))
         if side == "csms" and text in self.texts("station") and not has_answer():

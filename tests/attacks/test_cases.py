@@ -5,20 +5,13 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from tests.attacks.case import VECTORS, Case, Expected, NotUnderstood, load
+from tests.attacks.case import Case, Expected, shipped_cases
 from tests.attacks.judge import judge_play
 from tests.attacks.observed import Observed
 from tests.attacks.play_http import GOOD_UPSTREAM, dial, valid_upgrade
 from tests.attacks.run import Worlds, run_case
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
-
-
-def _cases() -> Iterator[Case]:
-    for name in ("attacks.jsonl", "benign.jsonl"):
-        for _, case in load(VECTORS / name):
-            assert not isinstance(case, NotUnderstood), case
-            yield case
 
 
 def _other_expectations(expected: Expected) -> Iterator[Expected]:
@@ -39,7 +32,7 @@ def _other_expectations(expected: Expected) -> Iterator[Expected]:
         yield msgspec.structs.replace(expected, callerror=dict.fromkeys(expected.callerror, "InternalError"))
 
 
-@pytest.mark.parametrize("case", list(_cases()), ids=lambda case: case.id)
+@pytest.mark.parametrize("case", list(shipped_cases()), ids=lambda case: case.id)
 async def test_the_gateway_behaves_as_the_case_says_and_not_otherwise(case: Case, worlds: Worlds) -> None:
     result = await run_case(case, worlds)
     assert (result.outcome, result.differences) == ("as expected", [])

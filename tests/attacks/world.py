@@ -16,11 +16,12 @@ from websockets.protocol import Event
 from gateway.identity.record import ChargePointRecord, StoredPassword
 from gateway.ocpp.vocabulary import ChargePointId, SecurityProfile
 from tests.attacks.answers import answer_of_csms
+from tests.attacks.roster import Roster
 from tests.support.csms import FakeCSMS, HostileCSMS
 from tests.support.peer import WAIT_S, basic
 from tests.support.rig import GatewayProcess, Rig, hashed, shared_authority
 
-__all__ = ["PASSWORDS", "SERIAL_OWNER", "TENANTS", "Kind", "Recorded", "World", "content_of", "until"]
+__all__ = ["BLOCKED_TOKEN", "REVOKED", "Kind", "Recorded", "World", "content_of", "until"]
 
 Kind = Literal["ordinary", "short-timers", "strict", "fleet"]
 """`ordinary`: the defaults, but a flood and a slow reader are given up on after a second. `short-timers`: pings each second.
@@ -28,33 +29,21 @@ Kind = Literal["ordinary", "short-timers", "strict", "fleet"]
 the budgets of a fleet last for minutes.
 """
 
-PASSWORDS = {
-    "CP-A01": "correct-horse-battery",
-    "CP-B02": "cpb-password-001",
-    "RDAM|123": "x" * 16,
-    "CP0007": "password-of-seven-07",
-    "CP-D16": "password-of-deflate-16",
-}
-SERIAL_OWNER = "CP-P3"
-"""The charge point on security profile 3 whose serial number is CP-A01: what a client certificate names in its CN."""
 REVOKED = "CP-R3"
-TENANTS = ("tenant-a.example.test", "tenant-b.example.test")
-
-FIRMWARE_HOSTS, LOG_HOSTS = ("fw.vendor.example",), ("logs.example.test",)
 BLOCKED_TOKEN = "TAG-BLOCKED"
-SITE = f"""
+SITE = """
 apiVersion: ocpp-gateway/v1
 kind: PolicySite
 everyone:
   gates: {{schema: enforce}}
   params:
-    firmware_hosts: [{", ".join(FIRMWARE_HOSTS)}]
-    log_hosts: [{", ".join(LOG_HOSTS)}]
+    firmware_hosts: [{firmware_hosts}]
+    log_hosts: [{log_hosts}]
     datatransfer: [com.vendor.iso15118]
-    blocklist: [{BLOCKED_TOKEN}]
+    blocklist: [{blocked_token}]
     max_station_w: 22000.0
     max_setpoint_w: 11000.0
-    max_disrupted: 20
+    max_disrupted: {max_disrupted}
   modes:
     tokens/blocklist: monitor
     uk-scp/randomised-delay: "off"
@@ -111,24 +100,28 @@ class Recorded(ServerConnection):
 class World:
     """One running gateway between its charge points and its CSMSs."""
 
-    def __init__(self, kind: Kind, rig: Rig, csms: FakeCSMS, hostile: HostileCSMS, gateway: GatewayProcess) -> None:
-        self.kind = kind
+    def __init__(
+        self, kind: Kind, roster: Roster, rig: Rig, csms: FakeCSMS, hostile: HostileCSMS, gateway: GatewayProcess
+    ) -> None:
+        self.kind, self.roster = kind, roster
+        self.booted: set[str] = set()
+        """Charge points of HTTP cases that have registered."""
         self.rig, self.csms, self.hostile, self.gateway = rig, csms, hostile, gateway
         self._numbers = itertools.count(1)
-        self._pools = {group: iter(_pool(kind, group)) for group in ("", "uk")}
+        self._pools = {group: iter(_pool(kind, roster, group)) for group in ("", "uk")}
         self._process_ids = gateway.children()
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def start(cls, kind: Kind, work: Path) -> AsyncIterator[Self]:
+    async def start(cls, kind: Kind, work: Path, roster: Roster) -> AsyncIterator[Self]:
         """A gateway in the directory `work`, stopped at the end. Raises AssertionError if it does not become ready."""
         work.mkdir(parents=True, exist_ok=True)
         async with FakeCSMS(answer=answer_of_csms, connection_class=Recorded) as csms, HostileCSMS(b"") as hostile:
             rig = Rig(work, csms_urls=[csms.url])
-            _configure(rig, kind, hostile)
-            _register(rig, kind)
+            _configure(rig, kind, roster, hostile)
+            _register(rig, kind, roster)
             async with rig.gateway() as gateway:
-                yield cls(kind, rig, csms, hostile, gateway)
+                yield cls(kind, roster, rig, csms, hostile, gateway)
 
     def address(self, listener: str) -> tuple[str, int]:
         """Where a listener is: tls, mtls, ocppj, tenants or hostile."""
@@ -143,10 +136,9 @@ class World:
         """A charge point of a group that no play has had yet."""
         return next(self._pools[group])
 
-    @staticmethod
-    def password(identity: str) -> str:
+    def password(self, identity: str) -> str:
         """What this charge point knows."""
-        return PASSWORDS.get(identity, _POOL_PASSWORD)
+        return self.roster.passwords.get(identity, _POOL_PASSWORD)
 
     # -- what the gateway records
 
@@ -179,7 +171,7 @@ class World:
 
     def leaks(self) -> list[str]:
         """Passwords, plain or as credentials, in anything that the gateway has written since it was started."""
-        known = {**PASSWORDS, "pool": _POOL_PASSWORD}
+        known = {**self.roster.passwords, "pool": _POOL_PASSWORD}
         secrets = {word for pair in known.items() for word in (pair[1], basic(*pair).partition(" ")[2])}
         files = [path for path in self.rig.state.rglob("*") if path.is_file()]
         files += [self.gateway.log_path, self.gateway.out_path]
@@ -199,8 +191,18 @@ def content_of(path: Path) -> bytes | None:
         return None
 
 
-def _configure(rig: Rig, kind: Kind, hostile: HostileCSMS) -> None:
-    certificate = shared_authority().server(names=TENANTS)
+def _site(kind: Kind, roster: Roster) -> str:
+    return SITE.format(
+        firmware_hosts=", ".join(roster.firmware_hosts),
+        log_hosts=", ".join(roster.log_hosts),
+        blocked_token=BLOCKED_TOKEN,
+        # Cases of single commands, one after the other, are not to add up to an attack on a fleet.
+        max_disrupted=20 if kind == "fleet" else 100_000,
+    )
+
+
+def _configure(rig: Rig, kind: Kind, roster: Roster, hostile: HostileCSMS) -> None:
+    certificate = shared_authority().server(names=tuple(roster.tenants))
     (rig.work / "tenants.pem").write_bytes(certificate.pem)
     key = rig.write_private("tenants.key", certificate.key_pem)
     tenants = {"certificates": [{"certificate": str(rig.work / "tenants.pem"), "key": str(key)}]}
@@ -216,7 +218,7 @@ def _configure(rig: Rig, kind: Kind, hostile: HostileCSMS) -> None:
     # Cases say what one side sends, not what the other answers: a call that nobody answers must not hold back the next.
     rig.config["websocket"] = {"max_open_calls": 64, **_SETTINGS[kind]}
     if kind in {"strict", "fleet"}:
-        (rig.work / "site.yaml").write_text(SITE)
+        (rig.work / "site.yaml").write_text(_site(kind, roster))
         rig.config["policy"] = {"packs": _PACKS, "site": str(rig.work / "site.yaml")}
     # All cases share the identity CP-A01: what one of them does must not use up the budget of the next.
     rig.config["limits"] = {
@@ -226,21 +228,23 @@ def _configure(rig: Rig, kind: Kind, hostile: HostileCSMS) -> None:
     }
 
 
-def _pool(kind: Kind, group: str) -> list[str]:
-    return [f"CP-{group or 'POOL'}-{number:04d}" for number in range(_POOL[kind][1 if group else 0])]
+def _pool(kind: Kind, roster: Roster, group: str) -> list[str]:
+    size = max(_POOL[kind][1 if group else 0], roster.sessions[group] + 10 if kind in {"ordinary", "strict"} else 0)
+    return [f"CP-{group or 'POOL'}-{number:04d}" for number in range(size)]
 
 
-def _register(rig: Rig, kind: Kind) -> None:
+def _register(rig: Rig, kind: Kind, roster: Roster) -> None:
     stored = StoredPassword(phc=hashed(_POOL_PASSWORD), created_at=time.time())
     with rig.registry() as registry:
         for group in ("", "uk"):
-            for identity in _pool(kind, group):
+            for identity in _pool(kind, roster, group):
                 profile, own = SecurityProfile(2), ChargePointId(identity)
                 registry.add(
                     ChargePointRecord(charge_point_id=own, security_profile=profile, password=stored, group=group)
                 )
-    for identity, password in PASSWORDS.items():
+    for identity, password in roster.passwords.items():
         tolerances = ("deflate-1.6",) if identity == "CP-D16" else ()
         rig.add(identity, security_profile=2, password=password, tolerances=tolerances)
-    rig.add(SERIAL_OWNER, security_profile=3, serial_number="CP-A01", operator_names=("ExampleCPO",))
+    for serial, (identity, operator) in roster.owners.items():
+        rig.add(identity, security_profile=3, serial_number=serial, operator_names=(operator,))
     rig.add(REVOKED, security_profile=3, serial_number="SN-R3")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.cli.exit_codes import INTERRUPTED, NOT_OK, OK, UNREACHABLE
+from gateway.cli.exit_codes import INTERRUPTED, NOT_OK, OK, UNREACHABLE, USAGE
 from tests.cli.admin_socket import answering, session, status
 from tests.cli.conftest import Cli, Place
 
@@ -151,3 +151,24 @@ def test_revocation_lists_are_told_where_somebody_has_to_do_something(cli: Cli, 
 def test_a_recording_that_is_not_complete_is_told(cli: Cli, place: Place, error: str, told: bool) -> None:
     with answering(place.state, status(recording={"path": "/r", "frames": 0, "lost": 0, "error": error})):
         assert ("THE RECORDING IS NOT COMPLETE: No such file" in cli("status").out) is told
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("[gateway]", "[gateway]\nedge_wrokers = 2", "did you mean 'edge_workers'?"),
+        ("[gateway]", "[gateway\n", "not valid TOML"),
+        ("[gateway]", '[gateway]\nstate_dir = "elsewhere"\nlog_level = 5', "log_level"),
+    ],
+)
+def test_gateway_is_asked_also_where_the_file_has_a_mistake_by_now(
+    old: str, new: str, said: str, cli: Cli, place: Place
+) -> None:
+    state = place.directory / ("elsewhere" if "elsewhere" in new else "state")
+    place.replace(old, new)
+    assert cli("status").code == USAGE, "nothing runs there"
+    with answering(state, status()):
+        result = cli("status", "--json")
+        assert (result.code, json.loads(result.out)) == (OK, status())
+        assert said in result.err and "kept its last good state" in result.err
+    assert cli("why", "CP-1").code in {OK, NOT_OK}

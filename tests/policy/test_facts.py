@@ -170,6 +170,9 @@ def variables(*items):
         ("ChangeConfiguration", {"key": "SecurityProfile", "value": "0"}, ["SecurityProfile"], -1),
         ("ChangeConfiguration", {"key": "SecurityProfile", "value": "+1"}, ["SecurityProfile"], -1),
         ("ChangeConfiguration", {"key": "Other", "value": "1"}, ["Other"], 0),
+        ("ChangeConfiguration", {"key": "securityprofile\0x", "value": "2"}, ["SecurityProfile"], 2),
+        ("ChangeConfiguration", {"key": "Security Profile", "value": "2"}, ["Security Profile"], 0),
+        ("SetVariables", variables(("SecurityCtrlr ", "\tSecurityProfile", "2")), ["SecurityCtrlr.SecurityProfile"], 2),
         (
             "SetVariables",
             variables(("SecurityCtrlr", "SecurityProfile", "3"), ("securityctrlr", "SECURITYPROFILE", "2")),

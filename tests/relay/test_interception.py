@@ -347,6 +347,8 @@ class TestOwners:
         ("version", "action", "payload"),
         [
             (V1_6, "ChangeConfiguration", {"key": "authorizationKey", "value": "00" * 16}),
+            (V1_6, "ChangeConfiguration", {"key": " AuthorizationKey\t", "value": "00" * 16}),
+            (V2_0_1, "SetVariables", variable("SecurityCtrlr ", " BasicAuthPassword")),
             (V2_0_1, "SetVariables", variable("SecurityCtrlr", "BasicAuthPassword")),
             (V2_1, "SetVariables", variable("NetworkConfiguration", "BasicAuthPassword")),
         ],

@@ -231,13 +231,20 @@ def test_the_host_is_compared_without_case_and_port(host: str, name: str) -> Non
         "x-ssl-client-dn",
         "x-ocpp-identity",
         "via",
+        "x-client-ip",
+        "x_remote_user",
+        "x-auth-request-user",
+        "x-amzn-mtls-clientcert-subject",
+        "x-original-uri",
     ],
 )
 def test_headers_that_back_ends_trust_are_named(name: str) -> None:
     assert read_upgrade(head((name, "1"))).foreign_headers == (name,)
 
 
-@pytest.mark.parametrize("name", ["user-agent", "x-garo-id", "client-certainly", "forwarded-not"])
+@pytest.mark.parametrize(
+    "name", ["user-agent", "x-garo-id", "x-auth-token", "x-client-version", "client-certainly", "forwarded-not"]
+)
 def test_other_headers_are_nobodys_business(name: str) -> None:
     assert read_upgrade(head((name, "1"))).foreign_headers == ()
 
