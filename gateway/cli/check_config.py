@@ -55,9 +55,13 @@ def _of_policy(config: "Config", path: str) -> "tuple[list[Problem], list[Proble
     """Errors and warnings of packs and site."""
     import time
 
+    from gateway.config.policy_signature import signature_problem
     from gateway.config.policy_site import load_policy
 
-    found = load_policy(config.policy, now=time.time(), config_path=path).problems
+    bundle = load_policy(config.policy, now=time.time(), config_path=path)
+    found = bundle.problems
     errors: list[Problem] = [problem for problem in found if problem.severity == "error"]
+    if not errors and (unsigned := signature_problem(config.policy, bundle.revision)) is not None:
+        errors.append(unsigned)
     warnings: list[Problem] = [problem for problem in found if problem.severity != "error"]
     return errors, warnings

@@ -22,6 +22,7 @@ from gateway.config.model import CSMS, LARGEST_MESSAGE_BYTES, Config, Detections
 from gateway.config.own_certificate_checks import check_own_certificates, check_source_of_certificates
 from gateway.config.peers import split_address
 from gateway.config.pki import check_pki
+from gateway.config.policy import check_policy
 from gateway.config.positions import Path
 from gateway.config.recording import check_recording
 from gateway.config.sinks import check_sinks
@@ -61,6 +62,7 @@ def check(config: Config, findings: Findings) -> None:
     _check_numbers(config, findings)
     check_audit(config.audit, findings)
     _check_detections(config.audit.detections, findings)
+    check_policy(config.policy, findings)
     check_recording(config, findings)
     check_sinks(config.sinks, findings)
     check_exposure(config, findings)

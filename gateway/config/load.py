@@ -72,7 +72,7 @@ _FILES = {
     EST: ("server_roots", "password_file", "certificate", "key", "client_secret_file"),
     Vault: ("server_roots", "token_file"),
     CMP: ("server_roots", "secret_file", "certificate", "key"),
-    Policy: ("site",),
+    Policy: ("site", "signature"),
     Sink: ("ca", "certificate", "key", "secret_file"),
     Recording: ("path",),
 }

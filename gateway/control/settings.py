@@ -8,6 +8,7 @@ import msgspec
 
 from gateway.audit.relayed import Levels
 from gateway.config.model import CSMS, Audit, Config, Listener, Trust
+from gateway.config.policy_signature import signature_problem
 from gateway.config.policy_site import load_policy
 from gateway.config.problems import ConfigError
 from gateway.control.own_certificate_files import own_pems
@@ -64,6 +65,8 @@ def _policy(config: Config) -> PolicySettings:
     bundle = load_policy(config.policy, now=now)
     if bundle.errors:
         raise PolicyInvalid(list(bundle.errors))
+    if (unsigned := signature_problem(config.policy, bundle.revision)) is not None:
+        raise PolicyInvalid([unsigned])
     return PolicySettings(bundle.revision, bundle.packs, bundle.site, now)
 
 

@@ -43,6 +43,7 @@ CODES: Final = {
     "P072": "requirement of a pack (`metadata.requires`) that is not met",
     "P080": "level 1 rule that only watches",
     "P090": "rule without a firing and a non-firing case",
+    "P092": "policy that none of the configured keys has signed",
 }
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 import structlog
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway.audit.event import SecurityEvent
 from gateway.config.model import CSMS, Limits
@@ -20,6 +21,7 @@ from gateway.control.node import Node
 from gateway.link.messages import AdmitGranted, BudgetRequest, Disconnect, Registered
 from gateway.ocpp.vocabulary import ChargePointId, SecurityProfile
 from gateway.policy.counter_table import CounterKey
+from gateway.policy.signature import BundleSigner
 from gateway.policy.verdict import FleetAsk, RuleMatch
 from tests.control.conftest import OPERATOR, PASSWORD, NodeSite, record_of
 from tests.support.claims import make_claim
@@ -412,6 +414,33 @@ class TestBudgets:
             assert (node.status()["policy_revision"], len(edge.updates)) == (before, 1)
             assert await node.reload(site.config(policy=Policy(packs=("fleet",)))) == ""
             assert node.status()["policy_revision"] != before
+
+    async def test_a_policy_that_nobody_has_signed_is_refused_and_the_last_good_one_stays(self, site: NodeSite) -> None:
+        signer, path = BundleSigner("ops.example.com", Ed25519PrivateKey.generate()), site.directory / "policy.sig"
+        wanted = load_policy(Policy(packs=("fleet",)), now=1.0).revision
+        signed = site.config(policy=Policy(packs=("fleet",), keys=(signer.key.vkey,), signature=str(path)))
+        async with site.running() as node, site.edge():
+            before = node.status()["policy_revision"]
+            assert "P092 the signature cannot be read" in await node.reload(signed)
+            path.write_bytes(signer.sign(before))
+            assert "another bundle" in await node.reload(signed)
+            assert node.status()["policy_revision"] == before
+            assert node.is_ready()
+            path.write_bytes(signer.sign(wanted))
+            assert await node.reload(signed) == ""
+            assert node.status()["policy_revision"] == wanted
+        assert len(site.events("policy.reload_failed")) == 2
+
+    async def test_a_policy_that_is_too_old_makes_the_node_not_ready_until_it_is_read_again(
+        self, site: NodeSite
+    ) -> None:
+        async with site.running() as node, site.edge():
+            assert node.is_ready()
+            assert await node.reload(site.config(policy=Policy(max_policy_age_s=1e-9))) == ""
+            assert not node.is_ready()
+            assert node.status()["policy"]["stale"]
+            assert await node.reload(site.config(policy=Policy(max_policy_age_s=3_600.0))) == ""
+            assert node.is_ready()
 
 
 class TestFollowing:

@@ -15,6 +15,8 @@ class _Commands(LazyGroup):
         "test": ("gateway.cli.policy.cases", "test"),
         "explain": ("gateway.cli.policy.explain", "explain"),
         "replay": ("gateway.cli.policy.replay", "replay"),
+        "sign": ("gateway.cli.policy.sign", "sign"),
+        "verify": ("gateway.cli.policy.verify", "verify"),
         "show": ("gateway.cli.policy.show", "show"),
         "reload": ("gateway.cli.policy.reload", "reload"),
     }
@@ -22,7 +24,7 @@ class _Commands(LazyGroup):
 
 @click.group("policy", cls=_Commands)
 def policy() -> None:
-    """Check, test, explain, replay and reload rules.
+    """Check, test, explain, replay, sign and reload rules.
 
     A PACK is the name of a shipped pack, such as firmware, or a YAML file.
     """
