@@ -50,7 +50,7 @@ class _Address(NamedTuple):
 
 
 class Dialled(NamedTuple):
-    """An upgraded connection to the CSMS, reading paused."""
+    """An upgraded connection to the CSMS, to be given its leg in the same turn of the event loop."""
 
     transport: asyncio.Transport
     subprotocol: str | None
@@ -62,12 +62,14 @@ class Dialled(NamedTuple):
 class _Handshake(asyncio.Protocol):
     """Sends one request, waits for one response head."""
 
-    __slots__ = ("_reader", "_request", "answer", "transport")
+    __slots__ = ("_reader", "_request", "answer", "early", "transport")
 
-    def __init__(self, request: bytes, answer: "asyncio.Future[tuple[ResponseHead, bytes]]") -> None:
+    def __init__(self, request: bytes, answer: "asyncio.Future[ResponseHead]") -> None:
         self._request = request
         self._reader = ResponseHeadReader(_HEAD_LIMITS)
         self.answer = answer
+        self.early = b""
+        """What has come behind the head."""
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -77,6 +79,9 @@ class _Handshake(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self.answer.done():
+            self.early += data
+            if self.transport is not None:
+                self.transport.pause_reading()  # the rest waits until there is a leg
             return
         try:
             head = self._reader.feed(data)
@@ -84,9 +89,8 @@ class _Handshake(asyncio.Protocol):
             self.answer.set_exception(Refusal(Reason.CSMS_HANDSHAKE_INVALID, violation.detail))
             return
         if head is not None:
-            if self.transport is not None:
-                self.transport.pause_reading()
-            self.answer.set_result((head, self._reader.rest))
+            self.early = self._reader.rest
+            self.answer.set_result(head)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.answer.done():
@@ -163,16 +167,16 @@ class CSMSDialler:
         except ValueError as error:
             raise Refusal(Reason.CSMS_HANDSHAKE_INVALID, f"a configured header cannot be sent: {error}") from error
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[tuple[ResponseHead, bytes]] = loop.create_future()
+        answer: asyncio.Future[ResponseHead] = loop.create_future()
         protocol = _Handshake(request, answer)
         dialled: Dialled | None = None
         try:
             async with asyncio.timeout(csms.connect_timeout_s):
                 await self._connect(protocol, address)
-                head, rest = await answer
+                head = await answer
             accepted, agreed = _verify(head, key, admission.subprotocols, offered_deflate=offer_deflate)
             assert protocol.transport is not None
-            dialled = Dialled(protocol.transport, accepted.subprotocol, agreed, rest)
+            dialled = Dialled(protocol.transport, accepted.subprotocol, agreed, protocol.early)
         except ssl.SSLError as error:
             raise Refusal(Reason.CSMS_TLS, str(error.reason or error)) from error
         except (OSError, TimeoutError, UnicodeError) as error:

@@ -95,8 +95,7 @@ class Entrance(asyncio.Protocol):
         self._name = name
         self._step = _Step.FIRST_BYTES
         self._buffer = b""
-        self._claimed = ""
-        self._counted = ""
+        self._claimed = self._counted = ""
         self._first_flight: bytes = b""
         self._task: asyncio.Task[None]
         self._turned_away: Refusal | None = None
@@ -158,9 +157,12 @@ class Entrance(asyncio.Protocol):
             data = rest
         if self._step is _Step.FIRST_BYTES and data:
             self._judge_first_bytes(data)
-        if self._tls is not None and self._step in {_Step.TLS, _Step.HEAD}:
+        if self._tls is not None and _Step.TLS <= self._step <= _Step.ADMITTING:
             data = self._tls_bytes(data)
-        if self._step is _Step.HEAD and data:
+        if self._step is _Step.ADMITTING and data:
+            self._buffer += data
+            self._transport.pause_reading()  # the rest waits for the 101
+        elif self._step is _Step.HEAD and data:
             self._head_bytes(data)
 
     def _proxy_header(self, data: bytes) -> bytes | None:
@@ -268,9 +270,8 @@ class Entrance(asyncio.Protocol):
             self._sanitized(upgrade.foreign_headers)
         if self._worker.draining:
             raise Refusal(Reason.DRAINING)
-        self._step = _Step.ADMITTING
-        self._transport.pause_reading()
-        self._task = self._worker.tasks.start(self._enter(claim, upgrade, rest), f"enter-{self._name}")
+        self._step, self._buffer = _Step.ADMITTING, rest
+        self._task = self._worker.tasks.start(self._enter(claim, upgrade), f"enter-{self._name}")
 
     def _check_host(self, upgrade: UpgradeRequest) -> None:
         server_name = self._tls_facts.server_name if self._tls_facts else ""
@@ -304,7 +305,7 @@ class Entrance(asyncio.Protocol):
 
     # -- authenticate, admit, CSMS, 101
 
-    async def _enter(self, claim: Claim, upgrade: UpgradeRequest, rest: bytes) -> None:
+    async def _enter(self, claim: Claim, upgrade: UpgradeRequest) -> None:
         worker = self._worker
         admission: Admission | None = None
         dialled: Dialled | None = None
@@ -314,7 +315,7 @@ class Entrance(asyncio.Protocol):
             dialled = await self._dial(claim, upgrade, admission)
             version = chosen_version(dialled, admission)
             self._require_still_wanted()
-            self._accept(upgrade, claim, admission, dialled, version, rest)
+            self._accept(upgrade, claim, admission, dialled, version)
         except Refusal as refusal:
             self._give_back(admission, dialled, refusal)
         except Exception as error:  # noqa: BLE001  nobody may be left hanging between admission and 101
@@ -333,7 +334,7 @@ class Entrance(asyncio.Protocol):
         self._task.cancel()
 
     def has_gone(self) -> bool:
-        """True if the peer has hung up, which nobody notices while reading is paused."""
+        """True if the peer has hung up, which nobody notices where reading is paused."""
         return self._transport.is_closing() or has_hung_up(self._transport)
 
     async def _dial(self, claim: Claim, upgrade: UpgradeRequest, admission: Admission) -> Dialled:
@@ -367,7 +368,6 @@ class Entrance(asyncio.Protocol):
         admission: Admission,
         dialled: Dialled,
         version: OCPPVersion,
-        rest: bytes,
     ) -> None:
         subprotocol = dialled.subprotocol if admission.assumed_version is None else None
         # 2.x where offered, 1.6 only with the tolerance; the two legs need not agree.
@@ -384,7 +384,7 @@ class Entrance(asyncio.Protocol):
             deflate=deflate[0] if deflate else None,
             dialled=dialled,
             answer=answer,
-            early=rest,
+            early=self._buffer,
         )
 
     def _tolerated(self, tolerances: list[Tolerance]) -> None:

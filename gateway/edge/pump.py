@@ -335,7 +335,7 @@ class Bridge:
         tcp_user_timeout_s: float,
         max_write_buffer_bytes: int,
     ) -> None:
-        """Put the two transports together; reading must still be paused on both."""
+        """Put the two transports together; nothing more may be read from either before `start`."""
         now = self.opened_at
         reader = MessageReader.for_peer(limits, charge_point_deflate, from_client=True)
         self.charge_point = Leg(self, Origin.CHARGE_POINT, charge_point, tls, reader, now)
@@ -349,8 +349,8 @@ class Bridge:
             self.csms.passes_compressed = far.server_max_window_bits <= near.server_max_window_bits
         for leg in (self.charge_point, self.csms):
             leg.transport.set_write_buffer_limits(high=max_write_buffer_bytes)
-            set_user_timeout(leg.transport, tcp_user_timeout_s)
             leg.transport.set_protocol(leg)
+        set_user_timeout(csms, tcp_user_timeout_s)  # the other leg has it from the socket that accepted it
 
     def start(self, early_from_charge_point: bytes, early_from_csms: bytes) -> None:
         """Begin: what came before the legs existed is judged first, in order, then both sides are read."""

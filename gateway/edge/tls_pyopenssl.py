@@ -116,15 +116,15 @@ class _Connection(TLSConnection):
         ssl = self._ssl
         name = _lib.SSL_get_servername(ssl, _HOST_NAME)
         leaf_der, resumed = _leaf_der(ssl), _lib.SSL_session_reused(ssl) == 1
-        if leaf_der and not resumed:
-            self._chains.note(leaf_der, _issuers_der(ssl))
+        is_fresh = leaf_der and not resumed
+        issuers_der = self._chains.note(leaf_der, _issuers_der(ssl)) if is_fresh else self._chains.of(leaf_der)
         found = TLSFacts(
             version=_text(_lib.SSL_get_version(ssl)),
             cipher=_text(_lib.SSL_CIPHER_get_name(_lib.SSL_get_current_cipher(ssl))),
             server_name=_ffi.string(name).decode("ascii", "backslashreplace").lower() if name != _ffi.NULL else "",
             leaf_der=leaf_der,
             resumed=resumed,
-            issuers_der=self._chains.of(leaf_der),
+            issuers_der=issuers_der,
         )
         # The flights have been read and taken; the buffers that they needed are not needed again.
         if not _pending(self._into, _nowhere):

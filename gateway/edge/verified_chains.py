@@ -24,13 +24,14 @@ class VerifiedChains:
         self._shared: dict[tuple[bytes, ...], tuple[bytes, ...]] = {}
         """A fleet has few issuers: one object for all of their certificates."""
 
-    def note(self, leaf_der: bytes, issuers_der: tuple[bytes, ...]) -> None:
-        """A full handshake has verified this leaf by these issuers."""
+    def note(self, leaf_der: bytes, issuers_der: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        """A full handshake has verified this leaf by these issuers; gives them back as the one object for all."""
         key = _key(leaf_der)
-        self._by_leaf[key] = self._shared.setdefault(issuers_der, issuers_der)
+        shared = self._by_leaf[key] = self._shared.setdefault(issuers_der, issuers_der)
         self._by_leaf.move_to_end(key)
         if len(self._by_leaf) > _MAX_LEAVES:
             self._by_leaf.popitem(last=False)
+        return shared
 
     def of(self, leaf_der: bytes) -> tuple[bytes, ...]:
         """The issuers of a leaf; empty without a leaf, or where nothing is known."""

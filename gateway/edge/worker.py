@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 import time
 from functools import partial
 from itertools import count
@@ -29,6 +28,7 @@ from gateway.edge.session_desk import SessionDesk
 from gateway.edge.session_limits import reader_limits, relay_limits
 from gateway.edge.source_limits import SourceLimits
 from gateway.edge.taken_profiles import TakenProfiles
+from gateway.edge.tcp import listening_socket, set_user_timeout_of_accepted
 from gateway.edge.tls import TLSConnection
 from gateway.identity.evidence import Admission, Transport
 from gateway.identity.refusal import Reason, Refusal
@@ -258,6 +258,7 @@ class Worker:
                 self._servers.pop(name).close()
             try:
                 for name, descriptor in list(self._listening.items()):
+                    set_user_timeout_of_accepted(descriptor, self.settings.websocket.tcp_user_timeout_s)
                     if name in self.listeners and name not in self._servers and not self.draining:
                         await self._listen(name, descriptor)
             except OSError as failed:
@@ -269,7 +270,7 @@ class Worker:
 
     async def _listen(self, name: str, descriptor: int) -> None:
         server = await asyncio.get_running_loop().create_server(
-            partial(self._accept, name), sock=_listening_socket(descriptor), backlog=4096
+            partial(self._accept, name), sock=listening_socket(descriptor), backlog=4096
         )
         if self._listening.get(name) == descriptor:
             self._servers[name] = server
@@ -461,10 +462,6 @@ class Worker:
                 bridge.close(CLOSE_CODES["draining"], "", "draining")
             await asyncio.sleep(min(pause_s, 0.05))
         _log.info("drained", sessions=len(sessions))
-
-
-def _listening_socket(descriptor: int) -> socket.socket:
-    return socket.socket(fileno=os.dup(descriptor))
 
 
 def _add_traffic(values: dict[str, float], bridge: Bridge) -> None:

@@ -32,6 +32,8 @@ _ESCAPE: Final = re.compile(r"%[0-9A-Fa-f]{2}")
 _ALLOWED: Final = re.compile(r"[A-Za-z0-9 !$&'()*+,\-.:=@_|~\[\]{}<>^`\"]+")
 """Printable ASCII without what separates: slash, backslash, percent, question mark, hash, semicolon."""
 _UNRESERVED: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+_AS_IT_IS: Final = re.compile(r"[A-Za-z0-9\-._~]+").fullmatch
+"""Nothing but unreserved characters (RFC 3986, 2.3): the same text encoded and decoded, as nearly all identities are."""
 _MISSING: Final[dict[str, Reason]] = {
     "missing-connection-upgrade": Reason.HTTP_NOT_WEBSOCKET,
     "missing-subprotocol": Reason.SUBPROTOCOL,
@@ -60,7 +62,7 @@ def read_target(target: str, path_prefix: str, max_identity_chars: int) -> Targe
             raise Refusal(Reason.IDENTITY_CONFUSION, "request target is not a path")
         target = absolute[1]
         needs.append("absolute-form-target")
-    if any(mark in target for mark in "?#;\\"):
+    if "?" in target or "#" in target or ";" in target or "\\" in target:
         raise Refusal(Reason.IDENTITY_CONFUSION, "query, fragment, parameter or backslash in the path")
     prefix = path_prefix.rstrip("/") + "/"
     if not target.startswith(prefix):
@@ -73,6 +75,13 @@ def read_target(target: str, path_prefix: str, max_identity_chars: int) -> Targe
 
 
 def _read_segment(segment: str, max_chars: int) -> ChargePointId:
+    identity = segment if _AS_IT_IS(segment) and len(segment) <= max_chars else _decoded(segment, max_chars)
+    verify_identity(identity, max_chars)
+    return ChargePointId(identity)
+
+
+def _decoded(segment: str, max_chars: int) -> str:
+    """Raises Refusal."""
     if not segment or "/" in segment:
         raise Refusal(Reason.IDENTITY_CONFUSION, "empty or more than one path segment")
     if len(_ESCAPE.sub("", segment)) + len(_ESCAPE.findall(segment)) > 4 * max_chars:
@@ -90,8 +99,7 @@ def _read_segment(segment: str, max_chars: int) -> ChargePointId:
         raise Refusal(Reason.IDENTITY_INVALID, "not UTF-8: " + printable(raw, 80)) from None
     if len(identity) > max_chars:
         raise Refusal(Reason.IDENTITY_TOO_LONG, f"{len(identity)} characters, {max_chars} are allowed")
-    verify_identity(identity, max_chars)
-    return ChargePointId(identity)
+    return identity
 
 
 def verify_identity(identity: str, max_identity_chars: int = 64) -> None:
@@ -107,6 +115,8 @@ def verify_identity(identity: str, max_identity_chars: int = 64) -> None:
 
 def encode_identity(charge_point_id: ChargePointId) -> str:
     """The identity as one path segment, e.g. ``RDAM|123`` -> ``RDAM%7C123`` (T-01)."""
+    if _AS_IT_IS(charge_point_id):
+        return str(charge_point_id)
     return "".join(chr(b) if b in _UNRESERVED else f"%{b:02X}" for b in charge_point_id.encode("utf-8"))
 
 

@@ -145,7 +145,7 @@ def read_upgrade(head: RequestHead) -> UpgradeRequest:
         origin=head.get("origin"),
         extensions=_read_extensions(head),
         flaws=flaws,
-        foreign_headers=tuple(name for name, _ in head.headers if _FOREIGN.fullmatch(name.replace("_", "-"))),
+        foreign_headers=tuple([name for name, _ in head.headers if _FOREIGN.fullmatch(name.replace("_", "-"))]),
     )
 
 

@@ -15,7 +15,8 @@ __all__ = ["HeadLimits", "HeadViolation", "RequestHead", "RequestHeadReader", "R
 
 _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _TARGET: Final = re.compile(rb"[\x21-\x7e]+")
-_VALUE: Final = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
+_HEADER: Final = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([\t\x20-\x7e\x80-\xff]*)")
+"""Over text that was read as Latin-1."""
 _HOST: Final = re.compile(r"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.1 ([1-5][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*)?")
 _MAX_METHOD_BYTES = 24
@@ -45,7 +46,7 @@ class _Headers(msgspec.Struct, frozen=True):
 
     def get_all(self, name: str) -> tuple[str, ...]:
         """Values of all headers with this lower-case name."""
-        return tuple(value for key, value in self.headers if key == name)
+        return tuple([value for key, value in self.headers if key == name])
 
 
 class RequestHead(_Headers, frozen=True, kw_only=True):
@@ -87,8 +88,8 @@ class _Reader(ABC, Generic[_Head]):
             return None
         self._buffer = b""
         self.rest = buffer[end + 4 :]
-        first, *lines = buffer[:end].split(b"\r\n")
-        return self._parse(first, self._parse_headers(lines))
+        first, _, lines = buffer[:end].partition(b"\r\n")
+        return self._parse(first, self._parse_headers(lines.decode("latin-1").split("\r\n") if lines else []))
 
     def _too_large(self, buffer: bytes) -> HeadViolation:
         """An over-long credential is a malformed credential: the caller answers it differently."""
@@ -97,15 +98,15 @@ class _Reader(ABC, Generic[_Head]):
             return HeadViolation("authorization-too-long", "Authorization header over the head limit")
         return HeadViolation("limit", f"head over {self._limits.max_head_bytes} bytes")
 
-    def _parse_headers(self, lines: list[bytes]) -> tuple[tuple[str, str], ...]:
+    def _parse_headers(self, lines: list[str]) -> tuple[tuple[str, str], ...]:
         if len(lines) > self._limits.max_headers:
             raise HeadViolation("limit", f"more than {self._limits.max_headers} headers")
-        headers = tuple(_parse_header(line) for line in lines)
-        seen: set[str] = set()
-        for name, _ in headers:
-            if name in _SINGLE and name in seen:
-                raise HeadViolation("ambiguous", f"{name} more than once")
-            seen.add(name)
+        headers = tuple([_parse_header(line) for line in lines])
+        names = [name for name, _ in headers]
+        if len(set(names)) != len(names):
+            for name in sorted(_SINGLE.intersection(names)):
+                if names.count(name) > 1:
+                    raise HeadViolation("ambiguous", f"{name} more than once")
         return headers
 
     @abstractmethod
@@ -117,13 +118,15 @@ class _Reader(ABC, Generic[_Head]):
         """The head, from its first line and its headers."""
 
 
-def _parse_header(line: bytes) -> tuple[str, str]:
-    name, colon, value = line.partition(b":")
-    if not colon or not _TOKEN.fullmatch(name):
-        raise HeadViolation("malformed", "header line")
-    if not _VALUE.fullmatch(value):
+def _parse_header(line: str) -> tuple[str, str]:
+    match = _HEADER.fullmatch(line)
+    if match is None:
+        name, colon, _ = line.partition(":")
+        if not colon or not name.isascii() or not _TOKEN.fullmatch(name.encode()):
+            raise HeadViolation("malformed", "header line")
         raise HeadViolation("malformed", "control character in a header value")
-    return name.decode("ascii").lower(), value.strip(b" \t").decode("latin-1")
+    name, value = match.groups()
+    return name.lower(), value.strip(" \t")
 
 
 class RequestHeadReader(_Reader[RequestHead]):
