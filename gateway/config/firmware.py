@@ -12,6 +12,7 @@ from gateway.config.positions import Path
 __all__ = ["Firmware", "check_firmware"]
 
 _LONGEST_HOLD_S: Final = 25.0
+_LONGEST_FETCH_S: Final = 3_600.0
 _LONGEST_MEMORY_S: Final = 86_400.0
 _KNOWN_SCHEMES: Final = ("ftp", "ftps", "sftp")
 
@@ -23,10 +24,10 @@ class Firmware(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     hold_s: float = 20.0
-    """How long an update waits at most until its image has been looked at; at most 25, as a CSMS gives up on a call after 30, and
-    never longer than four fifths of `[websocket]` call_timeout_s. A fetch goes on behind it: the next try finds the image."""
+    """How long an update waits at most until its image has been looked at; less than your CSMS waits
+    for an answer, at most 25, and never longer than four fifths of `[websocket]` call_timeout_s. A fetch goes on behind it: the next try finds the image."""
     fetch_timeout_s: float = 600.0
-    """How long one fetch may take."""
+    """How long one fetch may take, redirects included; at most an hour."""
     max_image_bytes: int = 536_870_912
     """A longer image is not fetched to its end, and counts as one that nobody has looked at."""
     remember_s: float = 600.0
@@ -49,6 +50,8 @@ def check_firmware(
         check_positive(getattr(firmware, name), ("firmware", name), findings)
     if firmware.hold_s > _LONGEST_HOLD_S:
         findings.error(("firmware", "hold_s"), f"at most {_LONGEST_HOLD_S:g}: a CSMS gives up on a call after 30 s")
+    if firmware.fetch_timeout_s > _LONGEST_FETCH_S:
+        findings.error(("firmware", "fetch_timeout_s"), f"at most {_LONGEST_FETCH_S:g}")
     if not 0 <= firmware.remember_s <= _LONGEST_MEMORY_S:
         findings.error(("firmware", "remember_s"), f"from 0 to {_LONGEST_MEMORY_S:g}: images change where they are")
     for host in firmware.private_hosts:

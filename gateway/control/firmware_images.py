@@ -8,9 +8,17 @@ from typing import Any, ClassVar, Final
 
 from typing_extensions import override
 
+from gateway.audit.event import printable
 from gateway.config.firmware import Firmware
 from gateway.config.model import Config
-from gateway.control.image_fetch import FETCHED_SCHEMES, FetchLimits, ImageUnavailable, fetch_image, shown_url
+from gateway.control.image_fetch import (
+    FETCHED_SCHEMES,
+    FetchedImage,
+    FetchLimits,
+    ImageUnavailable,
+    fetch_image,
+    shown_url,
+)
 from gateway.control.image_memory import ImageMemory, Known
 from gateway.control.link_server import EdgeLink
 from gateway.control.part import NodePart
@@ -22,6 +30,7 @@ from gateway.policy.urls import read_url
 
 __all__ = ["FirmwareImages"]
 
+_MAX_DETAIL_CHARS: Final = 400
 _AT_ONCE: Final = 4
 _MAX_WANTED: Final = 32
 """Addresses that are fetched from, or wait for that."""
@@ -48,7 +57,7 @@ class FirmwareImages(NodePart):
     @override
     def use(self, config: Config) -> None:
         if config.firmware != self._settings:
-            self._memory = ImageMemory()  # what was fetched by other rules
+            self._memory, self._wanted = ImageMemory(), {}  # what was fetched, and is being fetched, by other rules
         self._settings = config.firmware
         self._hold_s = min(config.firmware.hold_s, config.websocket.call_timeout_s * _SHARE_OF_CALL_TIMEOUT)
 
@@ -59,7 +68,7 @@ class FirmwareImages(NodePart):
     async def _answer(self, message: ImageAsked, edge: EdgeLink) -> None:
         where = shown_url(message.location)
         try:
-            async with asyncio.timeout(self._hold_s):
+            async with asyncio.timeout(self._hold_s if message.holds else None):
                 outcome, detail = await self._judged(message)
         except FirmwareUnfit as unfit:
             outcome, detail = "forged", str(unfit)
@@ -68,7 +77,8 @@ class FirmwareImages(NodePart):
         except TimeoutError:
             outcome, detail = "unknown", f"not here within {self._hold_s:g} s; the fetch goes on, for the next try"
         self._verdicts[outcome] = self._verdicts.get(outcome, 0) + 1
-        edge.send(ImageChecked(message.request_id, ImageVerdict(outcome, f"{where}: {detail}")))
+        verdict = ImageVerdict(outcome, printable(f"{where}: {detail}", _MAX_DETAIL_CHARS))
+        edge.send(ImageChecked(message.request_id, verdict))
 
     async def _judged(self, message: ImageAsked) -> tuple[ImageOutcome, str]:
         """Raises FirmwareUnfit for a signature that is none of this image, ImageUnavailable."""
@@ -88,14 +98,15 @@ class FirmwareImages(NodePart):
         older = self._memory.older(message.location, self._clock(), self._settings.remember_s)
         if older is not None:
             try:
-                return "verified", _words(older.sha256, older.size, verify(older.sha256))
+                return "verified", _words(older, verify(older.sha256))
             except FirmwareUnfit:
                 pass  # there may be another image by now
+        began = self._clock()
         known = await self._known(message.location)
         if known.image is None:
             raise ImageUnavailable(known.failure)
-        image = known.image
-        return "verified", _words(image.sha256, image.size, verify(image.sha256))
+        words = _words(known.image, verify(known.image.sha256))
+        return "verified", f"{words}, waited for {self._clock() - began:.1f} s"
 
     async def _known(self, location: str) -> Known:
         """What is there. A fetch that is under way is everybody's, and outlives whoever has asked for it."""
@@ -106,10 +117,12 @@ class FirmwareImages(NodePart):
         if task is None:
             if len(self._wanted) >= _MAX_WANTED:
                 raise ImageUnavailable("too many images are being fetched")
-            task = self._wanted[location] = self._tasks.start(self._fetch(location), "firmware-fetch")
+            task = self._wanted[location] = self._tasks.start(
+                self._fetch(location, self._memory, self._wanted), "firmware-fetch"
+            )
         return await asyncio.shield(task)
 
-    async def _fetch(self, location: str) -> Known:
+    async def _fetch(self, location: str, memory: ImageMemory, wanted: dict[str, asyncio.Task[Known]]) -> Known:
         settings = self._settings
         limits = FetchLimits(
             max_image_bytes=settings.max_image_bytes,
@@ -122,11 +135,11 @@ class FirmwareImages(NodePart):
                 self._fetches += 1
                 image = await fetch_image(location, limits)
         except ImageUnavailable as unavailable:
-            return self._memory.put(location, self._clock(), None, str(unavailable))
+            return memory.put(location, self._clock(), None, str(unavailable))
         else:
-            return self._memory.put(location, self._clock(), image)
+            return memory.put(location, self._clock(), image)
         finally:
-            del self._wanted[location]
+            del wanted[location]
 
     @override
     def status(self) -> Any:
@@ -141,5 +154,5 @@ class FirmwareImages(NodePart):
         return {**found, "ocpp_gateway_firmware_fetches_total": float(self._fetches)}
 
 
-def _words(sha256: bytes, size: int, method: str) -> str:
-    return f"sha256 {sha256.hex()}, {size} bytes, signed with {method}"
+def _words(image: FetchedImage, method: str) -> str:
+    return f"sha256 {image.sha256.hex()}, {image.size} bytes, signed with {method}"

@@ -101,7 +101,10 @@ async def fetch_image(
     timeout = aiohttp.ClientTimeout(total=limits.timeout_s, sock_connect=_SILENCE_S, sock_read=_SILENCE_S)
     try:
         connector = aiohttp.TCPConnector(
-            ssl=_tls_context(limits.ca), socket_factory=reach.socket, use_dns_cache=False, force_close=True
+            ssl=await asyncio.to_thread(_tls_context, limits.ca),
+            socket_factory=reach.socket,
+            use_dns_cache=False,
+            force_close=True,
         )
         async with aiohttp.ClientSession(
             connector=connector,

@@ -22,6 +22,8 @@ __all__ = ["ImageChecks"]
 
 _PATIENCE_S: Final = 27.0
 """A CSMS gives up on a call after 30 s; control, which knows more of the matter, answers before."""
+_WATCHING_PATIENCE_S: Final = 7_200.0
+"""Where nothing is held, and a long fetch is a fact worth knowing."""
 _MAX_OPEN: Final = 10_000
 _NO_ANSWER: Final = ImageVerdict("unknown", "the control process has not answered in time")
 _TOO_MANY: Final = ImageVerdict("unknown", "too many images are being asked about")
@@ -46,10 +48,11 @@ class ImageChecks:
     def ask(self, leg: "Leg", effect: CheckImage) -> None:
         """Ask control; the session hears the answer, or that there is none."""
         admission, claim, number = leg.bridge.admission, effect.claim, next(self._numbers)
-        asked = ImageAsked(number, admission.charge_point_id, claim.location, claim.certificate, claim.signature)
+        holds = effect.ticket != 0
+        asked = ImageAsked(number, admission.charge_point_id, claim.location, claim.certificate, claim.signature, holds)
         loop = asyncio.get_running_loop()
         if len(self._open) < _MAX_OPEN:
-            timer = loop.call_later(_PATIENCE_S, self._done, number, _NO_ANSWER)
+            timer = loop.call_later(_PATIENCE_S if holds else _WATCHING_PATIENCE_S, self._done, number, _NO_ANSWER)
             self._link.send(asked)
         else:
             timer = loop.call_later(0.0, self._done, number, _TOO_MANY)

@@ -17,6 +17,8 @@ class ImageAsked(msgspec.Struct, frozen=True, array_like=True, tag=22):
     certificate: str
     """PEM as it came, as are location and signature."""
     signature: str
+    holds: bool
+    """The update waits for the answer; else it has gone on, and nobody is in a hurry."""
 
     def __repr__(self) -> str:
         return f"ImageAsked({self.request_id!r}, {self.charge_point_id!r}, <location hidden>)"

@@ -21,7 +21,8 @@ def problems(**changes: Any) -> list[str]:
     [
         ("hold_s", 25.5, "firmware.hold_s: at most 25"),
         ("hold_s", 0.0, "firmware.hold_s: must be a number greater than 0"),
-        ("fetch_timeout_s", math.inf, "greater than 0"),
+        ("fetch_timeout_s", 3_601.0, "at most 3600"),
+        ("fetch_timeout_s", math.nan, "greater than 0"),
         ("max_image_bytes", 0, "greater than 0"),
         ("remember_s", -1.0, "from 0 to 86400"),
         ("remember_s", math.nan, "from 0 to 86400"),

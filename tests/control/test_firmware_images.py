@@ -71,10 +71,11 @@ class Site:
         await self.may_answer.wait()
         return web.Response(status=404) if request.path == "/missing" else web.Response(body=self.image)
 
-    def ask(self, location: str = "", **changes: str) -> int:
+    def ask(self, location: str = "", *, holds: bool = True, **changes: str) -> int:
         self._numbers += 1
-        said = {"location": location or f"{self.server}/i.bin", "certificate": self.certificate} | changes
-        asked = ImageAsked(self._numbers, ChargePointId("CP-1"), **{"signature": self.signature, **said})
+        said = {"certificate": self.certificate, "signature": self.signature, **changes}
+        where = location or f"{self.server}/i.bin"
+        asked = ImageAsked(self._numbers, ChargePointId("CP-1"), where, said["certificate"], said["signature"], holds)
         self.part.asked(asked, cast("EdgeLink", self.edge))
         return self._numbers
 
@@ -82,7 +83,7 @@ class Site:
         await until(lambda: number in self.edge.verdicts, "control answers")
         return self.edge.verdicts[number]
 
-    async def check(self, location: str = "", **changes: str) -> ImageVerdict:
+    async def check(self, location: str = "", **changes: Any) -> ImageVerdict:
         return await self.verdict(self.ask(location, **changes))
 
 
@@ -109,7 +110,7 @@ async def test_an_image_that_its_manufacturer_has_signed_and_one_that_he_has_not
         found = await site.check()
         assert found.outcome == "verified"
         assert found.detail.startswith(f"{site.server}/i.bin: sha256 ")
-        assert found.detail.endswith(f" {len(site.image)} bytes, signed with {method}")
+        assert found.detail.endswith(f" {len(site.image)} bytes, signed with {method}, waited for 0.0 s")
         site.image += b"!"
         found = await site.check(f"{site.server}/other.bin")
         assert found.outcome == "forged"
@@ -160,6 +161,18 @@ async def test_an_update_does_not_wait_for_ever_and_the_next_try_finds_the_image
     assert site.gets == ["/i.bin"]
 
 
+async def test_where_nothing_waits_the_truth_is_waited_for(site: Site) -> None:
+    site.part.use(config(hold_s=0.05))
+    site.may_answer.clear()
+    watching, holding = site.ask(holds=False), site.ask()
+    assert (await site.verdict(holding)).outcome == "unknown"
+    assert watching not in site.edge.verdicts
+    site.now += 31
+    site.may_answer.set()
+    found = await site.verdict(watching)
+    assert (found.outcome, found.detail.endswith("waited for 31.0 s")) == ("verified", True)
+
+
 async def test_it_waits_less_where_calls_wait_less(site: Site) -> None:
     site.part.use(config(calls_wait_s=0.05))
     site.may_answer.clear()
@@ -204,8 +217,14 @@ async def test_other_rules_of_fetching_forget_what_was_fetched_by_the_old_ones(s
     site.part.use(config())
     assert (await site.check()).outcome == "verified"
     assert len(site.gets) == 1
+    site.may_answer.clear()
+    late = site.ask(f"{site.server}/late")
+    await until(lambda: len(site.gets) == 2, "it is being fetched")
     site.part.use(config(private_hosts=()))
-    assert (await site.check()).outcome == "unknown"
+    site.may_answer.set()
+    assert (await site.verdict(late)).outcome == "verified"
+    for location in ("", f"{site.server}/late"):
+        assert (await site.check(location)).outcome == "unknown"
 
 
 async def test_so_many_addresses_at_once_are_too_many(site: Site) -> None:

@@ -60,7 +60,7 @@ async def test_the_session_hears_what_control_has_found_out_and_once() -> None:
     desk = Desk()
     desk.held(5)
     desk.again()
-    asked = ImageAsked(1, ChargePointId("CP-1"), CLAIM.location, "PEM", "c2ln")
+    asked = ImageAsked(1, ChargePointId("CP-1"), CLAIM.location, "PEM", "c2ln", True)
     assert desk.link.sent == [asked, asked]
     assert "secret" not in repr(asked)
     for _ in range(2):
@@ -87,9 +87,12 @@ async def test_a_session_that_has_ended_wants_to_know_nothing() -> None:
 async def test_without_an_answer_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(image_checks, "_PATIENCE_S", 0.0)
     desk = Desk()
+    desk.held(0)
     desk.held(1)
+    assert [each.holds for each in desk.link.sent] == [False, True]
     await until(lambda: desk.session.heard, "it gives up")
-    ((_, verdict),) = desk.session.heard
+    ((ticket, verdict),) = desk.session.heard
+    assert ticket == 1, "where nothing is held there is no hurry"
     assert (verdict.outcome, "control" in verdict.detail) == ("unknown", True)
 
 

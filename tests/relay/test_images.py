@@ -1,12 +1,17 @@
 """Updates that wait until somebody has looked at their image: held in their place, let go, refused; and what is not held."""
 
 import base64
+import itertools
 import json
 from typing import Any
 
+import msgspec
 import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from gateway.config.ocpp_schemas import schema_gate
+from gateway.ocpp.frames import Call
 from gateway.ocpp.vocabulary import OCPPVersion
 from gateway.policy.firmware_image import ImageClaim, ImageOutcome, ImageVerdict
 from gateway.policy.site import Gates, GroupPolicy, ImageGateMode, SitePolicy
@@ -23,7 +28,8 @@ from gateway.relay.effects import (
     ReportEvent,
 )
 from gateway.relay.judge import Judge
-from gateway.relay.lanes import LaneLimits
+from gateway.relay.lanes import Entry, Lane, LaneLimits
+from gateway.relay.open_calls import OpenCall
 from gateway.relay.relay import Relay, RelayLimits
 from tests.relay.scenario import CSMS, ChargePoint, Wait, make_admission, report
 from tests.relay.test_judged import Judged
@@ -254,3 +260,88 @@ def test_what_the_rules_refuse_is_fetched_by_nobody() -> None:
         s.policy.state.quarantined["CP-1"] = "rule"
         s >> CSMS(update())
         assert CheckImage not in {type(effect) for effect in s.effects()}
+
+
+class AnyHolding(RuleBasedStateMachine):
+    """One lane: what is sent keeps its order but for what is held, and no place is given twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lane, self.now = Lane(), 0.0
+        self.limits = LaneLimits()
+        self.numbers = itertools.count(1)
+        self.queued: list[int] = []
+        """In order: neither sent nor dropped."""
+        self.held: set[int] = set()
+        self.open: list[int] = []
+
+    @initialize(places=st.integers(1, 3))
+    def start(self, places: int) -> None:
+        self.limits = LaneLimits(max_open=places, max_waiting=100, call_timeout_s=1e9)
+
+    @rule(holds=st.booleans())
+    def enter(self, holds: bool) -> None:
+        number = next(self.numbers)
+        call = Call(str(number), "Reset", msgspec.Raw(b"{}"))
+        record = OpenCall("Reset", "Reset", {}, V1_6, self.now)
+        before_it = len(self.queued) - len(self.held)
+        places = self.limits.max_open - len(self.open) - len(self.held)
+        entry = self.lane.enter(call, record, b"", self.limits, self.now, ticket=number if holds else 0)
+        if entry is Entry.SENT:
+            assert not holds
+            assert before_it == 0
+            assert places > 0
+            self.open.append(number)
+        else:
+            assert entry is Entry.WAITS
+            assert holds or before_it or places <= 0
+            self.queued.append(number)
+            self.held |= {number} if holds else set()
+
+    def turns(self) -> None:
+        for each, entry in self.lane.next(self.limits, self.now):
+            assert entry is Entry.SENT
+            number = int(each.call.message_id)
+            place = self.queued.index(number)
+            assert set(self.queued[:place]) <= self.held, "only what is held is overtaken"
+            assert number not in self.held
+            assert len(self.open) + place < self.limits.max_open, "what is held before it keeps its places"
+            self.queued.remove(number)
+            self.open.append(number)
+
+    @rule(which=st.integers(0, 5))
+    def release(self, which: int) -> None:
+        if self.held:
+            number = sorted(self.held)[which % len(self.held)]
+            assert self.lane.release(number)
+            self.held.remove(number)
+            assert not self.lane.release(number)
+            self.turns()
+
+    @rule(which=st.integers(0, 5))
+    def drop(self, which: int) -> None:
+        if self.held:
+            number = sorted(self.held)[which % len(self.held)]
+            dropped = self.lane.drop(number)
+            assert dropped is not None
+            assert dropped.call.message_id == str(number)
+            self.held.remove(number)
+            self.queued.remove(number)
+            self.turns()
+
+    @rule(which=st.integers(0, 5))
+    def answer(self, which: int) -> None:
+        if self.open:
+            number = self.open.pop(which % len(self.open))
+            assert self.lane.take(str(number), self.limits, self.now) is not None
+            self.turns()
+
+    @invariant()
+    def nothing_is_lost_and_nobody_waits_for_nothing(self) -> None:
+        waiting = [int(each.call.message_id) for each in self.lane.waiting or ()]
+        assert waiting == self.queued
+        first = next((place for place, number in enumerate(waiting) if number not in self.held), None)
+        assert first is None or len(self.open) + first >= self.limits.max_open
+
+
+TestAnyHolding = AnyHolding.TestCase
