@@ -24,8 +24,8 @@ class Firmware(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     hold_s: float = 20.0
-    """How long an update waits at most until its image has been looked at; less than your CSMS waits
-    for an answer, at most 25, and never longer than four fifths of `[websocket]` call_timeout_s. A fetch goes on behind it: the next try finds the image."""
+    """How long an update waits at most until its image has been looked at: less than your CSMS waits for an answer, at most 25, and
+    never longer than four fifths of `[websocket]` call_timeout_s. A fetch goes on behind it: the next try finds the image."""
     fetch_timeout_s: float = 600.0
     """How long one fetch may take, redirects included; at most an hour."""
     max_image_bytes: int = 536_870_912

@@ -18,6 +18,7 @@ from gateway.policy.site import Gates, GroupPolicy, ImageGateMode, SitePolicy
 from gateway.relay.effects import (
     FORWARD,
     NOTHING,
+    Answered,
     AwaitRecord,
     CheckImage,
     Deliver,
@@ -199,6 +200,34 @@ def test_where_several_calls_may_be_on_their_way_only_its_own_place_is_taken() -
         s >> third << NOTHING
         s >> ChargePoint('[3,"o",{"status":"Accepted"}]') << (Forward(), Reply(third.encode()))
         assert s.checked(1, VERIFIED) == (PASSED, Deliver(update().encode()))
+
+
+def test_a_call_of_the_gateway_has_its_turn_while_one_is_held_and_does_not_overtake_it_afterwards() -> None:
+    with Script() as s:
+        s >> CSMS(OTHER) << FORWARD >> CSMS(update()) << CheckImage(1, CLAIM)
+        assert s.relay.ask("own1", "GetConfiguration", {}, s.now) == NOTHING
+        assert s.relay.ask("own2", "GetConfiguration", {}, s.now) == NOTHING
+        s >> ChargePoint('[3,"o",{"status":"Accepted"}]')
+        assert s.effects() == (Forward(), Reply(b'[2,"own1","GetConfiguration",{}]'))
+        s >> ChargePoint('[3,"own1",{}]') << Answered("own1", {})
+        assert s.checked(1, VERIFIED) == (PASSED, Deliver(update().encode()))
+        s >> ChargePoint('[3,"f",{"status":"Accepted"}]')
+        assert s.effects() == (Forward(), Reply(b'[2,"own2","GetConfiguration",{}]'))
+
+
+def test_one_that_came_when_nothing_was_on_its_way_goes_before_calls_of_the_gateway() -> None:
+    with Script() as s:
+        s >> CSMS(update()) << CheckImage(1, CLAIM)
+        assert s.relay.ask("own1", "GetConfiguration", {}, s.now) == NOTHING
+        assert s.relay.tick(s.now) == []
+        assert s.checked(1, VERIFIED) == (PASSED, Deliver(update().encode()))
+
+
+def test_when_it_is_refused_calls_of_the_gateway_go_on() -> None:
+    with Script() as s:
+        s >> CSMS(update()) << CheckImage(1, CLAIM)
+        assert s.relay.ask("own1", "GetConfiguration", {}, s.now) == NOTHING
+        assert s.checked(1, UNKNOWN)[-1] == Deliver(b'[2,"own1","GetConfiguration",{}]')
 
 
 def test_two_of_them_are_told_apart() -> None:
