@@ -11,13 +11,18 @@ import click
 from gateway.cli.exit_codes import NOT_OK
 from gateway.cli.files import read_text, shown_name
 from gateway.cli.output import fail, json_option, print_json, shown
+from gateway.cli.progress import progress
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
+    from gateway.control.image_fetch import FetchLimits
+
 __all__ = ["firmware"]
 
 _CHUNK_BYTES: Final = 1 << 20
+_EVERYWHERE: Final = ("0.0.0.0/0", "::/0")
+"""The operator names the address himself."""
 
 
 @click.group("firmware")
@@ -26,51 +31,98 @@ def firmware() -> None:
 
 
 @firmware.command("verify")
-@click.argument("image", metavar="IMAGE")
+@click.argument("image", metavar="IMAGE|URL")
 @click.option(
     "--certificate", required=True, metavar="FILE", help="The signing certificate that the update names (PEM)."
 )
 @click.option("--signature", required=True, metavar="FILE", help="The signature that the update names (base64).")
 @click.option("--root", "roots", required=True, multiple=True, metavar="FILE", help="A manufacturer's root (PEM).")
+@click.option("--ca", default="", metavar="FILE", help="Roots of the file server (PEM), in place of the system's.")
+@click.option(
+    "--max-bytes", type=click.IntRange(min=1), default=536_870_912, show_default=True, help="Of an image at a URL."
+)
+@click.option(
+    "--timeout", type=click.FloatRange(min=1), default=600.0, show_default=True, help="Seconds for fetching it."
+)
 @json_option
-def verify(image: str, certificate: str, signature: str, roots: Sequence[str], as_json: bool) -> int:
+def verify(
+    image: str,
+    certificate: str,
+    signature: str,
+    roots: Sequence[str],
+    ca: str,
+    max_bytes: int,
+    timeout: float,
+    as_json: bool,
+) -> int:
     """Check an image against the signature and certificate of an update, and these against manufacturers' roots.
 
-    The certificate must be current and issued by one of the roots itself (OCPP 2.0.1 L01). The signature is RSA-PSS, RSA
-    PKCS#1 v1.5 or ECDSA over SHA-256 of the whole file. Exit code 1 if anything does not hold.
+    IMAGE is a file, or the http or https address that the update names; nothing of it is kept. The certificate must be
+    current and issued by one of the roots itself (OCPP 2.0.1 L01). The signature is RSA-PSS, RSA PKCS#1 v1.5 or ECDSA over
+    SHA-256 of the whole file. Exit code 1 if anything does not hold.
     """
+    from gateway.control.image_fetch import FetchLimits, shown_url
+    from gateway.policy.firmware import FirmwareUnfit
+    from gateway.policy.firmware_image import verify_image
+
+    signer, raw = _signed_by(certificate, signature, roots, as_json=as_json)
+    if "://" in image:
+        limits = FetchLimits(max_image_bytes=max_bytes, timeout_s=timeout, private_hosts=_EVERYWHERE, ca=ca)
+        digest, name = _fetched_digest(image, limits, as_json=as_json), shown(shown_url(image))
+    else:
+        digest, name = _digest(image, as_json=as_json), shown_name(image)
+    try:
+        method = verify_image(signer, raw, digest)
+    except FirmwareUnfit as unfit:
+        _refuse(str(unfit), as_json=as_json)
+    facts = {"ok": True, "sha256": digest.hex(), "signed_by": signer.subject.rfc4514_string(), "method": method}
+    if as_json:
+        print_json(facts)
+    else:
+        click.echo(f"{name} is signed ({method}) by {shown(facts['signed_by'])}.")
+        click.echo(f"SHA-256 {digest.hex()}")
+    return 0
+
+
+def _refuse(why: str, *, as_json: bool) -> NoReturn:
+    fail(f"Not to be installed: {why}.", NOT_OK, as_json=as_json)
+
+
+def _signed_by(certificate: str, signature: str, roots: Sequence[str], *, as_json: bool) -> "tuple[Certificate, bytes]":
+    """The signing certificate, which may sign for one of the roots now, and the signature's bytes. Raises Failure."""
     from gateway.policy.cel.certificates import issued_by
     from gateway.policy.cel.operations import OperationError
     from gateway.policy.firmware import FirmwareUnfit, firmware_certificate, verify_signature_form
-
-    def refuse(why: str) -> NoReturn:
-        fail(f"Not to be installed: {why}.", NOT_OK, as_json=as_json)
 
     pem = read_text(certificate, as_json=as_json)
     try:
         signer = firmware_certificate(pem)
         raw = verify_signature_form(signer, read_text(signature, as_json=as_json))
     except FirmwareUnfit as unfit:
-        refuse(shown(str(unfit)))
+        _refuse(shown(str(unfit)), as_json=as_json)
     if not signer.not_valid_before_utc.timestamp() <= time.time() < signer.not_valid_after_utc.timestamp():
-        refuse(f"the certificate is good from {signer.not_valid_before_utc} to {signer.not_valid_after_utc}")
+        why = f"the certificate is good from {signer.not_valid_before_utc} to {signer.not_valid_after_utc}"
+        _refuse(why, as_json=as_json)
     try:
         is_pinned = issued_by(pem, [read_text(root, as_json=as_json) for root in roots])
     except OperationError:
         fail("A root is not a certificate in PEM.", NOT_OK, as_json=as_json)
     if not is_pinned:
-        refuse("none of the roots has issued the certificate")
-    digest = _digest(image, as_json=as_json)
-    method = _method(signer, raw, digest)
-    if not method:
-        refuse("the signature is not one of this image by this certificate's key")
-    facts = {"ok": True, "sha256": digest.hex(), "signed_by": signer.subject.rfc4514_string(), "method": method}
-    if as_json:
-        print_json(facts)
-    else:
-        click.echo(f"{shown_name(image)} is signed ({method}) by {shown(facts['signed_by'])}.")
-        click.echo(f"SHA-256 {digest.hex()}")
-    return 0
+        _refuse("none of the roots has issued the certificate", as_json=as_json)
+    return signer, raw
+
+
+def _fetched_digest(address: str, limits: "FetchLimits", *, as_json: bool) -> bytes:
+    """SHA-256 of what is at an address. Raises Failure."""
+    import asyncio
+
+    from gateway.control.image_fetch import ImageUnavailable, fetch_image, shown_url
+
+    try:
+        with progress("bytes of the image", None, as_json=as_json) as advance:
+            return asyncio.run(fetch_image(address, limits, lambda size, _: advance(size))).sha256
+    except ImageUnavailable as unavailable:
+        fail(f"{shown(shown_url(address))}: {shown(str(unavailable))}", NOT_OK, as_json=as_json)
 
 
 def _digest(image: str, *, as_json: bool) -> bytes:
@@ -83,33 +135,3 @@ def _digest(image: str, *, as_json: bool) -> bytes:
     except OSError as error:
         fail(f"{shown_name(image)}: {error.strerror or error}", NOT_OK, as_json=as_json)
     return digest.digest()
-
-
-def _method(signer: "Certificate", signature: bytes, digest: bytes) -> str:
-    """How it is signed; empty if it is not."""
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives import hashes
-    from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
-
-    from gateway.policy.firmware import in_der
-
-    sha256 = hashes.SHA256()
-    hashed, key = utils.Prehashed(sha256), signer.public_key()
-    if isinstance(key, ec.EllipticCurvePublicKey):
-        try:
-            key.verify(in_der(signature), digest, ec.ECDSA(hashed))
-        except InvalidSignature:
-            return ""
-        return "ECDSA"
-    assert isinstance(key, rsa.RSAPublicKey)
-    ways = (
-        ("RSA-PSS", padding.PSS(padding.MGF1(sha256), padding.PSS.AUTO)),
-        ("RSA PKCS#1 v1.5", padding.PKCS1v15()),
-    )
-    for name, how in ways:
-        try:
-            key.verify(signature, digest, how, hashed)
-        except InvalidSignature:
-            continue
-        return name
-    return ""

@@ -18,6 +18,7 @@ from gateway.config.certificates import (
 )
 from gateway.config.exposure import check_exposure
 from gateway.config.findings import Findings
+from gateway.config.firmware import check_firmware
 from gateway.config.model import CSMS, LARGEST_MESSAGE_BYTES, Config, Detections, Listener
 from gateway.config.own_certificate_checks import check_own_certificates, check_source_of_certificates
 from gateway.config.peers import split_address
@@ -63,6 +64,9 @@ def check(config: Config, findings: Findings) -> None:
     check_audit(config.audit, findings)
     _check_detections(config.audit.detections, findings)
     check_policy(config.policy, findings)
+    check_firmware(config.firmware, findings, _check_positive)
+    if config.firmware.ca:
+        check_pem(config.firmware.ca, ("firmware", "ca"), findings, allow_dev=True)
     check_recording(config, findings)
     check_sinks(config.sinks, findings)
     check_exposure(config, findings)

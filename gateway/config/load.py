@@ -15,6 +15,7 @@ from gateway.config.model import (
     Audit,
     CertificateFiles,
     Config,
+    Firmware,
     Limits,
     Listener,
     ListenerTLS,
@@ -49,6 +50,7 @@ _TABLES: dict[str, type[msgspec.Struct]] = {
     "server_certificates": ServerCertificates,
     "upgrades": Upgrades,
     "policy": Policy,
+    "firmware": Firmware,
     "recording": Recording,
 }
 """Sections that are in the configuration once, under their own names."""
@@ -73,6 +75,7 @@ _FILES = {
     Vault: ("server_roots", "token_file"),
     CMP: ("server_roots", "secret_file", "certificate", "key"),
     Policy: ("site", "signature"),
+    Firmware: ("ca",),
     Sink: ("ca", "certificate", "key", "secret_file"),
     Recording: ("path",),
 }

@@ -10,6 +10,7 @@ import msgspec
 
 from gateway.config.audit_tables import Audit, Detections
 from gateway.config.authorities import CMP, EST, BackendName, Command, Vault
+from gateway.config.firmware import Firmware
 from gateway.config.own_certificates import ServerCertificates
 from gateway.config.policy import Policy
 from gateway.config.upgrades import Upgrades
@@ -26,6 +27,7 @@ __all__ = [
     "CipherPolicy",
     "Config",
     "Detections",
+    "Firmware",
     "Limits",
     "Listener",
     "ListenerTLS",
@@ -403,6 +405,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     upgrades: Upgrades = Upgrades()
     known_firmware: tuple[FirmwareRule, ...] = ()
     policy: Policy = Policy()
+    firmware: Firmware = Firmware()
     recording: Recording = Recording()
     operator_names: tuple[str, ...] = ()
     """Values accepted as O of charge point certificates where the registry names none (A00.FR.404)."""

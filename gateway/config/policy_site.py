@@ -28,13 +28,14 @@ from gateway.policy.fields import Table
 from gateway.policy.findings import Findings
 from gateway.policy.reading import API_VERSION, read_rollout
 from gateway.policy.rules import Mode, Rollout
-from gateway.policy.site import GateMode, Gates, GroupPolicy, SitePolicy, Stance
+from gateway.policy.site import GateMode, Gates, GroupPolicy, ImageGateMode, SitePolicy, Stance
 
 __all__ = ["is_site", "load_policy", "read_site"]
 
 _SITE: Final = re.compile(r"""(?m)^[{\s]*["']?kind["']?\s*:\s*["']?PolicySite\b""")
 
 _GATE_MODES: Final = {word: cast("GateMode", word) for word in get_args(GateMode)}
+_IMAGE_MODES: Final = {word: cast("ImageGateMode", word) for word in get_args(ImageGateMode)}
 _STANCES: Final = {word: cast("Stance", word) for word in get_args(Stance)}
 _MODES: Final = {word: cast("Mode", word) for word in get_args(Mode)}
 
@@ -178,6 +179,7 @@ def _gates(table: Table | None, default: Gates) -> Gates | None:
         direction=table.choice("direction", _GATE_MODES, default.direction),
         state=table.choice("state", _GATE_MODES, default.state),
         schema=table.choice("schema", _GATE_MODES, default.schema),
+        firmware_image=table.choice("firmware_image", _IMAGE_MODES, default.firmware_image),
     )
     table.done()
     return gates

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, NamedTuple, get_args, get_origin
 import msgspec
 
 from gateway.config import audit_tables, authorities, model, own_certificates, policy, upgrades
+from gateway.config import firmware as firmware_table
 from gateway.config.authorities import CMP, EST, Command, Vault
 from gateway.config.load import _Gateway
 from gateway.config.model import (
@@ -24,6 +25,7 @@ from gateway.config.model import (
     CertificateFiles,
     Config,
     Detections,
+    Firmware,
     Limits,
     Listener,
     ListenerTLS,
@@ -187,6 +189,7 @@ _TABLES: Final = (
         example=True,
     ),
     _Table("[policy]", Policy),
+    _Table("[firmware]", Firmware),
     _Table("[recording]", Recording),
 )
 
@@ -194,7 +197,7 @@ _TABLES: Final = (
 def explanations() -> dict[str, dict[str, str]]:
     """The docstrings of the model: by struct and field; the struct's own under an empty name."""
     found: dict[str, dict[str, str]] = {}
-    modules = (model, audit_tables, authorities, own_certificates, policy, upgrades, known_firmware)
+    modules = (model, audit_tables, authorities, firmware_table, own_certificates, policy, upgrades, known_firmware)
     sources = (inspect.getsource(module) for module in modules)
     for node in (node for source in sources for node in ast.parse(source).body):
         if not isinstance(node, ast.ClassDef):

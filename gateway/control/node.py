@@ -44,15 +44,11 @@ from gateway.link.messages import (
     AdmitRequest,
     BootStateChanged,
     BudgetRequest,
-    CertificateRequest,
     EdgeMessage,
     EdgeSettings,
     GatewayCallDone,
     Hello,
     LiveSession,
-    PasswordOutcome,
-    PasswordSeen,
-    ProfileSeen,
     QuarantineChanged,
     RecordedLines,
     Registered,
@@ -75,7 +71,6 @@ _OBSERVATIONS_S = 2.0
 """Nobody waits for them; a charge point that comes and goes meanwhile is one row, not two."""
 _EXPIRE_S = 1.0
 _LAST_WORDS_S = 1.0
-_AboutCredentials = CertificateRequest | PasswordSeen | PasswordOutcome | ProfileSeen
 _log = structlog.get_logger("control")
 
 
@@ -266,8 +261,6 @@ class Node:
                     self._events.add(event)
             case GatewayCallDone():
                 self._own_calls.done(message)
-            case CertificateRequest() | PasswordSeen() | PasswordOutcome() | ProfileSeen():
-                self._credential_seen(message, link)
             case RecordedLines():
                 self._recordings.add(message)
             case RelayedFrames():
@@ -279,16 +272,8 @@ class Node:
             case SettingsApplied(generation=generation, error=error):
                 link.applied_generation, link.settings_error = generation, error
             case _:
-                _log.error("unexpected_message", slot=link.slot, kind=type(message).__name__)
-
-    def _credential_seen(self, message: _AboutCredentials, link: EdgeLink) -> None:
-        if isinstance(message, ProfileSeen):
-            self.parts.taken_profiles.seen(message, link)
-        elif isinstance(message, CertificateRequest):
-            for part in self.parts:
-                part.asked_for_certificate(message, link)
-        else:
-            self.parts.passwords.password_seen(message, link)
+                if not self.parts.heard(message, link):
+                    _log.error("unexpected_message", slot=link.slot, kind=type(message).__name__)
 
     def _session_changed(
         self, link: EdgeLink, message: SessionOpened | SessionClosed | BootStateChanged | Registered

@@ -17,7 +17,9 @@ from gateway.control.credentials import PasswordVerifier
 from gateway.control.detections import LogDetections
 from gateway.control.directory import Directory
 from gateway.control.enrolments import Enrolments
+from gateway.control.firmware_images import FirmwareImages
 from gateway.control.fleet_policy import FleetPolicy
+from gateway.control.link_server import EdgeLink
 from gateway.control.log_shards import LogShards
 from gateway.control.missed_changes import MissedChanges
 from gateway.control.operator_desk import OperatorDesk
@@ -40,6 +42,8 @@ from gateway.control.store_thread import StoreThread
 from gateway.control.taken_profiles import TakenProfiles
 from gateway.control.unrecorded_traffic import UnrecordedTraffic
 from gateway.control.upgrades import Upgrades
+from gateway.link.images import ImageAsked
+from gateway.link.messages import CertificateRequest, EdgeMessage, PasswordOutcome, PasswordSeen, ProfileSeen
 from gateway.link.tasks import TaskOwner
 from gateway.ocpp.vocabulary import ChargePointId
 
@@ -81,11 +85,9 @@ class Parts:
         self.taken_profiles = TakenProfiles(store, directory, report, tasks, gate)
         self.operator_desk = OperatorDesk(report, around.trail.may_happen, directory.is_registered)
         self.reload_orders = ReloadOrders()
+        self._images = FirmwareImages(tasks)
         self.publication = OwnPublication(report)
         can_do = operations(store, directory, sessions, enrolments, self.passwords, self.upgrades, cluster)
-        own_revocations = OwnRevocations(store, report, directory.revocations, around.config.pki.ca)
-        authority_revocations = AuthorityRevocations(report, around.config.pki)
-        own_revocations.on_news = authority_revocations.heard
         switches = ChainSwitches(around.config, store, directory, report, around.recertify)
         can_do |= root_operations(store, sessions, calls, switches, tasks)
         self._all: tuple[NodePart, ...] = (
@@ -99,12 +101,12 @@ class Parts:
             self.upgrades,
             self.passwords,
             self.taken_profiles,
+            self._images,
             StationRoots(store, directory, sessions, calls, report),
             switches,
             Rollovers(store, directory, sessions, calls, report, tasks),
             LogDetections(around.trail.directory, around.config.audit.detections, around.add_event),
-            own_revocations,
-            authority_revocations,
+            *_revocation_parts(around),
             OwnBooks(store, report, around.config),
             self.publication,
             OwnCertificates(around.config, report, around.recertify),
@@ -120,6 +122,22 @@ class Parts:
         """Those to which a session that begins says anything, in the order in which they hear of it."""
         cluster.on_rows_changed = self._rows_changed
 
+    def heard(self, message: EdgeMessage, edge: EdgeLink) -> bool:
+        """What an edge has seen or asked in a session, for the part that knows about such. False if none does."""
+        match message:
+            case CertificateRequest():
+                for part in self._all:
+                    part.asked_for_certificate(message, edge)
+            case PasswordSeen() | PasswordOutcome():
+                self.passwords.password_seen(message, edge)
+            case ProfileSeen():
+                self.taken_profiles.seen(message, edge)
+            case ImageAsked():
+                self._images.asked(message, edge)
+            case _:
+                return False
+        return True
+
     async def _rows_changed(self, charge_point_ids: Sequence[ChargePointId]) -> None:
         for part in self._all:
             await part.rows_changed(charge_point_ids)
@@ -127,6 +145,14 @@ class Parts:
     def __iter__(self) -> Iterator[NodePart]:
         """All of them."""
         return iter(self._all)
+
+
+def _revocation_parts(around: Surroundings) -> tuple[NodePart, ...]:
+    """What our own CA revokes, and what other CAs are told of it."""
+    own = OwnRevocations(around.store, around.report, around.directory.revocations, around.config.pki.ca)
+    of_others = AuthorityRevocations(around.report, around.config.pki)
+    own.on_news = of_others.heard
+    return own, of_others
 
 
 def _hears_of_sessions(part: NodePart) -> bool:

@@ -10,6 +10,7 @@ from gateway.relay.effects import (
     Answered,
     AskFleet,
     AwaitRecord,
+    CheckImage,
     LearnPassword,
     NoteBootState,
     NoteRegistered,
@@ -91,13 +92,15 @@ class SessionDesk:
             case Answered():
                 self._worker.own_calls.answered(effect)
             case TakeRequest():
-                self._worker.certificate_requests.take(leg, effect)
+                self._worker.questions.certificates.take(leg, effect)
             case LearnPassword():
-                self._worker.password_changes.learn(leg, effect, wire)
+                self._worker.questions.passwords.learn(leg, effect, wire)
+            case CheckImage():
+                self._worker.questions.images.ask(leg, effect)
             case PasswordAnswered():
-                self._worker.password_changes.answered(leg, effect)
+                self._worker.questions.passwords.answered(leg, effect)
             case ProfileTaken(security_profile=profile):
-                self._worker.taken_profiles.taken(leg.bridge.admission, profile)
+                self._worker.questions.profiles.taken(leg.bridge.admission, profile)
 
     def _registered(self, bridge: "Bridge", effect: NoteRegistered) -> None:
         admission = bridge.admission

@@ -9,7 +9,6 @@ from itertools import count
 import structlog
 from msgspec.structs import replace
 
-from gateway.edge.certificate_requests import CertificateRequests
 from gateway.edge.control_link import ControlLink
 from gateway.edge.csms import CSMSDialler, Dialled
 from gateway.edge.deadlines import STEPS_PER_S, Deadlines
@@ -19,20 +18,20 @@ from gateway.edge.frame_log import FrameLog
 from gateway.edge.listener import ListenerState, build_listeners
 from gateway.edge.own_calls import OwnCalls
 from gateway.edge.ownership import owned_messages
-from gateway.edge.password_changes import PasswordChanges
 from gateway.edge.policy_desk import PolicyDesk, wall_offset_s
 from gateway.edge.pump import Bridge, Leg
+from gateway.edge.questions import Questions
 from gateway.edge.recorder import Recorder
 from gateway.edge.refusals import CLOSE_CODES
 from gateway.edge.session_desk import SessionDesk
 from gateway.edge.session_limits import reader_limits, relay_limits
 from gateway.edge.source_limits import SourceLimits
-from gateway.edge.taken_profiles import TakenProfiles
 from gateway.edge.tcp import listening_socket, set_user_timeout_of_accepted
 from gateway.edge.tls import TLSConnection
 from gateway.identity.evidence import Admission, Transport
 from gateway.identity.refusal import Reason, Refusal
 from gateway.link.collector import freeze_survivors
+from gateway.link.images import ImageChecked
 from gateway.link.messages import (
     AdmitGranted,
     AdmitRefused,
@@ -117,9 +116,7 @@ class Worker:
         )
         self.policy = PolicyDesk(self.link, self._settled)
         self.own_calls = OwnCalls(self.link, self.bridges)
-        self.certificate_requests = CertificateRequests(self.link)
-        self.password_changes = PasswordChanges(self.link)
-        self.taken_profiles = TakenProfiles(self.link)
+        self.questions = Questions(self.link)
         self.desk = SessionDesk(self)
 
     # -- life
@@ -362,8 +359,7 @@ class Worker:
         if self.bridges.get(admission.session) is bridge:
             del self.bridges[admission.session]
             self.own_calls.ended(admission.session)
-            self.certificate_requests.ended(admission.session)
-            self.password_changes.ended(admission.session)
+            self.questions.ended(admission.session)
         self.deadlines.remove(bridge)
         charge_point, csms = bridge.charge_point, bridge.csms
         _add_traffic(self.counts.values, bridge)
@@ -387,9 +383,7 @@ class Worker:
         match message:
             case SettingsUpdate(settings=settings):
                 self.tasks.start(self._change_to(settings), "settings")
-                self.certificate_requests.again()
-                self.password_changes.again()
-                self.taken_profiles.again()
+                self.questions.again()
             case Probe():
                 self.tasks.start(self._probe(message), "probe")
             case Disconnect():
@@ -398,14 +392,10 @@ class Worker:
                 self.policy.told(message)
             case GatewayCall():
                 self.own_calls.call(message)
-            case CertificateRequestTaken():
-                self.certificate_requests.told(message)
+            case CertificateRequestTaken() | PasswordNoted() | ProfileNoted() | ImageChecked():
+                self.questions.told(message)
             case FramesRecorded():
                 self.frame_log.told(message)
-            case PasswordNoted():
-                self.password_changes.told(message)
-            case ProfileNoted():
-                self.taken_profiles.told(message)
             case Drain(timeout_s=timeout_s):
                 self.tasks.start(self.drain(timeout_s), "drain")
             case AdmitGranted() | AdmitRefused():

@@ -13,7 +13,9 @@ from gateway.audit.event import SecurityEvent
 from gateway.audit.relayed import Levels
 from gateway.config.model import CSMS, Limits, Listener, Trust, WebSocketSettings
 from gateway.identity.evidence import Admission, Claim, Proof
+from gateway.link.images import ImageAsked, ImageChecked
 from gateway.link.policy_counts import PolicyTallies
+from gateway.link.profiles import ProfileNoted, ProfileSeen
 from gateway.link.relayed import FramesRecorded, RelayedFrames
 from gateway.ocpp.password_messages import Outcome
 from gateway.ocpp.vocabulary import BootState, ChargePointId, SecurityProfile
@@ -322,18 +324,6 @@ class PasswordOutcome(msgspec.Struct, frozen=True, array_like=True, tag=16):
     outcome: Outcome
 
 
-class ProfileSeen(msgspec.Struct, frozen=True, array_like=True, tag=17):
-    """The charge point has taken a higher security profile from its CSMS. Answered by ProfileNoted with the same request_id.
-
-    It may come twice, to different control processes.
-    """
-
-    request_id: int
-    session: str
-    charge_point_id: ChargePointId
-    security_profile: SecurityProfile
-
-
 class QuarantineChanged(msgspec.Struct, frozen=True, array_like=True, tag=18):
     """A rule keeps commands of the CSMS from a charge point; empty: none does any more. Passed on to the other edges as it is."""
 
@@ -439,12 +429,6 @@ class PasswordNoted(msgspec.Struct, frozen=True, array_like=True, tag=60):
     stored: bool
 
 
-class ProfileNoted(msgspec.Struct, frozen=True, array_like=True, tag=61):
-    """Control has done with a ProfileSeen what there was to do."""
-
-    request_id: int
-
-
 class BudgetRequest(msgspec.Struct, frozen=True, array_like=True, tag=10):
     """May a message draw on these budgets of the whole node? Answered by BudgetAnswer with the same request_id."""
 
@@ -480,6 +464,7 @@ EdgeMessage = (
     | ProfileSeen
     | QuarantineChanged
     | PolicyTallies
+    | ImageAsked
 )
 ControlMessage = (
     SettingsUpdate
@@ -495,4 +480,5 @@ ControlMessage = (
     | PasswordNoted
     | ProfileNoted
     | QuarantineChanged
+    | ImageChecked
 )

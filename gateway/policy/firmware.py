@@ -1,8 +1,7 @@
 """How the firmware of an update is signed, as far as the message shows it (OCPP 2.0.1 L01; security extensions for 1.6).
 
-The signature is one over the whole file (L01.FR.04), which only who has the file can check: the charge point, and
-`ocpp-gateway firmware verify`. Here the certificate and the form of the signature are looked at, before a charge point is
-told to fetch anything.
+The signature is one over the whole file (L01.FR.04), which only who has the file can check: `gateway.policy.firmware_image`.
+Here the certificate and the form of the signature are looked at, before anybody fetches anything.
 """
 
 import binascii

@@ -6,9 +6,10 @@ import msgspec
 
 from gateway.policy.rules import Mode, Pack, ParameterValue, Rollout
 
-__all__ = ["GateMode", "Gates", "GroupPolicy", "SitePolicy", "Stance"]
+__all__ = ["GateMode", "Gates", "GroupPolicy", "ImageGateMode", "SitePolicy", "Stance"]
 
 GateMode = Literal["enforce", "monitor"]
+ImageGateMode = Literal["off", "enforce", "monitor"]
 Stance = Literal["allow-known", "allow-listed"]
 """What happens to a valid message that no rule speaks about: it passes, or it needs an `allow` rule."""
 
@@ -22,6 +23,9 @@ class Gates(msgspec.Struct, frozen=True, kw_only=True):
     """BootNotification first, and what may be said while Pending or Rejected."""
     schema: GateMode = "monitor"
     """JSON schema of the version: real charge points break it in harmless ways, so it watches first."""
+    firmware_image: ImageGateMode = "off"
+    """The image of a signed firmware update, which the gateway fetches and holds against the signature before the update
+    goes on. It loads what the CSMS names, so nobody has it who has not asked for it."""
 
 
 _GATES: Final = Gates()

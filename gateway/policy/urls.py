@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["Url", "read_url"]
+__all__ = ["Url", "is_public", "read_url"]
 
 _MAX_CHARS = 2_048
 _SHAPE: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]{1,15})://([^/?#]*)([^?#]*)(\?[^#]*)?(#.*)?", re.DOTALL)
@@ -104,11 +104,19 @@ def _address(host: str) -> tuple[bool, bool, bool, bool]:
         # 2130706433, 0x7f.1 and 127.1 are addresses to some parsers and names to others.
         return numeric, numeric or _is_local_name(host), numeric or here, not numeric
     hidden = _hidden_address(address)
-    judged = hidden or address
-    local = judged.is_loopback or judged.is_link_local or judged.is_unspecified or judged.is_multicast
-    private = not judged.is_global or local
+    local, private = _is_local(hidden or address), not is_public(address)
     # An IPv4 address dressed up as IPv6 has no purpose but to slip past a list.
     return True, private, local, hidden is None and "%" not in host
+
+
+def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """True if it is one of a host somewhere in the Internet, also where it hides another one: no loopback, no private network."""
+    judged = _hidden_address(address) or address
+    return judged.is_global and not _is_local(judged)
+
+
+def _is_local(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    return address.is_loopback or address.is_link_local or address.is_unspecified or address.is_multicast
 
 
 def _hidden_address(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:

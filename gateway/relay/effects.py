@@ -8,6 +8,7 @@ import msgspec
 from gateway.audit.event import Severity
 from gateway.ocpp.password_messages import Outcome
 from gateway.ocpp.vocabulary import BootState, SecurityProfile
+from gateway.policy.firmware_image import ImageClaim
 from gateway.policy.rules import Rule
 from gateway.policy.verdict import FleetAsk
 
@@ -17,6 +18,7 @@ __all__ = [
     "Answered",
     "AskFleet",
     "AwaitRecord",
+    "CheckImage",
     "CloseBoth",
     "Deliver",
     "Effect",
@@ -146,6 +148,14 @@ class LearnPassword(msgspec.Struct, frozen=True, gc=False):
         return f"LearnPassword({self.ticket}, <hidden>)"
 
 
+class CheckImage(msgspec.Struct, frozen=True, gc=False):
+    """An update names a signed image: once somebody has looked at it, `Relay.image_checked(ticket, ...)`."""
+
+    ticket: int
+    """0: the update has gone on, and the answer is for the record only."""
+    claim: ImageClaim
+
+
 class PasswordAnswered(msgspec.Struct, frozen=True, gc=False):
     """What the charge point has said about the password that was learnt last."""
 
@@ -172,6 +182,7 @@ Effect = (
     | TakeRequest
     | AwaitRecord
     | LearnPassword
+    | CheckImage
     | PasswordAnswered
     | ProfileTaken
 )
@@ -183,6 +194,7 @@ Told = (
     | Answered
     | TakeRequest
     | LearnPassword
+    | CheckImage
     | PasswordAnswered
     | ProfileTaken
     | AwaitRecord

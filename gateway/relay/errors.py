@@ -10,7 +10,15 @@ from gateway.ocpp.frames import Call, CallError, CallResultError
 from gateway.ocpp.vocabulary import OCPPVersion
 from gateway.relay.effects import FORWARD, CloseBoth, Deliver, Effects, Reply, ReportEvent
 
-__all__ = ["REUSED", "UNSOLICITED", "answer_to_malformed", "cleaned", "instead_of_answer", "too_many"]
+__all__ = [
+    "REUSED",
+    "UNSOLICITED",
+    "answer_to_malformed",
+    "cleaned",
+    "instead_of_answer",
+    "taken",
+    "too_many",
+]
 
 REUSED: Final = ReportEvent("rpc.id_reused", "low", "allow_alert", "an open message id with another action")
 UNSOLICITED: Final[Effects] = (ReportEvent("rpc.unsolicited_result", "high", "drop"),)
@@ -35,6 +43,12 @@ def too_many(version: OCPPVersion, call: Call, *, keeps: bool) -> Effects:
         return (event, CloseBoth(1008, "too many open calls"))
     reply = build_call_error(version, call.message_id, ErrorMeaning.GENERIC, "too many open calls")
     return (ReportEvent("rpc.too_many_pending", "medium", "callerror"), Reply(reply))
+
+
+def taken(version: OCPPVersion, call: Call) -> Effects:
+    """A call comes under the id of one of the gateway's, which nobody can guess."""
+    reply = build_call_error(version, call.message_id, ErrorMeaning.GENERIC, "message id in use")
+    return (ReportEvent("rpc.id_reused", "high", "callerror", "the id of a call of the gateway"), Reply(reply))
 
 
 def answer_to_malformed(version: OCPPVersion, malformed: MalformedFrame) -> bytes:

@@ -38,6 +38,8 @@ class Waiting(msgspec.Struct):
     call: Call
     record: OpenCall
     text: bytes
+    ticket: int = 0
+    """Not 0: held, because something about it is still being looked into. Its turn comes when `Lane.release` has been called."""
 
 
 class Entry(Enum):
@@ -77,7 +79,7 @@ class Lane:
         if message_id in self.pending:
             return True
         self._forget(limits, now)
-        if self.waiting is None and not self._is_busy(limits, now):
+        if not self._must_wait(limits, now):
             return True
         waiting = [each for each in self.waiting or () if not each.record.own]
         size += sum(len(each.text) for each in waiting)
@@ -89,22 +91,25 @@ class Lane:
         """True if another call of the gateway may be sent or may wait."""
         return sum(each.record.own for each in self.waiting or ()) < _MAX_OWN
 
-    def enter(self, call: Call, record: OpenCall, text: bytes, limits: LaneLimits, now: float) -> Entry:
-        """Send a call that was let through, or let it wait."""
-        if not self.pending and self.waiting is None:  # as nearly always
+    def enter(
+        self, call: Call, record: OpenCall, text: bytes, limits: LaneLimits, now: float, *, ticket: int = 0
+    ) -> Entry:
+        """Send a call that was let through, or let it wait. `ticket`: not 0 for one that is held, which always waits."""
+        if not self.pending and self.waiting is None and not ticket:  # as nearly always
             self.pending[call.message_id] = record
             return Entry.SENT
         if self._is_own(call.message_id):
             return Entry.TAKEN
-        if call.message_id not in self.pending and self._must_wait(limits, now):
-            self._wait(Waiting(call, record, text))
+        if ticket or (call.message_id not in self.pending and self._must_wait(limits, now)):
+            self._wait(Waiting(call, record, text, ticket))
             return Entry.WAITS
         return self._send(call, record)
 
     def _wait(self, last: Waiting) -> None:
         if self.waiting is None:
             self.waiting = deque()
-            self.own_was_last = next(reversed(self.pending.values())).own  # it waits because something is on the way
+            # It waits because something is on the way, or because it is held: then it is its turn as soon as it is not.
+            self.own_was_last = not self.pending or next(reversed(self.pending.values())).own
         own = 0 if last.record.own else sum(each.record.own for each in self.waiting)
         self.waiting.insert(len(self.waiting) - own, last)
 
@@ -124,17 +129,35 @@ class Lane:
         self.waiting = left or None
         return True
 
-    def _must_wait(self, limits: LaneLimits, now: float) -> bool:
-        return self.waiting is not None or self._is_busy(limits, now)
+    def release(self, ticket: int) -> bool:
+        """A call that was held goes on when its turn comes. False if it waits no more."""
+        for each in self.waiting or ():
+            if each.ticket == ticket:
+                each.ticket = 0
+                return True
+        return False
 
-    def _is_busy(self, limits: LaneLimits, now: float) -> bool:
-        """True if as many calls as may be are on the way and have not timed out."""
-        if len(self.pending) < limits.max_open:
+    def drop(self, ticket: int) -> Waiting | None:
+        """A call that was held is not sent; None if it waits no more."""
+        for index, each in enumerate(waiting := self.waiting or deque()):
+            if each.ticket == ticket:
+                return self._leave(waiting, index)
+        return None
+
+    def _must_wait(self, limits: LaneLimits, now: float) -> bool:
+        if self.waiting is None:
+            return self._is_busy(limits, now)
+        held = sum(each.ticket != 0 for each in self.waiting)
+        return held < len(self.waiting) or self._is_busy(limits, now, held)
+
+    def _is_busy(self, limits: LaneLimits, now: float, held: int = 0) -> bool:
+        """True if as many calls as may be are on the way and have not timed out, or are held as if they were."""
+        if len(self.pending) + held < limits.max_open:
             return False
         since, own_since = now - limits.call_timeout_s, now - limits.call_timeout_s / 2
         # A command that comes right behind a call of the gateway gets its turn before its sender has given up on it.
         open_calls = sum(each.since > (own_since if each.own else since) for each in self.pending.values())
-        return open_calls >= limits.max_open
+        return open_calls + held >= limits.max_open
 
     def _send(self, call: Call, record: OpenCall) -> Entry:
         before = self.pending.pop(call.message_id, None)
@@ -164,21 +187,30 @@ class Lane:
     def next(self, limits: LaneLimits, now: float) -> list[tuple[Waiting, Entry]]:
         """The calls whose turn has come; they are on their way now."""
         found: list[tuple[Waiting, Entry]] = []
-        while self.waiting is not None and not self._is_busy(limits, now):
-            each = self._leave(self.waiting, self._whose_turn(self.waiting, limits, now))
+        while self.waiting is not None and (index := self._whose_turn(self.waiting, limits, now)) >= 0:
+            each = self._leave(self.waiting, index)
             each.record.since = now
             self.own_was_last = each.record.own
             found.append((each, self._send(each.call, each.record)))
         return found
 
     def _whose_turn(self, waiting: deque[Waiting], limits: LaneLimits, now: float) -> int:
-        """Index of the call that goes next: each side's calls in their order, and the two sides by turns."""
+        """Index of the call that goes next, -1 if none does: each side's calls in their order, and the two sides by turns.
+
+        One that is held has its turn as if it were not, and then takes the place of one that is on its way.
+        """
         others = sum(not each.record.own for each in waiting)
-        if self.own_was_last or others in {0, len(waiting)}:
-            return 0
+        if 0 < others < len(waiting) and self._is_turn_of_own(limits, now):
+            return -1 if self._is_busy(limits, now) else others
+        first = next((index for index, each in enumerate(waiting) if not each.ticket), -1)
+        return -1 if first >= 0 and self._is_busy(limits, now, first) else first
+
+    def _is_turn_of_own(self, limits: LaneLimits, now: float) -> bool:
+        if self.own_was_last:
+            return False
         # One that was not answered has cost the CSMS enough: its next turns are its own until that call has timed out.
         since = now - limits.call_timeout_s
-        return 0 if any(each.own and each.since > since for each in self.pending.values()) else others
+        return not any(each.own and each.since > since for each in self.pending.values())
 
     def overdue(self, limits: LaneLimits, now: float) -> list[Waiting]:
         """The calls that have waited for longer than a sender waits for an answer; they are not sent any more.

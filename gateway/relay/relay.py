@@ -10,10 +10,10 @@ import msgspec
 from gateway.identity.evidence import Admission, is_limited
 from gateway.ocpp.build import UNREADABLE_ID, build_call, build_call_error, build_call_result_error
 from gateway.ocpp.codec import MalformedFrame, Payload, decode_message
-from gateway.ocpp.error_codes import ErrorMeaning
 from gateway.ocpp.frames import Call, CallError, CallResult, CallResultError, Frame, Send
 from gateway.ocpp.vocabulary import OCPPVersion, Origin
 from gateway.ocpp.wrapped import InnerCall, as_signed, unsigned
+from gateway.policy.firmware_image import ImageVerdict
 from gateway.relay.billing import TRANSACTION_ACTIONS
 from gateway.relay.effects import (
     FORWARD,
@@ -32,8 +32,10 @@ from gateway.relay.effects import (
     ReportEvent,
     goes_on,
 )
-from gateway.relay.errors import REUSED, UNSOLICITED, answer_to_malformed, cleaned, instead_of_answer, too_many
+from gateway.relay.errors import REUSED, UNSOLICITED, answer_to_malformed, cleaned, instead_of_answer, taken, too_many
+from gateway.relay.flood import flooded
 from gateway.relay.held import AFTERWARDS, MAX_HELD, Held, Unrecorded, instead_of, waits_for_its_record
+from gateway.relay.images import image_checked, image_question, without_forward
 from gateway.relay.interception import CertificateDuty, Interception
 from gateway.relay.judge import Judge, Ruling
 from gateway.relay.lanes import Entry, Lane
@@ -44,6 +46,7 @@ from gateway.relay.passwords import PasswordWatch
 from gateway.relay.registration import is_accepted, judge_boot_notification
 from gateway.relay.replays import Replays, digest_of, replayed
 from gateway.relay.settings import SETTING_ACTIONS, setting_answered
+from gateway.relay.turns import next_calls, refuse_overdue
 
 __all__ = ["Relay", "RelayLimits"]
 
@@ -182,7 +185,8 @@ class Relay:
         return self._csms.withdraw(message_id)
 
     def _call(self, call: Call, payload: Payload, lane: Lane, origin: Origin, data: bytes, now: float) -> Effects:
-        if lane.pending and not lane.has_room(call.message_id, len(data), self._limits.calls, now):
+        is_empty = not lane.pending and lane.waiting is None
+        if not is_empty and not lane.has_room(call.message_id, len(data), self._limits.calls, now):
             keeps = origin is Origin.CHARGE_POINT and call.action in TRANSACTION_ACTIONS
             return too_many(self._version, call, keeps=keeps)
         boot: Effects = FORWARD
@@ -258,35 +262,35 @@ class Relay:
                 return held
         if lane is self._charge_point and call.action in TRANSACTION_ACTIONS:
             record.digest = digest_of(call)
-        entry = lane.enter(call, record, data, self._limits.calls, now)
+        question = image_question(self._judge, record, self._tickets + 1) if lane is self._csms else None
+        ticket = question.ticket if question is not None else 0
+        entry = lane.enter(call, record, data, self._limits.calls, now, ticket=ticket)
+        if entry is Entry.TAKEN:
+            return taken(self._version, call)
+        if question is not None:
+            self._tickets += 1
+            effects = (*effects, question)
         if entry is Entry.SENT:
             return effects
-        if entry is Entry.TAKEN:
-            reply = build_call_error(self._version, call.message_id, ErrorMeaning.GENERIC, "message id in use")
-            return (ReportEvent("rpc.id_reused", "high", "callerror", "the id of a call of the gateway"), Reply(reply))
-        if entry is Entry.REUSED:
-            return (REUSED, *effects)
-        return tuple(effect for effect in effects if type(effect) is not Forward)
+        return (REUSED, *effects) if entry is Entry.REUSED else without_forward(effects)
+
+    def image_checked(self, ticket: int, verdict: ImageVerdict, now: float) -> Effects:
+        """What was found out about the image of a CheckImage: the update goes on in its turn, or the CSMS hears a no."""
+        said = image_checked(self._version, self._csms, ticket, verdict)
+        return (*said, *self._next(self._csms, now, at_sender=True)) if said else said
 
     def _and_next(self, effects: Effects, asker: Lane, now: float) -> Effects:
         """The effects of an answer, and of the place that it may have made for the next call of the asker."""
-        if asker.waiting is None:
+        if asker.waiting is None or not (following := self._next(asker, now, at_sender=False)):
             return effects
-        return (*effects, *self._next(asker, now, at_sender=False))
+        return (*effects, *following)
 
     def _next(self, lane: Lane, now: float, *, at_sender: bool) -> Effects:
         """What to send now that something has changed. `at_sender`: the effects are performed on the sender's leg."""
-        effects: Effects = ()
         to_receiver, to_sender = (Deliver, Reply) if at_sender else (Reply, Deliver)
-        if lane is self._csms:
-            # A command that comes long after it was given may do harm. Its sender has given up on it anyway.
-            for late in lane.overdue(self._limits.calls, now):
-                text = build_call_error(self._version, late.call.message_id, ErrorMeaning.GENERIC, "no answer in time")
-                effects += (ReportEvent("rpc.call_timeout", "low", "callerror", late.call.action), to_sender(text))
-        for each, entry in lane.next(self._limits.calls, now):
-            reused = (REUSED,) if entry is Entry.REUSED else ()
-            effects += (*reused, to_receiver(each.text))
-        return effects
+        limits = self._limits.calls
+        late = refuse_overdue(self._version, lane, limits, now, to_sender) if lane is self._csms else ()
+        return (*late, *next_calls(lane, limits, now, to_receiver))
 
     @property
     def has_waiting(self) -> bool:
@@ -492,9 +496,4 @@ class Relay:
             return (*effects, ReportEvent("rpc.flood", "high", "rate_limit", "reading slowed down"), pause)
         if now - self._throttled_since <= self._limits.flood_grace_s:
             return (*effects, pause)
-        end = (ReportEvent("rpc.flood", "high", "ws_close", "went on above the limit"), CloseBoth(1008, "message rate"))
-        if effects is FORWARD and type(frame) is Call and frame.action not in TRANSACTION_ACTIONS:
-            self._charge_point.pending.pop(frame.message_id)
-            reply = build_call_error(self._version, frame.message_id, ErrorMeaning.GENERIC, "message rate exceeded")
-            return (Reply(reply), *end)
-        return (*effects, *end)
+        return flooded(self._version, frame, effects, self._charge_point)

@@ -1,9 +1,15 @@
 """`firmware verify`: images, signatures and certificates that OpenSSL has made."""
 
 import base64
+import hashlib
 import json
 import subprocess
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -119,3 +125,48 @@ def test_a_certificate_that_is_not_current(
     code, _, err = cli(*words(tmp_path, files))
     assert code == 1
     assert "the certificate is good from" in err
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Standard error is the command's."""
+
+
+@contextmanager
+def served(place: Path) -> Iterator[str]:
+    """The address of a file server for a directory; it runs in a thread, as the command has a loop of its own."""
+    handler = partial(Quiet, directory=str(place))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://user:secret@127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_an_image_at_an_address(cli: Cli, tmp_path: Path) -> None:
+    files = made(tmp_path, "ec")
+    sign(tmp_path)
+    with served(tmp_path) as address:
+        told = words(tmp_path, files)
+        told[2] = f"{address}/image.bin?key=secret"
+        code, out, err = cli(*told, "--json")
+        assert (code, err) == (0, "")
+        digest = hashlib.sha256((tmp_path / "image.bin").read_bytes()).hexdigest()
+        assert json.loads(out)["sha256"] == digest
+        code, out, _ = cli(*told)
+        assert code == 0
+        assert "/image.bin is signed (ECDSA)" in out
+        assert "secret" not in out
+        code, _, err = cli(*told, "--max-bytes", "100")
+        assert (code, "more than 100 bytes" in err) == (1, True)
+        told[2] = f"{address}/missing"
+        code, _, err = cli(*told)
+        assert (code, "HTTP status 404" in err, "secret" in err) == (1, True, False)
+        (tmp_path / "image.bin").write_bytes(b"other")
+        told[2] = f"{address}/image.bin"
+        code, _, err = cli(*told)
+        assert (code, "not one of this image" in err) == (1, True)
+    told[2] = "sftp://fw.example/image.bin"
+    code, _, err = cli(*told)
+    assert (code, "no http or https address" in err) == (1, True)

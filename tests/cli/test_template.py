@@ -40,6 +40,7 @@ TABLE_OF = {
     "Upgrades": "upgrades",
     "FirmwareRule": "known_firmware",
     "Policy": "policy",
+    "Firmware": "firmware",
     "Publication": "publication",
     "Recording": "recording",
 }

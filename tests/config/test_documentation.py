@@ -18,6 +18,7 @@ from gateway.config.model import (
     CertificateFiles,
     Config,
     Detections,
+    Firmware,
     Limits,
     Listener,
     ListenerTLS,
@@ -60,6 +61,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "[upgrades]": Upgrades,
     "[[known_firmware]]": FirmwareRule,
     "[policy]": Policy,
+    "[firmware]": Firmware,
     "[publication]": Publication,
     "[recording]": Recording,
 }

@@ -30,6 +30,12 @@ def site_of(directory: Path, body: str):
         ("{gates: {direction: monitor}}", "{gates: {schema: enforce}}", Gates(direction="monitor", schema="enforce")),
         ("{gates: {direction: monitor}}", "{gates: {direction: enforce}}", Gates()),
         ("{}", "{gates: {state: monitor}}", Gates(state="monitor")),
+        (
+            "{gates: {firmware_image: enforce}}",
+            "{gates: {schema: enforce}}",
+            Gates(schema="enforce", firmware_image="enforce"),
+        ),
+        ("{gates: {firmware_image: enforce}}", "{gates: {firmware_image: off}}", Gates()),
     ],
 )
 def test_a_group_keeps_what_holds_for_everyone_gate_by_gate(

@@ -1,14 +1,21 @@
 """Gates and rules on live connections: what may not be said does not pass, in either direction, and everything else does."""
 
+import asyncio
+import base64
+import hashlib
 import json
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 
+from tests.control.test_image_fetch import served
 from tests.support.csms import FakeCSMS, answer_everything
 from tests.support.fleet import until
 from tests.support.peer import Peer, basic
-from tests.support.rig import GatewayProcess, Rig
+from tests.support.rig import GatewayProcess, Rig, shared_server
 
 pytestmark = pytest.mark.integration
 BOOT = '[2,"b","BootNotification",{"chargePointVendor":"V","chargePointModel":"M"}]'
@@ -95,6 +102,59 @@ async def test_what_is_refused_is_answered_and_not_forwarded_and_what_is_allowed
         assert event["detail"].startswith("firmware/location-allowlist")
         assert len(event["policy_revision"]) == 12
         assert f'revision="{event["policy_revision"]}"' in gateway.http("/metrics")[1]
+
+
+def signed_firmware(number: str, url: str, image: bytes) -> str:
+    """What a manufacturer orders for this very image."""
+    signer = shared_server("ec")
+    assert isinstance(signer.key, ec.EllipticCurvePrivateKey)
+    signature = base64.b64encode(signer.key.sign(image, ec.ECDSA(hashes.SHA256()))).decode()
+    firmware = {"location": url, "retrieveDateTime": "2026-01-01T00:00:00Z"}
+    firmware |= {"signingCertificate": signer.pem.decode(), "signature": signature}
+    return json.dumps([2, number, "SignedUpdateFirmware", {"requestId": 1, "firmware": firmware}])
+
+
+async def test_a_signed_update_waits_for_its_image_and_nothing_else_does(rig: Rig, csms: FakeCSMS) -> None:
+    register(rig, "CP-1")
+    with_site(rig)
+    site = Path(rig.config["policy"]["site"])
+    enforced = site.read_text().replace("gates: {", "gates: {firmware_image: enforce, ")
+    enforced = enforced.replace("[fw.vendor.example]", "[localhost]\n    firmware_schemes: [http, https]")
+    site.write_text(enforced.replace("  modes:\n", "  modes:\n    content/ssrf: monitor\n"))
+    rig.config["firmware"] = {"private_hosts": ["localhost"]}
+    asked, may_answer = list[str](), asyncio.Event()
+
+    async def serve(request: web.Request) -> web.StreamResponse:
+        asked.append(request.path)
+        await may_answer.wait()
+        return web.Response(body=b"firmware" + (b"!" if request.path == "/tampered" else b""))
+
+    async with (
+        served(serve) as address,
+        rig.gateway() as gateway,
+        await admitted(gateway, "CP-1") as peer,
+    ):
+        server = address.replace("127.0.0.1", "localhost")
+        good = signed_firmware("f1", f"{server}/good", b"firmware")
+        await ask_csms(csms, "CP-1", good)
+        await until(lambda: asked == ["/good"], "the gateway fetches it")
+        peer.send_text('[2,"h","Heartbeat",{}]')
+        assert json.loads(await peer.text())[:2] == [3, "h"], "the charge point is answered meanwhile"
+        may_answer.set()
+        assert await peer.text() == good
+        peer.send_text('[3,"f1",{"status":"Accepted"}]')
+        await csms.received("CP-1", '[3,"f1",{"status":"Accepted"}]')
+        event = await gateway.event("firmware.image_verified")
+        assert f"sha256 {hashlib.sha256(b'firmware').hexdigest()}" in event["detail"]
+
+        await ask_csms(csms, "CP-1", signed_firmware("f2", f"{server}/tampered", b"firmware"))
+        await csms.received("CP-1", '[3,"f2",{"status":"Rejected"}]')
+        event = await gateway.event("firmware.image_forged")
+        assert (event["severity"], event["decision"], event["charge_point_id"]) == ("critical", "answer", "CP-1")
+        unsigned = firmware("f3", f"{server}/unsigned")
+        await ask_csms(csms, "CP-1", unsigned)
+        assert await peer.text() == unsigned
+    assert asked == ["/good", "/tampered"]
 
 
 async def test_a_charge_point_that_was_rejected_stays_so_across_reconnects_until_it_is_accepted(

@@ -63,6 +63,7 @@ KINDS: Final[dict[str, tuple[str, _Test]]] = {
     "input-refused": ("inputs refused as invalid", _types(r"(schema|http|frame|json|size)\..+|time\.poison")),
     "message-judged": ("messages that a rule denied or flagged", _rule("")),
     "firmware-judged": ("firmware messages that a rule denied or flagged", _rule("firmware/")),
+    "firmware-image": ("firmware images held against their signatures", _types(r"firmware\.image_.+")),
     "charging-judged": ("charging limits that a rule denied or flagged", _types(r"charging\..+")),
     "limit": ("connections or messages over a limit", _types(r"net\.(connect_rate|connection_limit|slow_reader)|.*\.limit|rate\..+")),
     "configuration": ("changes of configuration or policy", _types(r"(config|policy|admin)\.(reload.*|changed|.*_changed)|admin\..+")),
