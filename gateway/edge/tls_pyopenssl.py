@@ -21,6 +21,7 @@ from typing_extensions import override
 from gateway.config.model import ListenerTLS
 from gateway.edge.cipher_policy import CIPHER_POLICIES
 from gateway.edge.memory_file import memory_file
+from gateway.edge.sent_chain import completed
 from gateway.edge.tls import NO_CHECK_TIME, TLSConnection, TLSContext, TLSFailure, reason_for_openssl
 from gateway.edge.verified_chains import VerifiedChains
 from gateway.identity.evidence import TLSFacts
@@ -42,6 +43,8 @@ _WANT_READ, _ZERO_RETURN = 2, 6
 _HOST_NAME = 0
 """TLSEXT_NAMETYPE_host_name."""
 _TLS1_2 = 0x0303
+_NO_AUTO_CHAIN = 0x8
+"""SSL_MODE_NO_AUTO_CHAIN: send what is given, instead of verifying our own certificate in each handshake (`sent_chain`)."""
 _RELEASE_BUFFERS = 0x10
 _TICKET_LIFETIME_S = 86_400
 _VERIFY = {
@@ -240,14 +243,14 @@ class PyOpenSSLContext(TLSContext):
         context = SSL.Context(SSL.TLS_SERVER_METHOD)
         context.set_min_proto_version(SSL.TLS1_VERSION if policy.legacy_versions else SSL.TLS1_2_VERSION)
         context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE)
-        context.set_mode(_RELEASE_BUFFERS)
+        context.set_mode(_RELEASE_BUFFERS | _NO_AUTO_CHAIN)
         context.set_cipher_list(policy.tls12.encode())
         context.set_tls13_ciphersuites(policy.tls13.encode())
         context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
         context.set_session_id(f"{settings.listener.name[:20]}/{generation}".encode()[:32])
         context.set_timeout(_TICKET_LIFETIME_S)
         for pem in settings.certificates:
-            with memory_file(pem.chain) as path:
+            with memory_file(completed(pem.chain, settings.client_trust_pem)) as path:
                 context.use_certificate_chain_file(path)
             key: Any = load_pem_private_key(pem.key, None)
             context.use_privatekey(key)
