@@ -40,7 +40,7 @@ class FrameBodies:
             return ()
         for mark in MARKS:
             if mark in frame.data:
-                return self._read(frame)[1][:MAX_SUBJECTS]
+                return self._read(frame, time.gmtime(self._clock()))[1][:MAX_SUBJECTS]
         return ()
 
     def body(self, frame: RelayedFrame) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -48,12 +48,13 @@ class FrameBodies:
 
         Its text is on the disk after the next `flush`.
         """
-        text, subjects = self._read(frame)
+        now = time.gmtime(self._clock())
+        text, subjects = self._read(frame, now)
         if text is None:
             return {"omitted": "not a message"}, ()
         if len(text) > _MAX_TEXT_BYTES:
             return {"omitted": "too long"}, subjects[:MAX_SUBJECTS]
-        day = time.strftime("%Y-%m-%d", time.gmtime(self._clock()))
+        day = time.strftime("%Y-%m-%d", now)
         body = {"commit": self._payloads.add(day, text), "day": day, "bytes": len(text)}
         if len(subjects) > MAX_SUBJECTS:
             body["drivers"] = len(subjects)
@@ -63,9 +64,9 @@ class FrameBodies:
         """Wait for the disk. Raises OSError."""
         self._payloads.flush()
 
-    def _read(self, frame: RelayedFrame) -> tuple[bytes | None, tuple[str, ...]]:
-        """The text as it may be kept, None if nothing of it may; and the pseudonyms in it."""
-        year = time.strftime("%Y", time.gmtime(self._clock()))
+    def _read(self, frame: RelayedFrame, now: time.struct_time) -> tuple[bytes | None, tuple[str, ...]]:
+        """The text as it may be kept, None if nothing of it may; and the pseudonyms in it, with the key of the text's own year."""
+        year = time.strftime("%Y", now)
         key, subjects = self._keys.of(year), dict[str, None]()
 
         def pseudonym(token: str) -> str:

@@ -105,11 +105,12 @@ class Privacy(NodePart):
         )
 
     async def subject(self, asked: SubjectRequest) -> dict[str, Any]:
-        """Pseudonyms of a token, and how much there is of it. Raises RequestRefused."""
+        """Pseudonyms of a token, also of other spellings that there are, and how much there is of it. Raises RequestRefused."""
         subjects = await self._subjects(asked.token)
         await self._first("privacy.subject", f"{', '.join(subjects)} asked for: {_words(asked.reason)}")
-        found = await self._found(Selection(subjects=frozenset(subjects)))
-        return {"subjects": subjects, **await self._counts(found, asked.token)}
+        found = await self._found(Selection(subjects=await self._all_spellings(asked.token)))
+        others = sorted(found.subjects.difference(subjects))
+        return {"subjects": [*subjects, *others], **await self._counts(found, asked.token)}
 
     async def shred(self, asked: ShredRequest) -> dict[str, Any]:
         """Destroy the keys of texts. Raises RequestRefused."""
@@ -119,14 +120,17 @@ class Privacy(NodePart):
         for day in filter(None, (asked.since, asked.until)):
             _verify_day(day)
         selection = Selection(
-            subjects=frozenset(subjects), charge_point_id=asked.charge_point_id, since=asked.since, until=asked.until
+            subjects=await self._all_spellings(asked.token) if asked.token else frozenset(),
+            charge_point_id=asked.charge_point_id,
+            since=asked.since,
+            until=asked.until,
         )
         if asked.dry_run and subjects:
             await self._first("privacy.subject", f"{', '.join(subjects)} asked for: {_words(asked.reason)}")
         found = await self._found(selection)
         if asked.dry_run:
             return {"destroyed": 0, **await self._counts(found, asked.token)}
-        what = _named(selection)
+        what = _named(selection, subjects)
         await self._first("privacy.shredding", f"{what}: {_size(found)} texts: {_words(asked.reason)}")
         try:
             destroyed = await self._in_thread(lambda: self._shredding.destroy(found))
@@ -190,6 +194,12 @@ class Privacy(NodePart):
         except (OSError, KeyUnusable) as error:
             raise RequestRefused(f"the keys of pseudonyms cannot be read: {error}") from error
 
+    async def _all_spellings(self, token: str) -> frozenset[str]:
+        try:
+            return await asyncio.to_thread(self._shredding.pseudonyms.of_all_spellings, token)
+        except (OSError, KeyUnusable) as error:
+            raise RequestRefused(f"the keys of pseudonyms cannot be read: {error}") from error
+
     async def _counts(self, found: Found, token: str) -> dict[str, Any]:
         """What there is, and what could not be looked into."""
         try:
@@ -235,8 +245,9 @@ def _words(text: str) -> str:
     return printable(text, _MAX_WORDS)
 
 
-def _named(selection: Selection) -> str:
-    named = [*sorted(selection.subjects), _words(selection.charge_point_id)]
+def _named(selection: Selection, subjects: Sequence[str]) -> str:
+    """`subjects`: the token as it was given; what else it may be spelled like goes without saying."""
+    named = [*subjects, _words(selection.charge_point_id)]
     if selection.since or selection.until:
         named.append(f"{selection.since or 'the beginning'} to {selection.until or 'now'}")
     return ", ".join(filter(None, named))

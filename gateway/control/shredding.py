@@ -38,14 +38,16 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
             and (not self.until or day <= self.until)
         )
 
-    def names(self, subjects: Iterable[str]) -> bool:
-        """True if one of these is meant, or any."""
-        return not self.subjects or not self.subjects.isdisjoint(subjects)
+    def named_of(self, subjects: Iterable[str]) -> frozenset[str]:
+        """Those of these that are meant."""
+        return self.subjects.intersection(subjects)
 
 
 class Found(msgspec.Struct, kw_only=True):
     """What a selection means just now."""
 
+    subjects: set[str] = set()
+    """Which of those that were looked for there are."""
     records: int = 0
     """Records that it includes, with and without a text."""
     texts: dict[str, set[str]] = {}
@@ -75,14 +77,17 @@ class Shredding:
             day = str(body.get("day") or "")
             if not selection.is_about(record, day or selection.since):
                 continue
-            if not selection.names(record.get("subj") or ()):
+            named = selection.named_of(record.get("subj") or ())
+            if selection.subjects and not named:
                 if "drivers" not in body:
                     continue
                 subjects = texts.subjects_of(record, day)
                 if subjects is None:
                     found.unreadable.append(place)
-                if subjects is None or not selection.names(subjects):
                     continue
+                if not (named := selection.named_of(subjects)):
+                    continue
+            found.subjects |= named
             found.records += 1
             if day:
                 found.texts.setdefault(day, set()).add(str(body["commit"]))

@@ -252,7 +252,16 @@ class TestSearch:
         assert (tmp_path / "elsewhere").stat().st_mode & 0o777 == 0o600
         assert not (log / "index.sqlite").exists()
 
-    @pytest.mark.parametrize("words", [("--since", "soon"), ("--after", "x"), ("--since", "1h", "--until", "2h")])
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ("--since", "soon"),
+            ("--after", "x"),
+            ("--after", f"{1 << 70}:0001:1"),
+            ("--after", f"1:0001:{1 << 63}"),
+            ("--since", "1h", "--until", "2h"),
+        ],
+    )
     def test_what_cannot_be_asked(self, log: Path, cli: Cli, words: tuple[str, ...]) -> None:
         result = cli("audit", "search", "--dir", log, *words)
         assert (result.code, result.out) == (USAGE, "")

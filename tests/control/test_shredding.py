@@ -1,6 +1,7 @@
 """What is found of a driver, a charge point or days; and that nobody's text is kept in silence after a shred."""
 
 import base64
+import calendar
 import json
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from gateway.audit.record import envelope
 from gateway.audit.relayed import head_of
 from gateway.control.frame_bodies import MAX_SUBJECTS, FrameBodies
 from gateway.control.operator_requests import RequestRefused
-from gateway.control.privacy import HoldRequest, Privacy, ShredRequest, TextReading
+from gateway.control.privacy import HoldRequest, Privacy, ShredRequest, SubjectRequest, TextReading
 from gateway.control.shredding import Selection, Shredding
 from gateway.control.trail.holds import HoldRefused, Holds
 from gateway.control.trail.payloads import PayloadGone, PayloadStore
@@ -194,3 +195,26 @@ async def test_whoever_only_asks_what_would_be_destroyed_has_asked_for_the_drive
     assert (event, said.endswith(" asked for: case 17")) == ("privacy.subject", True)
     await site.privacy.shred(ShredRequest(reason="r", charge_point_id="CP-1", dry_run=True))
     assert len(site.reported) == 1, "of a charge point nobody is asked for"
+
+
+async def test_a_driver_is_forgotten_however_stations_have_spelled_him(site: Site) -> None:
+    plain, hyphens = (
+        site.keep("Authorize", {"idTag": "DE8AACA2B3C4D5L"}),
+        site.keep("Authorize", {"idTag": "DE-8AA-CA2B3C4D5-L"}),
+    )
+    deep = site.keep("SendLocalList", local_list(*tokens(40), "de-8aa-ca2b3c4d5"))
+    other = site.keep("Authorize", {"idTag": "DE8AACA2B3C4D6L"})
+    found = await site.privacy.subject(SubjectRequest(token="DE-8AA-CA2B3C4D5-L", reason="case 17"))
+    assert (found["records"], len(found["subjects"])) == (3, 3)
+    assert (await site.shred("DE8AACA2B3C4D5L"))["destroyed"] == 3
+    assert [site.is_kept(each) for each in (plain, hyphens, deep, other)] == [False, False, False, True]
+
+
+async def test_a_list_of_the_last_second_of_a_year_is_looked_into_with_that_years_key(site: Site) -> None:
+    last = calendar.timegm((2026, 12, 31, 23, 59, 59))
+    moments = iter((last + 0.9999, last + 1.0, last + 1.1))
+    site.bodies = FrameBodies(site.pseudonyms, site.payloads, lambda: next(moments))
+    index = site.keep("SendLocalList", local_list(*tokens(40), "DRIVER"))
+    day = site.records[index]["body"]["day"]
+    assert {each[:4] for each in site.records[index]["subj"]} == {day[:4]}
+    assert (await site.shred("DRIVER"))["destroyed"] == 1

@@ -63,7 +63,10 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
     def parse(cls, text: str) -> "Cursor":
         """Raises ValueError."""
         ts_us, shard, index = text.split(":")
-        return cls(int(ts_us), shard, int(index))
+        found = cls(int(ts_us), shard, int(index))
+        if max(abs(found.ts_us), abs(found.index)) > _END_OF_TIME_US:
+            raise ValueError("no place in a log")
+        return found
 
 
 class Hit(msgspec.Struct, frozen=True):

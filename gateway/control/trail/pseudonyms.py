@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway.audit.redaction import token_pseudonym
+from gateway.audit.spellings import spellings
 from gateway.control.trail.keys import load_or_make_seed
 
 __all__ = ["PseudonymKeys", "subject_of"]
@@ -38,6 +39,14 @@ class PseudonymKeys:
     def all_of(self, token: str) -> list[str]:
         """How this driver's token stands in records, under each key that there is. Raises OSError, KeyUnusable."""
         return [subject_of(year, token_pseudonym(self.of(year), token)) for year in self.years()]
+
+    def of_all_spellings(self, token: str) -> frozenset[str]:
+        """What else it may stand for in records, spelled otherwise, `all_of` included. Raises OSError, KeyUnusable."""
+        return frozenset(
+            subject_of(year, token_pseudonym(key, each))
+            for year, key in ((year, self.of(year)) for year in self.years())
+            for each in spellings(token)
+        )
 
 
 def subject_of(year: str, pseudonym: str) -> str:
