@@ -89,8 +89,8 @@ def _enter_in_turn(
 def _verify_no_signer(directory: Path) -> None:
     if (directory / SIGNER).exists():
         raise Misconfigured(
-            f"{directory} is the directory of an embedded CA, and {directory / MARK} says that another CA issues: requests"
-            " to another CA need a directory of their own. If the embedded one is to issue again, remove that file"
+            f"{directory} is the directory of an embedded CA, and {directory / MARK} says that another CA issues: its requests need"
+            " a directory of their own. If the embedded one is to issue again, remove that file"
         )
 
 
