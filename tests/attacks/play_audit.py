@@ -69,8 +69,14 @@ def _root(world: World) -> Path:
 
 
 def _size(world: World) -> int:
-    found = (content_of(path) for path in _root(world).rglob("*") if path.is_file())
-    return sum(len(content) for content in found if content is not None)
+    """Bytes of the log. Of a partial tile only the newest copy: the others go when the tile is full."""
+    lasting: dict[Path, int] = {}
+    for path in _root(world).rglob("*"):
+        content = content_of(path) if path.is_file() else None
+        if content is not None:
+            place = path.parent if path.parent.suffix == ".p" else path
+            lasting[place] = max(lasting.get(place, 0), len(content))
+    return sum(lasting.values())
 
 
 def _log_problems(world: World, before: int, sent: int, late_s: float) -> list[str]:
