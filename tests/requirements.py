@@ -118,6 +118,7 @@ REQUIREMENTS = {
     "B09.FR.21": "a network profile that is in use is never changed",
     "B01.FR.11": "the serial number of BootNotification is compared with the certificate",
     "B01.FR.12": "and a mismatch closes the connection",
+    "L01.FR.04": "a firmware image that its signature does not cover is not passed on",
     "M03.FR.01": "a charge point is asked which roots it has",
     "M03.FR.02": "one that has none says NotFound",
     "M04.FR.01": "a root is deleted by its hash data",
