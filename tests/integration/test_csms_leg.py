@@ -263,6 +263,25 @@ async def test_frames_right_behind_the_request_reach_the_csms_in_order(site: Sit
     assert [text for text in site.csms.texts[identity] if listener in text] == texts
 
 
+@pytest.mark.parametrize("listener", ["plain", "tls"])
+async def test_frames_that_come_before_the_101_reach_the_csms_in_order(site: Site, listener: str) -> None:
+    identity = {"plain": "main", "tls": "P2"}[listener]
+    texts = [f'[2,"before-{listener}{number}","Heartbeat",{{}}]' for number in range(3)]
+    asked = len(site.csms.requests)
+    site.csms.holding = asyncio.Event()
+    async with await site.peer(listener) as peer:
+        peer.send(upgrade(f"/ocpp/{identity}", authorization=basic(identity, PASSWORD)))
+        await site.csms.until(lambda: len(site.csms.requests) > asked)
+        for text in texts:
+            peer.send_text(text)
+            assert (await site.ask("nobody", "plain")).status == 401  # by then the gateway has read what came before
+        site.csms.holding.set()
+        site.csms.holding = None
+        assert (await peer.answer()).status == 101
+        await site.csms.received(identity, texts[-1])
+    assert [text for text in site.csms.texts[identity] if f"before-{listener}" in text] == texts
+
+
 async def test_bytes_behind_a_refused_request_are_smuggling_and_reach_nobody(site: Site) -> None:
     since = site.gateway.mark()
     async with await site.peer() as peer:

@@ -57,6 +57,8 @@ class FakeCSMS:
         """How long an upgrade request waits for its answer."""
         self.requests: list[Request] = []
         self.texts: dict[str, list[str]] = defaultdict(list)
+        self.holding: asyncio.Event | None = None
+        """No request is answered until it is set."""
         self.connections: dict[str, ServerConnection] = {}
         self.closes: dict[str, list[int | None]] = defaultdict(list)
         self._changed = asyncio.Condition()
@@ -104,6 +106,8 @@ class FakeCSMS:
     async def _request(self, connection: ServerConnection, request: Request) -> Response | None:
         self.requests.append(request)
         await self._note()
+        if self.holding is not None:
+            await self.holding.wait()
         if self.delay_s:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), self.delay_s)
