@@ -61,6 +61,14 @@ def test_type_and_request_id_are_kept_for_the_answer() -> None:
         scenario << TakeRequest("1", CSR, "ChargingStationCertificate", 7)
 
 
+def test_a_root_that_is_named_for_it_is_for_whoever_can_choose() -> None:
+    """A02.FR.27: the gateway has one CA; a V2G certificate is another one's, which gets the message as it came."""
+    named = {"csr": CSR, "requestId": 7, "hashRootCertificate": HASH["certificateHashData"]}
+    with owned(V2_1) as scenario:
+        scenario >> ChargePoint(call("SignCertificate", named)) << TakeRequest("1", CSR, "", 7)
+        scenario >> ChargePoint(call("SignCertificate", {**named, "certificateType": "V2GCertificate"})) << FORWARD
+
+
 @VERSIONS
 def test_where_the_csms_owns_certificates_everything_goes_on(version: OCPPVersion) -> None:
     with owned(version, duty=False) as scenario:
