@@ -124,7 +124,6 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
         ((), [2, 3, 1], State.REJECTED_BY_STATION),
     ],
 )
-@pytest.mark.requirement("A02.FR.02")
 async def test_one_shape_after_the_other_and_each_once(
     site: Site, takes: tuple[int, ...], heard: list[int], state: State
 ) -> None:
