@@ -1,13 +1,16 @@
 """Delivers certificates in the shape that charge points of their kind take, and in another one where it is turned down."""
 
 import time
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import structlog
 from cryptography import x509
 
+from gateway.audit.event import printable
 from gateway.control.certificate_calls import CertificateCalls
 from gateway.control.directory import Directory
+from gateway.control.root_names import root_names
 from gateway.control.sessions import Entry
 from gateway.control.store_thread import StoreThread
 from gateway.link.messages import EdgeSettings
@@ -17,9 +20,10 @@ from gateway.provisioning.campaign_plan import Stratum
 from gateway.provisioning.capability import tallied
 from gateway.provisioning.chain_shapes import MAX_ROWS, SHAPES, Shape, shapes_in_order, tries_before
 from gateway.provisioning.enrolment import Enrolment
+from gateway.provisioning.roots import RootName
 from gateway.store.errors import StoreError
 from gateway.store.registry import Registry
-from pki.chains import ChainTooLong, shaped
+from pki.chains import ChainTooLong, is_self_signed, shaped
 
 __all__ = ["Delivered", "Deliveries"]
 
@@ -53,6 +57,21 @@ class Deliveries:
         """Which CAs the listeners know."""
         files = [each.client_trust_pem for each in settings.listeners if each.client_trust_pem]
         self._trusted = [frozenset(x509.load_pem_x509_certificates(pem)) for pem in files]
+
+    def why_other_root(self, named: Sequence[str]) -> str:
+        """What there is to say of a root that a charge point names for its certificate (A02.FR.27); empty if it is one of ours.
+
+        There is one CA, so it gets its certificate from that: charge points name the root of our servers as well, and one
+        that wants no other root says no to the certificate.
+        """
+        if len(named) != len(RootName.__struct_fields__):
+            return ""
+        root = RootName(*named)
+        ours = (each for trusted in self._trusted for each in trusted if is_self_signed(each))
+        if any(root.is_same(name) for each in ours for name in root_names(each)):
+            return ""
+        shown = f"{printable(root.hash_algorithm, 8)} {printable(root.issuer_key_hash, 16)}, {printable(root.serial_number, 40)}"
+        return f"it wants its certificate under a root that no listener believes ({shown}), and gets it under ours"
 
     def _is_known_by_itself(self, chain: tuple[x509.Certificate, ...]) -> bool:
         """True if wherever anything above the certificate is believed, the CA right above it is known."""

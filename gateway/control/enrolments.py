@@ -165,6 +165,8 @@ class Enrolments(NodePart):
             try:
                 await self._take(request_of(message, entry))
                 accepted = True
+                if why := self._deliveries.why_other_root(message.root):
+                    self._report("certificate.other_root", "medium", "allow_alert", why, entry.charge_point_id)
             except StoreError as error:
                 _log.error("request_not_written", why=str(error))
                 if time.monotonic() > until:

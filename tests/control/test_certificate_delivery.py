@@ -19,6 +19,7 @@ from gateway.provisioning.capability import Count
 from gateway.provisioning.enrolment import Enrolment
 from gateway.provisioning.states import State
 from gateway.store.registry import Registry
+from pki.hash_data import HashAlgorithm, certificate_hash_data
 from tests.control.conftest import new_registry, record_of
 from tests.pki.hierarchy import Hierarchy
 from tests.provisioning.campaigning import identity
@@ -175,3 +176,16 @@ async def test_what_is_no_rejection_is_not_tried_in_another_shape(site: Site) ->
     station = Station(says_no="SomethingElse")
     assert await site.played(station) is State.REJECTED_BY_STATION
     assert station.heard == [2]
+
+
+@pytest.mark.parametrize("algorithm", ["SHA256", "SHA384", "SHA512"])
+async def test_a_root_that_is_named_for_the_certificate_is_ours_however_it_is_written(
+    site: Site, algorithm: HashAlgorithm
+) -> None:
+    ours, others = (certificate_hash_data(root, root, algorithm) for root in (CA.root, Authority("V2G").root))
+    deliveries = site.deliveries(Station())
+    assert deliveries.why_other_root(ours) == ""
+    assert deliveries.why_other_root((algorithm, *(each.upper() for each in ours[1:3]), f"00{ours[3].upper()}")) == ""
+    assert "under a root that no listener believes" in deliveries.why_other_root(others)
+    assert "under a root that no listener believes" in deliveries.why_other_root(("MD5", *ours[1:]))
+    assert deliveries.why_other_root(()) == ""
