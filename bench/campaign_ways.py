@@ -52,7 +52,7 @@ _CERTIFICATE: Final = (
     _fell_back(f"{_LATE}: trigger-.*TriggerMessage: Rejected", "rejects=TriggerMessage"),
     _fell_back(_SAYS_NO, "rejects-certificate"),
     _fell_back(f"{_LATE}: trigger-.*TriggerMessage: NotImplemented", "no-security-actions"),
-    _fell_back(_SAYS_NO, "wants-leaf-only"),
+    _committed("wants-leaf-only"),
     _ALTERNATES,
     _STAYS_AWAY,
     _committed("store-full"),

@@ -38,13 +38,14 @@ class Said(msgspec.Struct, frozen=True):
     accepted: bool
     known: bool = True
     why: str = ""
+    status: str = ""
+    """In its result; empty where there is none."""
 
 
 class CertificateCalls:
-    """Calls to live sessions. `shape`: what is sent beside the certificate."""
+    """Calls to live sessions."""
 
     def __init__(self, own_calls: OwnCalls) -> None:
-        self.shape: ChainShape = "leaf+subs"
         self._own_calls = own_calls
 
     async def trigger(self, entry: Entry | None, organization: str) -> Said:
@@ -76,8 +77,10 @@ class CertificateCalls:
             return False
         return answer.outcome in {"result", "error"}
 
-    async def deliver(self, entry: Entry | None, enrolment: Enrolment) -> Said:
-        """CertificateSigned. Raises ChainTooLong if not even the certificate alone fits."""
+    async def deliver(
+        self, entry: Entry | None, enrolment: Enrolment, shape: ChainShape, *, may_be_alone: bool
+    ) -> Said:
+        """CertificateSigned; `shape`: what is sent beside the certificate. Raises ChainTooLong (see `fitting`)."""
         version = _version(entry)
         if entry is None or version is None:
             return Said(accepted=False, known=False, why="it is not connected")
@@ -85,7 +88,7 @@ class CertificateCalls:
         limit = chain_limit(version, await self._payload(entry, asked))
         message = certificate_signed(
             version,
-            fitting(enrolment.chain, self.shape, limit),
+            fitting(enrolment.chain, shape, limit, may_be_alone=may_be_alone),
             certificate_type=enrolment.certificate_type,
             request_id=enrolment.request_id,
         )
@@ -116,13 +119,14 @@ def _said(answer: CallAnswer) -> Said:
         status = status_of(answer.payload)
         if status == "Accepted":
             return Said(accepted=True)
-        return Said(accepted=False, known=bool(status), why=f"{answer.action}: {printable(status, 32) or 'no status'}")
+        why = f"{answer.action}: {printable(status, 32) or 'no status'}"
+        return Said(accepted=False, known=bool(status), why=why, status=status)
     why = f"{answer.action}: {answer.outcome} {printable(answer.error, 64)}".rstrip()
     return Said(accepted=False, known=answer.outcome == "error" and answer.error in _UNABLE, why=why)
 
 
-def fitting(chain: str, shape: ChainShape, max_chars: int) -> str:
-    """PEM of a chain as the peer wants it, the certificate alone if no more fits. Raises ChainTooLong."""
+def fitting(chain: str, shape: ChainShape, max_chars: int, *, may_be_alone: bool) -> str:
+    """PEM of a chain as the peer wants it; the certificate alone if no more fits and it may be. Raises ChainTooLong."""
     certificates = tuple(x509.load_pem_x509_certificates(chain.encode("ascii")))
     try:
         wanted = shaped(certificates, shape)
@@ -131,6 +135,8 @@ def fitting(chain: str, shape: ChainShape, max_chars: int) -> str:
     try:
         return pem_chain(wanted, max_chars).decode("ascii")
     except ChainTooLong:
+        if not may_be_alone:
+            raise
         return pem_chain(certificates[:1], max_chars).decode("ascii")
 
 

@@ -17,6 +17,7 @@ from gateway.config.model import Config
 from gateway.control.campaign_windows import CampaignWindows
 from gateway.control.certificate_authority import CertificateAuthority, Held, Turned
 from gateway.control.certificate_calls import CertificateCalls
+from gateway.control.certificate_delivery import Deliveries
 from gateway.control.directory import Directory
 from gateway.control.due_rows import DueRows
 from gateway.control.enrolment_events import Report, report_state
@@ -32,7 +33,7 @@ from gateway.control.rows_of_others import news
 from gateway.control.sessions import Entry, Sessions
 from gateway.control.store_thread import StoreThread
 from gateway.identity.evidence import CertificateProof, is_limited
-from gateway.link.messages import CertificateRequest, CertificateRequestTaken
+from gateway.link.messages import CertificateRequest, CertificateRequestTaken, EdgeSettings
 from gateway.link.relayed import FrameSource
 from gateway.link.tasks import TaskOwner
 from gateway.ocpp.vocabulary import ChargePointId
@@ -41,7 +42,6 @@ from gateway.provisioning.enrolment import CertificateRequested, Enrolment, Give
 from gateway.provisioning.states import State
 from gateway.provisioning.window_hold import HELD
 from gateway.store.errors import KeyBoundElsewhere, NotFound, Overtaken, StoreError
-from pki.chains import ChainTooLong
 
 __all__ = ["Enrolments"]
 
@@ -83,6 +83,7 @@ class Enrolments(NodePart):
         self._directory = directory
         self._sessions = sessions
         self._calls = CertificateCalls(own_calls)
+        self._deliveries = Deliveries(store, directory, self._calls)
         self._report = report
         self._tasks = tasks
         self._gate = gate
@@ -119,7 +120,7 @@ class Enrolments(NodePart):
         if timing != self._timing or (pki.ca, pki.backend) != self._ca_place:
             self._due.put_all(self._newest, time.time())  # what was not due before may be due now
         self._timing = timing
-        self._calls.shape = pki.chain
+        self._deliveries.shape = pki.chain
         self._operator_names = config.operator_names
         if (pki.ca, pki.backend) == self._ca_place:
             if self._ca is not None:
@@ -129,6 +130,10 @@ class Enrolments(NodePart):
             self._tasks.start(self._ca.close(), "close-ca")
         self._ca = authority_of(pki, self._directory.owner_of)
         self._ca_place = (pki.ca, pki.backend)
+
+    def follow(self, settings: EdgeSettings) -> None:
+        """Which CAs the listeners know."""
+        self._deliveries.follow(settings)
 
     async def close(self) -> None:
         """The signer ends, the journal is free."""
@@ -160,6 +165,8 @@ class Enrolments(NodePart):
             try:
                 await self._take(request_of(message, entry))
                 accepted = True
+                if why := self._deliveries.why_other_root(message.root):
+                    self._report("certificate.other_root", "medium", "allow_alert", why, entry.charge_point_id)
             except StoreError as error:
                 _log.error("request_not_written", why=str(error))
                 if time.monotonic() > until:
@@ -396,15 +403,11 @@ class Enrolments(NodePart):
         sent = await self._change(enrolment, core.delivery_sent(enrolment, time.time(), self._timing))
         if sent is None:
             return
-        try:
-            said = await self._calls.deliver(self._sessions.get(enrolment.charge_point_id), sent)
-        except ChainTooLong as error:
-            await self._change(sent, core.expired(sent, time.time(), f"it takes no certificate of this size: {error}"))
-            return
-        if said.accepted:
+        accepted, after = await self._deliveries.deliver(self._sessions.get(enrolment.charge_point_id), sent)
+        if accepted:
             await self._accepted(sent)
-        elif said.known:
-            await self._change(sent, core.delivery_rejected(sent, time.time(), said.why))
+        elif after:
+            await self._change(sent, *after)
 
     async def _accepted(self, sent: Enrolment) -> None:
         """It has it, also where the same request once more has crossed it on its way. Raises StoreError."""

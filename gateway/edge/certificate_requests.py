@@ -51,6 +51,7 @@ class CertificateRequests:
             effect.csr,
             effect.certificate_type,
             effect.request_id,
+            effect.root,
         )
         if len(self._open) >= _MAX_OPEN:
             leg.send_text(_answer(effect.message_id, accepted=False))

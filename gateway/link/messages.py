@@ -297,6 +297,8 @@ class CertificateRequest(msgspec.Struct, frozen=True, array_like=True, tag=14):
     """As sent; empty where none was."""
     ocpp_request_id: int | None
     """Of OCPP 2.1."""
+    root: tuple[str, ...] = ()
+    """hashRootCertificate of 2.1, in four parts; empty where none was named."""
 
 
 class PasswordSeen(msgspec.Struct, frozen=True, array_like=True, tag=15):

@@ -20,6 +20,7 @@ from gateway.provisioning.agenda import NEVER
 from gateway.provisioning.states import FOLLOWS, State
 
 __all__ = [
+    "ANOTHER_SHAPE",
     "CHARGING_STATION",
     "CertificateRequested",
     "Enrolment",
@@ -44,6 +45,7 @@ __all__ = [
     "postponed",
     "put_off",
     "reconnected",
+    "rejected_in_shape",
     "released",
     "seen",
     "station_accepted",
@@ -56,6 +58,9 @@ __all__ = [
 ]
 
 CHARGING_STATION: Final = "ChargingStationCertificate"
+ANOTHER_SHAPE: Final = "turned down with this chain: it is asked for another request, for a chain of another shape"
+"""Why a row is superseded; by it the tries are counted."""
+_ANOTHER_SHAPE_AFTER_S: Final = 1.0
 _MAX_TRIGGERS: Final = 6
 _MAX_BACK_OFF: Final = 6
 """Waiting doubles so often."""
@@ -410,6 +415,15 @@ def delivered(newest: Enrolment | None, sent: Enrolment) -> Enrolment | None:
 def delivery_rejected(enrolment: Enrolment, now: float, why: str) -> Enrolment:
     """It does not want it; it does not ask again by itself (A02.FR.20)."""
     return _to(State.REJECTED_BY_STATION, enrolment, now, detail=why)
+
+
+def rejected_in_shape(enrolment: Enrolment, now: float) -> tuple[Enrolment, Enrolment]:
+    """It does not want the certificate with this chain: what ends, and the row by which it is asked for another request."""
+    again = wanted(
+        enrolment.charge_point_id, now, "its last certificate was turned down: another shape is tried", enrolment
+    )
+    ended = superseded(enrolment, now, ANOTHER_SHAPE)
+    return ended, msgspec.structs.replace(again, due_at=now + _ANOTHER_SHAPE_AFTER_S)
 
 
 def discarded(enrolment: Enrolment, now: float, connected_with: str, session_began_at: float) -> Enrolment | None:

@@ -120,6 +120,8 @@ class TakeRequest(msgspec.Struct, frozen=True, gc=False):
     """As sent; empty where none was."""
     request_id: int | None
     """Of OCPP 2.1."""
+    root: tuple[str, ...] = ()
+    """hashRootCertificate of 2.1: algorithm, hashes of name and key, serial number, as sent; empty where none was."""
 
 
 class AskFleet(msgspec.Struct, frozen=True, gc=False):

@@ -44,6 +44,8 @@ CERTIFICATES: Final[frozenset[Owned]] = frozenset(
 
 MAX_CSR_CHARS: Final = 5_500
 """OCPP: csr is string[0..5500]."""
+_HASH_PARTS: Final = ("hashAlgorithm", "issuerNameHash", "issuerKeyHash", "serialNumber")
+_MAX_HASH_CHARS: Final = 128
 _REQUESTS_BURST: Final = 5
 _REQUESTS_PER_S: Final = 1.0 / 60.0
 """EVerest has sent the same request again at once (PR #2479); a charge point that makes keys all day long is broken."""
@@ -175,6 +177,7 @@ class Interception:
                 csr,
                 certificate_type if isinstance(certificate_type, str) else "",
                 request_id if type(request_id) is int else None,
+                _root_of(payload.get("hashRootCertificate")),
             ),
         )
 
@@ -189,6 +192,13 @@ class Interception:
             return False
         self._tokens -= 1.0
         return True
+
+
+def _root_of(named: object) -> tuple[str, ...]:
+    """The four parts of a CertificateHashData; empty where it is none."""
+    parts = tuple(named.get(part) for part in _HASH_PARTS) if isinstance(named, dict) else ()
+    is_sound = all(isinstance(part, str) and len(part) <= _MAX_HASH_CHARS for part in parts)
+    return tuple(str(part) for part in parts) if is_sound else ()
 
 
 def _is_ours(action: str, payload: Payload, origin: Origin, owned: AbstractSet[Owned]) -> bool:

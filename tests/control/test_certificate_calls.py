@@ -25,18 +25,25 @@ CHAIN = pem(LEAF, CA.issuing, CA.root)
     [("leaf+subs", (LEAF, CA.issuing)), ("+root", (LEAF, CA.issuing, CA.root)), ("leaf", (LEAF,))],
 )
 def test_shapes(shape: ChainShape, expected: tuple[x509.Certificate, ...]) -> None:
-    assert fitting(CHAIN, shape, 10_000) == pem(*expected)
+    assert fitting(CHAIN, shape, 10_000, may_be_alone=True) == pem(*expected)
 
 
 def test_a_root_that_is_not_known_is_left_out() -> None:
-    assert fitting(pem(LEAF, CA.issuing), "+root", 10_000) == pem(LEAF, CA.issuing)
+    assert fitting(pem(LEAF, CA.issuing), "+root", 10_000, may_be_alone=True) == pem(LEAF, CA.issuing)
 
 
 @pytest.mark.requirement("A02.FR.16")
 def test_what_does_not_fit_goes_without_the_cas_and_not_at_all_if_it_is_too_long_itself() -> None:
     whole, alone = len(pem(LEAF, CA.issuing)), len(pem(LEAF))
-    assert fitting(CHAIN, "leaf+subs", whole) == pem(LEAF, CA.issuing)
-    assert fitting(CHAIN, "leaf+subs", whole - 1) == pem(LEAF)
-    assert fitting(CHAIN, "leaf+subs", alone) == pem(LEAF)
+    assert fitting(CHAIN, "leaf+subs", whole, may_be_alone=True) == pem(LEAF, CA.issuing)
+    assert fitting(CHAIN, "leaf+subs", whole - 1, may_be_alone=True) == pem(LEAF)
+    assert fitting(CHAIN, "leaf+subs", alone, may_be_alone=True) == pem(LEAF)
     with pytest.raises(ChainTooLong):
-        fitting(CHAIN, "leaf+subs", alone - 1)
+        fitting(CHAIN, "leaf+subs", alone - 1, may_be_alone=True)
+
+
+def test_it_does_not_go_alone_where_nobody_would_know_it_by_itself() -> None:
+    whole = len(pem(LEAF, CA.issuing))
+    assert fitting(CHAIN, "leaf+subs", whole, may_be_alone=False) == pem(LEAF, CA.issuing)
+    with pytest.raises(ChainTooLong):
+        fitting(CHAIN, "leaf+subs", whole - 1, may_be_alone=False)

@@ -22,8 +22,6 @@ KEEPS_ITS_CERTIFICATE = {
     "silent=CertificateSigned",
     "rejects=TriggerMessage",
     "rejects-certificate",
-    "wants-leaf-only",
-    "wants-root-in-chain",
     "no-security-actions",
 }
 """What makes a charge point stay on what it had, or go back to it."""
@@ -39,6 +37,8 @@ GETS_THERE = {
     "no-pong",
     "store-full",
     "clock-off=10",
+    "wants-leaf-only",
+    "wants-root-in-chain",
     "boot-after-reconnect",
 }
 

@@ -1,5 +1,7 @@
 """A charge point that could not connect with its renewed certificate says so, and the gateway believes it at once."""
 
+import os
+import signal
 import time
 from typing import Any
 
@@ -33,7 +35,7 @@ def renewed(rig: Rig, identity: str) -> None:
 
 
 @pytest.mark.requirement("A02.FR.29")
-async def test_what_it_reports_as_discarded_is_discarded_and_its_old_certificate_stays(
+async def test_what_it_reports_as_discarded_is_discarded_and_its_old_certificate_stays_over_crashes(
     rig: Rig, csms: FakeCSMS
 ) -> None:
     csms.answer = csms_answer
@@ -70,3 +72,10 @@ async def test_what_it_reports_as_discarded_is_discarded_and_its_old_certificate
             assert await state("WENT-ON") == "station-accepted"  # it has said nothing of the kind
             assert gateway.sessions()["FELL-BACK"]["security_profile"] == 3
             await gateway.event("certificate.discarded")
+            for victim in ("control", "edge-0"):
+                before = gateway.children()[victim]
+                os.kill(before, signal.SIGKILL)
+                await until(lambda v=victim, b=before: gateway.children().get(v, b) != b, f"another {victim}")  # type: ignore[misc]
+            await until(lambda: gateway.http("/readyz")[0] == 200, "ready again")
+            await until(lambda: "FELL-BACK" in gateway.sessions(), "it is let in with its old one")
+            assert stored() == "discarded"

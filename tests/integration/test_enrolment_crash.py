@@ -3,7 +3,7 @@
 One charge point for each step. First each is stopped before its step is on the disk (a trigger in the database refuses the
 row, control has tried), and all of them are in the air when the process dies. Then the process dies as soon as the step of
 one of them is there, once for each. Afterwards exactly one certificate of each is the newest, the charge point uses it,
-and no certificate before it was retired before it was seen.
+and no certificate before it was retired before it was seen. One takes no certificate but its first: it goes on with that.
 """
 
 import asyncio
@@ -35,13 +35,15 @@ STEPS = [
     State.STATION_ACCEPTED,
     State.SEEN_IN_HANDSHAKE,
     State.OLD_RETIRED,
+    State.REJECTED_BY_STATION,
 ]
+VERSIONS = ("ocpp1.6", "ocpp2.0.1", "ocpp2.1")
 FOLLOWED = {
-    "control": STEPS,
+    "control": STEPS[:-1],
     "edge-0": [State.TRIGGER_SENT, State.CSR_RECEIVED, State.DELIVERY_SENT, State.STATION_ACCEPTED],
 }
 """As soon as which steps are there each of them dies: an edge has nothing to do with the others."""
-FINAL = (State.OLD_RETIRED.value,)
+FINAL = (State.OLD_RETIRED.value, State.REJECTED_BY_STATION.value)
 
 
 class Played(NamedTuple):
@@ -120,16 +122,18 @@ async def played(site: Site) -> AsyncIterator[list[Played]]:
     """One for each step, with its first certificate, on profile 3."""
     async with contextlib.AsyncExitStack() as stack:
         cast = []
-        for step in STEPS:
+        for number, step in enumerate(STEPS):
             identity = f"CP-{step.value}"
             register(site.rig, identity)
-            charge_point = EnrollingChargePoint(site.rig, identity, password=PASSWORD)
+            version = VERSIONS[number % len(VERSIONS)]
+            charge_point = EnrollingChargePoint(site.rig, identity, version=version, password=PASSWORD)
             charge_point.enrols_by_itself = True
             await stack.enter_async_context(charge_point.running(site.gateway))
             cast.append(Played(step, charge_point))
         for one in cast:
             await enrolled(site, one.charge_point)
         await all_final(site, cast)
+        cast[-1].charge_point.rejects_delivery = True
         yield cast
 
 
@@ -193,7 +197,12 @@ def verify(site: Site, charge_point: EnrollingChargePoint) -> None:
     with site.rig.registry() as registry:
         newest = registry.enrolments.newest(charge_point.identity)
     assert newest is not None
-    assert newest.serial == charge_point.serial == charge_point.connected_with[-1]
+    if charge_point.rejects_delivery:
+        assert newest.state is State.REJECTED_BY_STATION
+        assert newest.serial != charge_point.serial, "it goes on with the one before"
+    else:
+        assert newest.serial == charge_point.serial
+    assert charge_point.serial == charge_point.connected_with[-1]
     states: dict[str, list[str]] = {}
     for serial, state in site.history(charge_point.identity):
         states.setdefault(serial, []).append(state)

@@ -36,9 +36,9 @@ async def refused(site: Site, password: bytes) -> bool:
 
 
 @pytest.mark.requirement("A01.FR.04")
-@pytest.mark.parametrize("is_killed", [False, True])
-async def test_both_are_good_until_the_new_one_is_used(tmp_path: Path, *, is_killed: bool) -> None:
-    """However often it connects with the old one, and over a crash of control."""
+@pytest.mark.parametrize("victim", ["", "control", "edge-0"])
+async def test_both_are_good_until_the_new_one_is_used(tmp_path: Path, victim: str) -> None:
+    """However often it connects with the old one, and over a crash."""
     async with running(tmp_path) as site:
         async with connected(site, OLD.encode()) as peer:
             await site.rotate()
@@ -47,10 +47,10 @@ async def test_both_are_good_until_the_new_one_is_used(tmp_path: Path, *, is_kil
             new = bytes.fromhex(payload["value"])
             peer.send_text(json.dumps([3, call_id, {"status": "RebootRequired"}]))
             await site.comes_to("staged")
-        if is_killed:
-            before = site.gateway.children()["control"]
+        if victim:
+            before = site.gateway.children()[victim]
             os.kill(before, signal.SIGKILL)
-            await until(lambda: site.gateway.children().get("control", before) != before, "another control")
+            await until(lambda: site.gateway.children().get(victim, before) != before, f"another {victim}")
             await until(lambda: site.gateway.http("/readyz")[0] == 200, "ready again")
         for _ in range(2):
             async with connected(site, OLD.encode()):

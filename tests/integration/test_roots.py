@@ -325,7 +325,8 @@ async def test_kill_at_every_step(tmp_path: Path, victim: str) -> None:
             log = len(site.gateway.log())
             with site.rig.registry() as registry:
                 registry.update(identity, group=identity)
-            async with station(site, "2.0.1", identity=identity) as cp:
+            version = ("1.6", "2.0.1", "2.1")[identities.index(identity) % 3]
+            async with station(site, version, identity=identity) as cp:
                 with database(site) as connection:
                     if is_refused:
                         connection.execute(

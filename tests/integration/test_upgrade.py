@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import signal
 import time
 from typing import Any
 
@@ -203,7 +205,7 @@ class TestItComesBack:
                     assert site.profiles(identity) == (1, 1, 0)
 
 
-async def test_one_that_stays_away_is_lost_and_both_ways_stay_open(tmp_path: Any) -> None:
+async def test_one_that_stays_away_is_lost_and_both_ways_stay_open_over_crashes(tmp_path: Any) -> None:
     async with upgrade_site(tmp_path, lost_after_s=2.0) as site:
         async with site.charge_point("CP-1", "2.0.1", to_profile=2) as cp:
             await site.upgrade("CP-1", 2)
@@ -212,6 +214,10 @@ async def test_one_that_stays_away_is_lost_and_both_ways_stay_open(tmp_path: Any
         await site.comes_to("CP-1", "lost", "proven")
         if site.state("CP-1") == "lost":  # it may have been quicker than we
             assert site.profiles("CP-1") == (1, 1, 2)
+        for victim in ("control", "edge-0"):
+            before = site.gateway.children()[victim]
+            os.kill(before, signal.SIGKILL)
+            await until(lambda v=victim, b=before: site.gateway.children().get(v, b) != b, f"another {victim}")  # type: ignore[misc]
         async with simulated(memory) as late:
             await late.registered()
             await site.comes_to("CP-1", "proven")

@@ -61,6 +61,33 @@ def test_type_and_request_id_are_kept_for_the_answer() -> None:
         scenario << TakeRequest("1", CSR, "ChargingStationCertificate", 7)
 
 
+def test_a_root_that_is_named_for_it_is_for_whoever_can_choose() -> None:
+    """A02.FR.27: control hears of it; a V2G certificate is another CA's, which gets the message as it came."""
+    named = {"csr": CSR, "requestId": 7, "hashRootCertificate": HASH["certificateHashData"]}
+    with owned(V2_1) as scenario:
+        (
+            scenario
+            >> ChargePoint(call("SignCertificate", named))
+            << TakeRequest("1", CSR, "", 7, ("SHA256", "a", "b", "c"))
+        )
+        scenario >> ChargePoint(call("SignCertificate", {**named, "certificateType": "V2GCertificate"})) << FORWARD
+
+
+@pytest.mark.parametrize(
+    "root",
+    [
+        {},
+        "x",
+        {**HASH["certificateHashData"], "serialNumber": 7},
+        {**HASH["certificateHashData"], "issuerKeyHash": "x" * 129},
+    ],
+)
+def test_what_is_no_name_of_a_root_is_left_out_and_nothing_is_turned_down_for_it(root: Any) -> None:
+    with owned(V2_1) as scenario:
+        payload = {"csr": CSR, "hashRootCertificate": root}
+        scenario >> ChargePoint(call("SignCertificate", payload)) << TakeRequest("1", CSR, "", None)
+
+
 @VERSIONS
 def test_where_the_csms_owns_certificates_everything_goes_on(version: OCPPVersion) -> None:
     with owned(version, duty=False) as scenario:

@@ -59,6 +59,8 @@ class EnrollingChargePoint:
         self.enrols_by_itself = False
         self.answers_delivery = True
         """False: it takes the certificate and dies before it can say so."""
+        self.rejects_delivery = False
+        """True: it takes no certificate."""
         self.asks_again_first = False
         """True: the same request once more, at the moment when the certificate for it comes, and only then the answer."""
         self.next_key: Key | None = None
@@ -200,7 +202,9 @@ class EnrollingChargePoint:
         self.delivered.append(f"{leaf.serial_number:x}")
         if self.asks_again_first and self._csr:
             await self._send_csr(connection)
-        if key is None:
+        if self.rejects_delivery:
+            self._csr = ""  # A02.FR.20: it does not ask again by itself
+        if key is None or self.rejects_delivery:
             await connection.send(json.dumps([3, message_id, {"status": "Rejected"}]))
             return
         self.key, self.chain, self._asked_with, self._csr = key, chain, None, ""
