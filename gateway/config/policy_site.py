@@ -29,6 +29,7 @@ from gateway.policy.findings import Findings
 from gateway.policy.reading import API_VERSION, read_rollout
 from gateway.policy.rules import Mode, Rollout
 from gateway.policy.site import GateMode, Gates, GroupPolicy, ImageGateMode, SitePolicy, Stance
+from gateway.policy.site_sizes import read_sizes
 
 __all__ = ["is_site", "load_policy", "read_site"]
 
@@ -163,6 +164,7 @@ def _group(table: Table | None, gates: Gates) -> GroupPolicy:
         level=table.get("level", int, 0) or None,
         params={} if params is None else {name: _tupled(value) for name, value in params.values.items()},
         modes={} if modes is None else {n: modes.choice(n, _MODES, "enforce") for n in modes.values},
+        sizes=read_sizes(table.table("sizes")),
     )
     table.done()
     return policy
@@ -177,6 +179,7 @@ def _gates(table: Table | None, default: Gates) -> Gates | None:
         return None
     gates = Gates(
         direction=table.choice("direction", _GATE_MODES, default.direction),
+        sizes=table.choice("sizes", _GATE_MODES, default.sizes),
         state=table.choice("state", _GATE_MODES, default.state),
         schema=table.choice("schema", _GATE_MODES, default.schema),
         firmware_image=table.choice("firmware_image", _IMAGE_MODES, default.firmware_image),

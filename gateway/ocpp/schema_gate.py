@@ -12,6 +12,7 @@ import jsonschema_rs
 import msgspec
 
 from gateway.ocpp.error_codes import ErrorMeaning
+from gateway.ocpp.size_limits import NO_LIMIT, SizeLimit, limit_by_schema
 
 __all__ = ["Kind", "SchemaGate", "SchemaViolation"]
 
@@ -56,10 +57,15 @@ class SchemaGate:
             key: jsonschema_rs.validator_for(dict(schema), validate_formats=True) for key, schema in schemas.items()
         }
         self._names = {key: _property_names(schema) for key, schema in schemas.items()}
+        self._sizes = {key: limit_by_schema(schema) for key, schema in schemas.items()}
 
     def knows(self, action: str, kind: Kind) -> bool:
         """True if there is a schema."""
         return (action, kind) in self._validators
+
+    def size_limit(self, action: str, kind: Kind) -> SizeLimit:
+        """How large a message of this kind may be by its schema; no limit where there is none."""
+        return self._sizes.get((action, kind), NO_LIMIT)
 
     def quick_check(self, action: str, kind: Kind) -> Callable[[Any], bool] | None:
         """Says of a payload whether `check` would find nothing wrong; None if there is no schema to hold it against."""

@@ -35,6 +35,7 @@ _GATES: Final = {
     "rpc.direction": "direction",
     "state.not_accepted": "state",
     "schema.violation": "schema",
+    "schema.oversize": "sizes",
 }
 """The gate by the event with which it objects to a call or SEND."""
 _TOLD: Final = ("vendor", "model", "firmware", "serial")

@@ -4,7 +4,9 @@ from typing import Final, Literal
 
 import msgspec
 
+from gateway.ocpp.size_limits import SizeLimit
 from gateway.policy.rules import Mode, Pack, ParameterValue, Rollout
+from gateway.policy.site_sizes import SizeRule, default_limit, with_rules
 
 __all__ = ["GateMode", "Gates", "GroupPolicy", "ImageGateMode", "SitePolicy", "Stance"]
 
@@ -19,6 +21,8 @@ class Gates(msgspec.Struct, frozen=True, kw_only=True):
 
     direction: GateMode = "enforce"
     """Unknown actions, and actions that the sender may not send."""
+    sizes: GateMode = "enforce"
+    """Bytes and list entries by action. By default what no honest message comes near (`gateway.ocpp.size_limits`)."""
     state: GateMode = "enforce"
     """BootNotification first, and what may be said while Pending or Rejected."""
     schema: GateMode = "monitor"
@@ -43,6 +47,8 @@ class GroupPolicy(msgspec.Struct, frozen=True, kw_only=True):
     params: dict[str, ParameterValue] = {}
     modes: dict[str, Mode] = {}
     """Mode by rule id."""
+    sizes: dict[str, SizeRule] = {}
+    """By action or class of actions."""
 
 
 class SitePolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +64,14 @@ class SitePolicy(msgspec.Struct, frozen=True, kw_only=True):
     def gates(self, group: str) -> Gates:
         """The gates of a group."""
         return self._of(group).gates or self.everyone.gates or _GATES
+
+    def size_limit(self, group: str, action: str, by_schema: SizeLimit, *, answer: bool) -> SizeLimit:
+        """How large a message of this kind, or the answer to it, may be for a group. `by_schema`: what its schema allows."""
+        limit = default_limit(action, by_schema)
+        for policy in (self.everyone, self._of(group)):
+            if policy.sizes:
+                limit = with_rules(policy.sizes, action, limit, answer=answer)
+        return limit
 
     def stance(self, group: str) -> Stance:
         """The stance of a group."""

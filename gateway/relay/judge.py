@@ -2,8 +2,9 @@
 
 1. Direction: the action exists in this version and its sender may send it. A `-Signed` or tunnelled call is its inner one.
 2. State: what may be said while the CSMS has not accepted the charge point.
-3. Schema of the version, on the inner payload.
-4. Rules of the snapshot in force when the message came.
+3. Sizes: bytes of the frame and entries of its longest list, by action.
+4. Schema of the version, on the inner payload.
+5. Rules of the snapshot in force when the message came.
 
 A gate in monitor mode reports what it would have refused. Answers of the gateway carry a fixed text: nothing of the input.
 """
@@ -19,6 +20,7 @@ from gateway.ocpp.codec import Payload
 from gateway.ocpp.error_codes import ErrorMeaning
 from gateway.ocpp.frames import Call, CallError, CallResult, Send
 from gateway.ocpp.schema_gate import Kind, SchemaGate
+from gateway.ocpp.size_limits import longest_list
 from gateway.ocpp.vocabulary import BootState, OCPPVersion, Origin
 from gateway.ocpp.wrapped import InnerCall, Unreadable, inner_call, inner_result
 from gateway.policy.engine import PolicyState, decide, settle
@@ -29,12 +31,11 @@ from gateway.policy.session import Message, Request, SessionFacts
 from gateway.policy.site import GateMode, Gates
 from gateway.policy.snapshot import Cohort, CompiledRule, Snapshot, View
 from gateway.policy.transactions import Transactions
-from gateway.policy.verdict import FleetAsk, RuleMatch, Verdict
+from gateway.policy.verdict import FleetAsk, Verdict
 from gateway.relay.effects import (
     FORWARD,
     CloseBoth,
     Deliver,
-    Effect,
     Effects,
     Forward,
     NoteBootState,
@@ -43,6 +44,7 @@ from gateway.relay.effects import (
 )
 from gateway.relay.open_calls import AMBIGUOUS, OpenCall
 from gateway.relay.plans import Plan, Plans
+from gateway.relay.reports import PHRASES, WRAPPER_DENIED, of_revision, report_of, suspicious, would
 
 __all__ = ["Judge", "PolicyInForce", "Ruling"]
 
@@ -162,7 +164,7 @@ class Judge:
         if plan is None:
             plans.add_call(self._view, action, origin)
             return self._call_step_by_step(frame, payload, origin, data, now)
-        if plan.fits is not None and not plan.fits(payload):
+        if len(data) > plan.harmless_bytes or (plan.fits is not None and not plan.fits(payload)):
             return self._call_step_by_step(frame, payload, origin, data, now)
         rules = plan.candidates(data, self._transactions)
         if rules:
@@ -185,7 +187,7 @@ class Judge:
             inner = inner_call(self._version, frame.action, payload)
         except Unreadable:
             event = ReportEvent("policy.unreadable_wrapper", "high", "callerror", "the inner call cannot be read")
-            return self._refused(frame, event, ErrorMeaning.SECURITY, (_WRAPPER_DENIED,))
+            return self._refused(frame, event, ErrorMeaning.SECURITY, (WRAPPER_DENIED,))
         action = inner.action if inner is not None else frame.action
         refusal = self._direction(frame, action, origin, inner) or self._state(action, origin)
         mode: GateMode = "enforce"
@@ -193,19 +195,23 @@ class Judge:
             event, meaning, mode = refusal
             if mode == "enforce":
                 return self._refused(frame, event, meaning, self._probing(event, frame.action, now))
-        reports: Effects = () if refusal is None else (_would(refusal[0]),)
+        reports: Effects = () if refusal is None else (would(refusal[0]),)
         judged = inner.payload if inner is not None else payload
         version = inner.version if inner is not None else self._version
+        oversize = self._oversize(version, action, "call", judged, len(data))
+        if oversize is not None and gates.sizes == "enforce":
+            return self._refused(frame, oversize, ErrorMeaning.OCCURRENCE_CONSTRAINT, reports)
+        reports += () if oversize is None else (would(oversize),)
         violation = self._schema(action, "call", judged, version)
         if violation is not None:
             event, meaning = violation
-            reports += _suspicious(judged)
+            reports += suspicious(judged)
             if gates.schema == "enforce" and inner is not None:
                 # The outer message is as it should be; what hides in it is not what it says it is.
-                return self._refused(frame, event, ErrorMeaning.SECURITY, (_WRAPPER_DENIED, *reports))
+                return self._refused(frame, event, ErrorMeaning.SECURITY, (WRAPPER_DENIED, *reports))
             if gates.schema == "enforce":
                 return self._refused(frame, event, meaning, reports)
-            reports += (_would(event),)
+            reports += (would(event),)
         return self._by_rules(frame, origin, inner, judged, len(data), now, reports)
 
     def _by_rules(
@@ -299,6 +305,24 @@ class Judge:
             return event, ErrorMeaning.SECURITY, self._gates.state
         return None
 
+    def _oversize(
+        self, version: OCPPVersion, action: str, kind: Kind, payload: Payload, size: int
+    ) -> ReportEvent | None:
+        """What is too large about a message, None if nothing is. `size`: of its frame, in bytes."""
+        by_schema = self._policy.schema_gates(version).size_limit(action, kind)
+        site, group = self._view.snapshot.site, self._session.group
+        limit = site.size_limit(group, action, by_schema, answer=kind == "result")
+        if size <= limit.harmless_bytes:
+            return None
+        what = f"{action} {kind}"
+        if limit.max_bytes is not None and size > limit.max_bytes:
+            detail = f"{what}: {size} bytes, allowed are {limit.max_bytes}"
+        elif limit.max_items is not None and (items := longest_list(payload)) > limit.max_items:
+            detail = f"{what}: a list of {items} entries, allowed are {limit.max_items}"
+        else:
+            return None
+        return ReportEvent("schema.oversize", "medium", "callerror", detail)
+
     def _schema(
         self, action: str, kind: Kind, payload: Payload, version: OCPPVersion
     ) -> tuple[ReportEvent, ErrorMeaning] | None:
@@ -337,7 +361,7 @@ class Judge:
         if ruling.revision == self.revision:
             return effects
         # Another snapshot has come into force meanwhile: this message is judged, and recorded, by the one that it began with.
-        return tuple(_of_revision(effect, ruling.revision) for effect in effects)
+        return tuple(of_revision(effect, ruling.revision) for effect in effects)
 
     def _effects(self, frame: Call | Send | CallResult | CallError, verdict: Verdict) -> Effects:
         effects = self._reports(verdict)
@@ -348,7 +372,7 @@ class Judge:
         return (*effects, *self._answer(frame, verdict))
 
     def _reports(self, verdict: Verdict) -> Effects:
-        found = [_report_of(match) for match in verdict.events]
+        found = [report_of(match) for match in verdict.events]
         closed = {match.rule.id for match in verdict.matches if match.error and match.enforced}
         found += [
             ReportEvent("policy.error", "high", "fail_closed" if rule in closed else "allow_alert", f"{rule}: {text}")
@@ -362,19 +386,22 @@ class Judge:
     def _answer(self, frame: Call | Send | CallResult | CallError, verdict: Verdict) -> Effects:
         """What the sender of a refused Call hears, or who waits for a refused answer. A SEND is never answered."""
         if isinstance(frame, CallResult | CallError):
-            error = build_call_error(self._version, frame.message_id, ErrorMeaning.SECURITY, REFUSED)
-            return (Deliver(error),)
+            return (self._denied(frame.message_id),)
         if isinstance(frame, Send) or verdict.effect is None:
             return ()
         gate = self._policy.schema_gates(self._version)
         text = answer_to(self._version, frame.message_id, frame.action, verdict.effect, verdict.response, gate)
         return (Reply(text),) if text is not None else ()
 
+    def _denied(self, message_id: str) -> Deliver:
+        """What whoever has asked gets in the place of an answer that is refused."""
+        return Deliver(build_call_error(self._version, message_id, ErrorMeaning.SECURITY, REFUSED))
+
     def _refused(self, frame: Call | Send, event: ReportEvent, meaning: ErrorMeaning, beside: Effects = ()) -> Ruling:
         """A gate refuses. A SEND is dropped in silence (FR.07). `beside`: what else is to be reported."""
         if isinstance(frame, Send):
             return Ruling((msgspec.structs.replace(event, decision="drop"), *beside))
-        reply = build_call_error(self._version, frame.message_id, meaning, _PHRASES.get(event.event, "refused"))
+        reply = build_call_error(self._version, frame.message_id, meaning, PHRASES.get(event.event, "refused"))
         return Ruling((event, *beside, Reply(reply)))
 
     # -- answers
@@ -399,31 +426,27 @@ class Judge:
             inner = inner_result(asked.version, payload)
             is_readable, payload = inner is not None, inner or payload
         if is_result:
-            if asked.action == _BOOT and asked.outer != AMBIGUOUS:
-                reports = self._note_boot(payload, origin)
             plan = self._plan_of_result(asked, origin)
+            if plan is None or size > plan.harmless_bytes:
+                oversize = self._oversize(asked.version, asked.action, "result", payload, size)
+                if oversize is not None and self._gates.sizes == "enforce":
+                    return Ruling((oversize, self._denied(frame.message_id)))
+                reports = () if oversize is None else (would(oversize),)
+            if asked.action == _BOOT and asked.outer != AMBIGUOUS:
+                reports = (*reports, *self._note_boot(payload, origin))
+                plan = self._plan_of_result(asked, origin)
             fits = plan is not None and (plan.fits is None or plan.fits(payload))
             if (
                 is_readable
                 and not fits
                 and (violation := self._schema(asked.action, "result", payload, asked.version)) is not None
             ):
-                reports = (*reports, _would(violation[0]))
+                reports = (*reports, would(violation[0]))
             if plan is not None and not reports and not plan.rules:
                 if plan.is_learnt_from:
                     self._answered(asked, payload, now - age_s)
                 return _PASS
-        message = Message(
-            origin=origin,
-            phase=Phase.RESULT if is_result else Phase.ERROR,
-            action=asked.action,
-            payload=payload,
-            type=3 if is_result else 4,
-            id=frame.message_id,
-            size=size,
-            request=Request(asked.action, asked.payload, int(age_s * 1000)),
-            version=asked.version,
-        )
+        message = _answer_of(asked, frame, payload, origin, size, age_s)
         ruling = self._rules(frame, message, now, reports)
         if is_result:
             self._answered(asked, payload, now - age_s)
@@ -459,38 +482,19 @@ class Judge:
         return self._gates
 
 
-def _report_of(match: RuleMatch) -> ReportEvent:
-    """A match as a security event; what is not enforced says what it would have done."""
-    rule = match.rule
-    effect = rule.effect.name.lower()
-    detail = rule.id + (f": {match.why}" if match.why else "")
-    detail += f" (exception of {match.exception})" if match.exception else ""
-    return ReportEvent(rule.event, rule.severity, effect if match.enforced else f"would:{effect}", detail, rule=rule)
-
-
-def _of_revision(effect: Effect, revision: str) -> Effect:
-    return msgspec.structs.replace(effect, revision=revision) if isinstance(effect, ReportEvent) else effect
-
-
-def _would(event: ReportEvent) -> ReportEvent:
-    """The same event where a gate only watches."""
-    return msgspec.structs.replace(event, decision=f"would:{event.decision}")
-
-
-def _suspicious(payload: Payload) -> Effects:
-    """Keys with which objects of a JavaScript back end are rebuilt (CWE-1321), looked for where the schema knows no such key."""
-    if _POLLUTING.isdisjoint(payload):
-        return ()
-    return (ReportEvent("json.suspicious_key", "high", "allow_alert", "a key that rebuilds objects in JavaScript"),)
-
-
-_WRAPPER_DENIED: Final = ReportEvent("policy.denied", "medium", "deny", "signed or tunnelled message")
-_POLLUTING: Final = frozenset({"__proto__", "constructor", "prototype"})
-_PHRASES: Final = {
-    "rpc.unknown_action": "unknown action",
-    "rpc.direction": "not for this sender",
-    "state.not_accepted": "not accepted yet",
-    "schema.violation": "payload does not fit its schema",
-    "policy.quarantined": "in quarantine",
-    "policy.unreadable_wrapper": "unreadable signed or tunnelled message",
-}
+def _answer_of(
+    asked: OpenCall, frame: CallResult | CallError, payload: Payload, origin: Origin, size: int, age_s: float
+) -> Message:
+    """The answer to a call, for rules."""
+    is_result = type(frame) is CallResult
+    return Message(
+        origin=origin,
+        phase=Phase.RESULT if is_result else Phase.ERROR,
+        action=asked.action,
+        payload=payload,
+        type=3 if is_result else 4,
+        id=frame.message_id,
+        size=size,
+        request=Request(asked.action, asked.payload, int(age_s * 1000)),
+        version=asked.version,
+    )

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from gateway.ocpp.actions import lookup
-from gateway.ocpp.schema_gate import SchemaGate
+from gateway.ocpp.schema_gate import Kind, SchemaGate
 from gateway.ocpp.vocabulary import OCPPVersion, Origin
 from gateway.ocpp.wrapped import may_wrap
 from gateway.policy.guards import Scan
@@ -33,6 +33,8 @@ class Plan(msgspec.Struct, frozen=True):
     """True if some rule can be ruled out by looking at the bytes."""
     is_learnt_from: bool
     """True if the transaction tracker wants to see it."""
+    harmless_bytes: float
+    """A message with at most so many is not too large, whatever is in it."""
 
     def candidates(self, data: bytes, transactions: Transactions) -> tuple[CompiledRule, ...]:
         """The rules that may hold for a message with these bytes."""
@@ -68,7 +70,8 @@ class Plans:
         kinds = self.calls_of_charge_point if origin is Origin.CHARGE_POINT else self.calls_of_csms
         is_guarded = any(rule.guard is not None for rule in rules)
         is_learnt_from = learns_from(action, result=False)
-        kinds[action] = Plan(self._gate.quick_check(action, "call"), rules, is_guarded, is_learnt_from)
+        check, most = self._gate.quick_check(action, "call"), self._harmless_bytes(view, action, "call")
+        kinds[action] = Plan(check, rules, is_guarded, is_learnt_from, most)
 
     def add_result(self, view: View, action: str, asker: Origin) -> None:
         """Remember the results of a kind of call of the session's own version, which was forwarded and so exists."""
@@ -82,4 +85,9 @@ class Plans:
             rules,
             is_guarded=False,
             is_learnt_from=learns_from(action, result=True),
+            harmless_bytes=self._harmless_bytes(view, action, "result"),
         )
+
+    def _harmless_bytes(self, view: View, action: str, kind: Kind) -> float:
+        by_schema, site = self._gate.size_limit(action, kind), view.snapshot.site
+        return site.size_limit(view.session.group, action, by_schema, answer=kind == "result").harmless_bytes

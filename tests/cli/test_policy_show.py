@@ -49,6 +49,21 @@ class TestShow:
         write_pack(configured.directory, SOUND.replace("level: 2", "level: 3"))
         assert revision() != first
 
+    def test_sizes_are_those_of_the_schema_and_of_the_site(self, configured: Place, cli: Cli) -> None:
+        text = "groups:\n  depot:\n    sizes: {DataTransfer: {bytes: 999}}\n"
+        write_site(configured.directory, "apiVersion: ocpp-gateway/v1\nkind: PolicySite\n" + text)
+        everyone, depot = (
+            {(row["version"], row["action"], row["kind"]): row for row in cli(*words, "--json").json()["sizes"]}
+            for words in (("policy", "show", "--sizes"), ("policy", "show", "--sizes", "--group", "depot"))
+        )
+        vendor = "1.6", "DataTransfer", "call"
+        assert (everyone[vendor]["max_bytes"], everyone[vendor]["set_by_site"]) == (None, False)
+        assert (depot[vendor]["max_bytes"], depot[vendor]["set_by_site"]) == (999, True)
+        assert depot["1.6", "Heartbeat", "call"]["max_bytes"] == 16_386
+        assert "gate sizes: enforce" in cli("policy", "show", "--sizes").out
+        unknown = cli("policy", "show", "--sizes", "--group", "depto")
+        assert (unknown.code, "Did you mean 'depot'?" in unknown.err) == (USAGE, True)
+
     def test_rules_in_trouble_are_told_by_it_and_by_status(self, configured: Place, cli: Cli) -> None:
         rules = {
             "mine/reset": {"evaluations": 50, "errors": 5, "degraded": True, "overflows": 0},

@@ -8,6 +8,7 @@ import pytest
 from gateway.config.policy import Policy
 from gateway.config.policy_packs import Bundle
 from gateway.config.policy_site import load_policy, read_site
+from gateway.ocpp.size_limits import NO_LIMIT, SizeLimit
 from gateway.policy.site import Gates
 from tests.policy.build import session_of
 
@@ -47,8 +48,64 @@ def test_a_group_keeps_what_holds_for_everyone_gate_by_gate(
 
 def test_a_gate_that_there_is_not_is_an_error(tmp_path: Path) -> None:
     """It would be taken for one that protects."""
-    _, (problem,) = site_of(tmp_path, "everyone:\n  gates: {sizes: enforce}\n")
-    assert (problem.code, problem.line, problem.severity) == ("P003", 4, "error")
+    _, (problem,) = site_of(tmp_path, "everyone:\n  gates: {size: enforce}\n")
+    assert (problem.code, problem.line, problem.severity, problem.suggestion) == ("P003", 4, "error", "sizes")
+
+
+SIZES = """
+everyone:
+  sizes:
+    DataTransfer: {bytes: 4096, answer_bytes: 512}
+    "@certificates": {bytes: 9000}
+    "@disruptive": {bytes: 8000, items: 7}
+    InstallCertificate: {bytes: 12000}
+groups:
+  north:
+    sizes:
+      DataTransfer: {items: 3}
+      "@certificates": {bytes: 5000}
+"""
+SCHEMA = SizeLimit(20_000, 100)
+
+
+@pytest.mark.parametrize(
+    ("group", "action", "answer", "expected"),
+    [
+        ("", "Heartbeat", False, SCHEMA),
+        ("", "DataTransfer", False, SizeLimit(4_096, 100)),
+        ("", "DataTransfer", True, SizeLimit(512, 100)),
+        ("north", "DataTransfer", False, SizeLimit(4_096, 3)),
+        ("", "SignCertificate", False, SizeLimit(9_000, 100)),
+        ("north", "SignCertificate", False, SizeLimit(5_000, 100)),
+        ("", "DeleteCertificate", False, SizeLimit(8_000, 7)),
+        ("", "InstallCertificate", False, SizeLimit(12_000, 7)),
+        ("north", "InstallCertificate", False, SizeLimit(5_000, 7)),
+        ("", "StopTransaction", False, NO_LIMIT),
+        ("", "MeterValues", True, NO_LIMIT),
+    ],
+)
+def test_what_a_site_says_of_sizes_goes_before_the_schema(
+    tmp_path: Path, group: str, action: str, answer: bool, expected: SizeLimit
+) -> None:
+    site, problems = site_of(tmp_path, SIZES)
+    assert problems == []
+    assert site.size_limit(group, action, SCHEMA, answer=answer) == expected
+
+
+@pytest.mark.parametrize(
+    ("sizes", "code", "suggestion"),
+    [
+        ("{Reset: {bytes: 0}}", "P005", ""),
+        ("{Reset: {bytes: many}}", "P005", ""),
+        ("{Reset: {byte: 10}}", "P003", "bytes"),
+        ("{Rset: {bytes: 10}}", "P010", "Reset"),
+        ('{"@firmwar": {bytes: 10}}', "P010", "@firmware"),
+        ("{Reset: 10}", "P005", ""),
+    ],
+)
+def test_sizes_that_mean_nothing_are_errors(tmp_path: Path, sizes: str, code: str, suggestion: str) -> None:
+    _, problems = site_of(tmp_path, f"everyone:\n  sizes: {sizes}\n")
+    assert [(problem.code, problem.line, problem.suggestion) for problem in problems] == [(code, 4, suggestion)]
 
 
 def test_the_files_in_the_documentation_can_be_used(tmp_path: Path) -> None:

@@ -62,10 +62,11 @@ def test_from_watching_to_enforcing_is_a_delta_and_a_deny():
         ({"event": "rpc.direction", "effect": "callerror"}, Gates()),
         ({"event": "rpc.unknown_action", "effect": "callerror"}, Gates()),
         ({"event": "state.not_accepted", "would": "callerror"}, Gates()),
+        ({"event": "schema.oversize", "would": "callerror"}, Gates(sizes="enforce")),
     ],
 )
 def test_what_gates_had_to_say_counts_by_the_mode_that_a_policy_gives_them(match, gates):
-    watching = SitePolicy(everyone=GroupPolicy(gates=Gates(direction="monitor", state="monitor")))
+    watching = SitePolicy(everyone=GroupPolicy(gates=Gates(direction="monitor", state="monitor", sizes="monitor")))
     enforcing = SitePolicy(groups={"g": GroupPolicy(gates=gates)})
     now, then = (snapshot_of({**DENY, "action": "alert"}, site=site) for site in (watching, enforcing))
     frames = [frame(1, '[2,"1","Reset",{"type":"Hard"}]', matches=[match]), frame(2, '[2,"2","Reset",{"type":"Hard"}]')]

@@ -2,6 +2,7 @@
 
 import base64
 import copy
+import json
 
 import pytest
 
@@ -10,6 +11,7 @@ from gateway.config.policy_packs import load_bundle
 from gateway.ocpp.vocabulary import OCPPVersion, SecurityProfile
 from gateway.policy.session import SessionFacts
 from gateway.policy.site import Gates, GroupPolicy, SitePolicy
+from gateway.policy.site_sizes import SizeRule
 from gateway.relay.effects import FORWARD, NOTHING, AskFleet, Effects, Forward, NoteBootState, ReportEvent
 from gateway.relay.judge import Judge, PolicyInForce
 from gateway.relay.relay import Relay
@@ -328,3 +330,72 @@ def test_a_boot_at_the_time_that_was_told_is_no_flood_also_over_another_connecti
                 scenario.effects()
         assert passed == 19, "the very first one counts: nothing had been told"
         assert names(effects) == ["state.boot_flood", "policy.denied"]
+
+
+# -- sizes
+
+
+LARGE = "x" * 20_000
+
+
+def sized(mode: str = "enforce", **rules: SizeRule) -> SitePolicy:
+    return SitePolicy(everyone=GroupPolicy(gates=Gates(sizes=mode), sizes=rules))  # type: ignore[arg-type]
+
+
+def test_what_is_larger_than_its_schema_can_be_is_refused_and_near_misses_pass() -> None:
+    with Judged(site=sized()) as scenario:
+        scenario >> ChargePoint(f'[2,"1","Heartbeat",{{"custom":"{LARGE}"}}]')
+        refused = scenario.effects()
+        assert names(refused) == ["schema.oversize"]
+        assert b'[4,"1","OccurenceConstraintViolation","too large for this action",{}]' in refused[-1].text  # type: ignore[union-attr]
+        scenario >> ChargePoint('[2,"2","Heartbeat",{"custom":[' + ",".join(["1"] * 101) + "]}]")
+        assert names(scenario.effects()) == ["schema.oversize"]
+        scenario >> ChargePoint('[2,"3","Heartbeat",{"custom":[' + ",".join(["1"] * 100) + "]}]")
+        assert Forward() in scenario.effects()
+
+
+def test_a_gate_that_watches_lets_it_pass_and_tells() -> None:
+    with Judged(site=sized("monitor")) as scenario:
+        scenario >> ChargePoint(f'[2,"1","Heartbeat",{{"custom":"{LARGE}"}}]')
+        effects = scenario.effects()
+    assert Forward() in effects
+    assert [each.decision for each in effects if isinstance(each, ReportEvent) and each.event == "schema.oversize"] == [
+        "would:callerror"
+    ]
+
+
+def test_billing_data_is_never_too_large_unless_the_site_says_so() -> None:
+    stop = '[2,"1","StopTransaction",{"transactionId":7,"meterStop":9,"timestamp":"2026-01-01T00:00:00Z","transactionData":[%s]}]'
+    value = '{"timestamp":"2026-01-01T00:00:00Z","sampledValue":[{"value":"1"}]}'
+    text = stop % ",".join([value] * 3_000)
+    with Judged(site=sized()) as scenario:
+        scenario >> ChargePoint(text)
+        assert Forward() in scenario.effects()
+    with Judged(site=sized(StopTransaction=SizeRule(items=1_000))) as scenario:
+        scenario >> ChargePoint(text)
+        assert names(scenario.effects()) == ["schema.oversize"]
+
+
+def test_an_answer_is_held_to_its_own_size_and_whoever_asked_hears_an_error() -> None:
+    answer = json.dumps([3, "1", {"configurationKey": [{"key": "k", "readonly": True}] * 50}])
+    for rule, passes in (
+        (SizeRule(answer_items=49), False),
+        (SizeRule(answer_items=50), True),
+        (SizeRule(items=1), True),
+    ):
+        with Judged(site=sized(GetConfiguration=rule)) as scenario:
+            scenario >> CSMS('[2,"1","GetConfiguration",{}]') << FORWARD >> ChargePoint(answer)
+            effects = scenario.effects()
+        assert (Forward() in effects) is passes
+        assert names(effects) == ([] if passes else ["schema.oversize"])
+        if not passes:
+            assert effects[-1].text.startswith(b'[4,"1","SecurityError"')  # type: ignore[union-attr]
+
+
+def test_a_limit_holds_for_the_call_inside_too() -> None:
+    inner = json.dumps({"csr": "A" * 600})
+    tunnel = {"vendorId": "org.openchargealliance.iso15118pnc", "messageId": "SignCertificate", "data": inner}
+    for most, passes in ((500, False), (2_000, True)):
+        with Judged(site=sized(SignCertificate=SizeRule(bytes=most))) as scenario:
+            scenario >> ChargePoint(json.dumps([2, "1", "DataTransfer", tunnel]))
+            assert ("schema.oversize" in names(scenario.effects())) is not passes

@@ -19,9 +19,11 @@ __all__ = ["show"]
 
 @click.command()
 @click.option("--rule", "rule_id", metavar="ID", help="Everything about one rule.")
+@click.option("--sizes", is_flag=True, help="How large a message of each action may be.")
+@click.option("--group", metavar="NAME", default="", help="With --sizes: for this group of charge points.")
 @config_option
 @json_option
-def show(rule_id: str | None, config_path: str | None, as_json: bool) -> int:
+def show(rule_id: str | None, sizes: bool, group: str, config_path: str | None, as_json: bool) -> int:
     """Show what is configured, and what is in force.
 
     Packs, rules, modes and parameters that the configuration names, and the revision of all of it. The revision is
@@ -31,6 +33,10 @@ def show(rule_id: str | None, config_path: str | None, as_json: bool) -> int:
 
     config = read_config(config_path, as_json=as_json)
     bundle = usable(sources_of((), config_path, as_json=as_json), as_json=as_json, code=USAGE)
+    if sizes:
+        from gateway.cli.policy.sizes import show_sizes
+
+        return show_sizes(bundle.site, group, as_json=as_json)
     if rule_id is not None:
         rule = require_rule(rule_id, bundle.packs, as_json=as_json)
         document = _rule_record(rule, bundle)
