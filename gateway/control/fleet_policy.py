@@ -14,8 +14,9 @@ from typing_extensions import override
 from gateway.control.link_server import EdgeLink
 from gateway.control.part import NodePart
 from gateway.control.policy_health import PolicyHealth
-from gateway.link.messages import BudgetAnswer, BudgetRequest, QuarantineChanged
-from gateway.link.policy_counts import PolicyTallies
+from gateway.control.remembered_counters import RememberedCounters
+from gateway.link.messages import AdmitGranted, AdmitRefused, BudgetAnswer, BudgetRequest, QuarantineChanged
+from gateway.link.policy_counts import CountersKept, PolicyTallies
 from gateway.ocpp.vocabulary import ChargePointId
 from gateway.policy.budgets import FleetBudgets
 
@@ -36,11 +37,15 @@ class FleetPolicy(NodePart):
         self.health = PolicyHealth(report, self._budgets.take_overflows)
         self._quarantined: dict[ChargePointId, str] = {}
         """The rule, by charge point."""
+        self._remembered = RememberedCounters()
 
-    def heard(self, link: EdgeLink, message: BudgetRequest | QuarantineChanged | PolicyTallies) -> None:
-        """Answer, or pass on to the other workers, or add up."""
+    def heard(self, link: EdgeLink, message: BudgetRequest | QuarantineChanged | PolicyTallies | CountersKept) -> None:
+        """Answer, or pass on to the other workers, or add up, or keep."""
         if isinstance(message, PolicyTallies):
             self.health.heard(message)
+            return
+        if isinstance(message, CountersKept):
+            self._remembered.keep(link, message)
             return
         if isinstance(message, BudgetRequest):
             answers = self._budgets.answers(message.asks, self._online(), time.time())
@@ -53,6 +58,16 @@ class FleetPolicy(NodePart):
         for other in self._links.values():
             if other is not link:
                 other.send(message)
+
+    def bringing(self, link: EdgeLink) -> Callable[[AdmitGranted | AdmitRefused], None]:
+        """What answers a request of this worker for admission: it hears what another one knows of the charge point before."""
+
+        def answer(message: AdmitGranted | AdmitRefused) -> None:
+            if isinstance(message, AdmitGranted):
+                self._remembered.bring(link, message.admission.charge_point_id, time.time())
+            link.send(message)
+
+        return answer
 
     @override
     def status(self) -> dict[str, Any]:

@@ -57,7 +57,7 @@ from gateway.link.messages import (
     SessionOpened,
     SettingsApplied,
 )
-from gateway.link.policy_counts import PolicyTallies
+from gateway.link.policy_counts import CountersKept, PolicyTallies
 from gateway.link.relayed import RelayedFrames
 from gateway.link.tasks import TaskOwner
 from gateway.store.errors import StoreError
@@ -253,7 +253,7 @@ class Node:
     def _received(self, link: EdgeLink, message: EdgeMessage) -> None:
         match message:
             case AdmitRequest():
-                self._desk.ask(message, link, link.send, self._tasks)
+                self._desk.ask(message, link, self._fleet_policy.bringing(link), self._tasks)
             case SessionOpened() | SessionClosed() | BootStateChanged() | Registered():
                 self._session_changed(link, message)
             case Report(events=events):
@@ -267,7 +267,7 @@ class Node:
                 self._trail.relayed.take(link, message)
             case Hello():
                 self._hello(link, message)
-            case BudgetRequest() | QuarantineChanged() | PolicyTallies():
+            case BudgetRequest() | QuarantineChanged() | PolicyTallies() | CountersKept():
                 self._fleet_policy.heard(link, message)
             case SettingsApplied(generation=generation, error=error):
                 link.applied_generation, link.settings_error = generation, error

@@ -6,15 +6,18 @@ from collections.abc import Callable
 from itertools import count
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from gateway.config.ocpp_schemas import schema_gate
 from gateway.config.policy_packs import policy_scopes
 from gateway.edge.control_link import ControlLink
 from gateway.identity.evidence import Admission
 from gateway.link.messages import BudgetAnswer, BudgetRequest, PolicySettings, QuarantineChanged
-from gateway.link.policy_counts import PolicyTallies
+from gateway.link.policy_counts import CountersKept, PolicyTallies
 from gateway.link.turns import in_turns
 from gateway.ocpp.vocabulary import ChargePointId, OCPPVersion
 from gateway.policy.counter_table import Overflow
+from gateway.policy.handover import Kept, hand_over, take_over
 from gateway.policy.session import SessionFacts
 from gateway.policy.snapshot import Snapshot
 from gateway.policy.tallies import RuleTally
@@ -33,6 +36,8 @@ _ANSWER_TIMEOUT_S = 2.0
 _TALLIED_EVERY = 20
 """So many times `tell` is called."""
 
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Kept).decode
 _NO_OVERFLOW = Overflow(0, "")
 
 _COMPILING_LIMIT_S = 4.0
@@ -123,10 +128,22 @@ class PolicyDesk:
         if not self._link.send(BudgetRequest(number, asks)):
             self._answered(number, {})
 
-    def told(self, message: BudgetAnswer | QuarantineChanged) -> None:
-        """Control has answered, or another worker has told of a quarantine."""
+    def hand_over(self, charge_point_id: ChargePointId) -> None:
+        """A session ends: the next one may be at another worker."""
+        if self._in_force is not None and (kept := hand_over(self._in_force.state, charge_point_id, time.time())):
+            self._link.send(CountersKept(charge_point_id, kept.until, _encode(kept)))
+
+    def _take_over(self, message: CountersKept) -> None:
+        if self._in_force is not None:
+            kept, snapshot = _decode(message.kept), self._in_force.snapshot
+            take_over(self._in_force.state, message.charge_point_id, kept, snapshot, time.time())
+
+    def told(self, message: BudgetAnswer | QuarantineChanged | CountersKept) -> None:
+        """Control has answered, or another worker has told of a quarantine, or of what it knew of a charge point."""
         if isinstance(message, BudgetAnswer):
             self._answered(message.request_id, message.answers)
+        elif isinstance(message, CountersKept):
+            self._take_over(message)
         elif message.rule:
             self._early[message.charge_point_id] = message.rule
             self._adopt()

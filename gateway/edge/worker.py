@@ -56,6 +56,7 @@ from gateway.link.messages import (
     SettingsApplied,
     SettingsUpdate,
 )
+from gateway.link.policy_counts import CountersKept
 from gateway.link.relayed import FramesRecorded
 from gateway.link.tasks import TaskOwner
 from gateway.ocpp.vocabulary import OCPPVersion, SecurityProfile
@@ -363,6 +364,7 @@ class Worker:
         self.deadlines.remove(bridge)
         charge_point, csms = bridge.charge_point, bridge.csms
         _add_traffic(self.counts.values, bridge)
+        self.policy.hand_over(admission.charge_point_id)
         self.link.send(
             SessionClosed(
                 admission.session,
@@ -388,7 +390,7 @@ class Worker:
                 self.tasks.start(self._probe(message), "probe")
             case Disconnect():
                 self._disconnect(message)
-            case BudgetAnswer() | QuarantineChanged():
+            case BudgetAnswer() | QuarantineChanged() | CountersKept():
                 self.policy.told(message)
             case GatewayCall():
                 self.own_calls.call(message)

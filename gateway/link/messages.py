@@ -14,7 +14,7 @@ from gateway.audit.relayed import Levels
 from gateway.config.model import CSMS, Limits, Listener, Trust, WebSocketSettings
 from gateway.identity.evidence import Admission, Claim, Proof
 from gateway.link.images import ImageAsked, ImageChecked
-from gateway.link.policy_counts import PolicyTallies
+from gateway.link.policy_counts import CountersKept, PolicyTallies
 from gateway.link.profiles import ProfileNoted, ProfileSeen
 from gateway.link.relayed import FramesRecorded, RelayedFrames
 from gateway.ocpp.password_messages import Outcome
@@ -467,6 +467,7 @@ EdgeMessage = (
     | QuarantineChanged
     | PolicyTallies
     | ImageAsked
+    | CountersKept
 )
 ControlMessage = (
     SettingsUpdate
@@ -483,4 +484,5 @@ ControlMessage = (
     | ProfileNoted
     | QuarantineChanged
     | ImageChecked
+    | CountersKept
 )

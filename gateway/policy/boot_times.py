@@ -60,6 +60,17 @@ class BootTimes:
         """True if it was told to wait, and has not."""
         return now < self._due.get(identity, _ASKED)
 
+    def due(self, identity: str) -> float | None:
+        """When it was told to send one, None if it was not."""
+        return self._due.get(identity)
+
+    def restore(self, identity: str, due: float | None) -> None:
+        """What it was told last, at another worker."""
+        if due is None:
+            self._due.pop(identity, None)
+        else:
+            self._tell(identity, due)
+
     def _tell(self, identity: str, due: float) -> None:
         self._due[identity] = due
         self._due.move_to_end(identity)

@@ -15,12 +15,15 @@ do those beyond share one: there a limit refuses too much rather than too little
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, Generic, NamedTuple, TypeVar
 
-__all__ = ["CounterKey", "CounterTables", "Overflow", "Window", "add_overflows"]
+import msgspec
+
+__all__ = ["CounterKey", "CounterTables", "KeptWindow", "Overflow", "Window", "add_overflows"]
 
 _T = TypeVar("_T")
+_E = TypeVar("_E")
 _EXPIRED_AT_ONCE: Final = 64
 _TABLES_BEFORE_LOOKING: Final = 64
 _ANYBODY: Final = ""
@@ -42,6 +45,16 @@ class Overflow(NamedTuple):
 
     times: int
     owner: str
+
+
+class KeptWindow(msgspec.Struct, Generic[_E], frozen=True, array_like=True):
+    """A window on its way to another edge worker."""
+
+    table: str
+    text: str | None
+    """None: the spare one of its owner."""
+    ends: float
+    entries: tuple[_E, ...]
 
 
 class Window(Generic[_T]):
@@ -139,6 +152,31 @@ class CounterTables(Generic[_T]):
         elif table.spare.get(window.owner) is window:
             table.spare.move_to_end(window.owner)
 
+    def of_owner(self, owner: str, now: float) -> Iterator[tuple[str, str | None, Window[_T]]]:
+        """(table, text, window) of what still counts for an owner; the tables in which it has fewest keys come first."""
+        found = [(len(table.keys_of.get(owner, ())), name, table) for name, table in self._tables.items()]
+        for _, name, table in sorted(found, key=lambda each: each[:2]):
+            spare = table.spare.get(owner)
+            if spare is not None and spare.ends > now:
+                yield name, None, spare
+            for text in table.keys_of.get(owner, ()):
+                window = table.windows[text]
+                if window.ends > now:
+                    yield name, text, window
+
+    def take_in(self, owner: str, kept: KeptWindow[_E], now: float, add: Callable[[_T, tuple[_E, ...]], None]) -> None:
+        """Remember a window of another worker; `add` puts what it holds beside what is here. One that is over is left out."""
+        if kept.ends <= now:
+            return
+        key = CounterKey(kept.table, owner, kept.text or "")
+        if kept.text is None:
+            table = self._tables.get(kept.table) or self._add(kept.table, now)
+            window = self._spare(table, owner)
+        else:
+            window = self.open(key, now)
+        add(window.content, kept.entries)
+        self.drawn(key, window, max(window.ends, kept.ends))
+
     def take_overflows(self) -> dict[str, Overflow]:
         """By table, since the last time."""
         found, self._overflows = self._overflows, {}
@@ -153,10 +191,13 @@ class CounterTables(Generic[_T]):
     def _open_spare(self, table: _Table[_T], key: CounterKey) -> Window[_T]:
         before = self._overflows.get(key.table)
         self._overflows[key.table] = Overflow(1 + (before.times if before else 0), key.owner)
-        found = table.spare.get(key.owner)
+        return self._spare(table, key.owner)
+
+    def _spare(self, table: _Table[_T], owner: str) -> Window[_T]:
+        found = table.spare.get(owner)
         if found is not None:
             return found
-        owner = _ANYBODY if self._is_spent(table) else key.owner
+        owner = _ANYBODY if self._is_spent(table) else owner
         found = table.spare.get(owner)
         if found is None:
             found = table.spare[owner] = Window(self._empty(), owner)

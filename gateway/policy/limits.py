@@ -5,10 +5,11 @@ its parameters, so a reload that does not touch a limit does not reset it. What 
 `gateway.policy.counter_table`.
 """
 
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
+from collections.abc import Iterable, Iterator
 from typing import Final
 
-from gateway.policy.counter_table import CounterKey, CounterTables, Overflow
+from gateway.policy.counter_table import CounterKey, CounterTables, KeptWindow, Overflow
 
 __all__ = ["MAX_LIMIT", "Distinct", "Rates", "Sum"]
 
@@ -54,6 +55,22 @@ class Rates:
         self._tables.drawn(key, window, moments[-1] + window_s)
         return True
 
+    def kept(self, owner: str, now: float) -> Iterator[KeptWindow[float]]:
+        """What still counts for an owner: moments."""
+        for table, text, window in self._tables.of_owner(owner, now):
+            yield KeptWindow(table, text, window.ends, tuple(window.content))
+
+    def restore(self, owner: str, kept: Iterable[KeptWindow[float]], now: float) -> None:
+        """Remember what another worker has counted. What both have counted together counts once."""
+        for each in kept:
+            self._tables.take_in(owner, each, now, _add_moments)
+
+
+def _add_moments(here: deque[float], there: tuple[float, ...]) -> None:
+    either = sorted((Counter(here) | Counter(there)).elements())
+    here.clear()
+    here.extend(either[-MAX_LIMIT:])
+
 
 def _fits(moments: deque[float], limit: int, window_s: float, now: float) -> bool:
     return len(moments) < limit or (limit > 0 and moments[-limit] <= now - window_s)
@@ -91,6 +108,24 @@ class Distinct:
         seen.move_to_end(value)
         self._tables.drawn(key, window, now + window_s)
         return True
+
+    def kept(self, owner: str, now: float) -> Iterator[KeptWindow[tuple[str, float]]]:
+        """What still counts for an owner: values and when they were seen last."""
+        for table, text, window in self._tables.of_owner(owner, now):
+            yield KeptWindow(table, text, window.ends, tuple(window.content.items()))
+
+    def restore(self, owner: str, kept: Iterable[KeptWindow[tuple[str, float]]], now: float) -> None:
+        """Remember what another worker has counted."""
+        for each in kept:
+            self._tables.take_in(owner, each, now, _add_values)
+
+
+def _add_values(here: OrderedDict[str, float], there: tuple[tuple[str, float], ...]) -> None:
+    newest = dict(here)
+    for value, moment in there:
+        newest[value] = max(moment, newest.get(value, moment))
+    here.clear()
+    here.update(sorted(newest.items(), key=lambda item: item[1])[-MAX_LIMIT:])
 
 
 class _Amounts:
@@ -148,3 +183,19 @@ class Sum:
             amounts.total += abs(amount)
             self._tables.drawn(key, window, now + window_s)
         return True
+
+    def kept(self, owner: str, now: float) -> Iterator[KeptWindow[tuple[float, float]]]:
+        """What still counts for an owner: moments and amounts."""
+        for table, text, window in self._tables.of_owner(owner, now):
+            yield KeptWindow(table, text, window.ends, tuple(window.content.entries))
+
+    def restore(self, owner: str, kept: Iterable[KeptWindow[tuple[float, float]]], now: float) -> None:
+        """Remember what another worker has counted. What both have counted together counts once."""
+        for each in kept:
+            self._tables.take_in(owner, each, now, _add_amounts)
+
+
+def _add_amounts(here: _Amounts, there: tuple[tuple[float, float], ...]) -> None:
+    either = sorted((Counter(here.entries) | Counter(there)).elements())
+    here.entries = deque(either[-MAX_LIMIT:])
+    here.total = sum(amount for _, amount in here.entries)

@@ -47,3 +47,15 @@ class SetPoints:
             del known[next(iter(known))]
         if len(self._of) > self._max_identities:
             self._of.popitem(last=False)
+
+    def of(self, identity: str) -> dict[int, SetPoint]:
+        """All of a charge point, by connector."""
+        return dict(self._of.get(identity, {}))
+
+    def restore(self, identity: str, known: dict[int, SetPoint]) -> None:
+        """What another worker has seen of it last, in the place of what is known here."""
+        if known:
+            self._of[identity] = dict(known)
+            self._of.move_to_end(identity)
+            if len(self._of) > self._max_identities:
+                self._of.popitem(last=False)

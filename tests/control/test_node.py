@@ -19,6 +19,7 @@ from gateway.config.policy import Policy
 from gateway.config.policy_site import load_policy
 from gateway.control.node import Node
 from gateway.link.messages import AdmitGranted, BudgetRequest, Disconnect, Registered
+from gateway.link.policy_counts import CountersKept
 from gateway.ocpp.vocabulary import ChargePointId, SecurityProfile
 from gateway.policy.counter_table import CounterKey
 from gateway.policy.signature import BundleSigner
@@ -406,6 +407,19 @@ class TestBudgets:
                 await edge.until(functools.partial(_has_heard, edge, heard))
             answers = [first.budgets[0], second.budgets[0], first.budgets[1]]
             assert [answer.answers[rule.id] for answer in answers] == [True, True, False]
+
+    async def test_what_a_worker_has_counted_is_with_the_next_one_before_the_session_is(self, site: NodeSite) -> None:
+        site.registry.add(record_of())
+        async with site.running(edges=2), site.edge(0) as first, site.edge(1, pid=2) as second:
+            opened = await first.enter(claim())
+            kept = CountersKept(opened.charge_point_id, time.time() + 60.0, b"kept")
+            first.send(kept)
+            first.end(opened.session)
+            again = await second.enter(claim())
+            assert second.kept == [kept]
+            second.end(again.session)
+            await first.enter(claim())
+            assert first.kept == []
 
     async def test_rule_packs_that_are_wrong_are_refused_at_a_reload(self, site: NodeSite) -> None:
         async with site.running() as node, site.edge() as edge:

@@ -350,3 +350,29 @@ def test_a_charge_point_with_too_many_keys_is_named() -> None:
     assert passed == 256 + 1
     (told,) = _tallies(control, desk)
     assert told.rules == (RuleTally("t/0", 1_000, 0, 744, CP),)
+
+
+def test_what_is_counted_in_a_session_goes_to_the_worker_of_the_next_one() -> None:
+    limited = {"match": {"action": "Heartbeat"}, "rate": {"key": ["session.identity"], "limit": "1/1h"}}
+    (control, desk), (_, other) = _desk(), _desk()
+    for each in (desk, other):
+        each.use(PolicySettings("one", (pack_of(limited),), SitePolicy()))
+    judges = [each.judge(make_admission(), OCPPVersion.V1_6, "192.0.2.1", 1.0) for each in (desk, other)]
+    data = b'[2,"1","Heartbeat",{}]'
+    call, payload = decode_message(data, OCPPVersion.V1_6)
+    assert isinstance(call, Call)
+
+    def passes(judge: Judge | None) -> bool:
+        assert judge is not None
+        return FORWARD[0] in judge.call(call, payload, Origin.CHARGE_POINT, data, time.time()).effects
+
+    assert passes(judges[0])
+    desk.hand_over(ChargePointId("CP-2"))
+    assert control.told == []
+    desk.hand_over(CP)
+    (message,) = control.told
+    assert passes(judges[1])  # that is the other worker's first; the one above is in the message
+    _, third = _desk()
+    third.use(PolicySettings("one", (pack_of(limited),), SitePolicy()))
+    third.told(message)
+    assert not passes(third.judge(make_admission(), OCPPVersion.V1_6, "192.0.2.1", 1.0))

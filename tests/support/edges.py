@@ -34,6 +34,7 @@ from gateway.link.messages import (
     SettingsApplied,
     SettingsUpdate,
 )
+from gateway.link.policy_counts import CountersKept
 from gateway.ocpp.vocabulary import BootState
 
 __all__ = ["LinkEdge", "TableEdge", "live"]
@@ -139,6 +140,7 @@ class LinkEdge:
         self.disconnected: list[Disconnect] = []
         self.probed: list[Probe] = []
         self.budgets: list[BudgetAnswer] = []
+        self.kept: list[CountersKept] = []
         self._answers: dict[int, asyncio.Future[AdmitGranted | AdmitRefused]] = {}
         self._numbers = itertools.count(1)
         self._names = itertools.count(1)
@@ -195,6 +197,8 @@ class LinkEdge:
                 self.send(ProbeAnswer(number, session, alive=alive))
             case BudgetAnswer():
                 self.budgets.append(message)
+            case CountersKept():
+                self.kept.append(message)
             case Disconnect(session=session):
                 self.disconnected.append(message)
                 self.end(session)
