@@ -1,6 +1,7 @@
 """`audit` at the prompt, over a log that somebody has worked on: an exit code and words, never a traceback, nothing removed."""
 
 import json
+import os
 import shutil
 import sqlite3
 from pathlib import Path
@@ -143,3 +144,38 @@ def test_every_byte_of_every_file_of_a_small_log(tmp_path: Path, cli: Cli) -> No
         assert cli("audit", "verify", tmp_path).code == NOT_OK, path
         path.write_bytes(data)
     assert json.loads(cli("audit", "verify", tmp_path, "--json").out)["ok"]
+
+
+@pytest.mark.parametrize("how", ["gone", "a link to itself"])
+def test_nobody_takes_a_part_of_the_log_for_the_whole(log: Path, cli: Cli, tmp_path: Path, how: str) -> None:
+    assert cli("audit", "export", "--dir", log, "-o", tmp_path / "whole").code == OK
+    bundle = log / "0001/tile/entries/000"
+    bundle.unlink()
+    if how != "gone":
+        bundle.symlink_to(bundle)
+    for words in (("tail",), ("search",), ("export", "-o", str(tmp_path / "part")), ("show", "5")):
+        result = cli("audit", *words, "--dir", log)
+        assert (result.code, "audit verify" in result.err) == (NOT_OK, True), words
+    assert cli("audit", "verify", log).code == NOT_OK
+
+
+@pytest.mark.parametrize("file", ["0001/tile/0/000", "0001/tile/entries/000", "0001/checkpoint"])
+@pytest.mark.parametrize("kind", ["directory", "pipe"])
+def test_what_is_no_file_is_none(log: Path, cli: Cli, file: str, kind: str) -> None:
+    (log / file).unlink()
+    if kind == "directory":
+        (log / file).mkdir()
+    else:
+        os.mkfifo(log / file)
+    assert cli("audit", "verify", log).code == NOT_OK
+
+
+def test_a_segment_that_would_keep_us_waiting(log: Path, cli: Cli) -> None:
+    (segment,) = (log / "0001/state").glob("segment-*")
+    segment.unlink()
+    assert cli("audit", "verify", log).code == OK, "there is nothing in it"
+    os.mkfifo(segment)
+    result = cli("audit", "verify", log, "--json")
+    (finding,) = result.json()["shards"][0]["findings"]
+    assert (result.code, finding["state"]) == (NOT_OK, "state-damaged")
+    assert cli("audit", "tail", "--dir", log).code == NOT_OK

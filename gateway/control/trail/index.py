@@ -16,7 +16,7 @@ import msgspec
 
 from gateway.audit.record import part
 from gateway.audit.tree import leaf_hash
-from gateway.control.trail.layout import Shard
+from gateway.control.trail.layout import Shard, read_file
 from gateway.control.trail.reader import RecordMissing, ShardReader, decoded
 
 __all__ = ["Cursor", "Hit", "Query", "SearchIndex"]
@@ -217,7 +217,7 @@ def _connected(path: Path) -> sqlite3.Connection:
 
 def _fingerprint(shard: Shard) -> str:
     try:
-        return hashlib.sha256(shard.keys.read_bytes()).hexdigest()
+        return hashlib.sha256(read_file(shard.keys)).hexdigest()
     except OSError:
         return ""
 

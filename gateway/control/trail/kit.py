@@ -10,7 +10,7 @@ from gateway.audit.note import NoteInvalid
 from gateway.audit.proof_file import ProofFile
 from gateway.audit.tiles import BundleInvalid, TileNodes
 from gateway.audit.tree import ProofInvalid, inclusion_proof, leaf_hash, verify_inclusion
-from gateway.control.trail.layout import Shard
+from gateway.control.trail.layout import Shard, read_file
 from gateway.control.trail.payloads import Disclosed
 from gateway.control.trail.reader import RecordMissing, ShardReader
 
@@ -42,7 +42,7 @@ class NotProvable(Exception):  # noqa: N818  a state
 def prove(shard: Shard, index: int) -> tuple[bytes, ProofFile]:
     """A record and its proof, verified. Raises NotProvable."""
     try:
-        note = shard.checkpoint.read_bytes()
+        note = read_file(shard.checkpoint)
         head = verify_checkpoint(note, shard.read_keys()).checkpoint
         if index >= head.size:
             raise NotProvable(f"Record {index} is not under a checkpoint yet; there are {head.size}.")
@@ -64,7 +64,7 @@ def make_kit(shard: Shard, index: int, disclosed: Disclosed | None = None) -> by
         "record.json": record,
         "record.tlog-proof": proof.encode(),
         "checkpoint": proof.checkpoint,
-        "keys": shard.keys.read_bytes(),
+        "keys": read_file(shard.keys),
         "verify.py": (Path(__file__).parent / "kit_verifier.py").read_bytes(),
     }
     if disclosed is not None:

@@ -26,6 +26,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from gateway.control.trail.disk import Disk
+from gateway.control.trail.layout import read_file
 
 __all__ = ["SALT_BYTES", "Disclosed", "PayloadGone", "PayloadStore", "Payloads"]
 
@@ -72,8 +73,8 @@ class Payloads:
 
     def __init__(self, payloads: Path, keys: Path) -> None:
         """Raises OSError."""
-        self._data = payloads.read_bytes() if payloads.exists() else b""
-        self._keys = dict(_rows(keys.read_bytes() if keys.exists() else b""))
+        self._data = read_file(payloads) if payloads.exists() else b""
+        self._keys = dict(_rows(read_file(keys) if keys.exists() else b""))
         self._places = {name: (at, size) for name, at, size in _frames(self._data)}
 
     def text(self, commit: str) -> bytes:

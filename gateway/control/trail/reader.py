@@ -7,12 +7,15 @@ from typing import Any, Final
 
 import msgspec
 
+from gateway.audit.checkpoint import Checkpoint
+from gateway.audit.note import NoteInvalid, parse_note
 from gateway.audit.tiles import ENTRIES, TILE_WIDTH, BundleInvalid, Tile, decode_bundle
 from gateway.control.trail.layout import Shard, read_file, shards_in
 from gateway.control.trail.segment import read_segment, segments_in
 
 __all__ = ["LogReader", "RecordMissing", "ShardReader", "decoded"]
 
+_PASSES: Final = 3
 _WIDTH: Final = re.compile(r"[1-9][0-9]{0,2}", re.ASCII)
 
 
@@ -37,7 +40,33 @@ class ShardReader:
         self._bundle: list[bytes] = []
 
     def records(self, start: int = 0) -> Iterator[tuple[int, bytes]]:
-        """Index and bytes of every record from `start` on that there is now. Raises RecordMissing."""
+        """Index and bytes of every record from `start` on that there is now.
+
+        Raises RecordMissing, also at the end where there are fewer than the checkpoint says: nobody takes a part for the whole.
+        """
+        promised, index = self._promised(), start
+        for _ in range(_PASSES):
+            for at, record in self._pass(index):
+                yield at, record
+                index = at + 1
+            if index >= promised:
+                return
+            # Between bundles and segments the writer may have put records from these into those.
+        raise RecordMissing(
+            f"{self.shard.name}: records {index} to {promised - 1} are not there. Run 'ocpp-gateway audit verify'."
+        )
+
+    def _promised(self) -> int:
+        """How many records there must be by the checkpoint, whoever has signed it; 0 if it cannot be read, or they were pruned."""
+        if self.shard.is_pruned:
+            return 0
+        try:
+            return Checkpoint.parse(parse_note(read_file(self.shard.checkpoint)).text).size
+        except (OSError, NoteInvalid):
+            return 0
+
+    def _pass(self, start: int) -> Iterator[tuple[int, bytes]]:
+        """What is in bundles, and then in segments. Raises RecordMissing."""
         number, index = start // TILE_WIDTH, start
         while bundle := self._read_bundle(number):
             first = number * TILE_WIDTH
@@ -51,6 +80,8 @@ class ShardReader:
                 segment = read_segment(path)
             except FileNotFoundError:
                 continue  # succeeded by another one meanwhile
+            except OSError as error:
+                raise RecordMissing(f"{path} cannot be read: {error.strerror}.") from error
             for at, record in enumerate(segment.records, segment.first):
                 if at == index:
                     yield at, record

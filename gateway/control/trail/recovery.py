@@ -23,7 +23,7 @@ from gateway.audit.tiles import (
 )
 from gateway.audit.tree import leaf_hash, subtree_root
 from gateway.control.trail.disk import Disk
-from gateway.control.trail.layout import Published, Shard
+from gateway.control.trail.layout import Published, Shard, read_file
 from gateway.control.trail.segment import Segment, read_segment, segments_in
 from gateway.control.trail.shard_writer import ShardWriter
 
@@ -55,11 +55,11 @@ def read_entries(shard: Shard, number: int, width: int) -> list[bytes]:
     """The first `width` records of a bundle. Raises OSError, BundleInvalid."""
     tile = Tile(ENTRIES, number, width)
     try:
-        return decode_bundle(shard.tile(tile).read_bytes(), width)
+        return decode_bundle(read_file(shard.tile(tile)), width)
     except FileNotFoundError:
         if width == TILE_WIDTH:
             raise
-        return decode_bundle(shard.tile(tile.full).read_bytes(), TILE_WIDTH)[:width]
+        return decode_bundle(read_file(shard.tile(tile.full)), TILE_WIDTH)[:width]
 
 
 def open_shard(
@@ -153,7 +153,7 @@ def _own_heads(shard: Shard, signer: LogSigner) -> list[Published]:
     published = _published(shard)
     heads = [published] if published else []
     try:
-        verified = verify_checkpoint(shard.checkpoint.read_bytes(), signer.keys)
+        verified = verify_checkpoint(read_file(shard.checkpoint), signer.keys)
     except FileNotFoundError:
         return heads
     except (NoteInvalid, SignatureInvalid) as error:

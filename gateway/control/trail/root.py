@@ -162,7 +162,7 @@ class TrailRoot:
             is_new = signer.keys != renamed(shard.read_keys(), signer.origin)
             origin = shard.read_keys()[0].name
             writer.finish(now_s, wait, signer.named(origin) if is_new else None)
-            facts = beginning_facts(target.name, shard.name, shard.checkpoint.read_bytes())
+            facts = beginning_facts(target.name, shard.name, read_file(shard.checkpoint))
             record = envelope(CONTINUED, stamper.stamp(), sev="info", text="the log goes on in a new shard", log=facts)
             try:
                 head = make_shard(target, signer, self._disk, now_s, record)

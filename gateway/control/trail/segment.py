@@ -14,6 +14,8 @@ from typing import Final
 
 import msgspec
 
+from gateway.control.trail.layout import read_file
+
 __all__ = ["Segment", "frames", "header", "read_segment", "segment_name", "segments_in"]
 
 _MAGIC: Final = b"OCPPGW audit 1\n\0"
@@ -71,7 +73,7 @@ def segments_in(directory: Path) -> list[Path]:
 
 def read_segment(path: Path) -> Segment:
     """All whole records of a segment. A file whose header was not written is an empty segment. Raises OSError."""
-    data = path.read_bytes()
+    data = read_file(path)
     match = _NAME.fullmatch(path.name)
     first = int(match[1]) if match else 0
     if data[: _HEADER.size] != header(first):

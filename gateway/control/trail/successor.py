@@ -10,7 +10,7 @@ from gateway.audit.note import NoteInvalid, VerifierKey, parse_note
 from gateway.audit.succession import CONTINUED, Beginning, Closing, beginning_of, closing_of, successor_of
 from gateway.control.trail.disk import Disk
 from gateway.control.trail.keys import KeyUnusable, keys_at_hand
-from gateway.control.trail.layout import Published, Shard
+from gateway.control.trail.layout import Published, Shard, read_file
 from gateway.control.trail.reader import RecordMissing, ShardReader, decoded
 from gateway.control.trail.recovery import HistoryDiffers, open_shard
 
@@ -78,7 +78,7 @@ def _ends_as_said(before: Shard, shard: Shard) -> bool:
         beginning = beginning_in(shard)
         if beginning is None or beginning.kind != CONTINUED:
             return True
-        return Checkpoint.parse(parse_note(before.checkpoint.read_bytes()).text) == beginning.head
+        return Checkpoint.parse(parse_note(read_file(before.checkpoint)).text) == beginning.head
     except (RecordMissing, OSError, NoteInvalid):
         return False
 

@@ -316,8 +316,11 @@ class _Reading:
         for path in segments_in(self._shard.state):
             try:
                 segment = read_segment(path)
-            except OSError:
+            except FileNotFoundError:
                 continue  # succeeded by another while we read
+            except OSError as error:
+                self._report.find("state-damaged", f"state/{path.name}", error.strerror or str(error))
+                continue
             if segment.torn:
                 told = f"{path.name}: {len(segment.torn)} bytes of an unfinished write; the next start cuts them off"
                 self._report.notes.append(told)
@@ -342,10 +345,11 @@ class _Reading:
     def _compare(self, tile: Tile, data: bytes) -> None:
         """A tile, and those that it has grown out of, against what the records make."""
         path = self._shard.tile(tile)
-        needed = self._tree.size <= self._head.size and not (tile != tile.full and self._shard.tile(tile.full).exists())
+        has_grown = tile != tile.full and self._shard.tile(tile.full).is_file()
+        needed = self._tree.size <= self._head.size and not has_grown
         if path in self._unread:
             self._compare_file(tile, path, data)
-        elif needed and not path.exists():
+        elif needed and not path.is_file():
             self._report.find("entry-missing" if tile.level == ENTRIES else "tile-missing", tile.path, "is missing")
         full = self._shard.tile(tile.full)
         for older in self._partial.get(full.with_name(f"{full.name}.p"), ()):

@@ -12,7 +12,7 @@ from gateway.audit.succession import successor_of
 from gateway.audit.tiles import BundleInvalid, TileNodes
 from gateway.audit.tree import consistency_proof
 from gateway.control.trail.kit import NotProvable, prove
-from gateway.control.trail.layout import Shard, shards_in
+from gateway.control.trail.layout import Shard, read_file, shards_in
 from gateway.control.trail.witness import request_body
 
 __all__ = ["NotWitnessed", "cosigned_checkpoint"]
@@ -33,7 +33,7 @@ def cosigned_checkpoint(shard: Shard, url: str, witness: VerifierKey) -> bytes:
     `url`: submission prefix of the witness, ``http`` or ``https``. One that knows an older shard is led from there.
     """
     try:
-        note, keys = shard.checkpoint.read_bytes(), shard.read_keys()
+        note, keys = read_file(shard.checkpoint), shard.read_keys()
         if witness in keys:
             raise NotWitnessed("The key given for the witness is the log's own.")
         body = _submitted(shard, note, url)
@@ -67,7 +67,7 @@ def _introduced(shard: Shard, url: str) -> bool:
     before = next((each for each in shards_in(shard.directory.parent) if successor_of(each.name) == shard.name), None)
     if before is None:
         return False
-    note = before.checkpoint.read_bytes()
+    note = read_file(before.checkpoint)
     _submitted(before, note, url)
     proof = _proof_of_the_end(before, note)
     _require(*_post(url, "add-successor", proof.encode()))
@@ -77,8 +77,8 @@ def _introduced(shard: Shard, url: str) -> bool:
 def _proof_of_the_end(shard: Shard, note: bytes) -> ProofFile:
     """Of the last record, with the record itself."""
     if shard.is_pruned:
-        record = (shard.ends / "last.json").read_bytes()
-        proof = ProofFile.parse((shard.ends / "last.tlog-proof").read_bytes())
+        record = read_file(shard.ends / "last.json")
+        proof = ProofFile.parse(read_file(shard.ends / "last.tlog-proof"))
     else:
         record, proof = prove(shard, verify_checkpoint(note, shard.read_keys()).checkpoint.size - 1)
     return ProofFile(proof.index, proof.hashes, note, record)

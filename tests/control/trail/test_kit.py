@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.audit.checkpoint import Checkpoint
+from gateway.audit.tree import leaf_hash
 from gateway.control.trail import kit_verifier
 from gateway.control.trail.kit import NotProvable, make_kit
 from gateway.control.trail.layout import Shard
@@ -93,6 +94,54 @@ def test_no_bit_of_it_can_be_changed(log: Path, name: str) -> None:
             changed[place] ^= 1 << bit
             with pytest.raises((ValueError, KeyError, IndexError)):
                 kit_verifier.check({**files, name: bytes(changed)}, None)
+
+
+def test_the_checkpoint_beside_the_proof_is_the_one_in_it_or_not_there(log: Path, tmp_path: Path) -> None:
+    kit = unpacked(make_kit(Shard(log), 300), tmp_path)
+    whole = (kit / "checkpoint").read_bytes()
+    for other in (b"", whole[:-1], whole + b"\n", whole.replace(b"700", b"701", 1)):
+        (kit / "checkpoint").write_bytes(other)
+        assert verify(kit)[0] == 1
+    (kit / "checkpoint").write_bytes(whole)
+    assert verify(kit)[0] == 0
+    (kit / "checkpoint").unlink()
+    assert verify(kit)[0] == 0
+
+
+def test_a_damaged_archive_is_not_proven_and_ends_in_no_traceback(
+    log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, kit = make_kit(Shard(log), 300), tmp_path / "kit.zip"
+    monkeypatch.setattr(sys, "argv", ["verify.py", str(kit), "--json"])
+    for place in range(0, len(whole), 61):
+        damaged = bytearray(whole)
+        damaged[place] ^= 0x55
+        kit.write_bytes(damaged)
+        kit_verifier.main()  # where it is padding, or of verify.py itself, it may be proven
+        answer = json.loads(capsys.readouterr().out)
+        assert answer["ok"] is False or answer["record"] == json.loads(records(300, 1)[0])
+
+
+@pytest.mark.parametrize("record", [b"[" * 100_000, b'{"body":7}', b"[]", b"\xff"])
+def test_a_record_that_is_none_is_not_proven_and_ends_in_no_traceback(
+    record: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever has the keys of a log can sign anything."""
+    keys = "".join(f"{key.vkey}\n" for key in SIGNER.keys).encode()
+    files = {"record.json": record, "keys": keys}
+    note = SIGNER.sign(1, leaf_hash(record), NOW_S)
+    files["record.tlog-proof"] = b"c2sp.org/tlog-proof@v1\nindex 0\n\n" + note
+    kit = tmp_path / "kit"
+    kit.mkdir()
+    for name, data in files.items():
+        (kit / name).write_bytes(data)
+    monkeypatch.setattr(sys, "argv", ["verify.py", str(kit), "--json"])
+    assert kit_verifier.main() == 1
+    assert "not in this log" not in json.loads(capsys.readouterr().out)["error"]
+
+
+def test_names_that_somebody_has_chosen_move_no_cursor() -> None:
+    assert kit_verifier.plain("gw1/0001\x1b[2Jx\u202e\n") == r"gw1/0001\x1b[2Jx\u202e\n"
 
 
 def test_what_is_not_signed_yet_or_not_whole_is_not_proven(log: Path, tmp_path: Path) -> None:
