@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from pki.ceremony.plan import Ceremony, CRLCeremony, IssuingCeremony, RootCeremony
+from pki.ceremony.plan import Ceremony, CRLCeremony, IssuingCeremony, RootCeremony, SubCACeremony
+from pki.ceremony.v2g import HIERARCHIES
 from pki.errors import Misconfigured, Refused
 from pki.names import verify_host_name, verify_organization
 from pki.revocation import octets_of_serial
@@ -16,6 +17,7 @@ __all__ = ["serial_number", "verify_plan"]
 
 _FIRST_YEAR: Final = 1950
 """Of UTCTime (RFC 5280, 4.1.2.5.1): what is earlier cannot be written."""
+_COUNTRY: Final = re.compile("[A-Z]{2}")
 _HEX: Final = re.compile("[0-9A-Fa-f]+")
 _MOMENTS: Final = ("not_before", "not_after", "this_update", "next_update")
 
@@ -27,9 +29,8 @@ def verify_plan(plan: Ceremony) -> None:
             raise Misconfigured(f"{name} needs a time zone: 2026-01-31T12:00:00Z")
         if moment.year < _FIRST_YEAR:
             raise Misconfigured(f"{name} is before {_FIRST_YEAR}")
-    if isinstance(plan, RootCeremony | IssuingCeremony):
-        _verify_name("subject.common_name", plan.subject.common_name)
-        _verify_name("subject.organization", plan.subject.organization)
+    if isinstance(plan, RootCeremony | SubCACeremony | IssuingCeremony):
+        _verify_subject(plan)
     if isinstance(plan, IssuingCeremony):
         _verify_issuing(plan)
     if isinstance(plan, CRLCeremony):
@@ -68,6 +69,16 @@ def _verify_name(where: str, value: str) -> None:
         raise Misconfigured(f"{where}: {refused}") from None
 
 
+def _verify_subject(plan: RootCeremony | SubCACeremony | IssuingCeremony) -> None:
+    _verify_name("subject.common_name", plan.subject.common_name)
+    _verify_name("subject.organization", plan.subject.organization)
+    country = plan.subject.country
+    if country and plan.use not in HIERARCHIES:
+        raise Misconfigured("subject.country: only CAs for V2G have one")
+    if country and not _COUNTRY.fullmatch(country):
+        raise Misconfigured(f"subject.country {country!r} is not two capital letters, as DE")
+
+
 def _verify_issuing(plan: IssuingCeremony) -> None:
     if not plan.limits.organizations:
         raise Misconfigured("limits.organizations: a CA that is not limited can certify other operators' charge points")
@@ -84,5 +95,8 @@ def _verify_issuing(plan: IssuingCeremony) -> None:
             raise Misconfigured(
                 f"limits.domains: {domain!r} is not a domain in ASCII, without a wildcard or a dot before it"
             ) from None
-    if not math.isfinite(plan.lifetime_days) or not 0 < plan.lifetime_days <= MAX_LIFETIME_DAYS:
+    if plan.use in HIERARCHIES and (plan.limits.unsafe_permit_host_names or plan.limits.unsafe_not_critical):
+        raise Misconfigured("limits: a CA for V2G has no name constraints that could be relaxed")
+    days = plan.lifetime_days
+    if days is not None and not (math.isfinite(days) and 0 < days <= MAX_LIFETIME_DAYS):
         raise Misconfigured(f"lifetime_days is not between 0 and {MAX_LIFETIME_DAYS}")

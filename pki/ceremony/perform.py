@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
+from cryptography.x509.oid import NameOID
 
 from pki.blocked_keys import spki_sha256
 from pki.ceremony.checks import serial_number, verify_plan
@@ -23,9 +24,13 @@ from pki.ceremony.plan import (
     NewKey,
     RootCeremony,
     SigningCA,
+    SubCACeremony,
+    WithKey,
 )
+from pki.ceremony.v2g import HIERARCHIES
 from pki.ceremony.writing import verify_nothing_there, write_made
 from pki.errors import Misconfigured, Refused
+from pki.issuer import extension_value
 from pki.key_policy import DEFAULT_KEY_POLICY, key_description
 from pki.keys import PrivateKey, PublicKey, certificate_key, generate_key
 from pki.lint import lint
@@ -44,15 +49,18 @@ from pki.signatures import signature_hash
 from pki.signer.settings import KeySettings, open_key, parse_settings, pkcs11_keys, read_pin
 from pki.signing import random_serial
 from pki.template import Constraints, Contents, certificate_builder
+from pki.unreadable import UNREADABLE
 
 __all__ = ["perform"]
 
 _DAY: Final = datetime.timedelta(days=1)
 _NEW_WITH_OLD: Final = "new-with-old"
 _OLD_WITH_NEW: Final = "old-with-new"
+_NO_LIMITS: Final = Constraints()
 _ENDINGS: Final = {
     KeyCeremony: (".pub.pem",),
     RootCeremony: (".pem",),
+    SubCACeremony: (".pem",),
     IssuingCeremony: (".pem", ".toml"),
     CRLCeremony: (".crl",),
 }
@@ -110,7 +118,7 @@ def perform(plan: Ceremony, text: str, base: Path, now: datetime.datetime) -> tu
 
 def _rehearsed(plan: Ceremony, base: Path, now: datetime.datetime) -> None:
     """A key in a token is made for good: everything is made once with a key in memory, and thrown away. Raises Misconfigured."""
-    if isinstance(plan, KeyCeremony | RootCeremony | IssuingCeremony) and plan.key.generate and plan.key.at.pkcs11:
+    if isinstance(plan, WithKey) and plan.key.generate and plan.key.at.pkcs11:
         nowhere = KeySettings(file="nowhere", unsafe_unencrypted=True)
         _make(msgspec.structs.replace(plan, key=msgspec.structs.replace(plan.key, at=nowhere)), base, now)
 
@@ -122,7 +130,7 @@ def _written(plan: Ceremony, base: Path, record_name: str) -> list[Path]:
     else:
         names = [f"{plan.name}{ending}" for ending in _ENDINGS[type(plan)]]
     found = [base / plan.directory / name for name in (*names, record_name)]
-    if isinstance(plan, KeyCeremony | RootCeremony | IssuingCeremony) and plan.key.generate and plan.key.at.file:
+    if isinstance(plan, WithKey) and plan.key.generate and plan.key.at.file:
         found.append(base / plan.key.at.file)
     return found
 
@@ -133,6 +141,8 @@ def _make(plan: Ceremony, base: Path, now: datetime.datetime) -> _Made:
             return _key(plan, base)
         case RootCeremony():
             return _root(plan, base, now)
+        case SubCACeremony():
+            return _sub_ca(plan, base, now)
         case IssuingCeremony():
             return _issuing(plan, base, now)
         case CrossCeremony():
@@ -152,21 +162,50 @@ def _key(plan: KeyCeremony, base: Path) -> _Made:
 def _root(plan: RootCeremony, base: Path, now: datetime.datetime) -> _Made:
     made = _Made()
     public = _new_key(plan.key, base, made)
-    contents = _contents(ROOT_CA, plan.subject.subject(), plan.not_before, plan.not_after, now)
+    profile = HIERARCHIES[plan.use].root if plan.use else ROOT_CA
+    subject = plan.subject.subject(profile.domain_component)
+    contents = _contents(profile, subject, plan.not_before, plan.not_after, now)
     key = made.keys[0][1] if made.keys else open_key(plan.key.at, base, "key.at")
     certificate = _signed(contents, public, contents.subject.name(), key, None)
     made.certificate(f"{plan.name}.pem", certificate)
     return made
 
 
+def _sub_ca(plan: SubCACeremony, base: Path, now: datetime.datetime) -> _Made:
+    made = _Made()
+    above, key = _signing_ca(plan.root, base, "root")
+    certificate = _below(plan, HIERARCHIES[plan.use].upper, above[0], key, base, made, now)
+    made.certificate(f"{plan.name}.pem", certificate, *above)
+    return made
+
+
 def _issuing(plan: IssuingCeremony, base: Path, now: datetime.datetime) -> _Made:
     made = _Made()
-    root, root_key = _signing_ca(plan.root, base, "root")
-    public = _new_key(plan.key, base, made)
-    if public == root_key.public_key():
-        raise Misconfigured("the issuing CA has the root's key: it needs one of its own")
-    if plan.subject.subject().name() == root.subject:
-        raise Misconfigured("subject is that of the root: the issuing CA needs a name of its own")
+    above, root_key = _signing_ca(plan.root, base, "root")
+    profile, leaf, limits = _kind(plan)
+    certificate = _below(plan, profile, above[0], root_key, base, made, now, limits)
+    lifetime = leaf.lifetime if plan.lifetime_days is None else plan.lifetime_days * _DAY
+    if certificate.not_valid_after_utc < now + lifetime:
+        raise Misconfigured(
+            f"lifetime_days: the CA itself ends on {certificate.not_valid_after_utc:%Y-%m-%d}, before that"
+        )
+    # Whoever has its key can say that all is well: a responder is certified only where charge points are told to ask one.
+    responder = (OCSP_RESPONDER.name,) if plan.publication.ocsp_url else ()
+    text = _settings(plan, (leaf.name, *responder), lifetime, base)
+    # As the signer will read it when it starts; whoever leaves the offline room should know now.
+    issuer = parse_settings(text, f"{plan.name}.toml").issuer(plan.name, [certificate, *above], f"{plan.name}.toml")
+    made.certificate(f"{plan.name}.pem", certificate, *above)
+    made.files[f"{plan.name}.toml"] = text
+    warnings = issuer.profiles[0].warnings()
+    if warnings:
+        made.facts["warnings"] = list(warnings)
+    return made
+
+
+def _kind(plan: IssuingCeremony) -> tuple[CertificateProfile, CertificateProfile, Constraints]:
+    """Of the issuing CA: its own profile, that of what it issues, and what its certificate limits."""
+    if plan.use in HIERARCHIES:
+        return HIERARCHIES[plan.use].issuing, HIERARCHIES[plan.use].leaf, Constraints()
     is_csms = plan.use == "csms"
     limits = Constraints(
         organizations=plan.limits.organizations,
@@ -177,31 +216,54 @@ def _issuing(plan: IssuingCeremony, base: Path, now: datetime.datetime) -> _Made
         CSMS_ISSUING_CA if is_csms else CHARGE_POINT_ISSUING_CA,
         name_constraints_critical=not plan.limits.unsafe_not_critical,
     )
-    contents = _contents(profile, plan.subject.subject(), plan.not_before, plan.not_after, now, above=root)
+    return profile, CSMS if is_csms else CHARGE_POINT, limits
+
+
+def _below(
+    plan: SubCACeremony | IssuingCeremony,
+    profile: CertificateProfile,
+    above: x509.Certificate,
+    key: PrivateKey,
+    base: Path,
+    made: _Made,
+    now: datetime.datetime,
+    limits: Constraints = _NO_LIMITS,
+) -> x509.Certificate:
+    """The certificate of a CA that another one certifies."""
+    _verify_above(profile, above)
+    public = _new_key(plan.key, base, made)
+    if public == key.public_key():
+        raise Misconfigured("the new CA has the root's key: it needs one of its own")
+    subject = plan.subject.subject(profile.domain_component)
+    if subject.name() == above.subject:
+        raise Misconfigured("subject is that of the root: the new CA needs a name of its own")
+    contents = _contents(profile, subject, plan.not_before, plan.not_after, now, above=above)
     contents = dataclasses.replace(contents, constraints=limits.extension())
-    certificate = _signed(contents, public, root.subject, root_key, root)
-    if certificate.not_valid_after_utc < now + plan.lifetime_days * _DAY:
+    return _signed(contents, public, above.subject, key, above)
+
+
+def _verify_above(profile: CertificateProfile, above: x509.Certificate) -> None:
+    """A chain that every verifier refuses is no chain."""
+    basic = extension_value(above, x509.BasicConstraints)
+    if not isinstance(basic, x509.BasicConstraints) or not basic.ca:
+        raise Misconfigured("root.certificate is not that of a CA")
+    if basic.path_length is not None and basic.path_length <= (profile.path_length or 0):
+        raise Misconfigured(f"root.certificate has path length {basic.path_length}: there may be no such CA below it")
+    components = {str(each.value) for each in above.subject.get_attributes_for_oid(NameOID.DOMAIN_COMPONENT)}
+    if components != ({profile.domain_component} - {""}):
+        # A root that edges trust must have nothing below it that is not limited, as CAs for V2G are not.
+        raise Misconfigured("root.certificate: a CA for V2G is below one for V2G (DC=V2G), and no other CA is")
+    kind = key_description(certificate_key(above))
+    if profile.domain_component and kind not in profile.key_kinds:
         raise Misconfigured(
-            f"lifetime_days: the CA itself ends on {certificate.not_valid_after_utc:%Y-%m-%d}, before that"
+            f"root.certificate has a key of kind {kind}, and {profile.name} has {', '.join(profile.key_kinds)}"
         )
-    # Whoever has its key can say that all is well: a responder is certified only where charge points are told to ask one.
-    responder = (OCSP_RESPONDER.name,) if plan.publication.ocsp_url else ()
-    issued = (CSMS.name if is_csms else CHARGE_POINT.name, *responder)
-    text = _settings(plan, issued, base)
-    # As the signer will read it when it starts; whoever leaves the offline room should know now.
-    issuer = parse_settings(text, f"{plan.name}.toml").issuer(plan.name, [certificate, root], f"{plan.name}.toml")
-    made.certificate(f"{plan.name}.pem", certificate, root)
-    made.files[f"{plan.name}.toml"] = text
-    warnings = issuer.profiles[0].warnings()
-    if warnings:
-        made.facts["warnings"] = list(warnings)
-    return made
 
 
 def _cross(plan: CrossCeremony, base: Path, now: datetime.datetime) -> _Made:
     made = _Made()
-    old, old_key = _signing_ca(plan.old, base, "old")
-    new, new_key = _signing_ca(plan.new, base, "new")
+    (old, *_), old_key = _signing_ca(plan.old, base, "old")
+    (new, *_), new_key = _signing_ca(plan.new, base, "new")
     if old.public_key() == new.public_key():
         raise Misconfigured("old and new have the same key")
     for name, subject, issuer, key in ((_NEW_WITH_OLD, new, old, old_key), (_OLD_WITH_NEW, old, new, new_key)):
@@ -216,7 +278,7 @@ def _cross(plan: CrossCeremony, base: Path, now: datetime.datetime) -> _Made:
 
 
 def _crl(plan: CRLCeremony, base: Path, now: datetime.datetime) -> _Made:
-    root, key = _signing_ca(plan.root, base, "root")
+    (root, *_), key = _signing_ca(plan.root, base, "root")
     this_update = plan.this_update or now
     if plan.next_update <= max(this_update, now):
         raise Misconfigured("next_update is not in the future")
@@ -299,15 +361,16 @@ def _signed(
     return certificate
 
 
-def _signing_ca(ca: SigningCA, base: Path, where: str) -> tuple[x509.Certificate, PrivateKey]:
+def _signing_ca(ca: SigningCA, base: Path, where: str) -> tuple[list[x509.Certificate], PrivateKey]:
+    """Its certificate and those above it in the file, and its key."""
     try:
-        certificate = x509.load_pem_x509_certificate((base / ca.certificate).read_bytes())
-    except ValueError as error:
-        raise Misconfigured(f"{where}.certificate: {error}") from None
+        certificates = x509.load_pem_x509_certificates((base / ca.certificate).read_bytes())
+    except UNREADABLE:
+        raise Misconfigured(f"{where}.certificate: {ca.certificate} holds no certificate in PEM") from None
     key = open_key(ca.key, base, f"{where}.key")
-    if certificate.public_key() != key.public_key():
+    if certificates[0].public_key() != key.public_key():
         raise Misconfigured(f"{where}: the key does not belong to the certificate")
-    return certificate, key
+    return certificates, key
 
 
 def _new_key(key: NewKey, base: Path, made: _Made) -> PublicKey:
@@ -346,7 +409,7 @@ def _generated(key: NewKey, base: Path, made: _Made) -> PrivateKey:
     return made.keys[-1][1]
 
 
-def _settings(plan: IssuingCeremony, profiles: tuple[str, ...], base: Path) -> bytes:
+def _settings(plan: IssuingCeremony, profiles: tuple[str, ...], lifetime: datetime.timedelta, base: Path) -> bytes:
     """The signer's file for this CA."""
     directory = base / plan.directory
     key = plan.key.at
@@ -358,7 +421,7 @@ def _settings(plan: IssuingCeremony, profiles: tuple[str, ...], base: Path) -> b
         f"domains = {_toml(list(plan.limits.domains))}",
         "",
         "[lifetime_days]",
-        f"{profiles[0]} = {plan.lifetime_days:g}",
+        f"{profiles[0]} = {lifetime / _DAY:g}",
         "",
         "[publication]",
         *(f"{name} = {_toml(value)}" for name, value in msgspec.structs.asdict(plan.publication).items()),

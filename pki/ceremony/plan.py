@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from pki.ceremony.v2g import V2GUse
 from pki.errors import Misconfigured
 from pki.keys import KeyKind
 from pki.names import Subject
@@ -24,6 +25,8 @@ __all__ = [
     "RevokedCA",
     "RootCeremony",
     "SigningCA",
+    "SubCACeremony",
+    "WithKey",
     "parse_ceremony",
 ]
 
@@ -52,10 +55,12 @@ class SigningCA(_Part, frozen=True, kw_only=True):
 class _SubjectPart(_Part, frozen=True, kw_only=True):
     common_name: str
     organization: str
+    country: str = ""
+    """Two letters; of CAs for V2G alone."""
 
-    def subject(self) -> Subject:
+    def subject(self, domain_component: str = "") -> Subject:
         """As the rest of the PKI has it."""
-        return Subject(self.common_name, self.organization)
+        return Subject(self.common_name, self.organization, country=self.country, domain_component=domain_component)
 
 
 class _Ceremony(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="mode"):
@@ -78,6 +83,7 @@ class RootCeremony(_Ceremony, frozen=True, kw_only=True, tag="root"):
     """Makes a self-signed root."""
 
     name: str
+    use: Literal[""] | V2GUse = ""
     subject: _SubjectPart
     key: NewKey
     not_before: datetime.datetime | None = None
@@ -100,17 +106,29 @@ class _PublicationPart(_Part, frozen=True, kw_only=True):
     issuer_url: str = ""
 
 
+class SubCACeremony(_Ceremony, frozen=True, kw_only=True, tag="sub-ca"):
+    """Makes a CA between the root and the issuing CA, as ISO 15118 may have one; it is as offline as the root."""
+
+    name: str
+    use: V2GUse
+    root: SigningCA
+    subject: _SubjectPart
+    key: NewKey
+    not_before: datetime.datetime | None = None
+    not_after: datetime.datetime | None = None
+
+
 class IssuingCeremony(_Ceremony, frozen=True, kw_only=True, tag="issuing-ca"):
     """Makes an issuing CA below a root, and the signer's settings for it."""
 
     name: str
-    use: Literal["charge-points", "csms"]
+    use: Literal["charge-points", "csms"] | V2GUse
     root: SigningCA
     subject: _SubjectPart
     key: NewKey
     limits: _Limits
-    lifetime_days: float = 90
-    """Of the certificates that it will issue."""
+    lifetime_days: float | None = None
+    """Of the certificates that it will issue; None for their profile's."""
     publication: _PublicationPart = _PublicationPart()
     not_before: datetime.datetime | None = None
     not_after: datetime.datetime | None = None
@@ -146,7 +164,9 @@ class CRLCeremony(_Ceremony, frozen=True, kw_only=True, tag="crl"):
     revoked: tuple[RevokedCA, ...] = ()
 
 
-Ceremony = KeyCeremony | RootCeremony | IssuingCeremony | CrossCeremony | CRLCeremony
+WithKey = KeyCeremony | RootCeremony | SubCACeremony | IssuingCeremony
+"""Those that are about a key of their own."""
+Ceremony = WithKey | CrossCeremony | CRLCeremony
 
 
 def parse_ceremony(text: str) -> Ceremony:
@@ -169,7 +189,7 @@ def _verify(plan: Ceremony) -> None:
     name = getattr(plan, "name", "x")
     if not name or name != name.strip() or set(name) & set("/\\\0") or name.startswith("."):
         raise Misconfigured(f"name {name!r} is not a file's name")
-    if isinstance(plan, KeyCeremony | RootCeremony | IssuingCeremony):
+    if isinstance(plan, WithKey):
         _verify_key(plan.key)
     if isinstance(plan, KeyCeremony) and plan.key.generate is None:
         raise Misconfigured("key.generate says which kind of key is to be made")
