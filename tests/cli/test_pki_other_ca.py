@@ -23,9 +23,9 @@ from tests.support.other_ca import OPERATOR, OtherCA
 class Place:
     """A directory before a CA that has no revocation, with one certificate."""
 
-    def __init__(self, directory: Path, cli: Cli) -> None:
+    def __init__(self, directory: Path, cli: Cli, backend: str = "est") -> None:
         self.ca, self._cli = directory, cli
-        (directory / MARK).write_text("est\n")
+        (directory / MARK).write_text(f"{backend}\n")
         other, csr, now = OtherCA(), csr_pem(organization=OPERATOR), self.now()
         wanted = Application(profile=CHARGE_POINT.name, subject=Subject("SN-1", OPERATOR), applicant=Operator("alice"))
         with issuance_in(directory, now, lambda: "r1") as ra:
@@ -60,7 +60,8 @@ def test_what_the_ca_does_not_know_is_shown_until_somebody_has_seen_to_it(place:
     assert place.told() is None
     revoked = place("revoke", place.serial, "--reason", "keyCompromise")
     assert revoked.code == OK
-    assert f"pki show {place.serial}" in revoked.out
+    assert "refuses it within a second" in revoked.out
+    assert f"by hand, then: ocpp-gateway pki told {place.serial}" in revoked.out
     assert place.told() == {"state": "waiting"}
     assert "the gateway tells it while it runs" in place("status").err
     place.note(ToldState.BY_HAND, "EST has no revocation")
@@ -75,6 +76,13 @@ def test_what_the_ca_does_not_know_is_shown_until_somebody_has_seen_to_it(place:
     assert (place.told()["state"], place.told()["detail"]) == ("confirmed", "ticket 7")
     assert place("status").code == OK
     assert "knows already" in place("told", place.serial).out
+
+
+def test_a_ca_that_can_be_told_is_told_by_the_gateway(tmp_path: Path, cli: Cli) -> None:
+    place = Place(tmp_path, cli, "vault")
+    revoked = place("revoke", place.serial, "--reason", "keyCompromise")
+    assert f"tells the CA behind vault; ocpp-gateway pki show {place.serial}" in revoked.out
+    assert "by hand" not in revoked.out
 
 
 def test_only_what_is_revoked_here_can_be_known_there(place: Place) -> None:

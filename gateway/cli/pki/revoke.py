@@ -8,6 +8,9 @@ from gateway.cli.pki.ca import REASONS, ca_option, issuance_opened, now, operato
 
 __all__ = ["revoke"]
 
+_NO_REVOCATION = "est"
+"""The one way to another CA on which a revocation cannot be told (RFC 7030)."""
+
 
 @click.command()
 @click.argument("serial", metavar="SERIAL")
@@ -38,8 +41,16 @@ def revoke(serial: str, reason: str, note: str, ca_path: str, as_json: bool) -> 
     name = shown(entry.request.subject.common_name)
     click.echo(f"Revoked {number:x} of {name}.")
     if entry.is_of_another_ca:
-        issuer = shown(entry.request.issuer)
-        click.echo(f"The gateway tells the CA behind {issuer}; ocpp-gateway pki show {number:x} says how far that is.")
+        click.echo(_at_the_ca(entry.request.issuer, f"{number:x}"))
     # Whoever had the key may have renewed with it.
     warn(f"{each.serial:x} of {name} is still valid, until {each.not_after}" for each in others)
     return 0
+
+
+def _at_the_ca(issuer: str, serial: str) -> str:
+    """What becomes of it at the CA that has issued it; a running gateway refuses it in any case."""
+    here = "A running gateway refuses it within a second"
+    if issuer == _NO_REVOCATION:
+        by_hand = f"Revoke it there by hand, then: ocpp-gateway pki told {serial}"
+        return f"{here}. Its CA does not know: EST has no revocation. {by_hand}"
+    return f"{here}, and tells the CA behind {shown(issuer)}; ocpp-gateway pki show {serial} says how far that is."
