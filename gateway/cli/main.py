@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import pwd
 import sys
 import tempfile
 import traceback
@@ -130,7 +131,26 @@ def _is_text(word: str) -> bool:
 
 def _in_words(error: OSError) -> str:
     what = error.strerror or str(error)
-    return f"{error.filename}: {what}" if error.filename else what
+    if not error.filename:
+        return what
+    owner = _owner_of(error.filename) if isinstance(error, PermissionError) and isinstance(error.filename, str) else ""
+    return f"{error.filename}: {what}" + (f". It belongs to {owner}: run the command as that user" if owner else "")
+
+
+def _owner_of(path: str) -> str:
+    """Whose it is, or what of the way to it can be seen; empty if it is our own."""
+    for each in (Path(path), *Path(path).absolute().parents):
+        try:
+            uid = each.stat().st_uid
+        except OSError:
+            continue
+        if uid == os.geteuid():
+            return ""
+        try:
+            return pwd.getpwuid(uid).pw_name
+        except KeyError:
+            return f"user {uid}"
+    return ""
 
 
 def _failed(message: str, code: int, *, as_json: bool, **more: Any) -> int:

@@ -1,7 +1,9 @@
 """The entry point: what an operator types never ends in a traceback, and --json is always one document."""
 
+import errno
 import json
 import os
+import pwd
 import re
 import shlex
 import signal
@@ -320,3 +322,20 @@ def test_main_is_the_installed_program() -> None:
 
 def test_charge_point_group_is_lazy() -> None:
     assert isinstance(charge_point, LazyGroup)
+
+
+def test_whose_a_file_is_that_we_may_not_read(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The usual mistake: a command run as somebody else than the gateway's user."""
+    journal = tmp_path / "ca" / "journal"
+    journal.parent.mkdir()
+    journal.touch(0o600)
+
+    def refused(self: Path, *_args: object, **_options: object) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "exists", refused)
+    owner, uid = pwd.getpwuid(os.geteuid()).pw_name, os.geteuid()
+    assert cli("pki", "list", "--ca", journal.parent).err.endswith("Permission denied\n")
+    monkeypatch.setattr(os, "geteuid", lambda: uid + 1)
+    told = cli("pki", "list", "--ca", journal.parent)
+    assert (told.code, f"It belongs to {owner}: run the command as that user" in told.err) == (NOT_OK, True)
