@@ -77,10 +77,10 @@ def _examine(path: str) -> Iterator["Check"]:
             return
     yield from _dangers(config)
     yield from machine.check_clock(path)
-    yield from certificates.check_certificates(config, datetime.datetime.now(datetime.UTC))
-    yield from trust.check_trust_bundles(config, datetime.datetime.now(datetime.UTC))
-    yield from authority.check_authority(config)
-    yield from own_authority.check_own_authority(config, datetime.datetime.now(datetime.UTC))
+    yield from _as_far_as_may_be_read(certificates.check_certificates(config, datetime.datetime.now(datetime.UTC)))
+    yield from _as_far_as_may_be_read(trust.check_trust_bundles(config, datetime.datetime.now(datetime.UTC)))
+    yield from _as_far_as_may_be_read(authority.check_authority(config))
+    yield from _as_far_as_may_be_read(own_authority.check_own_authority(config, datetime.datetime.now(datetime.UTC)))
     yield from machine.check_state_directory(config)
     yield from machine.check_workers(config)
     found = registry.read_registry(config)
@@ -93,6 +93,16 @@ def _examine(path: str) -> Iterator["Check"]:
     yield from check_gateway(config, status, why_not)
     yield from network.check_ports(config, addresses_held(config, status))
     yield from network.check_csms(config)
+
+
+def _as_far_as_may_be_read(checks: Iterator["Check"]) -> Iterator["Check"]:
+    """What somebody else than the gateway's user may not look at is an error like others, not the end."""
+    from gateway.cli.checkup.check import AS_ITS_USER, error
+
+    try:
+        yield from checks
+    except PermissionError as refused:
+        yield error("permissions", f"{refused.filename}: {refused.strerror}", AS_ITS_USER)
 
 
 def _dangers(config: "Config") -> Iterator["Check"]:

@@ -248,7 +248,11 @@ def status(number: int | None, config_path: str | None, as_json: bool) -> int:
         tables = RootTables(registry.database)
         found = next((each for each in tables.rollovers() if number in {None, each.number}), None)
         if found is None:
-            fail("There is no such rollover.", NOT_OK, as_json=as_json)
+            fail(
+                "There has been no rollover." if number is None else "There is no such rollover.",
+                NOT_OK,
+                as_json=as_json,
+            )
         covered = coverage(tables.stations(found.number), found.threshold)
     shown_of = _public(found, covered)
     if as_json:

@@ -28,7 +28,12 @@ _MAX_ID_CHARS: Final = 48
 @click.option("--url", help="Where to connect, without identity: ws://HOST/PATH or wss://HOST/PATH.")
 @click.option("--id", "pattern", default="CP-1", help="Identity; {n} (or {n:05}) is the number with --count.")
 @click.option(
-    "--version", "ocpp_version", type=click.Choice(["1.6", "2.0.1", "2.1"]), default="1.6", help="OCPP version."
+    "--version",
+    "--ocpp-version",
+    "ocpp_version",
+    type=click.Choice(["1.6", "2.0.1", "2.1"]),
+    default="1.6",
+    help="OCPP version.",
 )
 @click.option("--security-profile", type=click.IntRange(1, 3), default=1, help="Security profile.")
 @click.option(

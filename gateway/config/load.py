@@ -1,6 +1,7 @@
 """Reads the configuration file. Unknown keys are errors, contradictions are errors, and all are told at once."""
 
 import os
+import re
 import tomllib
 from pathlib import Path as FilePath
 from typing import Any, TypeVar, get_args, get_origin
@@ -80,6 +81,17 @@ _FILES = {
     Recording: ("path",),
 }
 """Fields that name files: relative ones are relative to the configuration."""
+
+_WRONG_TYPE = re.compile(r"Expected `(\w+)`, got `(\w+)`")
+_WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "a text in quotes",
+    "bool": "true or false",
+    "array": "a list in brackets",
+    "object": "a table",
+}
+"""Types in words of the file."""
 
 
 class _Gateway(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,13 +178,17 @@ def _has_nul(value: Any) -> bool:
     return "\0" in value if isinstance(value, str) else isinstance(value, list) and any(map(_has_nul, value))
 
 
+def _word(kind: str) -> str:
+    return _WORDS.get(kind, kind)
+
+
 def _explain(message: str, kind: Any, value: Any) -> str:
     """Msgspec's message in words of the file."""
     choices = [str(arm) for arm in get_args(kind) if isinstance(arm, str)]
     if choices and isinstance(value, str):
         return f"{value!r} is not one of {', '.join(choices)}"
     text, _, place = message.partition(" - at `$")
-    text = text.replace("`object`", "a table")
+    text = _WRONG_TYPE.sub(lambda found: f"must be {_word(found[1])}, not {_word(found[2])}", text)
     return f"{text} (at {place.rstrip('`')})" if place else text
 
 

@@ -107,6 +107,10 @@ def open_database(url: str, actor: str = "") -> Database:
     return Database(engine, actor)
 
 
+def _remedy(error: OSError) -> str:
+    return " Run this as the user of the gateway." if isinstance(error, PermissionError) else ""
+
+
 def _create_file(path: Path) -> None:
     """Make the file before SQLite does, because SQLite would make it with the umask's mode."""
     try:
@@ -120,7 +124,9 @@ def _create_file(path: Path) -> None:
         if not path.is_file():
             raise StoreError(f"The database {path} is not a file.")
     except OSError as error:
-        raise StoreError(f"The database {path} cannot be created or opened: {error.strerror}.") from None
+        raise StoreError(
+            f"The database {path} cannot be created or opened: {error.strerror}.{_remedy(error)}"
+        ) from None
 
 
 def _hand_to_owner_of_directory(descriptor: int, directory: Path) -> None:

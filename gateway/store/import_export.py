@@ -5,6 +5,7 @@ array of objects with the same names. An import is all or nothing and names the 
 """
 
 import csv
+import difflib
 import io
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal
@@ -172,6 +173,19 @@ def _rows(text: str, file_format: ImportFormat) -> Iterator[tuple[int, dict[str,
         raise ImportFailed([LineProblem(1, f"the file is not CSV: {error}")]) from None
 
 
+def _wrong_header(header: list[str], unknown: list[str]) -> str:
+    if not any(header):
+        return "the file is empty; its first line names the columns, at least charge_point_id and security_profile"
+    columns = f"columns are {', '.join((*COLUMNS, 'password'))}"
+    if not unknown:
+        twice = next((name for name in header if header.count(name) > 1), "")
+        return f"column {twice} is there twice" if twice else f"column charge_point_id is missing; {columns}"
+    if "\t" in unknown[0]:
+        return "the columns are separated by tabs: save it with commas or semicolons"
+    close = difflib.get_close_matches(unknown[0].lower(), _IMPORT_COLUMNS, n=1)
+    return f"unknown column {unknown[0]!r}{f' (did you mean {close[0]!r}?)' if close else ''}; {columns}"
+
+
 def _csv_rows(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
     text = text.removeprefix("\ufeff")
     first_line = text.partition("\n")[0]
@@ -180,8 +194,7 @@ def _csv_rows(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
     header = [name.strip() for name in next(reader, [])]
     unknown = sorted(set(header) - _IMPORT_COLUMNS)
     if unknown or len(set(header)) != len(header) or "charge_point_id" not in header:
-        what = f"unknown column {unknown[0]!r}" if unknown else "a column is missing or there twice"
-        raise ImportFailed([LineProblem(1, f"{what}; columns are {', '.join((*COLUMNS, 'password'))}")])
+        raise ImportFailed([LineProblem(1, _wrong_header(header, unknown))])
     start = reader.line_num + 1
     for cells in reader:
         line, start = start, reader.line_num + 1

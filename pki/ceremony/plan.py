@@ -169,6 +169,12 @@ WithKey = KeyCeremony | RootCeremony | SubCACeremony | IssuingCeremony
 Ceremony = WithKey | CrossCeremony | CRLCeremony
 
 
+def _explained(message: str) -> str:
+    if message == "Object missing required field `mode`":
+        return "`mode` is missing: it says what is made, key, root, issuing-ca, cross-certificates or crl (docs/pki.md)"
+    return message
+
+
 def parse_ceremony(text: str) -> Ceremony:
     """The ceremony in a file, as far as its form goes. Raises Misconfigured with the key that is wrong."""
     if len(text) > _MAX_CHARACTERS:
@@ -176,7 +182,7 @@ def parse_ceremony(text: str) -> Ceremony:
     try:
         plan: Ceremony = msgspec.toml.decode(text, type=Ceremony)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise Misconfigured(str(error)) from None
+        raise Misconfigured(_explained(str(error))) from None
     _verify(plan)
     return plan
 

@@ -1,13 +1,21 @@
 """`doctor` as a whole, and its looks at registry and running gateway."""
 
+import errno
 import socket
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from gateway.cli.checkup.check import Check, ok
+from gateway.cli.checkup.own_authority import check_certificates_in_use
+from gateway.cli.checkup.registry import read_registry
+from gateway.cli.doctor import _as_far_as_may_be_read
 from gateway.cli.exit_codes import NOT_OK, OK, USAGE
+from gateway.config.load import load_unchecked
 from gateway.ocpp.vocabulary import OCPPVersion
 from gateway.store.registry import Registry
 from tests.cli.admin_socket import answering, status
@@ -234,3 +242,17 @@ class TestRunningGateway:
             listeners = [{"name": "tls", "address": address, "security_profiles": [2, 3]}]
             with answering(place.state, {**healthy, "listeners": listeners}):
                 assert examine(cli)["port"]["level"] == "ok"
+
+
+def test_what_may_not_be_looked_at_is_an_error_like_others(place: Place) -> None:
+    def checks() -> Iterator[Check]:
+        yield ok("certificate", "good")
+        raise PermissionError(errno.EACCES, "Permission denied", "/etc/secret.pem")
+
+    first, second = _as_far_as_may_be_read(checks())
+    assert (first.level, second.level, second.message) == ("ok", "error", "/etc/secret.pem: Permission denied")
+    assert "user of the gateway" in second.remedy
+    config = msgspec.structs.replace(load_unchecked(place.config), database_url=f"sqlite:////{'x' * 300}")
+    (check,), records = read_registry(config)
+    assert (check.level, list(records)) == ("error", [])
+    assert list(check_certificates_in_use(config)) == []

@@ -135,16 +135,31 @@ class TestWrongValues:
         ("old", "new", "line", "message"),
         [
             ("security_profiles = [2, 3]", "security_profiles = [2, 4]", 12, "Invalid enum value 4 (at [1])"),
-            ("security_profiles = [2, 3]", "security_profiles = 2", 12, "Expected `array`, got `int`"),
-            ('name = "tls"', "name = 5", 10, "Expected `str`, got `int`"),
+            (
+                "security_profiles = [2, 3]",
+                "security_profiles = 2",
+                12,
+                "must be a list in brackets, not a whole number",
+            ),
+            ('name = "tls"', "name = 5", 10, "must be a text in quotes, not a whole number"),
             (
                 'client_certificate = "optional"',
                 'client_certificate = "maybe"',
                 17,
                 "'maybe' is not one of none, optional, required",
             ),
-            ('operator_names = ["Example CPO"]', 'edge_workers = "4"', 3, "Expected `int`, got `str`"),
-            ('operator_names = ["Example CPO"]', "operator_names = [1]", 3, "Expected `str`, got `int` (at [0])"),
+            (
+                'operator_names = ["Example CPO"]',
+                'edge_workers = "4"',
+                3,
+                "must be a whole number, not a text in quotes",
+            ),
+            (
+                'operator_names = ["Example CPO"]',
+                "operator_names = [1]",
+                3,
+                "must be a text in quotes, not a whole number (at [0])",
+            ),
             (
                 'operator_names = ["Example CPO"]',
                 'log_level = "loud"',

@@ -1,8 +1,10 @@
 """An import beside others that write to the same registry."""
 
+import pytest
+
 from gateway.identity.record import StoredPassword
 from gateway.ocpp.vocabulary import SecurityProfile
-from gateway.store.import_export import import_records
+from gateway.store.import_export import ImportFailed, import_records
 from gateway.store.registry import Registry
 from tests.support.records import make_record
 
@@ -53,3 +55,22 @@ def test_an_import_raises_a_floor_and_never_lowers_one(registry: Registry) -> No
         record = registry.get("CP-1")
         assert record is not None
         assert record.floor == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "the file is empty"),
+        ("\n", "the file is empty"),
+        ("charge_point_id,security_profle\n", "(did you mean 'security_profile'?)"),
+        ("Charge_Point_ID,security_profile\n", "(did you mean 'charge_point_id'?)"),
+        ("charge_point_id\tsecurity_profile\n", "separated by tabs"),
+        ("charge_point_id,group,group\n", "column group is there twice"),
+        ("security_profile,group\n", "column charge_point_id is missing"),
+        ("charge_point_id,zzz\n", "unknown column 'zzz'; columns are"),
+    ],
+)
+def test_a_header_that_is_wrong_is_explained(registry: Registry, text: str, said: str) -> None:
+    with pytest.raises(ImportFailed) as failed:
+        import_records(registry, text, "csv", hash_password=bytes.decode, is_supported_hash=bool, now=5.0)
+    assert said in str(failed.value.problems[0].message)

@@ -4,9 +4,10 @@ from typing import Literal
 
 import msgspec
 
-__all__ = ["Check", "Level", "error", "ok", "warning"]
+__all__ = ["AS_ITS_USER", "Check", "Level", "error", "ok", "warning"]
 
 Level = Literal["ok", "warning", "error"]
+AS_ITS_USER = "Run this as the user of the gateway."
 
 
 class Check(msgspec.Struct, frozen=True):

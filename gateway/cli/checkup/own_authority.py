@@ -121,7 +121,7 @@ def check_certificates_in_use(config: Config) -> Iterator[Check]:
         if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
             return
         registry = Registry.open(config.database_url, migrate=False)
-    except (StoreError, SQLAlchemyError):
+    except (OSError, StoreError, SQLAlchemyError):
         return  # `registry` says so
     try:
         now, (week, month) = time.time(), _CERTIFICATES_END_SOON_DAYS

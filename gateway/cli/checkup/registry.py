@@ -8,7 +8,7 @@ from typing import NamedTuple
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.cli.checkup.check import Check, error, ok, warning
+from gateway.cli.checkup.check import AS_ITS_USER, Check, error, ok, warning
 from gateway.cli.obstacles import REMEDIES, Kind, find_obstacles
 from gateway.cli.output import shown
 from gateway.config.model import Config
@@ -44,6 +44,8 @@ def read_registry(config: Config) -> RegistryFound:
             records = registry.find()
         finally:
             registry.close()
+    except OSError as problem:
+        return RegistryFound([error(name, f"{problem.filename}: {problem.strerror}", AS_ITS_USER)])
     except StoreError as problem:
         return RegistryFound([error(name, str(problem), _remedy(str(problem)))])
     except SQLAlchemyError as problem:
