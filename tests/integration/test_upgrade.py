@@ -244,7 +244,7 @@ async def outside_the_window_of_a_campaign(site: UpgradeSite, identity: str) -> 
 
 
 async def test_stopped_by_an_operator(tmp_path: Any) -> None:
-    async with upgrade_site(tmp_path) as site:
+    async with upgrade_site(tmp_path, look_again_s=3.0) as site:  # so that it is not given up meanwhile
         site.memory("CP-AWAY", "2.0.1")
         await site.known(1)
         await site.upgrade("CP-AWAY", 2)
