@@ -129,10 +129,8 @@ def _problem(document: YAMLDocument, finding: Any) -> PackProblem:
 
 
 def _site(table: Table) -> SitePolicy:
-    if table.need("apiVersion", str, "") != API_VERSION:
-        table.findings.error("P005", ("apiVersion",), f"must be {API_VERSION}")
-    if table.need("kind", str, "") != "PolicySite":
-        table.findings.error("P005", ("kind",), "must be PolicySite")
+    table.must_be("apiVersion", API_VERSION)
+    table.must_be("kind", "PolicySite")
     everyone = _group(table.table("everyone"), Gates())
     groups: dict[str, GroupPolicy] = {}
     by_name = table.table("groups")

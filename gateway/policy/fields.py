@@ -22,7 +22,7 @@ class Table:
         self._asked: set[str] = set()
         self.values: dict[str, Any] = value if isinstance(value, dict) else {}
         if not isinstance(value, dict):
-            findings.error("P005", path, "must be a mapping")
+            findings.error("P005", path, f"{_named(path)} must be a mapping")
 
     def __contains__(self, name: str) -> bool:
         return name in self.values
@@ -47,6 +47,11 @@ class Table:
             self.findings.error("P005", self.path, f"{name} is missing")
             return default
         return self.get(name, kind, default)
+
+    def must_be(self, name: str, word: str) -> None:
+        """A text that has to be there and says what the document is."""
+        if self.need(name, str, word) != word:
+            self.findings.error("P005", (*self.path, name), f"{name} must be {word}")
 
     def choice(self, name: str, choices: dict[str, _T], default: _T) -> _T:
         """One of several words."""
@@ -102,7 +107,7 @@ class Table:
         self._asked.add(name)
         value = self.values.get(name, [])
         if not isinstance(value, list):
-            self.findings.error("P005", (*self.path, name), "must be a list")
+            self.findings.error("P005", (*self.path, name), f"{name} must be a list")
             return ()
         return tuple(make(Table(item, (*self.path, name, index), self.findings)) for index, item in enumerate(value))
 
@@ -128,6 +133,11 @@ def read_limit(text: str) -> tuple[int, float]:
     if found is None or int(found[1]) == 0:
         raise ValueError('write a limit as "5/10m": so many in that time')
     return int(found[1]), read_seconds((found[2] or "1") + found[3])
+
+
+def _named(path: DocumentPath) -> str:
+    named = [step for step in path if isinstance(step, str)]
+    return named[-1] if named else "the file"
 
 
 def _words(kind: type) -> str:

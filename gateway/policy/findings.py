@@ -47,6 +47,9 @@ CODES: Final = {
 }
 
 
+_MOST_LISTED: Final = 16
+
+
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One finding."""
 
@@ -82,5 +85,7 @@ class Findings:
 
     def unknown(self, code: str, path: DocumentPath, what: str, word: str, known: Iterable[str]) -> None:
         """A word that is not one of `known`, with the one that may have been meant."""
-        close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-        self.error(code, path, f"unknown {what} {word!r}", close[0] if close else "")
+        words = list(known)
+        close = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
+        among = f": one of {', '.join(sorted(words))}" if not close and 0 < len(words) <= _MOST_LISTED else ""
+        self.error(code, path, f"unknown {what} {word!r}{among}", close[0] if close else "")

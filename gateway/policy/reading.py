@@ -54,10 +54,10 @@ def read_pack(value: Any, findings: Findings, *, shown_path: str, parse_date: An
     `parse_date`: ISO date text to seconds since the epoch at the end of that day (UTC), raising ValueError.
     """
     table = Table(value, (), findings)
-    if table.need("apiVersion", str, "") != API_VERSION:
-        findings.error("P005", ("apiVersion",), f"must be {API_VERSION}")
-    if table.need("kind", str, "") != "PolicyPack":
-        findings.error("P005", ("kind",), "must be PolicyPack")
+    if not isinstance(value, dict):
+        return Pack(name="", version="0", shown_path=shown_path)
+    table.must_be("apiVersion", API_VERSION)
+    table.must_be("kind", "PolicyPack")
     metadata = table.table("metadata") or Table({}, ("metadata",), findings)
     name = metadata.need("name", str, "")
     version = _version_text(metadata)
@@ -211,7 +211,10 @@ def _match(table: Table | None, rule: Table) -> Match:
     phase = table.choice("phase", _PHASES, Phase.CALL)
     origins = table.each("direction", _DIRECTIONS)
     words = table.words("of" if phase in {Phase.RESULT, Phase.ERROR} else "action")
-    if not words:
+    if not words and phase in {Phase.RESULT, Phase.ERROR} and "action" in table:
+        table.get("action", object, None)
+        table.findings.error("P012", (*table.path, "action"), "an answer has no action: say of which calls, with `of`")
+    elif not words:
         code = "P012" if phase in {Phase.RESULT, Phase.ERROR} else "P005"
         name = "of: which calls are answered" if code == "P012" else "action"
         table.findings.error(code, table.path, f"{name} is missing")
@@ -228,8 +231,17 @@ def _match(table: Table | None, rule: Table) -> Match:
         states=cast("Any", table.each("state", _STATES)),
     )
     table.done()
+    _refuse_empty(table, "action", "of")
     _check_actions(match, table)
     return match
+
+
+def _refuse_empty(table: Table, *but: str) -> None:
+    """An empty list would be no restriction. In a generated pack it lists whom something is for, and nobody is on it."""
+    for name, value in table.values.items():
+        if value == [] and name not in but:
+            message = "an empty list would mean all there are: leave it out, or name some"
+            table.findings.error("P005", (*table.path, name), message)
 
 
 def _read_versions(table: Table) -> tuple[OCPPVersion, ...]:
@@ -239,8 +251,8 @@ def _read_versions(table: Table) -> tuple[OCPPVersion, ...]:
     if any(not isinstance(item, str) for item in (value if isinstance(value, list) else [value])):
         table.findings.error("P002", (*table.path, "version"), 'write versions as text: "1.6"')
         table.get("version", object, None)
-        return ()
-    return table.each("version", _VERSIONS)
+        return tuple(OCPPVersion)  # or every action would be told as one that does not exist
+    return table.each("version", _VERSIONS) or tuple(OCPPVersion)
 
 
 def _profiles(table: Table) -> tuple[SecurityProfile, ...]:
@@ -387,6 +399,7 @@ def read_rollout(table: Table | None) -> Rollout:
     """The part of the fleet that a rule is enforced in; all of it where nothing is said."""
     if table is None:
         return Rollout()
+    _refuse_empty(table)
     rollout = Rollout(groups=table.words("groups"), percent=table.get("percent", float, 100.0))
     if not 0.0 <= rollout.percent <= 100.0:  # noqa: PLR2004
         table.findings.error("P005", (*table.path, "percent"), "must be 0 to 100")
@@ -450,6 +463,7 @@ def _exemption(table: Table, parse_date: Any) -> Exemption:
     inner = table.table("match")
     identities, groups = (inner.words("identity"), inner.words("group")) if inner is not None else ((), ())
     if inner is not None:
+        _refuse_empty(inner)
         inner.done()
     until = 0.0
     text = str(table.values.get("until", ""))

@@ -4,6 +4,7 @@ A rule is proven by a case that names it and makes it match, and by a judged ste
 case that names a rule that does not exist, executes no step, or gets another outcome than it says is a failure.
 """
 
+import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -215,10 +216,15 @@ def _snapshot_for(
     return Snapshot(snapshot.revision, snapshot.packs, site, scopes)
 
 
+def _no_rule(rule: str, snapshot: Snapshot) -> Failure:
+    close = difflib.get_close_matches(rule, _ids(snapshot), n=1, cutoff=0.6)
+    return Failure(f"there is no rule {rule!r}" + (f" (did you mean {close[0]!r}?)" if close else ""))
+
+
 def _run_case(
     case: Case, snapshot: Snapshot, gates: Mapping[OCPPVersion, SchemaGate], scopes: Mapping[OCPPVersion, Scopes]
 ) -> CaseResult:
-    failures = [Failure(f"there is no rule {rule!r}") for rule in sorted(_named(case) - _ids(snapshot))]
+    failures = [_no_rule(rule, snapshot) for rule in sorted(_named(case) - _ids(snapshot))]
     adapted = _snapshot_for(case, snapshot, scopes, failures)
     if failures:
         return CaseResult(case.name, case.index, 0, tuple(failures))

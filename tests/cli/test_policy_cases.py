@@ -121,3 +121,16 @@ def test_all_shipped_packs_are_tested_without_a_word(cli: Cli) -> None:
     found = cli("policy", "test", "--json").json()
     assert (found["ok"], tuple(each["pack"] for each in found["packs"])) == (True, shipped_packs())
     assert found["cases"] > 50
+
+
+def test_a_pack_runs_with_the_packs_that_it_requires(tmp_path: Path, cli: Cli) -> None:
+    path = write_pack(tmp_path)
+    path.write_text(path.read_text().replace('"1.0.0"}', '"1.0.0", requires: {firmware: "*", other: ">=1"}}'))
+    alone = cli("policy", "test", path)
+    assert alone.code == NOT_OK
+    assert "requires pack 'other', which is not loaded" in alone.out
+    assert "pack firmware" not in alone.out, "a shipped one is at hand"
+    other = write_pack(tmp_path, SOUND.replace("mine/reset", "other/reset"), "", "other")
+    other.write_text(other.read_text().replace("name: mine", "name: other"))
+    both = cli("policy", "test", path, other, "--json").json()
+    assert [(each["pack"], each["ok"]) for each in both["packs"]] == [("mine", True), ("other", False)]

@@ -3,8 +3,9 @@
 import pytest
 
 from gateway.config.problems import ConfigError
-from gateway.policy.findings import CODES
+from gateway.policy.findings import CODES, Findings
 from gateway.policy.lint import lint_references
+from gateway.policy.reading import read_pack
 from tests.policy.build import NOW, codes, linted, read
 
 RULE = "rules: [{id: a/b, title: t, action: alert, match: {%s}%s}]"
@@ -212,3 +213,45 @@ def test_the_condition_of_an_exception_is_checked():
 def test_a_class_without_members_there_can_never_match():
     assert codes(linted(rule('action: "@display", version: "1.6"'))) == {"P011"}
     assert codes(linted(rule('action: "@display", version: "2.0.1"'))) == set()
+
+
+@pytest.mark.parametrize(
+    "field", ["identity", "group", "vendor", "model", "version", "direction", "state", "security_profile"]
+)
+def test_an_empty_list_is_not_everybody(field):
+    assert codes(read(rule(f"action: Reset, {field}: []"))[1]) == {"P005"}
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("exceptions: [{rule: a/b, match: {identity: [], group: g}, owner: o, reason: r, until: 2099-01-01}]", True),
+        ("exceptions: [{rule: a/b, match: {group: g}, owner: o, reason: r, until: 2099-01-01}]", False),
+    ],
+)
+def test_an_exception_for_an_empty_list_is_none_for_everybody(text, wrong):
+    assert codes(read(rule() + "\n" + text)[1]) == ({"P005"} if wrong else set())
+
+
+def test_a_version_that_is_a_number_is_told_once():
+    assert codes(read(rule("action: Reset, version: 1.6"))[1]) == {"P002"}
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (rule().replace("action: alert", "action: reject"), "unknown action 'reject': one of alert, allow, answer,"),
+        (rule("action: Reset, phase: result"), "an answer has no action: say of which calls, with `of`"),
+        ("rules: 5", "rules must be a list"),
+        ("params: 5", "params must be a mapping"),
+    ],
+)
+def test_what_is_wrong_is_said_so_that_it_can_be_mended(body, said):
+    (finding,) = read(body)[1].all
+    assert said in finding.message
+
+
+def test_a_file_of_another_kind_is_told_once():
+    findings = Findings()
+    read_pack(["x"], findings, shown_path="t.yaml", parse_date=None)
+    assert [finding.message for finding in findings.all] == ["the file must be a mapping"]

@@ -46,7 +46,7 @@ def test_a_rule_without_one_of_both_fails(steps, missing):
     [
         ("decision: allow", "deny by t/size, not allow"),
         ("decision: drop, rule: t/size", "deny by t/size, not drop"),
-        ("decision: deny, rule: t/sized", "there is no rule 't/sized'"),
+        ("decision: deny, rule: t/sized", "there is no rule 't/sized' (did you mean 't/size'?)"),
         (
             "decision: deny, rule: t/size, to_sender: {code: GenericError}",
             "the sender got SecurityError, not GenericError",

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from gateway.cli.policy.case_files import CaseFile
     from gateway.cli.progress import Advance
     from gateway.config.policy_packs import PackProblem
+    from gateway.policy.rules import Pack
     from gateway.policy.trial import CaseResult, TrialResult
     from gateway.policy.trial_reading import Case
 
@@ -42,7 +43,7 @@ def test(packs: tuple[str, ...], quiet: bool, as_json: bool) -> int:
 
     Every rule must fire where it should, and keep quiet where it should. Without a name: all shipped packs. Cases
     stand beside their pack (mine.test.yaml beside mine.yaml) and run against the pack with everything that it
-    includes, with its own parameters and modes.
+    includes or requires, with its own parameters and modes.
     """
     from gateway.cli.policy.case_files import pack_beside, read_case_file
     from gateway.cli.progress import progress
@@ -52,7 +53,7 @@ def test(packs: tuple[str, ...], quiet: bool, as_json: bool) -> int:
     files = {word: read_case_file(word) for word in words}
     total = sum(len(file.cases) for file in files.values() if file is not None)
     with progress("Cases", total, as_json=as_json) as advance:
-        tested = [_test(word, file, advance) for word, file in files.items()]
+        tested = [_test(word, words, file, advance) for word, file in files.items()]
     ok = all(each.passed for each in tested)
     if as_json:
         print_json({"ok": ok, **_totals(tested), "packs": [_record(each) for each in tested]})
@@ -61,7 +62,26 @@ def test(packs: tuple[str, ...], quiet: bool, as_json: bool) -> int:
     return 0 if ok else NOT_OK
 
 
-def _test(word: str, file: "CaseFile | None", advance: "Advance") -> _Tested:
+def _with_required(word: str, words: Sequence[str]) -> list[str]:
+    """A pack, and the ones that it requires: shipped ones, and those that were typed as well."""
+    import time
+
+    from gateway.config.policy_packs import load_bundle, shipped_packs
+    from gateway.policy.site import SitePolicy
+
+    def pack_of(name: str) -> "Pack | None":
+        return next(iter(load_bundle([name], SitePolicy(), now=time.time()).packs), None)
+
+    pack = pack_of(word)
+    required = {each.subject for each in pack.requires} if pack is not None else set()
+    if not required:
+        return [word]
+    shipped = [name for name in shipped_packs() if name in required]
+    others = {each: pack_of(each) for each in words if each != word and each not in shipped}
+    return [word, *shipped, *(each for each, other in others.items() if other is not None and other.name in required)]
+
+
+def _test(word: str, words: Sequence[str], file: "CaseFile | None", advance: "Advance") -> _Tested:
     import time
 
     from gateway.config.ocpp_schemas import schema_gate
@@ -70,7 +90,7 @@ def _test(word: str, file: "CaseFile | None", advance: "Advance") -> _Tested:
     from gateway.policy.site import SitePolicy
     from gateway.policy.trial import run_trial
 
-    bundle = load_bundle([word], SitePolicy(), now=time.time())
+    bundle = load_bundle(_with_required(word, words), SitePolicy(), now=time.time())
     if bundle.errors:
         return _Tested(word, bundle.revision, file, None, bundle.errors)
     name = bundle.packs[0].name
