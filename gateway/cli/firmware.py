@@ -10,6 +10,7 @@ import click
 
 from gateway.cli.exit_codes import NOT_OK
 from gateway.cli.files import read_text, shown_name
+from gateway.cli.finite import FiniteRange
 from gateway.cli.output import fail, json_option, print_json, shown
 from gateway.cli.progress import progress
 
@@ -41,9 +42,7 @@ def firmware() -> None:
 @click.option(
     "--max-bytes", type=click.IntRange(min=1), default=536_870_912, show_default=True, help="Of an image at a URL."
 )
-@click.option(
-    "--timeout", type=click.FloatRange(min=1), default=600.0, show_default=True, help="Seconds for fetching it."
-)
+@click.option("--timeout", type=FiniteRange(min=1), default=600.0, show_default=True, help="Seconds for fetching it.")
 @json_option
 def verify(
     image: str,

@@ -57,7 +57,10 @@ class Asked(Followed):
 
 
 @pytest.fixture(params=[True, False], ids=["service", "at-rest"])
-async def asked(tmp_path: Path, url: str, request: pytest.FixtureRequest) -> AsyncIterator[Asked]:
+async def asked(
+    tmp_path: Path, url: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Asked]:
+    monkeypatch.setattr("gateway.control.own_books._START_WAITS_S", 3600.0)  # however slow the machine is
     made = Asked(tmp_path / "ca", url, runs=request.param)
     yield made
     await made.store.close()
@@ -124,3 +127,14 @@ async def test_a_signer_that_has_died_leaves_its_list(asked: Asked) -> None:
     asked.runs = False
     await asked.start()
     assert asked.revoked() == {lost}
+
+
+async def test_a_signer_that_hangs_keeps_nobody_out_for_long(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked.issue_and_revoke(1, 1)
+    monkeypatch.setattr("gateway.control.own_books._START_WAITS_S", 0.01)
+    asked.runs = False
+    with socket.socket(socket.AF_UNIX) as hanging:
+        hanging.bind(str(asked.directory / "signer" / "socket"))
+        hanging.listen()
+        await asked.start()  # it ends; whoever has asked is reset when the socket is closed
+    assert asked.told == []
