@@ -245,6 +245,16 @@ class Facts:
         """In a result: every token in the call that is answered."""
         return [] if self._asked is None else bounded(carriers.tokens(self._asked), MAX_ITEMS, "tokens")
 
+    @lazy
+    def token_names(self) -> list[str]:
+        """Every token as cards compare, without case: what to look up in a parameter of type ``list<name>``."""
+        return [token.strip().lower() for token in self.tokens]
+
+    @lazy
+    def asked_token_names(self) -> list[str]:
+        """In a result: the same of the call that is answered."""
+        return [token.strip().lower() for token in self.asked_tokens]
+
     @property
     def starts_transaction(self) -> bool:
         """True for StartTransaction, and for the first event of a 2.x transaction."""

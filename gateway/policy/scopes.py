@@ -135,6 +135,8 @@ FACTS: Final = Object(
         "periods": Field(INT),
         "tokens": Field(List(STRING, 10_000)),
         "asked_tokens": Field(List(STRING, 10_000)),
+        "token_names": Field(List(STRING, 10_000)),
+        "asked_token_names": Field(List(STRING, 10_000)),
         "token_status": Field(STRING),
         "starts_transaction": Field(BOOL),
         "setpoint_w": Field(DOUBLE),
