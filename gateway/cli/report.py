@@ -27,6 +27,7 @@ __all__ = ["report"]
 _MOST_KITS: Final = 25
 _PROGRESS_EVERY: Final = 20_000
 _DEFAULT_PERIOD_US: Final = 90 * 86_400 * 1_000_000
+_YEAR_3000_US = 32_503_680_000_000_000
 _MOMENT: Final = (1980, 1, 1, 0, 0, 0)
 
 
@@ -75,6 +76,8 @@ def report(  # noqa: PLR0913, PLR0917  one per option
         fail("--from is not before --to.", USAGE, as_json=as_json)
     if aware is not None and framework != "nis2":
         fail("--aware is for nis2: the others know no stages.", USAGE, as_json=as_json)
+    if aware is not None and not 0 <= aware < _YEAR_3000_US:
+        fail("--aware is no moment of these centuries.", USAGE, as_json=as_json)
     if output is not None and output.suffix not in {".html", ".zip"}:
         fail(f"{shown(output)}: a report is FILE.html or FILE.zip.", USAGE, as_json=as_json)
     root = log_directory(directory, config_path, as_json=as_json)

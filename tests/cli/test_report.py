@@ -68,6 +68,8 @@ def test_a_log_that_was_changed(log: Path, cli: Cli) -> None:
         ("nis2", "-o", "report.pdf"),
         ("gdpr",),
         ("nis2", "--aware", "soon"),
+        ("nis2", "--aware", "9999-12-31T23:59:59Z"),
+        ("nis2", "--aware", "999999d"),
     ],
 )
 def test_what_cannot_be_asked(log: Path, cli: Cli, words: tuple[str, ...]) -> None:

@@ -22,6 +22,7 @@ OTHERS = (
     "detect.impossible_travel", "detect.config_drift", "detect.time_poison", "detect.clock_wrong", "time.poison",
     "time.implausible", "audit.start", "audit.stop", "audit.gap", "audit.new_history", "audit.pruned",
     "config.reloaded",
+    "privacy.text_read", "privacy.subject", "privacy.shredded", "privacy.hold_lifted", "privacy.held", "admin.request",
     "config.reload_failed", "policy.reload_failed", "session.opened", "session.closed", "policy.denied", "http.spoofed_header",
 )  # fmt: skip
 KINDS = sorted({reason.event for reason in Reason} | set(OTHERS))
