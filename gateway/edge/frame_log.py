@@ -9,7 +9,6 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Final
 
 import msgspec
@@ -83,6 +82,39 @@ class _Batch(msgspec.Struct):
     is_sent: bool = False
 
 
+class _Heard(msgspec.Struct, gc=False):
+    """One side of a session: what judges it, and the log that hears of it."""
+
+    log: "FrameLog"
+    source: FrameSource
+    from_csms: bool
+    relay: Relay
+    judge: Judging
+
+    def judged(self, data: bytes, now: float) -> Effects:
+        """What simply goes on is counted, or put away, in one step."""
+        effects = self.judge(data, now)
+        relay, log = self.relay, self.log
+        frame, asked = relay.judged, relay.asked
+        if effects is FORWARD and type(frame) is Call:
+            name, is_counted = log.names.get(frame.action) or log.learn(frame.action)
+            if is_counted:
+                log.count(self.source, name, len(data))
+            else:
+                log.append(self.source, self.from_csms, data, Head("call", frame.message_id, name), name, None)
+        elif effects is FORWARD and type(frame) is CallResult and asked is not None and asked.outer:
+            name, is_counted = log.names.get(asked.outer) or log.learn(asked.outer)
+            if is_counted:
+                log.count(self.source, name, len(data))
+            else:
+                after_ms = round((now - asked.since) * 1000)
+                log.append(self.source, self.from_csms, data, Head("result", frame.message_id), name, after_ms)
+        else:
+            log.put_away(self.source, self.from_csms, relay, data, effects, now)
+        relay.judged = relay.asked = None  # they hold the text and the call, which an idle session has no use for
+        return effects
+
+
 class FrameLog:
     """One per worker. `boot`: of this run of the worker; `clock`: seconds since the epoch."""
 
@@ -107,7 +139,7 @@ class FrameLog:
         self._counted_so_far = self._counted_and_told = 0
         self._counts_due = 0.0
         """Monotonic seconds."""
-        self._names: dict[str, tuple[str, bool]] = {}
+        self.names: dict[str, tuple[str, bool]] = {}
         """Of actions as they were sent that were seen under these levels: the name on record, and whether it is only counted."""
         self._asked: dict[tuple[str, int], _Asked] = {}
         """By session and ticket."""
@@ -120,51 +152,32 @@ class FrameLog:
     def use(self, settings: AuditSettings) -> None:
         """What happens without a record, and what is only counted, from now on."""
         self._settings = settings
-        self._names = {}
+        self.names = {}
 
     # -- listening
 
     def around(self, leg: Leg, judge: Judging) -> Judging:
         """The same judgement, on record."""
-        admission, relay = leg.bridge.admission, leg.bridge.relay
+        admission, relay, other = leg.bridge.admission, leg.bridge.relay, getattr(leg.other.judge, "__self__", None)
         source = FrameSource(admission.session, admission.charge_point_id, leg.bridge.version)
-        return partial(self._judged, source, leg.origin is Origin.CSMS, relay, judge)
+        if isinstance(other, _Heard) and other.source == source:
+            source = other.source  # one for both sides
+        return _Heard(self, source, leg.origin is Origin.CSMS, relay, judge).judged
 
-    def _judged(
-        self, source: FrameSource, from_csms: bool, relay: Relay, judge: Judging, data: bytes, now: float
-    ) -> Effects:
-        """What simply goes on is counted, or put away, in one step."""
-        effects = judge(data, now)
-        frame, asked = relay.judged, relay.asked
-        if effects is FORWARD and type(frame) is Call:
-            name, is_counted = self._names.get(frame.action) or self._learn(frame.action)
-            if is_counted:
-                self._count(source, name, len(data))
-            else:
-                self._append(source, from_csms, data, Head("call", frame.message_id, name), name, None)
-        elif effects is FORWARD and type(frame) is CallResult and asked is not None and asked.outer:
-            name, is_counted = self._names.get(asked.outer) or self._learn(asked.outer)
-            if is_counted:
-                self._count(source, name, len(data))
-            else:
-                after_ms = round((now - asked.since) * 1000)
-                self._append(source, from_csms, data, Head("result", frame.message_id), name, after_ms)
-        else:
-            self._put_away(source, from_csms, relay, data, effects, now)
-        relay.judged = relay.asked = None  # they hold the text and the call, which an idle session has no use for
-        return effects
+    # -- for what listens: `_Heard`
 
-    def _learn(self, action: str) -> tuple[str, bool]:
+    def learn(self, action: str) -> tuple[str, bool]:
         """As what an action is recorded, and whether its messages are only counted."""
         name = plain_name(action)
         known = name, self._settings.levels.is_told_as_number(name)
-        if len(self._names) < _MOST_ACTIONS:
-            self._names[action] = known
+        if len(self.names) < _MOST_ACTIONS:
+            self.names[action] = known
         return known
 
-    def _append(
+    def append(
         self, source: FrameSource, from_csms: bool, data: bytes, head: Head, action: str, after_ms: int | None
     ) -> None:
+        """Put a frame away that simply went on."""
         self._number = number = self._number + 1
         size = self._waiting_bytes + len(data) + _FRAME_COST_BYTES
         if size > _MAX_WAITING_BYTES:
@@ -173,7 +186,8 @@ class FrameLog:
         self._waiting_bytes = size
         self._waiting.append(RelayedFrame(number, source, from_csms, self._clock(), data, head, action, after_ms))
 
-    def _count(self, source: FrameSource, action: str, size: int) -> None:
+    def count(self, source: FrameSource, action: str, size: int) -> None:
+        """Count a frame of which no more than its number is wanted."""
         counting = self._counting.get(source.session)
         if counting is None:
             counting = self._counting[source.session] = _Counting(source, self._clock(), {})
@@ -184,9 +198,10 @@ class FrameLog:
         counting.size += size
         self._counted_so_far += 1
 
-    def _put_away(
+    def put_away(
         self, source: FrameSource, from_csms: bool, relay: Relay, data: bytes, effects: Effects, now: float
     ) -> None:
+        """Put any frame away, or let it wait for what control says."""
         frame, asked = relay.judged, relay.asked
         action, after_ms = "", None
         if isinstance(frame, Call | Send):
