@@ -7,7 +7,6 @@ from functools import partial
 from itertools import count
 
 import structlog
-from msgspec.structs import replace
 
 from gateway.edge.control_link import ControlLink
 from gateway.edge.csms import CSMSDialler, Dialled
@@ -25,6 +24,7 @@ from gateway.edge.recorder import Recorder
 from gateway.edge.refusals import CLOSE_CODES
 from gateway.edge.session_desk import SessionDesk
 from gateway.edge.session_limits import reader_limits, relay_limits
+from gateway.edge.shared_values import SharedValues
 from gateway.edge.source_limits import SourceLimits
 from gateway.edge.tcp import listening_socket, set_user_timeout_of_accepted
 from gateway.edge.tls import TLSConnection
@@ -109,6 +109,7 @@ class Worker:
         self._relay_limits: RelayLimits
         """Made once for all sessions that begin under the same settings."""
         self._numbers = count(1)
+        self._shared = SharedValues()
         self._boot = f"{os.getpid():x}{int(time.time()) & 0xFFFFFF:06x}"
         self.link = ControlLink(control_path, hello=self._hello, on_message=self._told, on_lost=self._control_lost)
         self.frame_log = FrameLog(self.link, self.counts, lambda: self.policy.revision, time.time, self._boot)
@@ -316,7 +317,7 @@ class Worker:
         bridge = Bridge(
             owner=self.desk,
             admission=admission,
-            transport_facts=_without_certificate(facts),
+            transport_facts=self._shared.without_certificate(facts),
             version=version,
             subprotocol=version.subprotocol,
             relay=Relay(admission, version, self._relay_limits, judge, wall_offset_s(), self._duty(admission)),
@@ -461,13 +462,6 @@ def _add_traffic(values: dict[str, float], bridge: Bridge) -> None:
     for leg, (messages, size) in ((bridge.charge_point, _FROM_CHARGE_POINT), (bridge.csms, _FROM_CSMS)):
         values[messages] = values.get(messages, 0) + leg.message_count
         values[size] = values.get(size, 0) + leg.byte_count
-
-
-def _without_certificate(facts: Transport) -> Transport:
-    """Its proof is in the admission; of the certificate itself nothing is needed any more."""
-    if facts.tls is None or not facts.tls.leaf_der:
-        return facts
-    return Transport(peer=facts.peer, tls=replace(facts.tls, leaf_der=b""))
 
 
 def _live(bridge: Bridge) -> LiveSession:

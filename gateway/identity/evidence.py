@@ -40,7 +40,7 @@ Tolerance = Literal[
 """Opt-in leniencies, granted per charge point in the registry; each use is counted and visible."""
 
 
-class Peer(msgspec.Struct, frozen=True, kw_only=True):
+class Peer(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Who is at the other end of the TCP connection, as far as the gateway trusts it."""
 
     address: str
@@ -51,7 +51,7 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
     """Socket address of the trusted proxy, empty for a direct connection."""
 
 
-class TLSFacts(msgspec.Struct, frozen=True, kw_only=True):
+class TLSFacts(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """What our own TLS termination established. Never filled from headers."""
 
     version: str
@@ -70,7 +70,7 @@ class TLSFacts(msgspec.Struct, frozen=True, kw_only=True):
     """
 
 
-class Transport(msgspec.Struct, frozen=True, kw_only=True):
+class Transport(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """An established byte stream. `tls` is None on a plain listener."""
 
     peer: Peer
@@ -103,7 +103,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     offers_deflate: bool = False
 
 
-class PasswordProof(msgspec.Struct, frozen=True, kw_only=True, tag="password"):
+class PasswordProof(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="password"):
     """A Basic password matched a stored credential."""
 
     slot: Literal["current", "pending"]
@@ -115,7 +115,7 @@ RenewalOnly = Literal["", "expired", "factory"]
 """Why a certificate is good for nothing but getting another one; empty where it is good for everything."""
 
 
-class CertificateName(msgspec.Struct, frozen=True, array_like=True):
+class CertificateName(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """How a revocation may name a certificate."""
 
     sha256: str
@@ -125,7 +125,7 @@ class CertificateName(msgspec.Struct, frozen=True, array_like=True):
     """Lower-case hex without leading zeroes."""
 
 
-class CertificateProof(msgspec.Struct, frozen=True, kw_only=True, tag="certificate"):
+class CertificateProof(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="certificate"):
     """A client certificate of this very charge point passed the chain check and our leaf policy."""
 
     sha256: str
@@ -163,7 +163,7 @@ class Authenticated(msgspec.Struct, frozen=True, kw_only=True):
     used_security_profile: SecurityProfile
 
 
-class Admission(msgspec.Struct, frozen=True, kw_only=True):
+class Admission(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """The key to a relay. Made only by `gateway.identity.admission.admit`, once per connection."""
 
     charge_point_id: ChargePointId

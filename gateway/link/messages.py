@@ -161,7 +161,7 @@ class EdgeSettings(msgspec.Struct, frozen=True, array_like=True):
     audit: AuditSettings = AuditSettings()
 
 
-class LiveSession(msgspec.Struct, frozen=True, array_like=True):
+class LiveSession(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A relay that lives in an edge worker."""
 
     session: str

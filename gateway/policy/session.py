@@ -12,7 +12,7 @@ from gateway.policy.rules import Phase
 __all__ = ["Message", "Request", "SessionFacts", "SessionView"]
 
 
-class SessionFacts(msgspec.Struct, kw_only=True):
+class SessionFacts(msgspec.Struct, kw_only=True, gc=False):
     """What is known of a session. One object per session; what can change is set by the relay."""
 
     identity: str

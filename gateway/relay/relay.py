@@ -99,7 +99,7 @@ class Relay:
             self._interception = Interception(version, duty, renewal_only=self._renewal_only)
         self._replays: Replays | None = None
         self._passwords: PasswordWatch | None = None
-        self._tokens = float(limits.messages_burst)
+        self._tokens: float = limits.messages_burst
         self._tokens_at = 0.0
         self._throttled_since = 0.0
         self._judge = judge

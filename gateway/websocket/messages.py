@@ -98,7 +98,7 @@ class MessageReader:
         self._held_since = 0.0
         self._needed = 0
         self._assembly: _Assembly | None = None
-        self._budget = float(limits.control_frames_burst)
+        self._budget: float = limits.control_frames_burst
         self._budget_at = 0.0
         self._closed = False
 

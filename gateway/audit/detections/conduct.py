@@ -4,11 +4,9 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, Final
 
-import msgspec
-
-from gateway.audit.detections.model import Detection, Seen, Thresholds, network_of
-from gateway.audit.detections.windows import Mark, Recent, Windows
-from gateway.audit.record import part
+from gateway.audit.detections.model import Detection, Seen, Session, Thresholds, network_of
+from gateway.audit.detections.sessions import Sessions
+from gateway.audit.detections.windows import Mark, Windows
 
 __all__ = ["Clock", "Drift", "Flapping", "Travel"]
 
@@ -16,25 +14,27 @@ __all__ = ["Clock", "Drift", "Flapping", "Travel"]
 class Travel:
     """One identity in several networks by turns. Going over to another one, as a modem does, is no travel; coming back is."""
 
-    def __init__(self) -> None:
-        self._visits = Windows()
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
 
     def see(self, seen: Seen, limits: Thresholds) -> Iterator[Detection]:
         """Look at one record."""
-        if seen.kind != "session.opened" or not seen.address:
+        if seen.session is None or not seen.address:
             return
-        network = network_of(seen.address, limits.travel_prefix_bits_ipv4, limits.travel_prefix_bits_ipv6)
-        mark = Mark(seen.ts_us, seen.place, network)
-        marks = self._visits.add(seen.charge_point_id, mark, limits.travel_window_s)
-        changes = sum(before.value != after.value for before, after in pairwise(marks))
+        before = self._sessions.near(seen.charge_point_id, seen.ts_us, limits.travel_window_s)
+        visits = [each for each in (*before, seen.session) if each.address]
+        networks = [
+            network_of(each.address, limits.travel_prefix_bits_ipv4, limits.travel_prefix_bits_ipv6) for each in visits
+        ]
+        changes = sum(left != entered for left, entered in pairwise(networks))
         if changes >= limits.travel_changes:
             yield Detection(
                 kind="impossible_travel",
                 subject=seen.charge_point_id,
                 severity="high",
-                text=f"changed {changes} times between the networks {', '.join(sorted({each.value for each in marks}))}"
+                text=f"changed {changes} times between the networks {', '.join(sorted(set(networks)))}"
                 f" in {limits.travel_window_s:.0f} s",
-                evidence=tuple(each.place for each in marks),
+                evidence=tuple(each.place for each in visits),
                 charge_point_id=seen.charge_point_id,
                 address=seen.address,
             )
@@ -43,14 +43,20 @@ class Travel:
 class Flapping:
     """A charge point that connects over and over: a modem, a CSMS that throws it out, or two with one identity."""
 
-    def __init__(self) -> None:
-        self._sessions = Windows()
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+        self._refused = Windows()
 
     def see(self, seen: Seen, limits: Thresholds) -> Iterator[Detection]:
         """Look at one record."""
-        if seen.kind != "session.opened" and seen.reason != "flapping":
+        if seen.session is None and seen.reason != "flapping":
             return
-        marks = self._sessions.add(seen.charge_point_id, Mark(seen.ts_us, seen.place), limits.flapping_window_s)
+        identity, window_s, now = seen.charge_point_id, limits.flapping_window_s, Mark(seen.ts_us, seen.place)
+        refused = self._refused.near(identity, now, window_s)
+        if seen.session is None:
+            refused = self._refused.add(identity, now, window_s)
+        opened = [*self._sessions.near(identity, seen.ts_us, window_s), *([seen.session] if seen.session else ())]
+        marks = sorted((*opened, *refused), key=lambda each: each.ts_us)
         if len(marks) >= limits.flapping_sessions or seen.reason == "flapping":
             yield Detection(
                 kind="flapping",
@@ -97,37 +103,22 @@ class Clock:
         )
 
 
-class _Posture(msgspec.Struct, frozen=True):
-    place: str
-    profile: int
-    certificate: bool
-    version: str
-
-
 _VERSIONS: Final = ("ocpp1.2", "ocpp1.5", "ocpp1.6", "ocpp2.0", "ocpp2.0.1", "ocpp2.1")
 
 
 class Drift:
     """A charge point that comes back with less than it had: security profile, certificate, OCPP version."""
 
-    def __init__(self) -> None:
-        self._postures: Recent[_Posture] = Recent()
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
 
     def see(self, seen: Seen, limits: Thresholds) -> Iterator[Detection]:
         """Look at one record."""
         del limits
-        if seen.kind != "session.opened":
+        now = seen.session
+        if now is None:
             return
-        auth, version = part(seen.record, "auth"), part(seen.record, "ocpp").get("version")
-        profile = auth.get("profile")
-        now = _Posture(
-            seen.place,
-            profile if type(profile) is int else 0,
-            auth.get("proof") == "CertificateProof",
-            version if isinstance(version, str) else "",
-        )
-        before = self._postures.get(seen.charge_point_id)
-        self._postures.put(seen.charge_point_id, now)
+        before = self._sessions.last(seen.charge_point_id)
         lost = list(_lost(before, now)) if before is not None else []
         if before is not None and lost:
             yield Detection(
@@ -141,10 +132,10 @@ class Drift:
             )
 
 
-def _lost(before: _Posture, now: _Posture) -> Iterator[str]:
+def _lost(before: Session, now: Session) -> Iterator[str]:
     if now.profile < before.profile:
         yield f"security profile {now.profile} after {before.profile}"
-    if before.certificate and not now.certificate:
+    if before.has_certificate and not now.has_certificate:
         yield "a password after a certificate"
     known = before.version in _VERSIONS and now.version in _VERSIONS
     if known and _VERSIONS.index(now.version) < _VERSIONS.index(before.version):

@@ -8,6 +8,7 @@ import msgspec
 from gateway.audit.detections.conduct import Clock, Drift, Flapping, Travel
 from gateway.audit.detections.entry import BruteForce, Enumeration, SharedCredential, Takeover
 from gateway.audit.detections.model import MICROSECONDS, Detection, Seen, Thresholds, seen
+from gateway.audit.detections.sessions import Sessions
 from gateway.audit.detections.windows import Recent
 from gateway.audit.record import part
 
@@ -27,15 +28,16 @@ class Detector:
 
     def __init__(self, thresholds: Thresholds) -> None:
         self.thresholds = thresholds
+        self._sessions = Sessions()
         self._watchers: tuple[_Watcher, ...] = (
-            BruteForce(),
-            Enumeration(),
-            Takeover(),
+            BruteForce(self._sessions),
+            Enumeration(self._sessions),
+            Takeover(self._sessions),
             SharedCredential(),
-            Travel(),
-            Flapping(),
+            Travel(self._sessions),
+            Flapping(self._sessions),
             Clock(),
-            Drift(),
+            Drift(self._sessions),
         )
         self._told: Recent[int] = Recent()
 
@@ -55,6 +57,9 @@ class Detector:
                     if not self._is_quiet(key, one.ts_us):
                         self._told.put(key, one.ts_us)
                         untold[key] = detection
+            if one.session is not None:  # those who have looked at it have seen what was before it
+                window_s = max(self.thresholds.travel_window_s, self.thresholds.flapping_window_s)
+                self._sessions.opened(one.charge_point_id, one.session, window_s)
         return list(map(_cut, untold.values()))
 
     def _is_quiet(self, key: str, ts_us: int) -> bool:

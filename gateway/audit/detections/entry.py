@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from gateway.audit.detections.model import Detection, Seen, Thresholds, network_of
-from gateway.audit.detections.windows import Mark, Recent, Windows
+from gateway.audit.detections.sessions import Sessions
+from gateway.audit.detections.windows import Mark, Windows
 
 __all__ = ["BruteForce", "Enumeration", "SharedCredential", "Takeover"]
 
@@ -17,20 +18,21 @@ _UNPROVEN = _WRONG | {
 _AT_HOME = 5
 """A charge point with a wrong password tries again and again, from where it has proven itself before. Somebody beside it
 may guess from there as well, so it is told, but later."""
+_CERTIFICATE_DIGITS = 32
+"""Of a fingerprint: nobody finds two certificates that have these in common."""
 
 
 class BruteForce:
     """Wrong passwords: from one address, or for one charge point from anywhere. Entering makes up for what came before."""
 
-    def __init__(self) -> None:
+    def __init__(self, sessions: Sessions) -> None:
         self._failures = Windows()
-        self._homes: Recent[str] = Recent()
+        self._sessions = sessions
 
     def see(self, seen: Seen, limits: Thresholds) -> Iterator[Detection]:
         """Look at one record."""
         identity, address = seen.charge_point_id, seen.address
-        if seen.kind == "session.opened":
-            self._homes.put(identity, address)
+        if seen.session is not None:
             for key in (f"address {address}", f"identity {identity}"):
                 self._failures.drop(key, lambda mark: mark.value == f"{identity} {address}")
         elif seen.reason in _WRONG:
@@ -43,9 +45,8 @@ class BruteForce:
             return
         marks = self._failures.add(f"{what} {subject}", mark, limits.brute_force_window_s)
         failures = sum(each.count for each in marks)
-        at_home = (
-            all(each.value == mark.value for each in marks) and self._homes.get(seen.charge_point_id) == seen.address
-        )
+        last = self._sessions.last(seen.charge_point_id)
+        at_home = all(each.value == mark.value for each in marks) and last is not None and last.address == seen.address
         if failures >= limits.brute_force_failures * (_AT_HOME if at_home else 1):
             yield Detection(
                 kind="brute_force",
@@ -62,17 +63,16 @@ class BruteForce:
 class Enumeration:
     """Many names from one address, none of which proves itself. A depot behind one address is none: its names do."""
 
-    def __init__(self) -> None:
+    def __init__(self, sessions: Sessions) -> None:
         self._tried = Windows()
-        self._homes: Recent[str] = Recent()
+        self._sessions = sessions
 
     def see(self, seen: Seen, limits: Thresholds) -> Iterator[Detection]:
         """Look at one record."""
         identity, address = seen.charge_point_id, seen.address
-        if seen.kind == "session.opened":
-            self._homes.put(identity, address)
+        if seen.session is not None:
             self._tried.drop(address, lambda mark: mark.value == identity)
-        elif seen.reason in _UNPROVEN and identity and address and self._homes.get(identity) != address:
+        elif seen.reason in _UNPROVEN and identity and address and not self._is_at_home(identity, address):
             marks = self._tried.add(address, Mark(seen.ts_us, seen.place, identity), limits.enumeration_window_s)
             first = {mark.value: mark.place for mark in reversed(marks)}
             if len(first) >= limits.enumeration_identities:
@@ -86,26 +86,31 @@ class Enumeration:
                     address=address,
                 )
 
+    def _is_at_home(self, identity: str, address: str) -> bool:
+        last = self._sessions.last(identity)
+        return last is not None and last.address == address
+
 
 class Takeover:
     """A second connection with the right credentials, from another network than the one that is connected."""
 
-    def __init__(self) -> None:
-        self._live: Recent[Mark] = Recent()
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
 
     def see(self, seen: Seen, limits: Thresholds) -> Iterator[Detection]:
         """Look at one record."""
-        network = network_of(seen.address, limits.travel_prefix_bits_ipv4, limits.travel_prefix_bits_ipv6)
-        if seen.kind == "session.opened":
-            self._live.put(seen.charge_point_id, Mark(seen.ts_us, seen.place, network))
-        elif seen.reason == "duplicate":
-            live = self._live.get(seen.charge_point_id)
-            if live is not None and live.value != network:
+        live = self._sessions.last(seen.charge_point_id) if seen.reason == "duplicate" else None
+        if live is not None and seen.session is None:
+            home, network = (
+                network_of(address, limits.travel_prefix_bits_ipv4, limits.travel_prefix_bits_ipv6)
+                for address in (live.address, seen.address)
+            )
+            if home != network:
                 yield Detection(
                     kind="takeover_attempt",
                     subject=seen.charge_point_id,
                     severity="critical",
-                    text=f"connected from {live.value}, and again with valid credentials from {seen.address}:"
+                    text=f"connected from {home}, and again with valid credentials from {seen.address}:"
                     " they are in somebody else's hands",
                     evidence=(live.place, seen.place),
                     charge_point_id=seen.charge_point_id,
@@ -129,8 +134,9 @@ class SharedCredential:
             )
         if not isinstance(certificate, str) or not certificate or not seen.charge_point_id:
             return
-        mark = Mark(seen.ts_us, seen.place, seen.charge_point_id)
-        marks = self._users.add(certificate, mark, limits.shared_credential_window_s)
+        key, mark = certificate[:_CERTIFICATE_DIGITS], Mark(seen.ts_us, seen.place, seen.charge_point_id)
+        self._users.drop(key, lambda before: before.value == mark.value)  # many records name one certificate
+        marks = self._users.add(key, mark, limits.shared_credential_window_s)
         users = {each.value: each.place for each in marks}
         if len(users) > 1:
             text = f"certificate {certificate[:16]} is used for {', '.join(sorted(users)[:5])}"

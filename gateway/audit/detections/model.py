@@ -2,6 +2,7 @@
 
 import ipaddress
 from functools import lru_cache
+from sys import intern
 from typing import Any
 
 import msgspec
@@ -9,7 +10,7 @@ import msgspec
 from gateway.audit.event import Severity
 from gateway.audit.record import part
 
-__all__ = ["MICROSECONDS", "Detection", "Seen", "Thresholds", "network_of", "seen"]
+__all__ = ["MICROSECONDS", "Detection", "Seen", "Session", "Thresholds", "network_of", "seen"]
 
 MICROSECONDS = 1_000_000
 
@@ -34,6 +35,18 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
     flapping_window_s: float
 
 
+class Session(msgspec.Struct, frozen=True, gc=False):
+    """What is remembered of a charge point that has come in."""
+
+    place: str
+    ts_us: int
+    address: str
+    profile: int
+    """0 where the record does not say it."""
+    has_certificate: bool
+    version: str
+
+
 class Seen(msgspec.Struct, frozen=True):
     """The parts of a record that detections look at; empty where it has none."""
 
@@ -48,6 +61,8 @@ class Seen(msgspec.Struct, frozen=True):
     count: int
     """How many equal things it stands for."""
     record: dict[str, Any]
+    session: Session | None = None
+    """That has begun with this record."""
 
 
 class Detection(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,17 +83,26 @@ def seen(place: str, record: dict[str, Any]) -> Seen:
     """A record, whatever it holds: fields of another type than they should have count as absent."""
     decision, peer = part(record, "dec"), part(record, "peer")
     ts, count = record.get("ts"), record.get("n")
+    ts_us, kind, address = ts if type(ts) is int else 0, _text(record.get("type")), _text(peer.get("ip"))
     return Seen(
         place,
-        ts if type(ts) is int else 0,
-        _text(record.get("type")),
+        ts_us,
+        kind,
         _text(decision.get("reason")),
         _text(record.get("cp")),
         record.get("proven") is True,
-        _text(peer.get("ip")),
+        address,
         count if type(count) is int and count > 0 else 1,
         record,
+        _session(place, ts_us, address, record) if kind == "session.opened" else None,
     )
+
+
+def _session(place: str, ts_us: int, address: str, record: dict[str, Any]) -> Session:
+    auth, version = part(record, "auth"), _text(part(record, "ocpp").get("version"))
+    profile = auth.get("profile")
+    has_certificate = auth.get("proof") == "CertificateProof"
+    return Session(place, ts_us, address, profile if type(profile) is int else 0, has_certificate, intern(version))
 
 
 def _text(value: Any) -> str:

@@ -8,14 +8,15 @@ import msgspec
 
 from gateway.audit.detections.model import MICROSECONDS
 
-__all__ = ["Mark", "Recent", "Windows"]
+__all__ = ["MAX_MARKS", "Mark", "Recent", "Windows"]
 
 _MAX_KEYS: Final = 20_000
-_MAX_MARKS: Final = 256
+MAX_MARKS: Final = 256
+"""Things of one key."""
 _V = TypeVar("_V")
 
 
-class Mark(msgspec.Struct, frozen=True):
+class Mark(msgspec.Struct, frozen=True, gc=False):
     """One record in a window."""
 
     ts_us: int
@@ -47,30 +48,44 @@ class Recent(Generic[_V]):
         if len(self._items) > self._max_keys:
             self._items.popitem(last=False)
 
+    def forget(self, key: str) -> None:
+        """What was put is not kept any longer."""
+        self._items.pop(key, None)
+
 
 class Windows:
     """Marks by key. A clock that steps back ends what is in the future of it."""
 
     def __init__(self, max_keys: int = _MAX_KEYS) -> None:
-        self._marks: Recent[list[Mark]] = Recent(max_keys)
-        """Lists: most hold one mark or two, and an empty deque alone takes 600 bytes."""
+        self._marks: Recent[Mark | tuple[Mark, ...]] = Recent(max_keys)
+        """Most hold one mark: it stands there without anything around it."""
 
     def add(self, key: str, mark: Mark, window_s: float) -> Sequence[Mark]:
         """Add a mark; returns all of that key that are at most `window_s` away from it, the oldest first."""
-        marks = self._marks.get(key)
-        if marks is None:
-            marks = []
-            self._marks.put(key, marks)
-        marks.append(mark)
-        window_us = window_s * MICROSECONDS
-        first = max(0, len(marks) - _MAX_MARKS)
+        marks = (*self._all(key), mark)[-MAX_MARKS:]
+        window_us, first = window_s * MICROSECONDS, 0
         while abs(mark.ts_us - marks[first].ts_us) > window_us:
             first += 1
-        del marks[:first]
+        marks = marks[first:]
+        self._marks.put(key, marks if len(marks) > 1 else mark)
         return marks
+
+    def near(self, key: str, mark: Mark, window_s: float) -> Sequence[Mark]:
+        """The marks of a key that are at most `window_s` away from this one, which is not added."""
+        window_us = window_s * MICROSECONDS
+        return [each for each in self._all(key) if abs(mark.ts_us - each.ts_us) <= window_us]
 
     def drop(self, key: str, which: Callable[[Mark], bool]) -> None:
         """Forget marks of a key."""
+        marks = self._all(key)
+        left = tuple(mark for mark in marks if not which(mark))
+        if not left:
+            self._marks.forget(key)
+        elif len(left) < len(marks):
+            self._marks.put(key, left if len(left) > 1 else left[0])
+
+    def _all(self, key: str) -> tuple[Mark, ...]:
         marks = self._marks.get(key)
-        if marks is not None and any(map(which, marks)):
-            self._marks.put(key, [mark for mark in marks if not which(mark)])
+        if marks is None:
+            return ()
+        return marks if isinstance(marks, tuple) else (marks,)

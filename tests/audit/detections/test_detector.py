@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.audit.detections.detector import Detector
-from gateway.audit.detections.model import Detection, Thresholds, network_of
+from gateway.audit.detections.model import Detection, Session, Thresholds, network_of
+from gateway.audit.detections.sessions import Sessions
 from gateway.audit.detections.windows import Mark, Recent, Windows
 from gateway.config.model import Detections
 
@@ -114,6 +115,11 @@ class TestSharedCredential:
     def test_one_key_for_two(self) -> None:
         assert kinds(refused("certificate-key-shared")) == {("shared_credential", "CP-1")}
 
+    def test_many_records_of_its_owner_are_one_user_by_the_latest_of_them(self) -> None:
+        mine = [opened(cert="ab" * 32, at=n) for n in range(400)]
+        (found,) = told(*mine, opened("CP-2", cert="ab" * 32, at=500), flapping_sessions=1000)
+        assert found.evidence == ("0001/399", "0001/400")
+
     def test_a_renewed_one_and_one_that_has_moved_house(self) -> None:
         assert kinds(opened(cert="ab"), opened(cert="cd", at=60), opened("CP-2", cert="ef", at=61)) == set()
         assert kinds(opened(cert="ab"), opened("CP-2", cert="ab", at=90_000)) == set()
@@ -148,6 +154,13 @@ class TestFlapping:
 
     def test_refused_for_it(self) -> None:
         assert kinds(refused("flapping")) == {("flapping", "CP-1")}
+        assert kinds(refused("duplicate")) == set()
+
+    def test_what_was_let_in_and_what_was_refused_count_together_in_their_order(self) -> None:
+        found = told(opened(), refused("flapping", at=1), opened(at=2), refused("flapping", at=3), flapping_window_s=2)
+        assert found[0].text.startswith("connected 2 times")
+        found = told(opened(), opened(at=1), refused("flapping", at=2), opened("CP-2", at=2))
+        assert found[0].evidence == ("0001/0", "0001/1", "0001/2")
 
 
 class TestClock:
@@ -172,6 +185,9 @@ class TestDrift:
         before = opened(profile=3, version="ocpp2.0.1")
         (found,) = told(before, opened(at=9, **{"version": "ocpp2.0.1", **after}))
         assert (found.kind, found.severity, found.evidence) == ("config_drift", "medium", ("0001/0", "0001/1"))
+
+    def test_however_long_ago_that_was(self) -> None:
+        assert kinds(opened(profile=3), opened(at=1e8)) == {("config_drift", "CP-1")}
 
     def test_the_same_and_more(self) -> None:
         assert kinds(opened(), opened(at=1), opened(at=2, profile=3, version="ocpp2.1")) == set()
@@ -209,6 +225,29 @@ class TestBounds:
         assert [recent.get(key) for key in "abcd"] == [1, None, 1, 1]
         windows = Windows(2)
         assert max(len(windows.add("a", Mark(n, ""), 1e9)) for n in range(5000)) == 256
+
+    def test_dropped_marks_leave_nothing_behind(self) -> None:
+        windows = Windows()
+        for n in range(3):
+            windows.add("a", Mark(n, "", str(n % 2)), 1e9)
+        windows.drop("a", lambda mark: mark.value == "0")
+        assert [mark.value for mark in windows.add("a", Mark(9, "", "9"), 1e9)] == ["1", "9"]
+        windows.drop("a", lambda _: True)
+        windows.drop("b", lambda _: True)
+        assert len(windows.add("a", Mark(9, ""), 1e9)) == 1
+
+    def test_sessions_of_a_charge_point(self) -> None:
+        sessions = Sessions()
+        assert sessions.last("a") is None
+        for n in range(600):
+            sessions.opened("a", Session(str(n), n * 1_000_000, HOME, 2, has_certificate=False, version=""), 300)
+        assert [each.place for each in sessions.near("a", 600_000_000, 3)] == ["597", "598", "599"]
+        assert len(sessions.near("a", 600_000_000, 1e9)) == 256
+        sessions.opened("a", Session("x", 9_999_000_000, HOME, 2, has_certificate=False, version=""), 300)
+        last = sessions.last("a")
+        assert last is not None
+        assert last.place == "x"
+        assert sessions.near("a", 600_000_000, 1e9) == [last], "what no window holds is forgotten"
 
     def test_a_clock_that_steps_back_leaves_no_marks_in_the_future(self) -> None:
         windows = Windows()
