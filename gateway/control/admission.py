@@ -73,7 +73,8 @@ class AdmissionDesk:
         self._limiter = limiter
         self._report = report
         self._may_admit = may_admit
-        self._reconnects: OrderedDict[ChargePointId, tuple[float, float]] = OrderedDict()
+        self._reconnects: OrderedDict[ChargePointId, float] = OrderedDict()
+        """When its bucket will be full again, in monotonic seconds."""
 
     def ask(self, request: AdmitRequest, edge: EdgePeer, answer: _Answer, tasks: TaskOwner) -> None:
         """Answer one request, at once where that can be; else in a task."""
@@ -196,12 +197,13 @@ class AdmissionDesk:
     def _check_flapping(self, identity: ChargePointId) -> None:
         """A token bucket per identity, drawn from only by the charge point itself."""
         per_hour, now = float(self.limits.reconnects_per_hour), time.monotonic()
-        tokens, at = self._reconnects.get(identity, (per_hour, now))
-        tokens = min(per_hour, tokens + (now - at) * per_hour / 3600.0)
+        token_s = 3600.0 / per_hour
+        full_at = max(now, self._reconnects.get(identity, now))
+        tokens = per_hour - (full_at - now) / token_s
         if tokens < 1.0:
-            wait_s = max(1, round((1.0 - tokens) * 3600.0 / per_hour))
+            wait_s = max(1, round((1.0 - tokens) * token_s))
             raise Refusal(Reason.FLAPPING, f"more than {int(per_hour)} connections in an hour", retry_after_s=wait_s)
-        self._reconnects[identity] = (tokens - 1.0, now)
+        self._reconnects[identity] = full_at + token_s
         self._reconnects.move_to_end(identity)
         if len(self._reconnects) > _MAX_RECONNECT_ENTRIES:
             self._reconnects.popitem(last=False)

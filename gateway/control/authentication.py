@@ -3,7 +3,9 @@
 import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
+from functools import lru_cache
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
@@ -273,11 +275,27 @@ class Authenticator:
         key = hashlib.sha256(der).hexdigest()
         leaf = self._leaves.get(key)
         if leaf is None:
-            leaf = parse_leaf(der)
+            leaf = _shared(parse_leaf(der))
             self._leaves[leaf.sha256] = leaf
             if len(self._leaves) > _MAX_LEAVES:
                 self._leaves.popitem(last=False)
         return leaf
+
+
+@lru_cache(maxsize=4_096)
+def _known(value: Hashable) -> Any:
+    """The first of all that are equal."""
+    return value
+
+
+def _shared(leaf: LeafCertificate) -> LeafCertificate:
+    """The same without a copy of its own of what the certificates of a fleet have in common."""
+    return replace(
+        leaf,
+        issuer=_known(leaf.issuer),
+        organizations=_known(leaf.organizations),
+        crl_points=_known(leaf.crl_points),
+    )
 
 
 def _bundle(trust: TrustBundles, chain: Chain) -> TrustBundle:

@@ -146,7 +146,13 @@ class Directory:
             kept = {
                 name: getattr(known, name) for name in _LEARNT if not getattr(record, name) and getattr(known, name)
             }
-            record = msgspec.structs.replace(record, **kept) if kept else record
+            # What is as it was stays the object that it was: a fleet that comes for the first time is read anew, one by one.
+            kept |= {
+                name: getattr(known, name)
+                for name in record.__struct_fields__
+                if getattr(record, name) == getattr(known, name)
+            }
+            record = msgspec.structs.replace(record, **kept)
         self._records[key] = record
 
     def learnt(self, charge_point_id: ChargePointId, **fields: Any) -> None:

@@ -28,7 +28,7 @@ _MIN_EC_BITS: Final = 224
 _HASHES: Final = frozenset({"sha256", "sha384", "sha512", "sha3-256", "sha3-384", "sha3-512"})
 
 
-class LeafCertificate(msgspec.Struct, frozen=True, kw_only=True):
+class LeafCertificate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The facts of a leaf certificate that the policy looks at. Parsed once, cached by its hash."""
 
     sha256: str

@@ -88,7 +88,7 @@ class GuessingLimiter:
         self._names = _Buckets(per_address_per_minute)
         self._asked: OrderedDict[tuple[str, int], None] = OrderedDict()
         """(source, hash of the identity) of names that were only asked for so far."""
-        self._proven: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self._proven: OrderedDict[int, int] = OrderedDict()
         self._tried: OrderedDict[str, set[int]] = OrderedDict()
         """By source, the identities it has failed for, as hashes: names that peers choose take memory of their choice."""
 
@@ -99,12 +99,12 @@ class GuessingLimiter:
 
     def has_proven(self, address: str, identity: str) -> bool:
         """True if the identity has proven itself from this source."""
-        return (source_of(address), fold(identity)) in self._proven
+        return _pair(source_of(address), fold(identity)) in self._proven
 
     def may_try(self, address: str, identity: str, now: float) -> int:
         """0 if this attempt may be checked, else seconds to wait."""
         source, name = source_of(address), fold(identity)
-        if (source, name) in self._proven:
+        if _pair(source, name) in self._proven:
             return 0
         wait_s = self._sources.wait_s(source, now)
         tried = self._tried.get(source, set())
@@ -115,7 +115,7 @@ class GuessingLimiter:
     def may_ask(self, address: str, identity: str, now: float) -> int:
         """0 if a request without credentials may hear that they are missing, else seconds to wait."""
         source, name = source_of(address), fold(identity)
-        if (source, name) in self._proven or (source, hash(name)) in self._asked:
+        if _pair(source, name) in self._proven or (source, hash(name)) in self._asked:
             return 0
         return self._names.wait_s(source, now)
 
@@ -123,7 +123,7 @@ class GuessingLimiter:
         """Count a request without credentials."""
         source, name = source_of(address), fold(identity)
         pair = (source, hash(name))
-        if (source, name) in self._proven or pair in self._asked:
+        if _pair(source, name) in self._proven or pair in self._asked:
             return
         self._names.take(source, now)
         self._asked[pair] = None
@@ -138,10 +138,10 @@ class GuessingLimiter:
         """
         source, name = source_of(address), fold(identity)
         self._sources.take(source, now)
-        if (source, name) not in self._proven:
+        if _pair(source, name) not in self._proven:
             self._identities.take(name, now)
         elif self._worn_out(source, name):
-            del self._proven[(source, name)]
+            del self._proven[_pair(source, name)]
         tried = self._tried.setdefault(source, set())
         self._tried.move_to_end(source)
         if len(self._tried) > _MAX_SWEEPERS:
@@ -153,18 +153,24 @@ class GuessingLimiter:
 
     def _worn_out(self, source: str, name: str) -> bool:
         """True once an exempt pair has failed so often that the exemption itself would serve a guesser."""
-        failures = self._proven[(source, name)] = self._proven[(source, name)] + 1
+        pair = _pair(source, name)
+        failures = self._proven[pair] = self._proven[pair] + 1
         return failures > _MAX_EXEMPT_FAILURES
 
     def proven(self, address: str, identity: str) -> None:
         """The identity proved itself from this address."""
-        pair = (source_of(address), fold(identity))
+        source, name = source_of(address), fold(identity)
+        pair, asked = _pair(source, name), (source, hash(name))
         self._proven[pair] = 0
         self._proven.move_to_end(pair)
-        self._tried.get(pair[0], set()).discard(hash(pair[1]))
-        asked = (pair[0], hash(pair[1]))
+        self._tried.get(source, set()).discard(hash(name))
         if asked in self._asked:
             del self._asked[asked]
-            self._names.give_back(pair[0])
+            self._names.give_back(source)
         if len(self._proven) > _MAX_PROVEN:
             self._proven.popitem(last=False)
+
+
+def _pair(source: str, name: str) -> int:
+    """Stands for the two: there are as many as charge points. Salted per process: nobody can look for one that is equal."""
+    return hash((source, name))

@@ -163,6 +163,9 @@ def learns_from(action: str, *, result: bool) -> bool:
     return action in (_LEARNT_FROM_RESULTS if result else _LEARNT_FROM_CALLS)
 
 
+_NOTHING_OPEN: Final[dict[TransactionId, Transaction]] = {}
+_NO_READINGS: Final[dict[int, Reading]] = {}
+"""Both of all sessions that have none; nobody puts anything into them."""
 _NOTHING_READ: Final[tuple[Payload, list[Reading]]] = ({}, [])
 
 
@@ -182,11 +185,11 @@ class Transactions:
         self.identity = identity
         self._boot = ""
         """The first of two in this session: seen (a BootNotification of the charge point's own), asked (by the CSMS)."""
-        self.open: dict[TransactionId, Transaction] = {}
+        self.open: dict[TransactionId, Transaction] = _NOTHING_OPEN
         self.elsewhere: TransactionId | None = None
         """The last one that was spoken of and not seen starting, until it ends or the charge point starts anew."""
         self.history_complete = False
-        self.readings: dict[int, Reading] = {}
+        self.readings: dict[int, Reading] = _NO_READINGS
         """Last reading by connector (1.6) or EVSE (2.x)."""
         self.csr_pending = False
         self.streams: tuple[int, ...] = ()
@@ -294,6 +297,7 @@ class Transactions:
             last_meter_wh=energies[-1] if energies else -1.0,
             token=next(iter(carriers.tokens(payload)), ""),
         )
+        self.open = self.open or {}
         self.open[identity] = transaction
         self._metered(transaction, payload)
 
@@ -330,6 +334,7 @@ class Transactions:
         connector = _connector(payload, known)
         if connector not in self.readings and len(self.readings) >= _MAX_OPEN:
             del self.readings[next(iter(self.readings))]
+        self.readings = self.readings or {}
         self.readings[connector] = steps[-1]
         if known is not None:
             known.last_meter_wh = steps[-1].wh

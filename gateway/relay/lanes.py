@@ -55,13 +55,17 @@ _MAX_OWN: Final = 4
 """Calls of the gateway to one charge point that may wait."""
 
 
+_NO_CALLS: Final[dict[str, OpenCall]] = {}
+"""Of all lanes in which nothing is open; nobody puts anything into it."""
+
+
 class Lane:
     """What one sender has asked and not been told, in the order of sending."""
 
     __slots__ = ("answered", "is_full", "malformed", "malformed_since", "own_was_last", "pending", "waiting")
 
     def __init__(self) -> None:
-        self.pending: dict[str, OpenCall] = {}
+        self.pending: dict[str, OpenCall] = _NO_CALLS
         """By message id: sent, without an answer."""
         self.waiting: deque[Waiting] | None = None
         """None, not empty, where nothing waits. Calls of the gateway stand behind all others and take no place of theirs."""
@@ -96,7 +100,7 @@ class Lane:
     ) -> Entry:
         """Send a call that was let through, or let it wait. `ticket`: not 0 for one that is held, which always waits."""
         if not self.pending and self.waiting is None and not ticket:  # as nearly always
-            self.pending[call.message_id] = record
+            self.pending = {call.message_id: record}
             return Entry.SENT
         if self._is_own(call.message_id):
             return Entry.TAKEN
@@ -161,6 +165,7 @@ class Lane:
 
     def _send(self, call: Call, record: OpenCall) -> Entry:
         before = self.pending.pop(call.message_id, None)
+        self.pending = self.pending or {}
         self.pending[call.message_id] = record
         if before is None or before.outer == call.action:  # part 4, 4.1.4: a retry may come under the same id
             return Entry.SENT
@@ -181,7 +186,7 @@ class Lane:
         if asked is None:
             return None
         if not self.pending:
-            self.pending.clear()  # an idle session holds no table for calls that it had once
+            self.pending = _NO_CALLS
         return asked if now - asked.since <= limits.pending_expiry_s else None
 
     def next(self, limits: LaneLimits, now: float) -> list[tuple[Waiting, Entry]]:
