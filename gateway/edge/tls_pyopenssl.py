@@ -10,9 +10,11 @@ and a left-over of somebody else never ends a connection (`_ended`).
 """
 
 import hashlib
+from collections import deque
 from collections.abc import Callable
 from sys import intern
 from typing import Any, Final
+from weakref import ref
 
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL, crypto
@@ -39,6 +41,12 @@ _unpack: Final[Callable[[Any, int], bytes]] = _ffi.unpack
 _scratch = _lib.BIO_new(_lib.BIO_s_mem())
 _pending, _nowhere = _lib.BIO_get_mem_data, _ffi.new("char **")
 _memory: Final = _lib.BIO_s_mem()
+_new_bio, _set_bio, _none = _lib.BIO_new, _lib.SSL_set_bio, _ffi.NULL
+_MAX_AWAKE: Final = 512
+"""Connections that keep their two memory BIOs: over a kilobyte each, for as much as the longest message has taken, and most
+have no use for them most of the time. One without gets them again with its next message, for a microsecond."""
+_awake: "Final[deque[ref[_Connection]]]" = deque()
+"""Those, since longest first. Not only the living: nobody tells of a connection that is dropped."""
 _WANT_READ, _ZERO_RETURN = 2, 6
 _HOST_NAME = 0
 """TLSEXT_NAMETYPE_host_name."""
@@ -64,9 +72,9 @@ def _error_text() -> str:
 
 
 class _Connection(TLSConnection):
-    """One server-side connection over two memory BIOs."""
+    """One server-side connection over two memory BIOs, which it has while it needs them."""
 
-    __slots__ = ("_chains", "_into", "_out", "_ssl", "closed", "knows_renegotiation")
+    __slots__ = ("__weakref__", "_chains", "_into", "_out", "_ssl", "closed", "knows_renegotiation")
 
     def __init__(self, context: Any, chains: VerifiedChains) -> None:
         self._chains = chains
@@ -102,8 +110,31 @@ class _Connection(TLSConnection):
         failure.certificate_sha256 = _refused[0] if verify_code and _refused else ""
         return failure
 
+    def _wake(self) -> None:
+        """BIOs for what comes now; somebody else may have to do without."""
+        self._into, self._out = _new_bio(_memory), _new_bio(_memory)
+        _set_bio(self._ssl, self._into, self._out)
+        self._take_place()
+
+    def _take_place(self) -> None:
+        _awake.append(ref(self))
+        for _ in range(len(_awake) - _MAX_AWAKE):
+            longest = _awake.popleft()()
+            if longest is not None and not longest._rest():  # noqa: SLF001  a sibling
+                _awake.append(ref(longest))
+
+    def _rest(self) -> bool:
+        """No BIOs until there is something to put into them. False while there is: nothing of it may be lost."""
+        if _pending(self._into, _nowhere) or _pending(self._out, _nowhere):
+            return False
+        _set_bio(self._ssl, _none, _none)  # frees both
+        self._into = self._out = None
+        return True
+
     @override
     def output(self) -> bytes:
+        if self._out is None:
+            return b""
         size = _bio_read(self._out, _buffer, _BUFFER_BYTES)
         if size <= 0:
             return b""
@@ -129,16 +160,15 @@ class _Connection(TLSConnection):
             resumed=resumed,
             issuers_der=issuers_der,
         )
-        # The flights have been read and taken; the buffers that they needed are not needed again.
-        if not _pending(self._into, _nowhere):
-            self._into = _lib.BIO_new(_memory)
-        self._out = _lib.BIO_new(_memory)
-        _lib.SSL_set_bio(ssl, self._into, self._out)
+        if not self._rest():  # the flights have been taken, but what came right behind them is still to be read
+            self._take_place()
         _clear_errors()
         return found
 
     @override
     def decrypt(self, data: bytes) -> bytes:
+        if self._into is None:
+            self._wake()
         if data:
             _bio_write(self._into, data, len(data))
         ssl = self._ssl
@@ -167,6 +197,8 @@ class _Connection(TLSConnection):
 
     @override
     def encrypt(self, data: bytes) -> bytes:
+        if self._into is None:
+            self._wake()
         done = _write(self._ssl, data, len(data))
         while done < len(data):  # one record (16 KiB) a call
             written = _write(self._ssl, data[done:], len(data) - done) if done > 0 else 0
@@ -177,6 +209,8 @@ class _Connection(TLSConnection):
 
     @override
     def shutdown(self) -> bytes:
+        if self._into is None:
+            self._wake()
         _lib.SSL_shutdown(self._ssl)
         _clear_errors()
         return self.output()

@@ -1,7 +1,9 @@
 """Both TLS engines against OpenSSL's own client, in memory: what gets through, and the reason and alert for what does not."""
 
+import contextlib
 import datetime
 import ssl
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -54,6 +56,53 @@ def test_good_client_gets_through_and_bytes_go_both_ways(engine: str, version: s
         cut = len(wire) // 2
         assert server.decrypt(wire[:cut]) + server.decrypt(wire[cut:]) == text
     assert server.output() == b""
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_connections_that_take_turns_with_their_buffers_lose_and_mix_nothing(
+    version: ssl.TLSVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.edge.tls_pyopenssl._MAX_AWAKE", 2)
+    monkeypatch.setattr("gateway.edge.tls_pyopenssl._awake", places := deque[Any]())
+    shared = context("pyopenssl")
+    clients = [Client(shared.accept(), configure=only(version)) for _ in range(5)]
+    servers = [client.handshake() for client in clients]
+    for server in servers:
+        server.facts()
+    for turn in range(3):
+        texts = [b"%d of %d, " % (number, turn) * 3000 for number in range(5)]
+        wires = [client.send(text) for client, text in zip(clients, texts, strict=True)]
+        heads = [server.decrypt(wire[:9000]) for server, wire in zip(servers, wires, strict=True)]
+        for client, server, text in zip(clients, servers, texts, strict=True):
+            client.incoming.write(server.encrypt(text[:100]))
+            assert client.read() == text[:100]
+        tails = [server.decrypt(wire[9000:]) for server, wire in zip(servers, wires, strict=True)]
+        assert [head + tail for head, tail in zip(heads, tails, strict=True)] == texts
+        assert [server.output() for server in servers] == [b""] * 5
+        assert [each() for each in places] == [server for server in servers if server._into is not None]  # type: ignore[attr-defined]
+        assert len(places) == 2
+
+
+def test_input_that_came_with_the_handshake_outlasts_every_other_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.edge.tls_pyopenssl._MAX_AWAKE", 1)
+    monkeypatch.setattr("gateway.edge.tls_pyopenssl._awake", deque[Any]())
+    shared = context("pyopenssl")
+    early, other = Client(shared.accept()), Client(shared.accept())
+    server = early.server
+    for _ in range(2):
+        with contextlib.suppress(ssl.SSLWantReadError):
+            early.ssl.do_handshake()
+            early.ssl.write(b"GET / HTTP/1.1")
+        server.handshake(early.outgoing.read())
+        early.incoming.write(server.output())
+    server.facts()
+    busy = other.handshake()
+    busy.facts()
+    for _ in range(3):
+        assert busy.decrypt(other.send(b"x")) == b"x"
+    assert server.decrypt(b"") == b"GET / HTTP/1.1"
+    other.incoming.write(busy.shutdown())
+    assert server.decrypt(early.send(b"y")) == b"y"
 
 
 @pytest.mark.parametrize("engine", ENGINES)
