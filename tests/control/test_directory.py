@@ -144,6 +144,16 @@ class TestFollowing:
         record = following.directory.get("CP-1")
         assert record is not None and (record.vendor, record.model) == ("W", "M")
 
+    async def test_what_is_as_it_was_stays_the_same_object(self, following: Following) -> None:
+        following.registry.add(record_of("CP-1", notes="as it was, in words"))
+        await following.refresh()
+        before = following.directory.get("CP-1")
+        assert before is not None
+        following.directory.put(msgspec.structs.replace(before, notes="".join(list(before.notes)), model="M"))
+        after = following.directory.get("CP-1")
+        assert after == msgspec.structs.replace(before, model="M")
+        assert after.notes is before.notes
+
     async def test_another_charge_point_of_the_same_name_has_learnt_nothing(self, following: Following) -> None:
         following.directory.put(record_of("CP-1", created_at=1.0, vendor="V"))
         following.directory.put(record_of("CP-1", created_at=2.0))

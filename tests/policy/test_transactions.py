@@ -31,6 +31,16 @@ def test_a_transaction_of_1_6_opens_with_the_answer_and_ends_with_the_stop(numbe
     assert tracker.view("StopTransaction", stop).open_count == 0
 
 
+def test_what_one_session_learns_is_known_in_no_other_one():
+    fresh, tracker = Transactions(), started()
+    meter = [{"timestamp": "2026-01-01T00:10:00Z", "sampledValue": [{"value": "1100"}]}]
+    tracker.seen(V16, "MeterValues", {"connectorId": 1, "transactionId": 7, "meterValue": meter})
+    assert tracker.open
+    assert tracker.readings
+    for other in (fresh, Transactions()):
+        assert (other.open, other.readings) == ({}, {})
+
+
 def test_a_stop_of_another_number_ends_nothing():
     tracker = started()
     tracker.seen(V16, "StopTransaction", {"transactionId": 8})

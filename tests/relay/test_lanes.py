@@ -32,6 +32,14 @@ def down(number: object, action: str = "Reset") -> CSMS:
     return CSMS(f'[2,"{number}","{action}",{{}}]')
 
 
+def test_what_one_session_has_asked_is_open_in_no_other_one() -> None:
+    with scenario() as one, scenario() as other:
+        one >> down(1) << FORWARD >> up(2) << FORWARD
+        other >> down(1) << FORWARD >> up(2) << FORWARD
+        one >> ChargePoint('[3,"1",{}]') << FORWARD >> CSMS('[3,"2",{}]') << FORWARD >> down(3) << FORWARD
+        other >> ChargePoint('[3,"3",{}]') << report("rpc.unsolicited_result", "high", "drop")
+
+
 def test_the_second_command_goes_when_the_first_is_answered() -> None:
     with scenario() as script:
         script >> down(1) << FORWARD >> down(2) << NOTHING >> down(3) << NOTHING
