@@ -51,5 +51,5 @@ class OperatorDesk:
         if self._is_registered(identity):
             self._report(event, "info", decision, detail, identity)
         else:
-            about = f": {printable(identity, 64)}" if identity else ""
-            self._report(event, "info", decision, detail + about)
+            about = printable(identity, 64) or str(getattr(question, "subject", ""))
+            self._report(event, "info", decision, detail + (f": {about}" if about else ""))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gateway.audit.event import SecurityEvent
 from gateway.config.model import Config
+from gateway.control.announced_changes import AnnouncedChanges
 from gateway.control.audit_trail import AuditTrail
 from gateway.control.authority_revocations import AuthorityRevocations
 from gateway.control.automatic_renewals import AutomaticRenewals
@@ -113,6 +114,7 @@ class Parts:
             CertificateInventory(store),
             *campaign_parts(store, sessions, can_do, enrolments, calls, report, tasks, cluster),
             self.reload_orders,
+            AnnouncedChanges(),
             LogShards(around.trail.writer, around.trail.retention),
             MissedChanges(store, directory, report, Path(around.config.state_dir) / "registry-changes-told"),
             UnrecordedTraffic(sessions, around.trail.may_relay, report),

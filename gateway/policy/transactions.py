@@ -18,6 +18,7 @@ from gateway.policy.boot_times import BootTimes
 from gateway.policy.lazy import lazy
 from gateway.policy.metering import Reading
 from gateway.policy.set_points import SetPoint, SetPoints
+from gateway.policy.shared_empty import SharedEmpty
 
 __all__ = ["Transaction", "TransactionId", "TransactionView", "Transactions", "learns_from", "named_transaction"]
 
@@ -163,8 +164,8 @@ def learns_from(action: str, *, result: bool) -> bool:
     return action in (_LEARNT_FROM_RESULTS if result else _LEARNT_FROM_CALLS)
 
 
-_NOTHING_OPEN: Final[dict[TransactionId, Transaction]] = {}
-_NO_READINGS: Final[dict[int, Reading]] = {}
+_NOTHING_OPEN: Final = SharedEmpty[TransactionId, Transaction]()
+_NO_READINGS: Final = SharedEmpty[int, Reading]()
 """Both of all sessions that have none; nobody puts anything into them."""
 _NOTHING_READ: Final[tuple[Payload, list[Reading]]] = ({}, [])
 

@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from gateway.ocpp.frames import Call
+from gateway.policy.shared_empty import SharedEmpty
 from gateway.relay.open_calls import AMBIGUOUS, OpenCall
 
 __all__ = ["Entry", "Lane", "LaneLimits", "Waiting"]
@@ -55,7 +56,7 @@ _MAX_OWN: Final = 4
 """Calls of the gateway to one charge point that may wait."""
 
 
-_NO_CALLS: Final[dict[str, OpenCall]] = {}
+_NO_CALLS: Final = SharedEmpty[str, OpenCall]()
 """Of all lanes in which nothing is open; nobody puts anything into it."""
 
 

@@ -49,8 +49,10 @@ def session(charge_point_id: str) -> dict[str, Any]:
 
 
 @contextmanager
-def answering(state: Path, answer: bytes | dict[str, Any], http_status: int = 200) -> Iterator[None]:
-    """Answers GET /status and POST /call at the admin socket under this state directory."""
+def answering(
+    state: Path, answer: bytes | dict[str, Any], http_status: int = 200, post: str = "/call"
+) -> Iterator[None]:
+    """Answers GET /status and POST of one path at the admin socket under this state directory."""
     body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -59,7 +61,7 @@ def answering(state: Path, answer: bytes | dict[str, Any], http_status: int = 20
             self._answer()
 
         def do_POST(self) -> None:
-            assert self.path == "/call"
+            assert self.path == post
             self.rfile.read(int(self.headers["Content-Length"]))
             self._answer()
 

@@ -1,16 +1,21 @@
 """`campaign` and `capability` without a gateway: plans, orders and reports are in the registry."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from gateway.cli.exit_codes import NOT_OK, OK
+from gateway.config.model import Audit
+from gateway.control.audit_writer import AuditWriter
 from gateway.provisioning.campaign import Member
 from gateway.provisioning.campaign_plan import Stratum
 from gateway.provisioning.campaign_states import CampaignState, MemberState
 from gateway.provisioning.capability import Count
+from tests.cli.admin_socket import answering
 from tests.cli.conftest import Cli, Place
 from tests.support.records import make_record
 from tests.support.tls_material import Authority
@@ -300,3 +305,52 @@ class TestCapabilities:
         result = cli("capability", "import", "-", stdin=text.encode())
         assert (result.code, "is no export of capabilities" in result.err) == (1, True)
         assert len(self.facts(cli)) == 2
+
+
+class TestRecord:
+    """Who plans, approves and removes is on record before it is done."""
+
+    @staticmethod
+    def records(cli: Cli) -> list[tuple[str, dict[str, Any]]]:
+        lines = cli("audit", "tail", "-n", "100", "--json").out.splitlines()
+        found = [json.loads(line)["record"] for line in lines]
+        return [(each["text"], each["actor"]) for each in found if each["type"] == "admin.request"]
+
+    def test_by_the_command_itself_while_no_gateway_runs(self, cli: Cli, place: Place) -> None:
+        writer = AuditWriter(Audit(directory=str(place.state / "audit"), reserve_bytes=0), place.state / "audit-keys")
+        writer.open()
+        writer.close()
+        assert cli(*PLAN, "--group", "depot", "--dry-run").code == OK
+        assert self.records(cli) == [], "nothing was kept"
+        assert cli(*PLAN, "--group", "depot").err == ""
+        assert cli("campaign", "approve", "spring", "--by", "ben").code == OK
+        assert cli("campaign", "remove", "spring").code == OK
+        told = self.records(cli)
+        assert [text.partition(";")[0].partition(" [")[0] for text, _ in told] == [
+            "/campaigns/plan: spring, by anna",
+            "/campaigns/approve: spring, by ben",
+            "/campaigns/remove: spring",
+        ]
+        assert {(actor["known_by"], actor["uid"]) for _, actor in told} == {("command", os.getuid())}
+
+    def test_a_log_that_somebody_else_writes_is_a_warning(self, cli: Cli, place: Place) -> None:
+        writer = AuditWriter(Audit(directory=str(place.state / "audit"), reserve_bytes=0), place.state / "audit-keys")
+        writer.open()
+        try:
+            assert cli(*PLAN, "--group", "depot").err.startswith("warning: this is not on record: Another process")
+            found = cli("campaign", "remove", "spring", "--json").json()
+            assert (found["removed"], found["not_on_record"].startswith("Another process")) == (True, True)
+        finally:
+            writer.close()
+        assert self.records(cli) == []
+
+    def test_where_a_gateway_runs_and_cannot_record_it_nothing_is_done(self, cli: Cli, place: Place) -> None:
+        with answering(place.state, {"refused": "the audit log cannot be written"}, post="/campaigns/plan"):
+            result = cli(*PLAN, "--group", "depot")
+            assert (result.code, "Not done: the audit log cannot be written." in result.err) == (NOT_OK, True)
+        registry = place.registry()
+        assert registry.campaigns.all() == []
+        registry.close()
+        (place.state / "run" / "admin.sock").unlink()
+        with answering(place.state, {"refused": ""}, post="/campaigns/plan"):
+            assert cli(*PLAN, "--group", "depot").code == OK

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from gateway.cli.campaigns.announce import announce
 from gateway.cli.campaigns.fields import by_option, name_argument
 from gateway.cli.configuration import config_option, open_registry, read_config
 from gateway.cli.exit_codes import NOT_OK
@@ -72,12 +73,13 @@ def abort(name: str, by: str, config_path: str | None, as_json: bool) -> int:
 @json_option
 def approve(name: str, by: str, config_path: str | None, as_json: bool) -> int:
     """Agree to what cannot be undone, as somebody else than who has planned it."""
-    change = _changing(config_path, as_json=as_json)
-    campaign = change(lambda registry: registry.campaigns.approve(name, by, time.time()))
+    config = read_config(config_path, as_json=as_json)
+    lacks = announce(config, "approve", name, by, as_json=as_json)
+    campaign = _changing(config, as_json=as_json)(lambda registry: registry.campaigns.approve(name, by, time.time()))
     from gateway.provisioning.people import name_of
 
     _say(
-        {"name": name, "approved_by": name_of(campaign.approved_by)},
+        {"name": name, "approved_by": name_of(campaign.approved_by), **lacks},
         f"{name} is approved by {shown(by)}.",
         as_json=as_json,
     )
@@ -90,8 +92,10 @@ def approve(name: str, by: str, config_path: str | None, as_json: bool) -> int:
 @json_option
 def remove(name: str, config_path: str | None, as_json: bool) -> int:
     """Forget one that is not under way, with its report."""
-    _changing(config_path, as_json=as_json)(lambda registry: registry.campaigns.remove(name))
-    _say({"name": name, "removed": True}, f"{name} is removed.", as_json=as_json)
+    config = read_config(config_path, as_json=as_json)
+    lacks = announce(config, "remove", name, as_json=as_json)
+    _changing(config, as_json=as_json)(lambda registry: registry.campaigns.remove(name))
+    _say({"name": name, "removed": True, **lacks}, f"{name} is removed.", as_json=as_json)
     return 0
 
 
@@ -100,8 +104,7 @@ def _order(what: _What, name: str, by: str, config_path: str | None, *, stratum:
 
     order = Order(what=what, by=by, stratum=stratum)
     config = read_config(config_path, as_json=as_json)
-    change = _changing(config_path, as_json=as_json)
-    campaign = change(lambda registry: registry.campaigns.order(name, order, time.time()))
+    campaign = _changing(config, as_json=as_json)(lambda registry: registry.campaigns.order(name, order, time.time()))
     running = _is_running(config)
     then = "The gateway does it within a second." if running else "No gateway runs: the one that starts next does it."
     result = {"name": name, "ordered": what, "state_before": campaign.state.value, "gateway_running": running}
@@ -109,9 +112,8 @@ def _order(what: _What, name: str, by: str, config_path: str | None, *, stratum:
     return 0
 
 
-def _changing(config_path: str | None, *, as_json: bool) -> "Callable[[Callable[[Registry], Any]], Any]":
+def _changing(config: "Config", *, as_json: bool) -> "Callable[[Callable[[Registry], Any]], Any]":
     """Does something with the registry; what is refused ends the command with its sentence."""
-    config = read_config(config_path, as_json=as_json)
 
     def change(function: "Callable[[Registry], Campaign | None]") -> Any:
         from gateway.provisioning.campaign import OrderRefused

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gateway.cli.campaigns.announce import announce
 from gateway.cli.campaigns.fields import DURATION, WINDOW, ZONE, by_option, name_argument
 from gateway.cli.campaigns.material import odd_material, read_material
 from gateway.cli.configuration import config_option, open_registry, read_config
@@ -92,7 +93,7 @@ def plan(name: str, dry_run: bool, by: str, config_path: str | None, as_json: bo
 
     Charge points of one vendor, model and firmware have waves of their own, the first one a canary.
     """
-    config = read_config(config_path, as_json=as_json)
+    config, lacks = read_config(config_path, as_json=as_json), dict[str, str]()
     made = _made_plan(options, as_json=as_json)
     with open_registry(config, as_json=as_json) as registry:
         chosen = _chosen(registry, options, as_json=as_json)
@@ -100,8 +101,9 @@ def plan(name: str, dry_run: bool, by: str, config_path: str | None, as_json: bo
         candidates = _candidates(config, registry, options["kind"], made, chosen, counts_failures=knows)
         campaign, members = _planned(name, options["kind"], made, candidates, by)
         if not dry_run:
+            lacks = announce(config, "plan", name, by, as_json=as_json)
             campaign = registry.campaigns.add(campaign, members)
-    _show(campaign, members, dry_run=dry_run, as_json=as_json)
+    _show(campaign, members, lacks, dry_run=dry_run, as_json=as_json)
     return 0 if any(not member.state.is_over for member in members) else NOT_OK
 
 
@@ -207,7 +209,9 @@ def _planned(
     return planned(name, kind, made, candidates, by, time.time())
 
 
-def _show(campaign: "Campaign", members: "list[Member]", *, dry_run: bool, as_json: bool) -> None:
+def _show(
+    campaign: "Campaign", members: "list[Member]", lacks: dict[str, str], *, dry_run: bool, as_json: bool
+) -> None:
     from gateway.provisioning.campaign_preflight import KINDS
     from gateway.provisioning.campaign_states import MemberState
 
@@ -227,6 +231,7 @@ def _show(campaign: "Campaign", members: "list[Member]", *, dry_run: bool, as_js
                 "eligible": len(members) - len(out_of_it),
                 "strata": waves,
                 "ineligible": [{"charge_point_id": each.charge_point_id, "why": each.detail} for each in out_of_it],
+                **lacks,
             }
         )
         return
