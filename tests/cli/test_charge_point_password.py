@@ -65,7 +65,7 @@ def test_roots_need_a_running_gateway(cli: Cli) -> None:
 class TestRolloverStatus:
     def test_none(self, cli: Cli) -> None:
         result = cli("rollover", "status")
-        assert (result.code, "no such rollover" in result.err) == (NOT_OK, True)
+        assert (result.code, "There has been no rollover." in result.err) == (NOT_OK, True)
 
     def test_no_go_and_go(self, cli: Cli, registry: Registry) -> None:
         tables = RootTables(registry.database)

@@ -167,7 +167,9 @@ async def test_running_gateway_is_reloaded_with_new_rules_and_keeps_the_good_one
     async with rig.gateway() as gateway:
         config = ("--config", rig.config_path)
         first = cli("policy", "show", *config, "--json").json()
-        assert first["running"] == {"revision": first["revision"], "agrees": True}
+        running = first["running"]
+        assert (running["revision"], running["agrees"]) == (first["revision"], True)
+        assert (running["health"]["stale"], running["health"]["degraded"]) == (False, [])
         write_pack(tmp_path, SOUND.replace("level: 2", "level: 3"))
         changed = cli("policy", "show", *config, "--json").json()
         assert (changed["running"]["agrees"], changed["running"]["revision"]) == (False, first["revision"])

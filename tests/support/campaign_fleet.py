@@ -92,14 +92,14 @@ async def campaign_fleet(
         rig = Rig(work, csms_urls=[csms.url], edge_workers=edge_workers)
         hierarchy = with_ca(rig)
         # Where charge points have their certificates alone, the listeners have to know the CA above them.
-        with (rig.work / "cp-root.pem").open("ab") as file:
-            file.write(hierarchy.issuing.public_bytes(Encoding.PEM))
+        (rig.work / "cp-issuing.pem").write_bytes(hierarchy.issuing.public_bytes(Encoding.PEM))
         rig.config["limits"] = {"reconnects_per_hour": 100_000, "connects_per_address_per_minute": 1_000_000}
         rig.config["pki"]["retire_old_after_s"] = 1.0
         rig.config["upgrades"] = {"look_again_s": 0.5, "restart_s": 10.0, "lost_after_s": 30.0}
         for listener in rig.config["listener"]:
             if "tls" in listener:
                 listener["tls"]["server_roots"] = [str(rig.work / "root.pem")]
+                listener["tls"]["client_trust"].append(str(rig.work / "cp-issuing.pem"))
         memories = await asyncio.to_thread(_equipped, rig, cast)
         async with rig.gateway() as gateway:
             fleet = CampaignFleet(rig, csms, gateway, cast)
