@@ -74,6 +74,7 @@ OF_A_GROUP: dict[tuple[str, ...], tuple[str, ...]] = {
     ("audit", "rotate"): ("--reason", "because"),
     ("audit", "hold", "add"): ("X", "--since", "2026-01-01", "--reason", "because"),
     ("audit", "hold", "lift"): ("X", "--reason", "because"),
+    ("policy", "sign"): ("--key", "k.pem", "--name", "n"),
     ("campaign", "remove"): ("X",),
     ("campaign", "switch"): ("X",),
     ("capability", "show"): ("X", "Y"),

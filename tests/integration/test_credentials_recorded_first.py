@@ -82,26 +82,26 @@ async def test_where_the_log_may_fail_nobody_waits_for_it(tmp_path: Path) -> Non
 async def test_attempts_are_not_used_up_by_a_log_that_cannot_be_written(tmp_path: Path, failure_mode: str) -> None:
     async with running(tmp_path, failure_mode) as site:
         register(site.rig, "CP-1")
-        async with EnrollingChargePoint(site.rig, "CP-1", password=PASSWORD).running(site.gateway) as charge_point:
-            await until(lambda: charge_point.connection is not None, "it is connected")
-            connection = charge_point.connection
-            assert connection is not None
-            await break_log(site)
-            config = load_config(site.rig.config_path)
-            await asyncio.to_thread(renew_certificate, config, "CP-1")
-            await asyncio.to_thread(rotate_password, config, "CP-1")
+        await until(lambda: site.gateway.live_status()["registered_charge_points"] == 1, "the gateway knows it")
+        asked = load_config(site.rig.config_path), "CP-1"
+        assert await asyncio.to_thread(renew_certificate, *asked) == ""
+        assert await asyncio.to_thread(rotate_password, *asked) == ""
+        await break_log(site)
+        for ask in (renew_certificate, rotate_password):
+            assert "recorded first" in await asyncio.to_thread(ask, *asked), "an operator begins nothing now"
+        async with EnrollingChargePoint(site.rig, "CP-1", password=PASSWORD).running(site.gateway):
             if failure_mode == "block":
-                await until(lambda: connection.close_code == 1013, "nothing goes on unrecorded")
-                await until(lambda: "CP-1" not in site.gateway.sessions(), "control knows that it has ended")
+                refused = "the audit log cannot be written"
+                await until(lambda: any(refused in each["detail"] for each in site.gateway.events()), "nobody enters")
+                assert site.gateway.sessions() == {}
             else:
                 await until(lambda: WAITS in site.gateway.log(), "both wait")
-                assert connection.close_code is None
             with site.rig.registry() as registry:
-                enrolment = registry.enrolments.newest("CP-1")
+                newest = registry.enrolments.newest("CP-1")
                 (change,) = PasswordChangeTable(registry.database).latest("CP-1", 9)
                 record = registry.get("CP-1")
-            assert enrolment is not None and record is not None
-            assert (enrolment.state.value, enrolment.attempts) == ("trigger-wanted", 0)
+            assert newest is not None and record is not None
+            assert (newest.state.value, newest.attempts) == ("trigger-wanted", 0)
             assert (change.state.value, change.attempts, record.pending_password) == ("wanted", 0, None)
             await repair_and_restart(site)
             await site.approve("CP-1")

@@ -301,7 +301,7 @@ async def test_what_is_no_rollover_is_refused(tmp_path: Path) -> None:
         assert "signed by the old" in (await site.rollover("start", *swapped, code=1))["error"]
         nobody = ("--group", "nobody", "--old", site.old_file, "--new", site.new_file)
         assert "no charge point" in (await site.rollover("start", *nobody, code=1))["error"]
-        assert "no such" in (await site.rollover("status", code=1))["error"]
+        assert "no rollover" in (await site.rollover("status", code=1))["error"]
 
 
 def is_another(site: Site, victim: str, before: int) -> bool:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from gateway.cli.configuration import config_option
+from gateway.cli.configuration import config_option, read_config
 from gateway.cli.exit_codes import NOT_OK, USAGE
 from gateway.cli.output import fail, json_option, print_json, shown
 
@@ -38,17 +38,17 @@ def sign(
     key that is printed belongs into `keys` under [policy].
     """
     from gateway.cli.files import write_text
-    from gateway.cli.policy.sources import configured, sources_of, usable
+    from gateway.cli.policy.sources import sources_of, usable
     from gateway.control.trail.keys import KeyUnusable, load_or_make_ed25519
     from gateway.policy.signature import BundleSigner
 
     if not name or any(each.isspace() or each == "+" for each in name):
         fail("The name of a key has no spaces and no '+'.", USAGE, as_json=as_json)
     if out is None:
-        config = configured(config_path, as_json=as_json)
-        if config is None or not config.policy.signature:
-            fail("No configuration names a signature: say with --out where it goes.", USAGE, as_json=as_json)
-        out = Path(config.policy.signature)
+        signature = read_config(config_path, as_json=as_json).policy.signature
+        if not signature:
+            fail("The configuration names no signature: say with --out where it goes.", USAGE, as_json=as_json)
+        out = Path(signature)
     bundle = usable(sources_of(packs, config_path, as_json=as_json, lend_site=False), as_json=as_json)
     is_new = not key_path.exists()
     try:

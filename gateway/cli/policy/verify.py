@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from gateway.cli.configuration import config_option
+from gateway.cli.configuration import config_option, read_config
 from gateway.cli.exit_codes import NOT_OK, USAGE
 from gateway.cli.output import fail, json_option, print_json, shown
 
@@ -29,13 +29,12 @@ def verify(
     Without a name: what the configuration uses.
     """
     from gateway.audit.note import NoteInvalid
-    from gateway.cli.policy.sources import configured, sources_of, usable
+    from gateway.cli.policy.sources import sources_of, usable
     from gateway.config.policy import Policy
     from gateway.config.policy_signature import read_signature
     from gateway.policy.signature import SignatureMissing, parse_bundle_key, verify_bundle
 
-    config = configured(config_path, as_json=as_json) if not keys or signature is None else None
-    policy = config.policy if config is not None else Policy()
+    policy = read_config(config_path, as_json=as_json).policy if not keys or signature is None else Policy()
     file = str(signature) if signature is not None else policy.signature
     if not (keys or policy.keys) or not file:
         fail(
