@@ -14,14 +14,19 @@ from gateway.control.sessions import Entry, Sessions
 from gateway.control.store_thread import StoreThread
 from gateway.identity.evidence import CertificateProof, is_limited
 from gateway.ocpp.vocabulary import ChargePointId
+from gateway.provisioning.enrolment import Enrolment
 from gateway.provisioning.renewal import RenewalTiming, Urgency, urgency
 from gateway.store.errors import DamagedRow, StoreError
+from gateway.store.registry import Registry
 
 __all__ = ["AutomaticRenewals"]
 
 _LOOKED_AT: Final = 1_000
 """Charge points at each tick; those that end first."""
-_ROWS: Final = 8
+_ROWS: Final = 24
+"""Newest rows of a charge point: six failures, which is as long as waiting doubles, in three shapes each, and some."""
+_IN_USE: Final = 3
+"""Beside them, however much has failed since."""
 _BUSY_S: Final = 600.0
 """After which a charge point that is charging, or cannot be asked, is looked at again."""
 _SETTLE_S: Final = 5.0
@@ -97,7 +102,7 @@ class AutomaticRenewals(NodePart):
 
     async def _look_at(self, entry: Entry, now: float) -> None:
         identity = entry.charge_point_id
-        rows = await self._store.call(lambda registry: registry.enrolments.latest(identity, _ROWS))
+        rows = await self._store.call(lambda registry: _rows(registry, identity))
         connected_with = entry.proof.sha256 if isinstance(entry.proof, CertificateProof) else ""
         found = urgency(rows, now, self._timing, connected_with)
         if found is Urgency.NONE:
@@ -118,3 +123,10 @@ class AutomaticRenewals(NodePart):
     def metrics(self) -> dict[str, float]:
         """How many are under way."""
         return {"ocpp_gateway_renewals_under_way": float(len(self._under_way))}
+
+
+def _rows(registry: Registry, identity: ChargePointId) -> list[Enrolment]:
+    """The newest first. What is in use is among them, however many have failed after it."""
+    newest = registry.enrolments.latest(identity, _ROWS)
+    older = (each for each in registry.enrolments.in_use(identity, _IN_USE) if each.number < newest[-1].number)
+    return [*newest, *older] if newest else []

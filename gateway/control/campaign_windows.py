@@ -26,9 +26,11 @@ class CampaignWindows:
     async def closed_until(self, charge_point_id: ChargePointId, created_at: float) -> float:
         """When a row that was created at `created_at` may go on, in seconds since the epoch; 0.0: now. Raises StoreError."""
         found = await self._store.call(lambda registry: registry.campaigns.told_last(charge_point_id, self._kind))
-        if found is None or not is_begun_by(found[1], created_at):
+        if found is None:
             return 0.0
-        return opens_at(found[0].plan, time.time())
+        campaign, member = found
+        is_held = is_begun_by(member, created_at, is_over=campaign.state.is_over)
+        return opens_at(campaign.plan, time.time()) if is_held else 0.0
 
 
 def opens_at(plan: Plan, now: float) -> float:

@@ -18,7 +18,7 @@ from gateway.ocpp.vocabulary import ChargePointId
 from gateway.provisioning import enrolment as core
 from gateway.provisioning.campaign_plan import Stratum
 from gateway.provisioning.capability import tallied
-from gateway.provisioning.chain_shapes import MAX_ROWS, SHAPES, Shape, shapes_in_order, tries_before
+from gateway.provisioning.chain_shapes import MAX_ROWS, SHAPES, Shape, shapes_in_order, shapes_left
 from gateway.provisioning.enrolment import Enrolment
 from gateway.provisioning.roots import RootName
 from gateway.store.errors import StoreError
@@ -82,7 +82,8 @@ class Deliveries:
         """CertificateSigned. Raises StoreError."""
         certificates = tuple(x509.load_pem_x509_certificates(sent.chain.encode("ascii")))
         may_be_alone = self.shape == "leaf" or self._is_known_by_itself(certificates)
-        shapes = await self._shapes(sent, _lengths(certificates, may_be_alone=may_be_alone))
+        lengths = _lengths(certificates, may_be_alone=may_be_alone)
+        shapes = await self._shapes(sent, lengths)
         try:
             said = await self._calls.deliver(entry, sent, shapes[0], may_be_alone=may_be_alone)
         except ChainTooLong as error:
@@ -93,7 +94,7 @@ class Deliveries:
             return Delivered(accepted=said.accepted)
         now = time.time()
         if said.status == _REJECTED and len(shapes) > 1:
-            return Delivered(after=core.rejected_in_shape(sent, now))
+            return Delivered(after=core.rejected_in_shape(sent, now, lengths[shapes[0]]))
         return Delivered(after=(core.delivery_rejected(sent, now, said.why),))
 
     async def _shapes(self, sent: Enrolment, lengths: dict[Shape, int]) -> tuple[Shape, ...]:
@@ -101,7 +102,7 @@ class Deliveries:
         identity = sent.charge_point_id
         rows = await self._store.call(lambda registry: registry.enrolments.latest(identity, MAX_ROWS))
         ordered = shapes_in_order(lengths, await self._known(identity), self.shape)
-        return ordered[tries_before(rows) :] or ordered[-1:]
+        return shapes_left(ordered, lengths, rows)
 
     async def _known(self, identity: ChargePointId) -> dict[str, dict[str, int]]:
         """Of its kind; nothing where that cannot be read, as it only saves a try."""

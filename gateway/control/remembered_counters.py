@@ -31,6 +31,10 @@ class RememberedCounters:
     def keep(self, link: EdgeLink, message: CountersKept) -> None:
         """A session at this worker has ended."""
         identity = message.charge_point_id
+        if not message.kept:
+            if self._at.get(identity) is link:  # else an old session has ended late, and says nothing of the newer one
+                self._forget(identity)
+            return
         self._forget(identity)
         self._kept[identity] = link, message
         self._bytes += len(message.kept) + _COST_BYTES

@@ -25,6 +25,7 @@ from gateway.link.messages import (
     SessionClosed,
     SessionOpened,
 )
+from gateway.link.policy_counts import CountersKept
 from gateway.link.relayed import RelayedFrames
 
 __all__ = ["ControlLink", "RefusedByControl"]
@@ -148,7 +149,7 @@ class ControlLink:
         if transport is None:
             return False
         unsent = transport.get_write_buffer_size() + len(self._unsent)
-        if isinstance(message, Report | Counters | RecordedLines | RelayedFrames):
+        if isinstance(message, Report | Counters | CountersKept | RecordedLines | RelayedFrames):
             if unsent > _MAX_UNSENT_REPORT_BYTES:
                 return False
         elif unsent > _MAX_UNSENT_BYTES:

@@ -7,6 +7,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 import msgspec
+import structlog
 
 from gateway.config.ocpp_schemas import schema_gate
 from gateway.config.policy_packs import policy_scopes
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PolicyDesk", "wall_offset_s"]
 
+_log = structlog.get_logger("edge.policy")
 _ANSWER_TIMEOUT_S = 2.0
 """A budget that control does not confirm by then counts as used up: a disruptive command can be sent again."""
 
@@ -130,13 +132,22 @@ class PolicyDesk:
 
     def hand_over(self, charge_point_id: ChargePointId) -> None:
         """A session ends: the next one may be at another worker."""
-        if self._in_force is not None and (kept := hand_over(self._in_force.state, charge_point_id, time.time())):
-            self._link.send(CountersKept(charge_point_id, kept.until, _encode(kept)))
+        if self._in_force is None:
+            return
+        kept = hand_over(self._in_force.state, charge_point_id, time.time())
+        # Also that nothing is left: what another worker has told before is not true any more.
+        told = (kept.until, _encode(kept)) if kept is not None else (0.0, b"")
+        self._link.send(CountersKept(charge_point_id, *told))
 
     def _take_over(self, message: CountersKept) -> None:
-        if self._in_force is not None:
-            kept, snapshot = _decode(message.kept), self._in_force.snapshot
-            take_over(self._in_force.state, message.charge_point_id, kept, snapshot, time.time())
+        if self._in_force is None:
+            return
+        try:
+            kept = _decode(message.kept)
+        except msgspec.MsgspecError as error:  # of a worker of another release: no reason to end the link
+            _log.error("counters_unreadable", error=str(error))
+            return
+        take_over(self._in_force.state, message.charge_point_id, kept, self._in_force.snapshot, time.time())
 
     def told(self, message: BudgetAnswer | QuarantineChanged | CountersKept) -> None:
         """Control has answered, or another worker has told of a quarantine, or of what it knew of a charge point."""

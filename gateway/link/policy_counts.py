@@ -22,4 +22,4 @@ class CountersKept(msgspec.Struct, frozen=True, array_like=True, tag=25):
     until: float
     """Seconds since the epoch from which on it is worth nothing."""
     kept: bytes
-    """`gateway.policy.handover.Kept` as msgpack: control does not look into it."""
+    """`gateway.policy.handover.Kept` as msgpack: control does not look into it. Empty if nothing is left."""

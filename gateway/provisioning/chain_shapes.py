@@ -5,18 +5,18 @@ charge point waits for a certificate no more (A02.FR.20). So it is asked for ano
 the next shape, until there is none left.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal
 
-from gateway.provisioning.enrolment import ANOTHER_SHAPE, Enrolment
+from gateway.provisioning.enrolment import Enrolment, turned_down_with
 from gateway.provisioning.states import State
 
-__all__ = ["MAX_ROWS", "SHAPES", "Shape", "shapes_in_order", "tries_before"]
+__all__ = ["MAX_ROWS", "SHAPES", "Shape", "shapes_in_order", "shapes_left"]
 
 Shape = Literal["leaf+subs", "+root", "leaf"]
 SHAPES: Final[tuple[Shape, ...]] = ("leaf+subs", "+root", "leaf")
 MAX_ROWS: Final = 8
-"""So many rows of a charge point say how often it was tried."""
+"""So many rows of a charge point say with what it was tried."""
 _ENOUGH: Final = 3
 """So often all of a kind must have said no before what an operator has configured is not tried first."""
 
@@ -35,14 +35,17 @@ def shapes_in_order(
     return tuple(sorted(different, key=lambda shape: _rank(facts.get(_fact(lengths[shape]), {}))))
 
 
-def tries_before(rows: Iterable[Enrolment]) -> int:
-    """In how many shapes it has said no since it was told to ask. `rows`: the newest first, and that is the present one."""
-    tries = 0
+def shapes_left(ordered: Sequence[Shape], lengths: Mapping[Shape, int], rows: Iterable[Enrolment]) -> tuple[Shape, ...]:
+    """Those that it has not turned down since it was told to ask; where none is left, the last one.
+
+    `rows`: the newest first, and that is the present one. They say what was tried: the order may have become another since.
+    """
+    tried: set[int | None] = set()
     for row in list(rows)[1:]:
         if row.state is not State.SUPERSEDED:
             break
-        tries += row.detail == ANOTHER_SHAPE
-    return tries
+        tried.add(turned_down_with(row))
+    return tuple(shape for shape in ordered if lengths[shape] not in tried) or tuple(ordered[-1:])
 
 
 def _rank(values: Mapping[str, int]) -> int:

@@ -10,6 +10,7 @@ cannot follow the state raises ValueError, which is a defect of the caller.
 A00.FR.427 (keys), A02, A03; docs/provisioning.md has the table.
 """
 
+import re
 from enum import Enum
 from typing import Final
 
@@ -20,7 +21,6 @@ from gateway.provisioning.agenda import NEVER
 from gateway.provisioning.states import FOLLOWS, State
 
 __all__ = [
-    "ANOTHER_SHAPE",
     "CHARGING_STATION",
     "CertificateRequested",
     "Enrolment",
@@ -53,13 +53,13 @@ __all__ = [
     "trigger_lost",
     "trigger_refused",
     "trigger_sent",
+    "turned_down_with",
     "waiting",
     "wanted",
 ]
 
 CHARGING_STATION: Final = "ChargingStationCertificate"
-ANOTHER_SHAPE: Final = "turned down with this chain: it is asked for another request, for a chain of another shape"
-"""Why a row is superseded; by it the tries are counted."""
+_TURNED_DOWN: Final = re.compile(r"turned down with a chain of ([1-9][0-9]?): ")
 _ANOTHER_SHAPE_AFTER_S: Final = 1.0
 _MAX_TRIGGERS: Final = 6
 _MAX_BACK_OFF: Final = 6
@@ -417,12 +417,19 @@ def delivery_rejected(enrolment: Enrolment, now: float, why: str) -> Enrolment:
     return _to(State.REJECTED_BY_STATION, enrolment, now, detail=why)
 
 
-def rejected_in_shape(enrolment: Enrolment, now: float) -> tuple[Enrolment, Enrolment]:
-    """It does not want the certificate with this chain: what ends, and the row by which it is asked for another request."""
+def turned_down_with(enrolment: Enrolment) -> int | None:
+    """Certificates in the chain with which this one was not wanted, where another shape was tried after it."""
+    found = _TURNED_DOWN.match(enrolment.detail) if enrolment.state is State.SUPERSEDED else None
+    return int(found[1]) if found else None
+
+
+def rejected_in_shape(enrolment: Enrolment, now: float, certificates: int) -> tuple[Enrolment, Enrolment]:
+    """It does not want the certificate with a chain of so many: what ends, and the row by which it is asked for another request."""
     again = wanted(
         enrolment.charge_point_id, now, "its last certificate was turned down: another shape is tried", enrolment
     )
-    ended = superseded(enrolment, now, ANOTHER_SHAPE)
+    why = f"turned down with a chain of {certificates}: it is asked for another request, for a chain of another shape"
+    ended = superseded(enrolment, now, why)
     return ended, msgspec.structs.replace(again, due_at=now + _ANOTHER_SHAPE_AFTER_S)
 
 

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from gateway.provisioning.enrolment import Enrolment
+from gateway.provisioning.enrolment import Enrolment, turned_down_with
 from gateway.provisioning.states import State
 
 __all__ = ["IN_USE", "RenewalTiming", "Urgency", "due_at", "urgency"]
@@ -54,11 +54,12 @@ def due_at(enrolment: Enrolment, timing: RenewalTiming) -> float:
 
 
 def urgency(rows: Sequence[Enrolment], now: float, timing: RenewalTiming, connected_with: str) -> Urgency:
-    """What is to be done. `rows`: of one charge point, the newest first.
+    """What is to be done. `rows`: of one charge point, the newest first; the one in use among them, or last.
 
     `connected_with`: fingerprint of its session's certificate, empty for a password. One that is under way is not disturbed.
     One that the charge point has accepted and does not use counts as discarded after a day: it has fallen back.
     """
+    rows = [row for row in rows if turned_down_with(row) is None]  # one renewal, however many shapes it was tried in
     failures = _failures(rows, now, connected_with)
     in_use = next((row for row in rows[len(failures) :] if row.state in IN_USE), None)
     if in_use is None or (not failures and rows[0] is not in_use):

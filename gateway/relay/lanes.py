@@ -146,7 +146,7 @@ class Lane:
         """A call that was held is not sent; None if it waits no more."""
         for index, each in enumerate(waiting := self.waiting or deque()):
             if each.ticket == ticket:
-                return self._leave(waiting, index)
+                return self._give_up(waiting, index)
         return None
 
     def _must_wait(self, limits: LaneLimits, now: float) -> bool:
@@ -226,8 +226,13 @@ class Lane:
         since = now - limits.call_timeout_s
         found: list[Waiting] = []
         while self.waiting is not None and not (first := self.waiting[0].record).own and first.since <= since:
-            found.append(self._leave(self.waiting, 0))
+            found.append(self._give_up(self.waiting, 0))
         return found
+
+    def _give_up(self, waiting: deque[Waiting], index: int) -> Waiting:
+        """One of the CSMS that is not sent has had its turn: else updates that are held one after the other would keep us out."""
+        self.own_was_last = False
+        return self._leave(waiting, index)
 
     def _leave(self, waiting: deque[Waiting], index: int) -> Waiting:
         leaving = waiting[index]

@@ -78,6 +78,15 @@ class EnrolmentTable:
         with self._database.reading() as connection:
             return sound_rows(connection.execute(query).mappings(), _from_row, on_damage)
 
+    def in_use(self, charge_point_id: str, limit: int) -> list[Enrolment]:
+        """Those whose certificate the charge point has taken, the newest first."""
+        query = select(enrolments).where(
+            enrolments.c.charge_point_id == charge_point_id, enrolments.c.state.in_(_IN_USE)
+        )
+        with self._database.reading() as connection:
+            found = connection.execute(query.order_by(enrolments.c.number.desc()).limit(limit))
+            return [_from_row(row) for row in found.mappings()]
+
     def due_for_renewal(self, now: float, renew_after: float, limit: int) -> list[ChargePointId]:
         """Whose certificate in use has lived for this share of its lifetime: those that end first."""
         newest = select(func.max(enrolments.c.number)).where(enrolments.c.state.in_(_IN_USE))

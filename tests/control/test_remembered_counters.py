@@ -64,3 +64,18 @@ def test_there_is_a_limit_to_what_is_remembered_and_the_oldest_goes_first() -> N
     for number in range(10):
         remembered.bring(second.link, ChargePointId(f"CP-{number}"), 1.0)
     assert [message.charge_point_id for message in second.heard] == ["CP-6", "CP-7", "CP-8", "CP-9"]
+
+
+def test_where_nothing_is_left_nothing_older_is_told() -> None:
+    first, second, remembered = Edge(), Edge(), RememberedCounters()
+    empty = CountersKept(CP, 0.0, b"")
+    remembered.bring(first.link, CP, 1.0)
+    remembered.keep(first.link, kept())
+    remembered.bring(second.link, CP, 2.0)
+    remembered.keep(first.link, empty)
+    third = Edge()
+    remembered.bring(third.link, CP, 3.0)
+    assert third.heard == [kept()], "an old session that ends late is no news"
+    remembered.keep(third.link, empty)
+    remembered.bring(first.link, CP, 4.0)
+    assert first.heard == []

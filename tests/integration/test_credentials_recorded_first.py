@@ -54,7 +54,8 @@ async def test_a_request_waits_for_its_record_and_is_not_lost(tmp_path: Path) ->
     async with running(tmp_path, "guard") as site:
         register(site.rig, "CP-1")
         async with EnrollingChargePoint(site.rig, "CP-1", password=PASSWORD).running(site.gateway) as charge_point:
-            await until(lambda: "CP-1" in site.gateway.sessions(), "it is connected")
+            await until(lambda: charge_point.connection is not None, "it is connected")
+            await until(lambda: "CP-1" in site.gateway.sessions(), "control knows it")
             await break_log(site)
             assert charge_point.connection is not None
             await charge_point.ask(charge_point.connection)
@@ -69,7 +70,8 @@ async def test_where_the_log_may_fail_nobody_waits_for_it(tmp_path: Path) -> Non
     async with running(tmp_path, "open") as site:
         register(site.rig, "CP-1")
         async with EnrollingChargePoint(site.rig, "CP-1", password=PASSWORD).running(site.gateway) as charge_point:
-            await until(lambda: "CP-1" in site.gateway.sessions(), "it is connected")
+            await until(lambda: charge_point.connection is not None, "it is connected")
+            await until(lambda: "CP-1" in site.gateway.sessions(), "control knows it")
             await break_log(site)
             assert charge_point.connection is not None
             await charge_point.ask(charge_point.connection)

@@ -3,9 +3,10 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from gateway.provisioning.chain_shapes import Shape, shapes_in_order, tries_before
-from gateway.provisioning.enrolment import ANOTHER_SHAPE, Enrolment
+from gateway.provisioning.chain_shapes import Shape, shapes_in_order, shapes_left
+from gateway.provisioning.enrolment import Enrolment, rejected_in_shape, wanted
 from gateway.provisioning.states import State
 from tests.provisioning.campaigning import identity
 
@@ -51,23 +52,46 @@ def test_one_and_the_same_chain_is_tried_once(
     assert shapes_in_order(lengths, {}, configured) == order
 
 
+SENT = replace(wanted(identity(0), 1.0, ""), state=State.DELIVERY_SENT)
+LENGTHS: dict[Shape, int] = {"leaf+subs": 2, "+root": 3, "leaf": 1}
+ALL: tuple[Shape, ...] = ("+root", "leaf", "leaf+subs")
+
+
+def tried(certificates: int) -> Enrolment:
+    ended, again = rejected_in_shape(SENT, 2.0, certificates)
+    assert again.state is State.TRIGGER_WANTED
+    return ended
+
+
 def row(state: State, detail: str = "") -> Enrolment:
-    return Enrolment(charge_point_id=identity(0), state=state, created_at=1.0, changed_at=1.0, detail=detail)
-
-
-NOW, TRIED = row(State.DELIVERY_SENT), row(State.SUPERSEDED, ANOTHER_SHAPE)
+    return replace(SENT, state=state, detail=detail)
 
 
 @pytest.mark.parametrize(
-    ("before", "tries"),
+    ("before", "left"),
     [
-        ((), 0),
-        ((TRIED,), 1),
-        ((TRIED, TRIED), 2),
-        ((row(State.SUPERSEDED, "another request has come"), TRIED), 1),  # it has asked twice in between
-        ((row(State.OLD_RETIRED), TRIED), 0),  # that was a year ago
-        ((row(State.REJECTED_BY_STATION), TRIED, TRIED), 0),  # an operator tries it all once more
+        ((), ALL),
+        ((tried(2),), ("+root", "leaf")),
+        ((tried(1), tried(2)), ("+root",)),  # whatever the order was when they were tried
+        ((tried(3), tried(1), tried(2)), ("leaf+subs",)),  # the last one says no once more, and that is the end
+        ((row(State.SUPERSEDED, "another request has come"), tried(2)), ("+root", "leaf")),  # it has asked twice
+        ((row(State.OLD_RETIRED), tried(2)), ALL),  # that was a year ago
+        ((row(State.REJECTED_BY_STATION), tried(1), tried(2)), ALL),  # an operator tries it all once more
     ],
 )
-def test_tries_are_counted_since_it_was_told_to_ask(before: Any, tries: int) -> None:
-    assert tries_before([NOW, *before]) == tries
+def test_what_was_turned_down_since_it_was_told_to_ask_is_not_tried_again(before: Any, left: tuple[Shape, ...]) -> None:
+    assert shapes_left(ALL, LENGTHS, [SENT, *before]) == left
+
+
+def test_a_kind_that_takes_one_shape_gets_it_although_others_change_the_order_meanwhile() -> None:
+    rows: list[Enrolment] = []
+    sent: list[Shape] = []
+    kind: dict[str, dict[str, int]] = {}
+    for fact in ({}, {"call:CertificateSigned chain of 3": {"Accepted": 1}}, {}):
+        kind |= fact
+        shape = shapes_left(shapes_in_order(LENGTHS, kind, "leaf+subs"), LENGTHS, [SENT, *rows])[0]
+        sent.append(shape)
+        if shape == "+root":
+            break
+        rows.insert(0, tried(LENGTHS[shape]))
+    assert sent == ["leaf+subs", "+root"]

@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.ocpp.vocabulary import ChargePointId
-from gateway.provisioning.enrolment import Enrolment
+from gateway.provisioning.enrolment import Enrolment, rejected_in_shape
 from gateway.provisioning.renewal import RenewalTiming, Urgency, due_at, urgency
 from gateway.provisioning.states import State
 
@@ -70,3 +70,10 @@ def test_one_that_was_accepted_and_is_not_used_counts_as_discarded_after_a_day()
 def test_a_charge_point_without_a_certificate_of_ours_is_nobodys_business() -> None:
     assert urgency([], DUE, TIMING, "old") is Urgency.NONE
     assert urgency([failed(1.0)], 400 * DAY, TIMING, "old") is Urgency.NONE
+
+
+def test_three_shapes_are_one_failure_and_what_is_in_use_is_not_forgotten_behind_them() -> None:
+    ended, _ = rejected_in_shape(failed(300 * DAY, State.DELIVERY_SENT), 300 * DAY, 2)
+    once = [failed(300 * DAY), ended, ended, IN_USE]
+    assert urgency(once, 301 * DAY - 1, TIMING, "old") is Urgency.NONE
+    assert urgency(once, 301 * DAY, TIMING, "old") is Urgency.DUE

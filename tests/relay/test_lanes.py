@@ -5,12 +5,14 @@ import itertools
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from msgspec import Raw
 
 from gateway.ocpp.codec import decode
 from gateway.ocpp.frames import Call
 from gateway.ocpp.vocabulary import OCPPVersion, Origin
 from gateway.relay.effects import FORWARD, NOTHING, Answered, CloseBoth, Deliver, Effects, Forward, Reply, ReportEvent
-from gateway.relay.lanes import LaneLimits
+from gateway.relay.lanes import Entry, Lane, LaneLimits
+from gateway.relay.open_calls import OpenCall
 from gateway.relay.relay import RelayLimits
 from tests.relay.scenario import CSMS, ChargePoint, Scenario, Wait, report
 
@@ -506,3 +508,18 @@ def test_the_machine_would_notice(effects: Effects) -> None:
     machine.heard(Origin.CSMS, (*effects, Forward()), down(1))
     with pytest.raises(AssertionError, match="one at a time"):
         machine.heard(Origin.CSMS, (*effects, Forward()), down(2))
+
+
+def test_updates_held_one_after_the_other_and_never_sent_do_not_keep_the_gateway_out() -> None:
+    lane, limits = Lane(), LaneLimits()
+
+    def of(action: str, *, own: bool = False) -> OpenCall:
+        return OpenCall(action, action, {}, OCPPVersion.V2_0_1, 0.0, own=own)
+
+    lane.enter(Call("h1", "UpdateFirmware", Raw(b"{}")), of("UpdateFirmware"), b"", limits, 0.0, ticket=1)
+    lane.enter(Call("own", "CertificateSigned", Raw(b"{}")), of("CertificateSigned", own=True), b"", limits, 0.0)
+    lane.enter(Call("h2", "UpdateFirmware", Raw(b"{}")), of("UpdateFirmware"), b"", limits, 12.0, ticket=2)
+    assert lane.next(limits, 12.0) == [], "the update was there first"
+    assert lane.drop(1) is not None
+    ((sent, entry),) = lane.next(limits, 24.0)
+    assert (sent.call.message_id, entry) == ("own", Entry.SENT)
