@@ -19,7 +19,7 @@ from gateway.provisioning.renewal import RenewalTiming, Urgency, urgency
 from gateway.store.errors import DamagedRow, StoreError
 from gateway.store.registry import Registry
 
-__all__ = ["AutomaticRenewals"]
+__all__ = ["AutomaticRenewals", "rows_for_renewal"]
 
 _LOOKED_AT: Final = 1_000
 """Charge points at each tick; those that end first."""
@@ -102,7 +102,7 @@ class AutomaticRenewals(NodePart):
 
     async def _look_at(self, entry: Entry, now: float) -> None:
         identity = entry.charge_point_id
-        rows = await self._store.call(lambda registry: _rows(registry, identity))
+        rows = await self._store.call(lambda registry: rows_for_renewal(registry, identity))
         connected_with = entry.proof.sha256 if isinstance(entry.proof, CertificateProof) else ""
         found = urgency(rows, now, self._timing, connected_with)
         if found is Urgency.NONE:
@@ -125,7 +125,7 @@ class AutomaticRenewals(NodePart):
         return {"ocpp_gateway_renewals_under_way": float(len(self._under_way))}
 
 
-def _rows(registry: Registry, identity: ChargePointId) -> list[Enrolment]:
+def rows_for_renewal(registry: Registry, identity: ChargePointId) -> list[Enrolment]:
     """The newest first. What is in use is among them, however many have failed after it."""
     newest = registry.enrolments.latest(identity, _ROWS)
     older = (each for each in registry.enrolments.in_use(identity, _IN_USE) if each.number < newest[-1].number)

@@ -4,6 +4,7 @@ import pytest
 from msgspec.structs import replace
 from sqlalchemy import text
 
+from gateway.control.automatic_renewals import rows_for_renewal
 from gateway.ocpp.vocabulary import ChargePointId
 from gateway.provisioning.enrolment import (
     CertificateRequested,
@@ -113,3 +114,15 @@ def test_a_damaged_row_is_named(registry: Registry, stored: Enrolment, url: str)
     database.close()
     with pytest.raises(StoreError, match=f"enrolment of charge point '{stored.charge_point_id}' is damaged"):
         registry.enrolments.newest(CP)
+
+
+def test_what_is_in_use_is_found_behind_any_number_of_failures(registry: Registry, stored: Enrolment) -> None:
+    (used,) = registry.enrolments.put(replace(issued(stored, 2.0, GIVEN), state=State.OLD_RETIRED))
+    for number in range(60):
+        (tried,) = registry.enrolments.put(wanted(CP, 5.0 + number, "renewal"))
+        registry.enrolments.put(superseded(tried, 5.5 + number, "came to nothing"))
+    assert registry.enrolments.in_use(CP, 3) == [used]
+    rows = rows_for_renewal(registry, CP)
+    assert (len(rows), rows[-1]) == (25, used)
+    assert [row.number for row in rows] == sorted((row.number for row in rows), reverse=True)
+    assert rows_for_renewal(registry, ChargePointId("CP-2")) == []
