@@ -111,7 +111,7 @@ class ChainSwitches(NodePart):
 
     def requests(self) -> Sequence[OperatorRequest]:
         """`ocpp-gateway campaign switch`."""
-        return (OperatorRequest("/switch-chain", SwitchOrder, self._answer),)
+        return (OperatorRequest("/switch-chain", SwitchOrder, self._answer, stops=lambda order: order.back),)
 
     def shown_since(self, listener: str, root: x509.Certificate) -> float:
         """Since when a listener has shown chains under this root alone, after a switch; 0: it does not, or nobody knows."""

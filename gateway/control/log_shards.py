@@ -65,7 +65,7 @@ class LogShards(NodePart):
     def requests(self) -> Sequence[OperatorRequest]:
         return (
             OperatorRequest("/audit/rotate", RotateRequest, self.rotate),
-            OperatorRequest("/audit/prune", PruneRequest, self.prune),
+            OperatorRequest("/audit/prune", PruneRequest, self.prune, changes=lambda asked: not asked.dry_run),
         )
 
     async def rotate(self, asked: RotateRequest) -> dict[str, Any]:

@@ -30,20 +30,21 @@ class OperatorDesk:
 
     async def answer(self, asked: OperatorRequest, question: Any, actor: Actor) -> Any:
         """What it answers. Raises RequestRefused, StoreError, and RequestRefused where it cannot be recorded."""
+        is_change = asked.is_change(question)
         with acting_for(actor):
-            if asked.changes:
+            if is_change:
                 await self._record(asked, question)
             try:
                 return await asked.answer(question)
             except RequestRefused as refused:
-                if asked.changes:
+                if is_change:
                     why = printable(str(refused), _MAX_WORDS)
                     self._tell("admin.request_refused", "deny", question, f"{asked.path}: {why}")
                 raise
 
     async def _record(self, asked: OperatorRequest, question: Any) -> None:
         self._tell("admin.request", "allow", question, asked.path)
-        if not await self._may_happen() and not asked.stops:
+        if not await self._may_happen() and not asked.is_stop(question):
             raise RequestRefused("the audit log cannot be written, and this has to be recorded first")
 
     def _tell(self, event: str, decision: str, question: Any, detail: str) -> None:

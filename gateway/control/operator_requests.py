@@ -31,8 +31,17 @@ class OperatorRequest:
     path: str
     question: type[msgspec.Struct]
     answer: Callable[[Any], Awaitable[Any]]
-    changes: bool = True
+    changes: bool | Callable[[Any], bool] = True
     """False only for what shows what is there, or records itself: everything else is on record, with who asked, before it is
-    answered."""
-    stops: bool = False
-    """It ends something: that is never refused because it cannot be recorded."""
+    answered. A function says it of the question."""
+    stops: bool | Callable[[Any], bool] = False
+    """It ends something, or goes back to what was: that is never refused because it cannot be recorded. A function says it
+    of the question."""
+
+    def is_change(self, question: Any) -> bool:
+        """True if this question, of the type `question`, has to be on record."""
+        return self.changes(question) if callable(self.changes) else self.changes
+
+    def is_stop(self, question: Any) -> bool:
+        """True if this question, of the type `question`, is answered also where it cannot be recorded."""
+        return self.stops(question) if callable(self.stops) else self.stops

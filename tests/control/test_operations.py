@@ -44,6 +44,13 @@ class Source:
             OperatorRequest("/call", CallRequest, self.call),
             OperatorRequest("/look", CallRequest, self.look, changes=False),
             OperatorRequest("/stop", CallRequest, self.look, stops=True),
+            OperatorRequest(
+                "/order",
+                CallRequest,
+                self.look,
+                changes=lambda asked: asked.action != "Dry",
+                stops=lambda asked: asked.action == "Back",
+            ),
         ]
 
     async def look(self, _: CallRequest) -> dict[str, str]:
@@ -185,6 +192,17 @@ async def test_what_cannot_be_recorded_is_not_done_but_what_ends_something_is(si
     assert "cannot be written" in answer["refused"]
     assert (await post(site, CALL, path="/stop"))[0] == 200
     assert [each[2] for each in site.told] == ["/call", "/stop"], "what ends something is told as well"
+
+
+async def test_of_one_request_what_goes_back_or_only_looks_needs_no_record_and_the_rest_does(site: Site) -> None:
+    site.may_happen = False
+    status, answer = await post(site, CALL, path="/order")
+    assert (status, "cannot be written" in answer["refused"]) == (400, True)
+    assert (await post(site, CALL.replace(b"Reset", b"Back"), path="/order"))[0] == 200
+    told = len(site.told)
+    assert [each[2] for each in site.told] == ["/order", "/order"], "going back is told as well"
+    assert (await post(site, CALL.replace(b"Reset", b"Dry"), path="/order"))[0] == 200
+    assert len(site.told) == told
 
 
 async def test_who_looks_leaves_no_record_and_what_follows_later_is_not_his(site: Site) -> None:
