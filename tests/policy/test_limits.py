@@ -170,6 +170,18 @@ def test_tables_of_rules_that_are_gone_are_let_go_and_those_that_count_are_not()
     assert len(rates._tables._tables) < 100
 
 
+def test_a_table_counts_as_long_as_any_window_in_it_does_not_only_the_one_drawn_on_last():
+    """What another worker hands over ends when it did there, behind windows of this one that end later."""
+    here, there = Rates(), Rates()
+    assert there.take(CounterKey("rule", "moved", "m"), 1, WINDOW, 0.0)
+    assert here.take(CounterKey("rule", "CP", "k"), 1, WINDOW, 50.0)
+    here.restore("moved", there.kept("moved", 50.0), 50.0)
+    for number in range(100):
+        here.take(CounterKey(f"rule {number}", "CP", ""), 1, WINDOW, 70.0)
+    assert here.take(CounterKey("rule", "moved", "m"), 1, WINDOW, 70.0), "that one is over"
+    assert not here.take(CounterKey("rule", "CP", "k"), 1, WINDOW, 71.0)
+
+
 @given(
     st.lists(st.tuples(st.floats(0, 300, allow_nan=False), st.sampled_from("ab"), st.integers(0, 5)), max_size=80),
     st.integers(1, 3),
