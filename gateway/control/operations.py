@@ -10,7 +10,8 @@ from aiohttp import web
 
 from gateway.audit.event import Actor
 from gateway.config.model import LARGEST_MESSAGE_BYTES
-from gateway.control.accounts import peer_actor
+from gateway.control.account_names import AccountNames
+from gateway.control.accounts import peer_actor, peer_of
 from gateway.control.operator_desk import OperatorDesk
 from gateway.control.operator_requests import OperatorRequest, RequestRefused
 from gateway.store.errors import StoreError
@@ -41,9 +42,11 @@ class StatusSource(Protocol):
 class Operations:
     """Runs both sites."""
 
-    def __init__(self, source: StatusSource, desk: OperatorDesk) -> None:
+    def __init__(self, source: StatusSource, desk: OperatorDesk, names: AccountNames | None = None) -> None:
+        """`names`: of the users who ask; those of this machine by default."""
         self._source = source
         self._desk = desk
+        self._names = names or AccountNames()
         self._runners: list[web.AppRunner] = []
 
     async def start(self, address: str, socket_path: Path) -> None:
@@ -94,7 +97,7 @@ class Operations:
         async def answered(request: web.Request) -> web.Response:
             try:
                 question = msgspec.json.decode(await request.read(), type=asked_for.question)
-                answer = await self._desk.answer(asked_for, question, await _actor(request))
+                answer = await self._desk.answer(asked_for, question, await self._actor(request))
             except (msgspec.MsgspecError, ValueError) as error:
                 return _refused(f"not a request: {error}", 400)
             except RecursionError:
@@ -109,14 +112,14 @@ class Operations:
 
         return web.post(asked_for.path, answered)
 
-
-async def _actor(request: web.Request) -> Actor:
-    """Who has connected. Raises RequestRefused for a peer that is gone."""
-    peer = request.get_extra_info("socket")
-    try:
-        return await asyncio.to_thread(peer_actor, peer.fileno(), request.headers)
-    except (AttributeError, OSError) as error:
-        raise RequestRefused("who asks is not known") from error
+    async def _actor(self, request: web.Request) -> Actor:
+        """Who has connected. Raises RequestRefused for a peer that is gone."""
+        try:
+            peer = peer_of(request.get_extra_info("socket").fileno())
+        except (AttributeError, OSError) as error:
+            raise RequestRefused("who asks is not known") from error
+        names = await self._names.of(peer.uids)
+        return peer_actor(peer, request.headers, names.__getitem__)
 
 
 def _refused(why: str, status: int) -> web.Response:

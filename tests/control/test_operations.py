@@ -6,6 +6,7 @@ import os
 import pwd
 import socket
 import stat
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import aiohttp
 import pytest
 
 from gateway.audit.event import Actor
+from gateway.control.account_names import AccountNames
 from gateway.control.acting import who_acts
 from gateway.control.operations import Operations
 from gateway.control.operator_desk import OperatorDesk
@@ -21,6 +23,7 @@ from gateway.control.operator_requests import OperatorRequest
 from gateway.control.own_call_requests import CallRequest
 from gateway.control.own_calls import CallAnswer, CallRefused
 from gateway.demo.ports import free_ports
+from tests.support.fleet import until
 
 
 class Source:
@@ -75,12 +78,12 @@ class Source:
 
 
 class Site:
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, names: AccountNames | None = None) -> None:
         self.source = Source()
         self.told: list[tuple[str, str, str, str, Actor | None]] = []
         self.may_happen = True
         desk = OperatorDesk(self._report, self._may_happen, lambda identity: identity == "CP-1")
-        self.operations = Operations(self.source, desk)
+        self.operations = Operations(self.source, desk, names)
         self.port = free_ports(1)[0]
         self.socket = directory / "admin.sock"
 
@@ -183,6 +186,36 @@ async def test_who_asks_is_on_record_before_anything_is_done(site: Site) -> None
     assert actor.name.endswith(r"sudo alice, named \xc3\x84nne\x0a)")
     assert (await post(site, CALL))[0] == 200
     assert site.told[1][4].sudo == ""  # type: ignore[union-attr]
+
+
+async def test_a_directory_of_users_that_hangs_holds_up_nobody_and_is_asked_once(tmp_path: Path) -> None:
+    answers, asked = threading.Event(), list[int]()
+
+    def directory(uid: int) -> str:
+        asked.append(uid)
+        answers.wait()
+        return f"name of {uid}"
+
+    site = Site(tmp_path, AccountNames(directory, patience_s=0.0))
+    await site.operations.start(f"127.0.0.1:{site.port}", site.socket)
+    try:
+        for _ in range(3):
+            assert (await post(site, CALL))[0] == 200
+    finally:
+        answers.set()
+        await site.operations.stop()
+    assert {(each[4].user, each[4].uid) for each in site.told if each[4]} == {(f"user {os.getuid()}", os.getuid())}
+    assert len(asked) == len(set(asked))
+
+
+async def test_after_a_late_answer_names_are_known_again() -> None:
+    answers = threading.Event()
+    names = AccountNames(lambda uid: f"name of {uid}" if answers.wait() else "", patience_s=0.0)
+    assert await names.of({1001}) == {1001: "user 1001"}
+    answers.set()
+    await until(lambda: not names._open, "the directory answers")
+    names._patience_s = 60.0
+    assert await names.of({1001, 1002}) == {1001: "name of 1001", 1002: "name of 1002"}
 
 
 async def test_what_cannot_be_recorded_is_not_done_but_what_ends_something_is(site: Site) -> None:
