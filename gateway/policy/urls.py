@@ -25,6 +25,10 @@ _ENCODED_TRICK: Final = re.compile(r"%(?:0[0-9A-Fa-f]|1[0-9A-Fa-f]|2[eEfF]|5[cC]
 _LOCAL_NAMES: Final = ("localhost", ".localhost", ".local", ".internal", ".home.arpa")
 _MAX_PORT = 65_535
 _NAT64: Final = 0x0064_FF9B << 64
+_SIIT: Final = 0xFFFF << 16
+"""``::ffff:0:0:0/96`` (RFC 2765), the upper 96 bits."""
+_OF_A_NETWORK: Final = (ipaddress.IPv6Network("64:ff9b:1::/48"), ipaddress.IPv6Network("fec0::/10"))
+"""What leads to somewhere in this network alone, whatever is inside: local NAT64 (RFC 8215), site-local (RFC 3879)."""
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80, "ftp": 21, "ftps": 990, "sftp": 22, "ws": 80, "wss": 443}
 
 
@@ -112,7 +116,7 @@ def _address(host: str) -> tuple[bool, bool, bool, bool]:
 def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
     """True if it is one of a host somewhere in the Internet, also where it hides another one: no loopback, no private network."""
     judged = _hidden_address(address) or address
-    return judged.is_global and not _is_local(judged)
+    return judged.is_global and not _is_local(judged) and not any(judged in each for each in _OF_A_NETWORK)
 
 
 def _is_local(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
@@ -120,13 +124,13 @@ def _is_local(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
 
 
 def _hidden_address(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    """The IPv4 address inside a mapped, 6to4, NAT64 or IPv4-compatible IPv6 address."""
+    """The IPv4 address inside a mapped, translated (SIIT), 6to4, NAT64 or IPv4-compatible IPv6 address."""
     if isinstance(address, ipaddress.IPv4Address):
         return None
     if address.ipv4_mapped is not None or address.sixtofour is not None:
         return address.ipv4_mapped or address.sixtofour
     high, low = int(address) >> 32, int(address) & 0xFFFFFFFF
-    return ipaddress.IPv4Address(low) if high == _NAT64 or (high == 0 and low > 1) else None
+    return ipaddress.IPv4Address(low) if high in {_NAT64, _SIIT} or (high == 0 and low > 1) else None
 
 
 def _is_local_name(host: str) -> bool:
