@@ -27,7 +27,7 @@ from pki.ceremony.plan import (
     SubCACeremony,
     WithKey,
 )
-from pki.ceremony.v2g import HIERARCHIES
+from pki.ceremony.v2g import HIERARCHIES, V2G_COMPONENT
 from pki.ceremony.writing import verify_nothing_there, write_made
 from pki.errors import Misconfigured, Refused
 from pki.issuer import extension_value
@@ -250,7 +250,8 @@ def _verify_above(profile: CertificateProfile, above: x509.Certificate) -> None:
     if basic.path_length is not None and basic.path_length <= (profile.path_length or 0):
         raise Misconfigured(f"root.certificate has path length {basic.path_length}: there may be no such CA below it")
     components = {str(each.value) for each in above.subject.get_attributes_for_oid(NameOID.DOMAIN_COMPONENT)}
-    if components != ({profile.domain_component} - {""}):
+    # Other components say nothing of V2G: a root of a company's directory is DC=com, DC=example.
+    if (V2G_COMPONENT in components) != (profile.domain_component == V2G_COMPONENT):
         # A root that edges trust must have nothing below it that is not limited, as CAs for V2G are not.
         raise Misconfigured("root.certificate: a CA for V2G is below one for V2G (DC=V2G), and no other CA is")
     kind = key_description(certificate_key(above))

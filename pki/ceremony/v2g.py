@@ -12,9 +12,11 @@ from typing import Final, Literal
 from pki.keys import KeyKind
 from pki.profiles import V2G20_SECC, V2G_SECC, CertificateProfile, SubjectKind
 
-__all__ = ["HIERARCHIES", "V2GHierarchy", "V2GUse"]
+__all__ = ["HIERARCHIES", "V2G_COMPONENT", "V2GHierarchy", "V2GUse"]
 
 V2GUse = Literal["v2g-2", "v2g-20"]
+V2G_COMPONENT: Final = "V2G"
+"""DC of every CA of such a hierarchy, and of no other one."""
 _DAY: Final = datetime.timedelta(days=1)
 
 
@@ -36,7 +38,7 @@ def _hierarchy(leaf: CertificateProfile, kind: KeyKind, edition: str) -> V2GHier
         lifetime=3650 * _DAY,
         subject=SubjectKind.AUTHORITY,
         is_ca=True,
-        domain_component="V2G",
+        domain_component=V2G_COMPONENT,
         key_kinds=frozenset({kind}),
         max_der_bytes=leaf.max_der_bytes,
     )

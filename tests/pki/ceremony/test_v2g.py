@@ -6,15 +6,17 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from pki.approval import Operator
 from pki.issuance import Application
 from pki.issuer import extension_value
 from pki.names import Subject
 from pki.opened import issuance_in
-from tests.pki.ceremony.test_ceremony import COMMON, ISSUING, ROOT, Room
+from tests.pki.ceremony.test_ceremony import COMMON, ISSUING, ROOT, SECRET, SERVERS, Room
 from tests.pki.hierarchy import DAY, NOW, openssl_verify
 from tests.pki.request_material import csr_pem
 
@@ -122,4 +124,49 @@ def test_a_root_for_charge_points_certifies_no_ca_for_v2g_nor_the_other_way_roun
     room.perform(plan("root", "v2g-2", "top"))
     of_v2g = ISSUING.replace('directory = "signer"', 'directory = "ca/signer"').replace('"signer/', '"ca/signer/')
     assert "DC=V2G" in room.problem(of_v2g.replace('"root.pem"', '"top.pem"').replace('"root.key"', '"top.key"'))
+    room.perform(of_v2g)
+
+
+KEY_USAGE = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
+"""Certificates and revocation lists are signed."""
+
+
+def corporate_root(room: Room, *components: str) -> None:
+    """In the place of the room's root: a root as directories of companies (AD CS) name theirs."""
+    parts = [x509.NameAttribute(NameOID.DOMAIN_COMPONENT, each) for each in components]
+    name = x509.Name([*parts, x509.NameAttribute(NameOID.COMMON_NAME, "Corp Root")])
+    key = ec.generate_private_key(ec.SECP256R1())
+    public = key.public_key()
+    root = (
+        x509.CertificateBuilder(name, name, public, x509.random_serial_number(), NOW - DAY, NOW + 3650 * DAY)
+        .add_extension(x509.BasicConstraints(True, None), critical=True)
+        .add_extension(KEY_USAGE, critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    (room.directory / "root.pem").write_bytes(root.public_bytes(Encoding.PEM))
+    path = room.directory / "root.key"
+    path.touch(0o600)
+    sealed = BestAvailableEncryption(SECRET.encode())
+    path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, sealed))
+
+
+@pytest.mark.parametrize("text", [ISSUING, SERVERS])
+def test_a_root_of_a_company_directory_certifies_cas_for_charge_points_and_servers(
+    room: Room, tmp_path: Path, text: str
+) -> None:
+    corporate_root(room, "com", "example")
+    room.perform(text.replace('directory = "signer"', 'directory = "ca/signer"').replace('"signer/', '"ca/signer/'))
+    name = "servers" if text == SERVERS else "charge-points"
+    below, root = room.certificate(f"ca/signer/{name}.pem"), room.certificate("root.pem")
+    assert openssl_verify(tmp_path, below, [], root, "any") == "OK"
+
+
+def test_such_a_root_is_none_for_v2g_unless_a_component_says_so(room: Room) -> None:
+    corporate_root(room, "com", "example")
+    of_v2g = plan("issuing-ca", "v2g-2", "sub2", above="root", directory="ca/signer")
+    assert "DC=V2G" in room.problem(of_v2g)
+    corporate_root(room, "com", "example", "V2G")
+    of_others = ISSUING.replace('directory = "signer"', 'directory = "ca/signer"').replace('"signer/', '"ca/signer/')
+    assert "DC=V2G" in room.problem(of_others)
     room.perform(of_v2g)
