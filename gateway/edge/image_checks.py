@@ -24,7 +24,11 @@ _PATIENCE_S: Final = 27.0
 """A CSMS gives up on a call after 30 s; control, which knows more of the matter, answers before."""
 _WATCHING_PATIENCE_S: Final = 7_200.0
 """Where nothing is held, and a long fetch is a fact worth knowing."""
-_MAX_OPEN: Final = 10_000
+_MAX_OPEN: Final = 1_000
+"""Each has a chain of certificates with it, and all are sent again to a new control process."""
+_MAX_WATCHING: Final = 500
+"""Of those, where nothing is held: they are open for long, and must not leave held updates without an answer."""
+_MAX_WATCHING_OF_SESSION: Final = 4
 _NO_ANSWER: Final = ImageVerdict("unknown", "the control process has not answered in time")
 _TOO_MANY: Final = ImageVerdict("unknown", "too many images are being asked about")
 
@@ -35,6 +39,8 @@ class _Open(msgspec.Struct, frozen=True):
     session: str
     asked: ImageAsked
     timer: asyncio.TimerHandle
+    is_asked: bool
+    """False for one too many, until its session has been told."""
 
 
 class ImageChecks:
@@ -51,12 +57,21 @@ class ImageChecks:
         holds = effect.ticket != 0
         asked = ImageAsked(number, admission.charge_point_id, claim.location, claim.certificate, claim.signature, holds)
         loop = asyncio.get_running_loop()
-        if len(self._open) < _MAX_OPEN:
+        is_asked = self._has_room(admission.session, holds=holds)
+        if is_asked:
             timer = loop.call_later(_PATIENCE_S if holds else _WATCHING_PATIENCE_S, self._done, number, _NO_ANSWER)
             self._link.send(asked)
         else:
             timer = loop.call_later(0.0, self._done, number, _TOO_MANY)
-        self._open[number] = _Open(leg, effect.ticket, admission.session, asked, timer)
+        self._open[number] = _Open(leg, effect.ticket, admission.session, asked, timer, is_asked)
+
+    def _has_room(self, session: str, *, holds: bool) -> bool:
+        is_open = [each for each in self._open.values() if each.is_asked]
+        if holds:
+            return len(is_open) < _MAX_OPEN
+        watching = [each.session for each in is_open if not each.asked.holds]
+        is_within = len(watching) < _MAX_WATCHING and watching.count(session) < _MAX_WATCHING_OF_SESSION
+        return is_within and len(is_open) < _MAX_OPEN
 
     def told(self, answer: ImageChecked) -> None:
         """Control knows, or knows that it does not."""
@@ -64,7 +79,7 @@ class ImageChecks:
 
     def again(self) -> None:
         """Another control process may be there: what is still open it has never heard of."""
-        for each in list(self._open.values()):
+        for each in [each for each in self._open.values() if each.is_asked]:
             self._link.send(each.asked)
 
     def ended(self, session: str) -> None:

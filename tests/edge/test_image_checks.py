@@ -2,6 +2,7 @@
 
 from typing import Any, cast
 
+import msgspec
 import pytest
 
 from gateway.edge import image_checks
@@ -33,8 +34,8 @@ class Session:
 
     lost = close_sent = False
 
-    def __init__(self) -> None:
-        self.admission = make_admission()
+    def __init__(self, session: str = "s-1") -> None:
+        self.admission = msgspec.structs.replace(make_admission(), session=session)
         self.bridge = self.relay = self
         self.heard: list[tuple[int, ImageVerdict]] = []
 
@@ -52,8 +53,8 @@ class Desk(ImageChecks):
         self.link, self.session = Link(), Session()
         super().__init__(cast("ControlLink", self.link))
 
-    def held(self, ticket: int) -> None:
-        self.ask(cast("Leg", self.session), CheckImage(ticket, CLAIM))
+    def held(self, ticket: int, session: Session | None = None) -> None:
+        self.ask(cast("Leg", session or self.session), CheckImage(ticket, CLAIM))
 
 
 async def test_the_session_hears_what_control_has_found_out_and_once() -> None:
@@ -104,3 +105,32 @@ async def test_so_many_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     await until(lambda: desk.session.heard, "the second is told")
     ((ticket, verdict),) = desk.session.heard
     assert (ticket, verdict.outcome, len(desk.link.sent)) == (2, "unknown", 1)
+
+
+async def test_a_session_has_few_questions_open_where_nothing_is_held_and_as_many_updates_held_as_it_likes() -> None:
+    desk, other = Desk(), Session("s-2")
+    for _ in range(4):
+        desk.held(0)
+    desk.held(0)
+    await until(lambda: desk.session.heard, "the fifth is told")
+    assert [verdict.outcome for _, verdict in desk.session.heard] == ["unknown"]
+    desk.held(0, other)
+    for ticket in range(1, 9):
+        desk.held(ticket)
+    assert len(desk.link.sent) == 4 + 1 + 8
+    desk.told(ImageChecked(1, VERIFIED))
+    desk.held(0)
+    assert len(desk.link.sent) == 4 + 1 + 8 + 1, "one is answered: there is room for the next"
+
+
+async def test_those_that_only_watch_leave_room_for_updates_that_are_held() -> None:
+    desk = Desk()
+    for number in range(1_100):
+        desk.held(0, Session(f"s-{number}"))
+    assert len(desk.link.sent) == 500
+    for ticket in range(1, 602):
+        desk.held(ticket)
+    assert len(desk.link.sent) == 1_000, "the rest is for these, and there is an end to it"
+    desk.again()
+    assert len(desk.link.sent) == 2_000, "what was never asked is not asked again"
+    await until(lambda: len(desk.session.heard) == 101, "those too many are told")
