@@ -231,7 +231,7 @@ async def outside_the_window_of_a_campaign(site: UpgradeSite, identity: str) -> 
     with site.rig.registry() as registry:
         over = msgspec.structs.replace(campaign, kind="security-profile", state=CampaignState.FINISHED, number=0)
         stored = registry.campaigns.add(over, [who])
-        told = msgspec.structs.replace(who, state=MemberState.LOST, switched_at=1.0)
+        told = msgspec.structs.replace(who, state=MemberState.LOST, switched_at=1.0, changed_at=time.time())
         registry.campaigns.put(stored, [told])
     await until(lambda: site.detail(identity) == HELD, "it waits for the window")
     newest = site.newest(identity)
