@@ -143,7 +143,12 @@ async def judge(site: Site, cases: list[str]) -> list[dict[str, Any]]:
 async def test_autobahn_cases_that_end_in_a_refusal_or_in_control_frames_pass(site: Site) -> None:
     found = await judge(site, MUST_PASS)
     assert len(found) > 100
-    assert [each for each in found if not each["passed"]] == []
+    failed = [each for each in found if not each["passed"]]
+    # kosoku gives a case a second or two, eight at a time: one that it gave up on a busy machine is played once more, alone.
+    late = [each["case"] for each in failed if (each["close"], each["code"]) == ("FAILED BY CLIENT", None)]
+    assert [each for each in failed if each["case"] not in late] == []
+    assert len(late) <= 3, late
+    assert [each for case in late for each in await judge(site, [case]) if not each["passed"]] == []
 
 
 @pytest.mark.parametrize(("cases", "code"), [(CLOSES, 1002), (LATE, 1007)], ids=["behind a text", "bad UTF-8"])
