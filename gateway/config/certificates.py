@@ -16,7 +16,7 @@ from gateway.config.findings import Findings
 from gateway.config.model import CertificateFiles
 from gateway.config.positions import Path
 from gateway.config.server_lint import server_findings
-from gateway.identity.unreadable import UNREADABLE
+from gateway.ocpp.unreadable import UNREADABLE
 
 __all__ = ["check_client_pair", "check_listener_certificates", "check_pem", "check_private_file", "check_trust"]
 

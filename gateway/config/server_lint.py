@@ -10,7 +10,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from gateway.identity.unreadable import UNREADABLE
+from gateway.ocpp.unreadable import UNREADABLE
 
 __all__ = ["server_findings"]
 

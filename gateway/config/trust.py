@@ -12,7 +12,7 @@ from gateway.config.findings import Findings
 from gateway.config.model import Config, ListenerTLS, Trust
 from gateway.config.positions import Path
 from gateway.config.suggest import did_you_mean
-from gateway.identity.unreadable import UNREADABLE
+from gateway.ocpp.unreadable import UNREADABLE
 
 __all__ = ["check_trust_bundles", "check_trust_of_listener", "is_url"]
 

@@ -18,7 +18,7 @@ from gateway.identity.evidence import CertificateName, CertificateProof, Renewal
 from gateway.identity.record import ChargePointRecord
 from gateway.identity.refusal import Reason, Refusal
 from gateway.identity.trust import OWN_ROOTS, Chain, IssuerFacts, TrustBundle, may_vouch
-from gateway.identity.unreadable import UNREADABLE
+from gateway.ocpp.unreadable import UNREADABLE
 from gateway.ocpp.vocabulary import ChargePointId
 
 __all__ = ["LeafCertificate", "parse_issuer", "parse_leaf", "verify_leaf"]

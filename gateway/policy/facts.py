@@ -16,12 +16,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
+from gateway.ocpp.unreadable import UNREADABLE
 from gateway.policy import carriers, metering
 from gateway.policy.cel.times import parse_timestamp
 from gateway.policy.firmware import FirmwareFact, read_firmware
 from gateway.policy.items import MAX_ITEMS, MAX_READINGS, bounded
 from gateway.policy.lazy import lazy
-from gateway.policy.unreadable import UNREADABLE
 from gateway.policy.urls import Url, read_url
 
 __all__ = ["CertificateFact", "ChangeFact", "FactMissing", "Facts", "RequestFact"]

@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
-from gateway.policy.unreadable import UNREADABLE
+from gateway.ocpp.unreadable import UNREADABLE
 
 __all__ = ["FirmwareFact", "FirmwareUnfit", "firmware_certificate", "in_der", "read_firmware", "verify_signature_form"]
 

@@ -10,8 +10,8 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
+from gateway.ocpp.unreadable import UNREADABLE
 from gateway.policy.cel.operations import OperationError
-from gateway.policy.unreadable import UNREADABLE
 
 __all__ = ["issued_by"]
 

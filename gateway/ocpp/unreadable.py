@@ -1,4 +1,7 @@
-"""What the parser raises for certificates and requests in messages that cannot be read: a part at a time, when it is asked for it."""
+"""What the parser raises for certificates and requests that cannot be read, or that two readers could understand differently.
+
+It reads them a part at a time, when it is asked for it. (`pki.unreadable` says the same for the PKI, which stands alone.)
+"""
 
 from typing import Final
 
